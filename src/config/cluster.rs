@@ -1,0 +1,1 @@
+//! `-z`: the cluster configuration (05 §2).

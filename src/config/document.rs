@@ -1,0 +1,1 @@
+//! JSON documents to buckets (05 §5).

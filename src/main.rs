@@ -1,0 +1,3 @@
+//! The moxi program.
+
+fn main() {}

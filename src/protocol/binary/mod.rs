@@ -1,0 +1,11 @@
+//! The binary protocol (memcached's `protocol_binary.txt`), in both directions.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`opcode`] | opcode and status numbers |
+//! | [`packet`] | headers and whole packets, parsed and written |
+//! | [`command`] | [`Request`](super::Request) to the packet a binary server gets |
+
+pub mod command;
+pub mod opcode;
+pub mod packet;

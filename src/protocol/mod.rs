@@ -1,0 +1,181 @@
+//! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
+//!
+//! [`Request`] and [`Op`] say what both protocols mean. [`ascii`] and [`binary`] parse and write
+//! requests and replies, each in both directions. [`status`] holds the tables between binary status and
+//! ASCII text (03 §9).
+
+pub mod ascii;
+pub mod binary;
+pub mod numbers;
+pub mod status;
+
+/// Longest key in bytes (memcached's protocol document).
+pub const KEY_MAX: usize = 250;
+
+/// What a client wants, whichever protocol it speaks. Borrows the client's input.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Request<'a> {
+    /// `get`, `gets`: one or more keys.
+    Get {
+        /// The keys, in the order they were written.
+        keys: Keys<'a>,
+        /// Whether the reply carries CAS ids.
+        cas: bool,
+    },
+    /// `gat`, `gats`: get and touch.
+    Gat {
+        /// New expiry, as the client wrote it; negative: already expired.
+        exptime: i64,
+        /// The keys, in the order they were written.
+        keys: Keys<'a>,
+        /// Whether the reply carries CAS ids.
+        cas: bool,
+    },
+    /// `getl`: get and lock (Membase).
+    Getl {
+        /// The key.
+        key: &'a [u8],
+        /// Lock time in seconds; `None`: the server's default.
+        exptime: Option<u32>,
+    },
+    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
+    Store(Store<'a>),
+    /// `incr`, `decr`.
+    Arith {
+        /// The key.
+        key: &'a [u8],
+        /// How much.
+        delta: u64,
+        /// Whether to subtract.
+        decr: bool,
+    },
+    /// `delete`.
+    Delete {
+        /// The key.
+        key: &'a [u8],
+    },
+    /// `touch`.
+    Touch {
+        /// The key.
+        key: &'a [u8],
+        /// New expiry, as the client wrote it; negative: already expired.
+        exptime: i64,
+    },
+    /// `unl`: unlock (Membase).
+    Unl {
+        /// The key.
+        key: &'a [u8],
+        /// The CAS id that `getl` gave.
+        cas: u64,
+    },
+    /// `flush_all`.
+    Flush {
+        /// Delay in seconds; `None`: not given.
+        delay: Option<i64>,
+    },
+    /// `stats` and its sub-commands, except `stats proxy`.
+    Stats {
+        /// What follows `stats `, single-spaced by the client or not; empty for plain `stats`.
+        args: &'a [u8],
+    },
+    /// `stats proxy [sub]`.
+    StatsProxy {
+        /// What follows `proxy`, trimmed; empty if nothing does.
+        sub: &'a [u8],
+    },
+    /// `version`.
+    Version,
+    /// `verbosity`.
+    Verbosity {
+        /// The level as given, not yet capped at 4.
+        level: u32,
+    },
+    /// `quit`.
+    Quit,
+}
+
+/// A storage request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Store<'a> {
+    /// Which command.
+    pub verb: StoreVerb,
+    /// The key.
+    pub key: &'a [u8],
+    /// Opaque to the server, returned with the value.
+    pub flags: u32,
+    /// Expiry, as the client wrote it; negative: already expired.
+    pub exptime: i64,
+    /// `Some` for `cas`: store only if the item still has this id.
+    pub cas: Option<u64>,
+    /// The value, without the line end that follows it.
+    pub value: &'a [u8],
+}
+
+/// The storage commands; `cas` is a `Set` with [`Store::cas`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreVerb {
+    /// Store unconditionally.
+    Set,
+    /// Store only if missing.
+    Add,
+    /// Store only if present.
+    Replace,
+    /// Add after the present value.
+    Append,
+    /// Add before the present value.
+    Prepend,
+}
+
+/// The keys of a retrieval line: one or more words separated by blanks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Keys<'a> {
+    /// The command line from its first word on, without leading blanks and line end.
+    line: &'a [u8],
+    /// Where the first key begins in `line`.
+    first: usize,
+}
+
+impl<'a> Keys<'a> {
+    /// The keys of `line` from `first` on. At least one word must be there.
+    pub fn new(line: &'a [u8], first: usize) -> Keys<'a> {
+        Keys { line, first }
+    }
+
+    /// The command line they stand in, without leading blanks and line end.
+    pub fn line(&self) -> &'a [u8] {
+        self.line
+    }
+
+    /// The only key and its offset, or `None` if there are several.
+    pub fn single(&self) -> Option<(usize, &'a [u8])> {
+        let mut keys = self.iter();
+        let first = keys.next()?;
+        keys.next().is_none().then_some(first)
+    }
+
+    /// All keys with their byte offsets in the command line (the opaque of 04 §6.1).
+    pub fn iter(&self) -> KeyIter<'a> {
+        KeyIter { line: self.line, at: self.first }
+    }
+}
+
+/// Iterator over [`Keys`].
+#[derive(Clone, Debug)]
+pub struct KeyIter<'a> {
+    line: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for KeyIter<'a> {
+    type Item = (usize, &'a [u8]);
+
+    fn next(&mut self) -> Option<(usize, &'a [u8])> {
+        let rest = self.line.get(self.at..)?;
+        let skip = rest.iter().position(|&byte| byte != b' ')?;
+        let start = self.at + skip;
+        let word = &self.line[start..];
+        let length = memchr::memchr(b' ', word).unwrap_or(word.len());
+        self.at = start + length;
+        Some((start, &word[..length]))
+    }
+}

@@ -1,0 +1,1 @@
+//! Merging the statistics of several servers (06 §2.3).

@@ -1,0 +1,3 @@
+//! Counters, merging, and the text of `stats`.
+
+pub mod merge;
