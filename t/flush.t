@@ -43,6 +43,8 @@ $c->want("END\r\n", 'flush_all noreply');
 fill();
 $c->put("flush_all 0 noreply\r\n", "get @keys\r\n");
 $c->want("END\r\n", 'flush_all 0 noreply');
+$c->put("flush_all noreply\r\n", "flush_all 0 noreply\r\n", map { ("add $_ 0 0 3 noreply\r\nnew\r\n", "get $_\r\n") } @keys);
+$c->want(join('', map { Moxi::Client::hit($_, 'new') . "END\r\n" } @keys), 'what comes right behind it stays');
 $c->in_step;
 
 $moxi->finish;
