@@ -1,6 +1,6 @@
 //! Client bytes to [`Request`]: lines, data blocks and their limits.
 //!
-//! [`parse`] finds the line, cuts it, has the words judged ([`super::line`]) and, for a storage command, checks the
+//! [`parse`] finds the line, cuts it, has the words judged (file `line`) and, for a storage command, checks the
 //! data block that follows. The rules are those of 04 §2 and §3 with their replacements.
 
 use super::line::{self, Command};
