@@ -31,7 +31,7 @@ impl VbucketMap {
         let width = replicas.checked_add(1)?;
         let count = rows.len() / width;
         let fits = |rows: &[i32]| {
-            rows.len() % width == 0
+            rows.len().is_multiple_of(width)
                 && rows.iter().all(|&index| {
                     index == NOBODY || usize::try_from(index).is_ok_and(|index| index < servers)
                 })
