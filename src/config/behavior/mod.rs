@@ -27,8 +27,15 @@ impl Behavior {
     pub fn with_text(&self, text: &str) -> (Behavior, Vec<String>) {
         let mut behavior = self.clone();
         let mut log = Vec::new();
+        let mut after_secret = false;
         for item in items::split(text) {
+            if after_secret && item.value.is_none() {
+                // Most likely the rest of a password with a comma in it.
+                log.push("ERROR: config error in key: *** value: (null)".to_owned());
+                continue;
+            }
             behavior.apply(&item, &mut log);
+            after_secret = Key::matching(item.key).is_some_and(Key::is_secret);
         }
         (behavior, log)
     }

@@ -147,6 +147,8 @@ fn a_password_is_never_logged() {
     let (behavior, log) = parse(&format!("pwd={}", "hunter2".repeat(200)));
     assert_eq!(log, ["ERROR: config error in key: pwd value: ***"]);
     assert!(behavior.pwd.is_empty());
+    let (_, log) = parse("pwd=hunter1,hunter2,hunter3");
+    assert_eq!(log, ["ERROR: config error in key: *** value: (null)"; 2]);
     let behavior = quietly("pwd=hunter2");
     assert!(!format!("{behavior:?}").contains("hunter2"));
     assert!(
