@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use moxi::cli::{self, Command, Options};
-use moxi::config::{self, Loaded};
+use standin::{self as config, Loaded};
 use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, SYSTEM, reason};
 use moxi::log::Fallback;
@@ -19,6 +19,8 @@ use moxi::net::listener::{self, Listener, SocketFile};
 use moxi::net::worker::{self, Handle};
 use moxi::signals::{Signals, Starting};
 use moxi::{log, signals};
+
+mod standin;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
