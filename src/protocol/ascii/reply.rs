@@ -1,1 +1,360 @@
-//! To be written.
+//! ASCII server bytes to replies, and the `VALUE` line that clients get (04 §5.2).
+
+use super::command;
+use crate::protocol::KEY_MAX;
+use crate::protocol::numbers::{parse_u32, parse_u64, push_u64};
+use memchr::memchr;
+
+/// Longest line a server may send, in bytes up to its line feed. Real ones stay far below.
+pub const LINE_MAX: usize = 64 * 1024;
+
+/// Largest value a server may announce, in bytes.
+pub const VALUE_MAX: u64 = 1 << 31;
+
+/// One piece of a server's answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reply<'a> {
+    /// A whole `VALUE` block.
+    Value {
+        /// The key.
+        key: &'a [u8],
+        /// The client's flags.
+        flags: u32,
+        /// The CAS id, if the line has one.
+        cas: Option<u64>,
+        /// The value.
+        data: &'a [u8],
+        /// The whole block: line, value and line end.
+        raw: &'a [u8],
+    },
+    /// `END`.
+    End,
+    /// A `STAT`, `ITEM` or `PREFIX` line.
+    Stat {
+        /// The line without its end.
+        line: &'a [u8],
+    },
+    /// Any other line; never empty.
+    Line {
+        /// The line without its end.
+        line: &'a [u8],
+    },
+}
+
+/// What the beginning of a server's bytes is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Parsed<'a> {
+    /// Nothing can be said before the buffer holds `need` bytes, which is always more than it holds now.
+    Incomplete {
+        /// Bytes, counted from the beginning of the buffer.
+        need: usize,
+    },
+    /// One complete piece.
+    Reply {
+        /// What it is.
+        reply: Reply<'a>,
+        /// Bytes to consume.
+        len: usize,
+    },
+    /// Not this protocol: the connection has to be closed.
+    Malformed,
+}
+
+/// Looks at the beginning of `buf`.
+///
+/// `scanned` says how many bytes of `buf` are known to hold no line feed; the caller resets it to 0 whenever it
+/// consumes bytes.
+pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
+    let from = (*scanned).min(buf.len());
+    let end = match memchr(b'\n', &buf[from..]) {
+        Some(at) if from + at <= LINE_MAX => from + at,
+        None if buf.len() <= LINE_MAX => {
+            *scanned = buf.len();
+            return Parsed::Incomplete {
+                need: buf.len() + 1,
+            };
+        }
+        _ => return Parsed::Malformed,
+    };
+    *scanned = end;
+    let len = end + 1;
+    let line = &buf[..end];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if let Some(fields) = line.strip_prefix(b"VALUE ") {
+        return value_block(buf, fields, len);
+    }
+    let reply = match line {
+        b"END" => Reply::End,
+        // An empty line answers nothing, so whatever follows it would be out of step.
+        b"" => return Parsed::Malformed,
+        line if [&b"STAT "[..], b"ITEM ", b"PREFIX "]
+            .iter()
+            .any(|start| line.starts_with(start)) =>
+        {
+            Reply::Stat { line }
+        }
+        line => Reply::Line { line },
+    };
+    Parsed::Reply { reply, len }
+}
+
+/// `fields` is what follows `VALUE ` in a line that ends before `line_len`.
+fn value_block<'a>(buf: &'a [u8], fields: &'a [u8], line_len: usize) -> Parsed<'a> {
+    let Some((key, flags, bytes, cas)) = value_fields(fields) else {
+        return Parsed::Malformed;
+    };
+    let Some(data_end) = line_len.checked_add(bytes) else {
+        return Parsed::Malformed;
+    };
+    let Some(len) = data_end.checked_add(2) else {
+        return Parsed::Malformed;
+    };
+    match (
+        buf.get(line_len..data_end),
+        buf.get(data_end..len),
+        buf.get(..len),
+    ) {
+        (Some(data), Some(b"\r\n"), Some(raw)) => Parsed::Reply {
+            reply: Reply::Value {
+                key,
+                flags,
+                cas,
+                data,
+                raw,
+            },
+            len,
+        },
+        (_, Some(_), _) => Parsed::Malformed,
+        _ => Parsed::Incomplete { need: len },
+    }
+}
+
+/// Key, flags, size and CAS id of a `VALUE` line; `None` if they are not what they should be.
+fn value_fields(fields: &[u8]) -> Option<(&[u8], u32, usize, Option<u64>)> {
+    let mut words = fields
+        .split(|&byte| byte == b' ')
+        .filter(|word| !word.is_empty());
+    let key = words.next().filter(|key| key.len() <= KEY_MAX)?;
+    let flags = parse_u32(words.next()?)?;
+    let bytes = parse_u64(words.next()?).filter(|&bytes| bytes <= VALUE_MAX)?;
+    let cas = words
+        .next()
+        .map(|word| parse_u64(word).ok_or(()))
+        .transpose()
+        .ok()?;
+    words
+        .next()
+        .is_none()
+        .then_some((key, flags, usize::try_from(bytes).ok()?, cas))
+}
+
+/// Appends the `VALUE` line of a value of `len` bytes, with its line end. The caller appends the value and a
+/// line end.
+pub fn value(out: &mut Vec<u8>, key: &[u8], flags: u32, cas: Option<u64>, len: usize) {
+    out.extend_from_slice(b"VALUE");
+    command::key(out, key);
+    out.push(b' ');
+    push_u64(out, u64::from(flags));
+    out.push(b' ');
+    push_u64(out, len as u64);
+    if let Some(cas) = cas {
+        out.push(b' ');
+        push_u64(out, cas);
+    }
+    command::end(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What all of `input` means when it arrives in `pieces`, one line each; `malformed` ends it.
+    fn session(pieces: &[&[u8]]) -> String {
+        let (mut told, mut buf, mut scanned, mut need) = (String::new(), Vec::new(), 0, 1);
+        for piece in pieces {
+            buf.extend_from_slice(piece);
+            while buf.len() >= need {
+                let len = match parse(&buf, &mut scanned) {
+                    Parsed::Incomplete { need: more } => {
+                        assert!(more > buf.len());
+                        need = more;
+                        break;
+                    }
+                    Parsed::Malformed => return told + "malformed\n",
+                    Parsed::Reply { reply, len } => {
+                        told += &match reply {
+                            Reply::Value {
+                                key,
+                                flags,
+                                cas,
+                                data,
+                                raw,
+                            } => {
+                                assert_eq!(raw, &buf[..len]);
+                                format!(
+                                    "{} {flags} {cas:?} [{}]\n",
+                                    key.escape_ascii(),
+                                    data.escape_ascii()
+                                )
+                            }
+                            Reply::End => "end\n".into(),
+                            Reply::Stat { line } => format!("stat {}\n", line.escape_ascii()),
+                            Reply::Line { line } => format!("line {}\n", line.escape_ascii()),
+                        };
+                        len
+                    }
+                };
+                assert!(len > 0 && len <= buf.len());
+                buf.drain(..len);
+                (scanned, need) = (0, 1);
+            }
+        }
+        told
+    }
+
+    #[track_caller]
+    fn check(input: &[u8], expected: &str) {
+        assert_eq!(session(&[input]), expected, "{}", input.escape_ascii());
+        for cut in 0..input.len() {
+            let (a, b) = input.split_at(cut);
+            assert_eq!(
+                session(&[a, b]),
+                expected,
+                "cut at {cut}: {}",
+                input.escape_ascii()
+            );
+        }
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(
+            session(&bytes),
+            expected,
+            "byte by byte: {}",
+            input.escape_ascii()
+        );
+    }
+
+    #[test]
+    fn values() {
+        check(b"VALUE a 5 3\r\nabc\r\nEND\r\n", "a 5 None [abc]\nend\n");
+        check(
+            b"VALUE a 4294967295 3 18446744073709551615\r\na\r\n\r\n",
+            "a 4294967295 Some(18446744073709551615) [a\\r\\n]\n",
+        );
+        check(
+            b"VALUE someVal 0 0\r\n\r\nEND\r\n",
+            "someVal 0 None []\nend\n",
+        );
+        check(
+            b"VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\n",
+            "a 0 None [1]\nb 0 None [2]\n",
+        );
+    }
+
+    #[test]
+    fn values_that_are_not_as_announced() {
+        for line in [
+            "VALUE a 0",
+            "VALUE a",
+            "VALUE ",
+            "VALUE a 0 1 2 3",
+            "VALUE a -1 3",
+            "VALUE a 4294967296 3",
+            "VALUE a x 3",
+            "VALUE a 0 -1",
+            "VALUE a 0 x",
+            "VALUE a 0 2147483649",
+            "VALUE a 0 1 x",
+        ] {
+            check(format!("{line}\r\n1\r\n").as_bytes(), "malformed\n");
+        }
+        check(b"VALUE a 0 3\r\nabcdef\r\n", "malformed\n");
+        check(b"VALUE a 0 3\r\nabc\n\r", "malformed\n");
+        let key = |length| format!("VALUE {} 0 1\r\n1\r\n", "k".repeat(length)).into_bytes();
+        assert_eq!(
+            session(&[&key(250)]),
+            format!("{} 0 None [1]\n", "k".repeat(250))
+        );
+        assert_eq!(session(&[&key(251)]), "malformed\n");
+        let mut scanned = 0;
+        assert_eq!(
+            parse(b"VALUE a 0 2147483648\r\n", &mut scanned),
+            Parsed::Incomplete {
+                need: 22 + (1 << 31) + 2
+            }
+        );
+    }
+
+    #[test]
+    fn lines() {
+        check(b"END\r\n", "end\n");
+        check(b"END\n", "end\n");
+        check(b"ENDxyz\r\n", "line ENDxyz\n");
+        check(b"STORED\r\nNOT_FOUND\r\n", "line STORED\nline NOT_FOUND\n");
+        check(b"18446744073709551615\r\n", "line 18446744073709551615\n");
+        check(
+            b"SERVER_ERROR out of memory\r\n",
+            "line SERVER_ERROR out of memory\n",
+        );
+        check(
+            b"STAT pid 1\r\nSTAT e \r\n",
+            "stat STAT pid 1\nstat STAT e \n",
+        );
+        check(
+            b"ITEM k [1 b; 0 s]\r\nPREFIX a get 1\r\n",
+            "stat ITEM k [1 b; 0 s]\nstat PREFIX a get 1\n",
+        );
+        check(b"STAT\r\n", "line STAT\n");
+        check(b"VALUE\r\n", "line VALUE\n");
+        check(b"\r\n", "malformed\n");
+        check(b"\n", "malformed\n");
+    }
+
+    #[test]
+    fn lines_are_bounded() {
+        let line = vec![b'x'; LINE_MAX];
+        assert_eq!(session(&[&line]), "");
+        assert!(session(&[&line, b"\n"]).starts_with("line "));
+        assert_eq!(session(&[&line, b"x"]), "malformed\n");
+        assert_eq!(session(&[&line, b"x\n"]), "malformed\n");
+    }
+
+    #[test]
+    fn value_lines_are_written_as_they_are_read() {
+        let mut out = Vec::new();
+        value(&mut out, b"a", u32::MAX, None, 3);
+        assert_eq!(out, b"VALUE a 4294967295 3\r\n");
+        out.clear();
+        value(&mut out, b"a", 0, Some(u64::MAX), 0);
+        assert_eq!(out, b"VALUE a 0 0 18446744073709551615\r\n");
+    }
+
+    fn replyish() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop::sample::select(vec![
+            "VALUE ",
+            "a ",
+            "0 ",
+            "3 ",
+            "1",
+            "0",
+            "abc",
+            "\r\n",
+            "\n",
+            "\r",
+            "END\r\n",
+            "STAT ",
+            "STORED\r\n",
+            "-1",
+            "\0",
+        ]);
+        prop::collection::vec(part, 0..20).prop_map(|parts| parts.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_mean_the_same_however_they_arrive(input in prop_oneof![replyish(), any::<Vec<u8>>()]) {
+            let bytes: Vec<&[u8]> = input.chunks(1).collect();
+            prop_assert_eq!(session(&[&input]), session(&bytes));
+        }
+    }
+}
