@@ -38,6 +38,10 @@ use Moxi::Topology;
 our $START_LIMIT = 10;    # seconds until a port must answer
 our $STOP_LIMIT  = 3;     # seconds a child may take to end when told so
 
+# Limits that a busy test machine does not reach by accident. Their defaults
+# are a fifth of a second.
+my $PATIENT = 'connect_timeout=5000,auth_timeout=5000,wait_queue_timeout=5000,downstream_conn_queue_timeout=5000';
+
 # Every bench of this file, for END: also one whose start failed half-way, or
 # that a dying test has lost.
 my @benches;
@@ -182,7 +186,7 @@ sub _moxi {
         my @command = (
             binary(),
             '-z', Moxi::Topology::text($plan, \@ports, $servers),
-            '-Z', join(',', 'downstream_protocol=' . protocol(), $how->{Z} || ()),
+            '-Z', join(',', 'downstream_protocol=' . protocol(), $PATIENT, $how->{Z} || ()),
             '-p', '0', '-U', '0',
             @{ $how->{args} || [] },
         );
