@@ -260,7 +260,7 @@ def excerpt(output, everything):
     text = re.sub(rb"[^\n\x20-\x7e]", b"?", output).decode("ascii")
     lines = [line for line in text.splitlines() if everything or not line.startswith("ok")]
     if not everything and len(lines) > 30:
-        lines = lines[:30] + [f"(and {len(lines) - 30} more lines)"]
+        lines = [f"({len(lines) - 30} lines before these)"] + lines[-30:]
     return "\n".join("    " + (line if len(line) < 300 else line[:300] + "...") for line in lines)
 
 
