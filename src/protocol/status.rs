@@ -1,1 +1,154 @@
-//! To be written.
+//! Between binary status and text: the ASCII line that a client gets (04 §6.2), and the body of a binary error
+//! (04 §11.1).
+
+use super::StoreVerb;
+use super::binary::opcode::status as code;
+
+/// What was asked for; the same status has different lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandClass {
+    /// A storage command.
+    Store(StoreVerb),
+    /// `touch`.
+    Touch,
+    /// `delete`.
+    Delete,
+    /// `incr`, `decr`. Success has no line here: it is the number.
+    Arith,
+    /// `get`, `gets`, `gat`, `gats`. Every failure is a miss; success has no line of its own either.
+    Get,
+    /// `getl`. Success has no line of its own: it is the value and `END`.
+    Getl,
+    /// `flush_all`, for one server.
+    Flush,
+    /// `unl` without a body. If the reply has one, that is the line ([`unl_line`]).
+    Unl,
+}
+
+/// The line for `status`, with its end.
+pub fn line(class: CommandClass, status: u16) -> &'static [u8] {
+    use CommandClass::{Arith, Delete, Flush, Get, Getl, Store, Touch, Unl};
+    use StoreVerb::{Add, Replace};
+    match (class, status) {
+        (Get, _) => b"END\r\n",
+        (Unl, _) => b"SERVER_ERROR\r\n",
+        (Store(_), code::SUCCESS) => b"STORED\r\n",
+        (Store(Add), code::KEY_EXISTS) => b"NOT_STORED\r\n",
+        (Store(Replace), code::KEY_NOT_FOUND) => b"NOT_STORED\r\n",
+        (Touch, code::SUCCESS) => b"TOUCHED\r\n",
+        (Delete, code::SUCCESS) => b"DELETED\r\n",
+        (Delete, code::NOT_STORED) => b"NOT_FOUND\r\n",
+        (Flush, code::NOT_SUPPORTED) => b"SERVER_ERROR flush_all not supported\r\n",
+        (Getl, code::KEY_NOT_FOUND) => b"NOT_FOUND\r\n",
+        (Getl, code::UNKNOWN_COMMAND | code::TEMPORARY_FAILURE) => b"LOCK_ERROR\r\n",
+        (Getl, _) => b"END\r\n",
+        (Arith, code::KEY_NOT_FOUND | code::KEY_EXISTS | code::NOT_STORED)
+        | (Arith, code::TOO_LARGE | code::DELTA_BAD_VALUE | code::OUT_OF_MEMORY) => generic(status),
+        // A success without a number is a failure, too (04 §16, no. 28).
+        (Arith, _) => b"SERVER_ERROR a2b arith error\r\n",
+        _ => generic(status),
+    }
+}
+
+/// Appends the line for a reply to `unl`: its body, or `SERVER_ERROR` if it has none (04 §6.2). Bytes that would
+/// end the line early become blanks.
+pub fn unl_line(out: &mut Vec<u8>, body: &[u8]) {
+    if body.is_empty() {
+        return out.extend_from_slice(line(CommandClass::Unl, code::SUCCESS));
+    }
+    out.extend(body.iter().map(|&byte| {
+        if matches!(byte, b'\r' | b'\n' | 0) {
+            b' '
+        } else {
+            byte
+        }
+    }));
+    out.extend_from_slice(b"\r\n");
+}
+
+/// What the server says, as the body of a binary error (04 §11.1); empty for success.
+pub fn text(status: u16) -> &'static str {
+    row(status).map_or("Unknown error", |row| row.text)
+}
+
+fn generic(status: u16) -> &'static [u8] {
+    row(status).map_or(b"SERVER_ERROR a2b error\r\n", |row| row.line)
+}
+
+struct Row {
+    status: u16,
+    line: &'static [u8],
+    text: &'static str,
+}
+
+const fn entry(status: u16, line: &'static [u8], text: &'static str) -> Row {
+    Row { status, line, text }
+}
+
+/// The lines of statuses that memcached's own ASCII protocol has a line for are memcached's.
+const TABLE: [Row; 16] = [
+    entry(code::SUCCESS, b"OK\r\n", ""),
+    entry(code::KEY_NOT_FOUND, b"NOT_FOUND\r\n", "Not found"),
+    entry(code::KEY_EXISTS, b"EXISTS\r\n", "Data exists for key."),
+    entry(
+        code::TOO_LARGE,
+        b"SERVER_ERROR object too large for cache\r\n",
+        "Too large.",
+    ),
+    entry(
+        code::INVALID,
+        b"SERVER_ERROR a2b einval\r\n",
+        "Invalid arguments",
+    ),
+    entry(code::NOT_STORED, b"NOT_STORED\r\n", "Not stored."),
+    entry(
+        code::DELTA_BAD_VALUE,
+        b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
+        "Non-numeric server-side value for incr or decr",
+    ),
+    entry(
+        code::NOT_MY_VBUCKET,
+        b"SERVER_ERROR a2b not_my_vbucket\r\n",
+        "Not my vbucket",
+    ),
+    entry(
+        code::AUTH_ERROR,
+        b"SERVER_ERROR a2b auth_error\r\n",
+        "Auth failure",
+    ),
+    entry(
+        code::AUTH_CONTINUE,
+        b"SERVER_ERROR a2b auth_continue\r\n",
+        "Auth continue",
+    ),
+    entry(
+        code::UNKNOWN_COMMAND,
+        b"SERVER_ERROR a2b unknown\r\n",
+        "Unknown command",
+    ),
+    entry(
+        code::OUT_OF_MEMORY,
+        b"SERVER_ERROR out of memory storing object\r\n",
+        "Out of memory",
+    ),
+    entry(
+        code::NOT_SUPPORTED,
+        b"SERVER_ERROR a2b not supported\r\n",
+        "Not supported",
+    ),
+    entry(
+        code::INTERNAL,
+        b"SERVER_ERROR a2b einternal\r\n",
+        "Internal error",
+    ),
+    entry(code::BUSY, b"SERVER_ERROR a2b ebusy\r\n", "System is busy"),
+    entry(
+        code::TEMPORARY_FAILURE,
+        b"SERVER_ERROR temporary failure\r\n",
+        "Temporary failure",
+    ),
+];
+
+fn row(status: u16) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.status == status)
+}

@@ -2,10 +2,13 @@
 //!
 //! | file | direction |
 //! |---|---|
-//! | [`request`] | client bytes to [`Request`](super::Request) |
+//! | [`request`] | client bytes to [`Request`](super::Request): lines and data blocks |
+//! | `line`, `words` | the words of one line to a command |
 //! | [`command`] | [`Request`](super::Request) to the bytes an ASCII server gets |
 //! | [`reply`] | ASCII server bytes to replies |
 
 pub mod command;
+mod line;
 pub mod reply;
 pub mod request;
+mod words;

@@ -1,1 +1,217 @@
-//! To be written.
+//! Client bytes to [`Request`]: lines, data blocks and their limits.
+//!
+//! [`parse`] finds the line, cuts it, has the words judged ([`super::line`]) and, for a storage command, checks the
+//! data block that follows. The rules are those of 04 §2 and §3 with their replacements.
+
+use super::line::{self, Command};
+use crate::protocol::{KEY_MAX, Keys, Request, Store};
+use memchr::{memchr, memchr2};
+
+/// Longest line in bytes, up to its line feed (02 §3).
+pub const LINE_MAX: usize = 8192;
+
+/// Longest line of `get`, `gets`, `gat` and `gats`, which may hold thousands of keys (02 §3).
+pub const RETRIEVAL_LINE_MAX: usize = 8 * 1024 * 1024;
+
+/// Largest value in bytes that a storage line can announce, whatever the configured limit (04 §3): with its line
+/// end it must fit a signed 32-bit number.
+pub const BYTES_MAX: u64 = i32::MAX as u64 - 2;
+
+/// The answer to a line that is too long; the connection is closed after it.
+pub const LINE_TOO_LONG: &[u8] = b"CLIENT_ERROR line too long\r\n";
+
+/// The answer to a value above the limit.
+const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+
+/// The answer to a data block that does not end where its line said.
+const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
+
+/// What the beginning of a client's bytes is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Parsed<'a> {
+    /// Nothing can be said before the buffer holds `need` bytes, which is always more than it holds now. For a
+    /// storage command whose line is complete `need` covers line, value and line end.
+    Incomplete {
+        /// Bytes, counted from the beginning of the buffer.
+        need: usize,
+    },
+    /// One complete request.
+    Request {
+        /// What is asked for.
+        request: Request<'a>,
+        /// Whether the client wants no answer, not even an error.
+        noreply: bool,
+        /// Bytes to consume.
+        len: usize,
+    },
+    /// Refused here.
+    Rejected {
+        /// The line to answer with, unless `noreply`.
+        reply: &'static [u8],
+        /// Whether the client wants no answer.
+        noreply: bool,
+        /// Bytes to consume.
+        len: usize,
+    },
+    /// A value above the limit: consume the line, then drop the value as it arrives.
+    TooLarge {
+        /// The line to answer with, unless `noreply`.
+        reply: &'static [u8],
+        /// Whether the client wants no answer.
+        noreply: bool,
+        /// Bytes of the line, to consume now.
+        len: usize,
+        /// Bytes of value and line end behind the line, to drop (they may not have arrived yet).
+        swallow: u64,
+    },
+    /// The line exceeds its limit: answer [`LINE_TOO_LONG`] and close.
+    LineTooLong,
+}
+
+/// Looks at the beginning of `buf`.
+///
+/// `scanned` says how many bytes of `buf` are known to hold no line feed, so that a line that arrives slowly is not
+/// searched twice; the caller resets it to 0 whenever it consumes bytes. `value_max` is the largest value in bytes.
+pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Parsed<'a> {
+    let from = (*scanned).min(buf.len());
+    let Some(end) = memchr(b'\n', &buf[from..]).map(|at| from + at) else {
+        *scanned = buf.len();
+        return match buf.len() > LINE_MAX && buf.len() > line_max(buf) {
+            true => Parsed::LineTooLong,
+            false => Parsed::Incomplete {
+                need: buf.len() + 1,
+            },
+        };
+    };
+    *scanned = end;
+    let len = end + 1;
+    if let Some(request) = single_get(&buf[..end]) {
+        return Parsed::Request {
+            request,
+            noreply: false,
+            len,
+        };
+    }
+    if end > LINE_MAX && end > line_max(&buf[..end]) {
+        return Parsed::LineTooLong;
+    }
+    match line::command(cut(&buf[..end])) {
+        Command::Request { request, noreply } => Parsed::Request {
+            request,
+            noreply,
+            len,
+        },
+        Command::Refused { reply, noreply } => Parsed::Rejected {
+            reply,
+            noreply,
+            len,
+        },
+        Command::Store {
+            store,
+            bytes,
+            noreply,
+        } => storage(buf, len, store, bytes, noreply, value_max),
+    }
+}
+
+/// A storage command whose line ends before `line_len`: takes the data block if it is there.
+fn storage<'a>(
+    buf: &'a [u8],
+    line_len: usize,
+    store: Store<'a>,
+    bytes: u64,
+    noreply: bool,
+    value_max: u64,
+) -> Parsed<'a> {
+    if bytes > BYTES_MAX {
+        return Parsed::Rejected {
+            reply: line::BAD_FORMAT,
+            noreply,
+            len: line_len,
+        };
+    }
+    let too_large = Parsed::TooLarge {
+        reply: TOO_LARGE,
+        noreply,
+        len: line_len,
+        swallow: bytes + 2,
+    };
+    if bytes > value_max {
+        return too_large;
+    }
+    // The sum can only overflow where addresses have 32 bits, and there such a value cannot be held.
+    let Some((value_end, len)) = usize::try_from(bytes)
+        .ok()
+        .and_then(|bytes| line_len.checked_add(bytes))
+        .and_then(|end| Some((end, end.checked_add(2)?)))
+    else {
+        return too_large;
+    };
+    match (buf.get(line_len..value_end), buf.get(value_end..len)) {
+        (Some(value), Some(b"\r\n")) => Parsed::Request {
+            request: Request::Store(Store { value, ..store }),
+            noreply,
+            len,
+        },
+        (Some(_), Some(_)) => Parsed::Rejected {
+            reply: BAD_CHUNK,
+            noreply,
+            len,
+        },
+        _ => Parsed::Incomplete { need: len },
+    }
+}
+
+/// The most frequent line by far, `get KEY`, without any further ado; everything else is `None`.
+fn single_get(line: &[u8]) -> Option<Request<'_>> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let key = line.strip_prefix(b"get ")?;
+    let plain = !key.is_empty() && key.len() <= KEY_MAX && memchr2(b' ', 0, key).is_none();
+    plain.then_some(Request::Get {
+        keys: Keys::new(line, 4),
+        cas: false,
+    })
+}
+
+/// The line without its carriage return (unless there is nothing else, 04 §2.1), and only up to the first NUL.
+fn cut(line: &[u8]) -> &[u8] {
+    let line = match line {
+        [rest @ .., b'\r'] if !rest.is_empty() => rest,
+        line => line,
+    };
+    match memchr(0, line) {
+        Some(end) => &line[..end],
+        None => line,
+    }
+}
+
+/// How long the line that begins like this may become. The command word may still be incomplete.
+fn line_max(start: &[u8]) -> usize {
+    let blanks = start
+        .iter()
+        .take(LINE_MAX + 1)
+        .take_while(|&&byte| byte == b' ')
+        .count();
+    let rest = &start[blanks..];
+    // Looking at five bytes is enough: the longest word that counts has four.
+    let head = &rest[..rest.len().min(5)];
+    let word = &head[..memchr(b' ', head).unwrap_or(head.len())];
+    let ended = word.len() < rest.len();
+    let retrieval = [&b"get"[..], b"gets", b"gat", b"gats"]
+        .iter()
+        .any(|candidate| {
+            if ended {
+                *candidate == word
+            } else {
+                candidate.starts_with(word)
+            }
+        });
+    if retrieval && blanks <= LINE_MAX {
+        RETRIEVAL_LINE_MAX
+    } else {
+        LINE_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests;

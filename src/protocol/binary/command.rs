@@ -1,1 +1,195 @@
-//! To be written.
+//! [`Request`](crate::protocol::Request) to the packets a binary server gets (04 §6.1).
+//!
+//! Gets use the opcodes that return the key. All others are the plain opcodes, which always answer: an answer that
+//! the client does not want is dropped when it comes. `opaque` comes back with the reply. Keys are at most
+//! [`KEY_MAX`](crate::protocol::KEY_MAX) bytes long.
+
+use super::opcode;
+use super::packet::{Header, REQUEST_MAGIC, lengths};
+use crate::protocol::{Store, StoreVerb};
+
+/// An absolute time long past for every server: the second after the 30 days that would count from now
+/// (02 §8). Stands for every negative expiry.
+pub const EXPIRED: u32 = 60 * 60 * 24 * 30 + 1;
+
+/// Expiry of an increment that must not create the item.
+const DO_NOT_CREATE: u32 = u32::MAX;
+
+/// Expiry as a packet can hold it: what is negative has already expired, what is later than 2106 is the latest
+/// time there is.
+pub fn expiry(exptime: i64) -> u32 {
+    if exptime < 0 {
+        EXPIRED
+    } else {
+        u32::try_from(exptime).unwrap_or(u32::MAX)
+    }
+}
+
+/// One get, always answered.
+pub fn get(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
+    packet(out, opcode::GETK, vbucket, opaque, 0, &[], key);
+}
+
+/// One get of several, silent on a miss. A [`noop`] ends them.
+pub fn getq(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
+    packet(out, opcode::GETKQ, vbucket, opaque, 0, &[], key);
+}
+
+/// Nothing; its reply says that everything before has been answered.
+pub fn noop(out: &mut Vec<u8>, opaque: u32) {
+    packet(out, opcode::NOOP, 0, opaque, 0, &[], &[]);
+}
+
+/// Everything of a storage command but the value, which the caller appends.
+///
+/// Together with extras and key the value must not exceed [`BODY_MAX`](super::packet::BODY_MAX), or the server
+/// will close the connection. A `cas` with id 0 asks for 2^64 - 1 instead: 0 would store unconditionally, while
+/// no item has that one, so that the server says "exists" or "not found" as the client expects (04 §6.1).
+pub fn store_head(out: &mut Vec<u8>, store: &Store<'_>, vbucket: u16, opaque: u32) {
+    let mut extras = [0; 8];
+    extras[..4].copy_from_slice(&store.flags.to_be_bytes());
+    extras[4..].copy_from_slice(&expiry(store.exptime).to_be_bytes());
+    let (opcode, extras) = match store.verb {
+        StoreVerb::Set => (opcode::SET, &extras[..]),
+        StoreVerb::Add => (opcode::ADD, &extras[..]),
+        StoreVerb::Replace => (opcode::REPLACE, &extras[..]),
+        // These two leave flags and expiry of the item alone.
+        StoreVerb::Append => (opcode::APPEND, &[][..]),
+        StoreVerb::Prepend => (opcode::PREPEND, &[][..]),
+    };
+    let cas = match store.cas {
+        None => 0,
+        Some(0) => u64::MAX,
+        Some(cas) => cas,
+    };
+    let header = Header {
+        opcode,
+        vbucket_or_status: vbucket,
+        opaque,
+        cas,
+        ..lengths(extras.len(), store.key.len(), store.value.len())
+    };
+    header.write(out, REQUEST_MAGIC);
+    out.extend_from_slice(extras);
+    out.extend_from_slice(store.key);
+}
+
+/// `incr` or `decr`; a missing item is not created.
+pub fn arith(out: &mut Vec<u8>, key: &[u8], delta: u64, decr: bool, vbucket: u16, opaque: u32) {
+    let mut extras = [0; 20];
+    extras[..8].copy_from_slice(&delta.to_be_bytes());
+    extras[16..].copy_from_slice(&DO_NOT_CREATE.to_be_bytes());
+    let opcode = if decr {
+        opcode::DECREMENT
+    } else {
+        opcode::INCREMENT
+    };
+    packet(out, opcode, vbucket, opaque, 0, &extras, key);
+}
+
+/// `delete`.
+pub fn delete(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
+    packet(out, opcode::DELETE, vbucket, opaque, 0, &[], key);
+}
+
+/// `touch`.
+pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
+    packet(
+        out,
+        opcode::TOUCH,
+        vbucket,
+        opaque,
+        0,
+        &expiry(exptime).to_be_bytes(),
+        key,
+    );
+}
+
+/// `gat`: always answered, or silent on a miss if `quiet` (a [`noop`] ends those).
+pub fn gat(out: &mut Vec<u8>, key: &[u8], exptime: i64, quiet: bool, vbucket: u16, opaque: u32) {
+    let opcode = if quiet { opcode::GATKQ } else { opcode::GATK };
+    packet(
+        out,
+        opcode,
+        vbucket,
+        opaque,
+        0,
+        &expiry(exptime).to_be_bytes(),
+        key,
+    );
+}
+
+/// `getl`, which plain memcached does not know (04 §8.6: it travels alone).
+pub fn getl(out: &mut Vec<u8>, key: &[u8], exptime: Option<u32>, vbucket: u16, opaque: u32) {
+    match exptime {
+        Some(exptime) => packet(
+            out,
+            opcode::GETL,
+            vbucket,
+            opaque,
+            0,
+            &exptime.to_be_bytes(),
+            key,
+        ),
+        None => packet(out, opcode::GETL, vbucket, opaque, 0, &[], key),
+    }
+}
+
+/// `unl`, which plain memcached does not know (04 §8.6: it travels alone).
+pub fn unl(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
+    packet(out, opcode::UNL, vbucket, opaque, cas, &[], key);
+}
+
+/// `flush_all`. The delay is always sent; none, and a negative one, is 0: at once (02 §8).
+pub fn flush(out: &mut Vec<u8>, delay: Option<i64>) {
+    let delay = u32::try_from(delay.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+    packet(out, opcode::FLUSH, 0, 0, 0, &delay.to_be_bytes(), &[]);
+}
+
+/// `stats`; `key` is the sub-command, empty for none.
+pub fn stat(out: &mut Vec<u8>, key: &[u8]) {
+    packet(out, opcode::STAT, 0, 0, 0, &[], key);
+}
+
+/// Authenticates by SASL's PLAIN (RFC 4616), without an authorization identity.
+pub fn sasl_plain(out: &mut Vec<u8>, user: &[u8], password: &[u8]) {
+    const MECHANISM: &[u8] = b"PLAIN";
+    let value_len = 2 + user.len() + password.len();
+    let header = Header {
+        opcode: opcode::SASL_AUTH,
+        ..lengths(0, MECHANISM.len(), value_len)
+    };
+    header.write(out, REQUEST_MAGIC);
+    out.extend_from_slice(MECHANISM);
+    out.push(0);
+    out.extend_from_slice(user);
+    out.push(0);
+    out.extend_from_slice(password);
+}
+
+/// Chooses a bucket by the opcode of moxi's own time (04 §11.5).
+pub fn select_bucket(out: &mut Vec<u8>, name: &[u8]) {
+    packet(out, opcode::BUCKET, 0, 0, 0, &[], name);
+}
+
+/// A request without a value.
+fn packet(
+    out: &mut Vec<u8>,
+    opcode: u8,
+    vbucket: u16,
+    opaque: u32,
+    cas: u64,
+    extras: &[u8],
+    key: &[u8],
+) {
+    let header = Header {
+        opcode,
+        vbucket_or_status: vbucket,
+        opaque,
+        cas,
+        ..lengths(extras.len(), key.len(), 0)
+    };
+    header.write(out, REQUEST_MAGIC);
+    out.extend_from_slice(extras);
+    out.extend_from_slice(key);
+}

@@ -1,0 +1,320 @@
+//! The words of one client line to a command (04 §2.2–§2.4 and §3, with the decisions for today's clients).
+//!
+//! Command words are compared whole. A wrong number of words is `ERROR`, visibly, even if the last one is
+//! `noreply`; a word that is not what its place demands is a `CLIENT_ERROR`, silent if the last one is `noreply`.
+
+use super::words::Words;
+use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
+use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb};
+
+/// The answer to what is not a command.
+pub(super) const ERROR: &[u8] = b"ERROR\r\n";
+
+/// The answer to a key over 250 bytes, and to numbers that have no text of their own.
+pub(super) const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
+
+/// memcached's answer to an increment that is not a number.
+const BAD_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta argument\r\n";
+
+/// memcached's answer to an expiry that is not a number.
+const BAD_EXPTIME: &[u8] = b"CLIENT_ERROR invalid exptime argument\r\n";
+
+/// Sub-commands of `stats` that servers are asked for. Others (`detail`, `cachedump`, …) stay with the proxy:
+/// they could change or block a server that others use (04 §2.3).
+const STATS_WORDS: [&[u8]; 6] = [
+    b"reset",
+    b"settings",
+    b"items",
+    b"slabs",
+    b"sizes",
+    b"conns",
+];
+
+/// What a line asks for.
+pub(super) enum Command<'a> {
+    /// A request that is complete with its line.
+    Request {
+        /// What is asked for.
+        request: Request<'a>,
+        /// Whether the client wants no answer.
+        noreply: bool,
+    },
+    /// A storage command; its value, still empty in `store`, follows the line.
+    Store {
+        /// Everything the line says.
+        store: Store<'a>,
+        /// The size of the value as announced, not yet compared with any limit.
+        bytes: u64,
+        /// Whether the client wants no answer.
+        noreply: bool,
+    },
+    /// Nothing that can be done.
+    Refused {
+        /// The line to answer with, unless `noreply`.
+        reply: &'static [u8],
+        /// Whether the client wants no answer.
+        noreply: bool,
+    },
+}
+
+/// Judges a line that has been cut: no line end, no NUL.
+pub(super) fn command(line: &[u8]) -> Command<'_> {
+    let blanks = line.iter().take_while(|&&byte| byte == b' ').count();
+    let line = &line[blanks..];
+    let word = &line[..memchr::memchr(b' ', line).unwrap_or(line.len())];
+    match word {
+        b"get" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: false }),
+        b"gets" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: true }),
+        b"gat" => touching(line, word.len(), false),
+        b"gats" => touching(line, word.len(), true),
+        _ => other(&Words::split(line)),
+    }
+}
+
+/// Commands with few words.
+fn other<'a>(words: &Words<'a>) -> Command<'a> {
+    match words.get(0) {
+        b"set" => storage(words, StoreVerb::Set),
+        b"add" => storage(words, StoreVerb::Add),
+        b"replace" => storage(words, StoreVerb::Replace),
+        b"append" => storage(words, StoreVerb::Append),
+        b"prepend" => storage(words, StoreVerb::Prepend),
+        b"cas" => compare_and_store(words),
+        b"incr" => arith(words, false),
+        b"decr" => arith(words, true),
+        b"delete" => delete(words),
+        b"touch" => touch(words),
+        b"getl" => getl(words),
+        b"unl" => unl(words),
+        b"flush_all" => flush(words),
+        b"stats" => stats(words),
+        b"version" => plain(Request::Version),
+        b"verbosity" => verbosity(words),
+        b"quit" if words.count() == 1 => plain(Request::Quit),
+        _ => error(),
+    }
+}
+
+/// `get KEY…`, `gets KEY…`: `at` is where the keys begin.
+fn retrieval<'a>(
+    line: &'a [u8],
+    at: usize,
+    request: impl FnOnce(Keys<'a>) -> Request<'a>,
+) -> Command<'a> {
+    let keys = Keys::new(line, at);
+    let mut any = false;
+    // All keys are checked before anything is asked for, so that the answer is either complete or an error.
+    for (_, key) in keys.iter() {
+        if key.len() > KEY_MAX {
+            return refused(BAD_FORMAT, false);
+        }
+        any = true;
+    }
+    if any { plain(request(keys)) } else { error() }
+}
+
+/// `gat EXPTIME KEY…`, `gats EXPTIME KEY…`.
+fn touching(line: &[u8], at: usize, cas: bool) -> Command<'_> {
+    let mut words = Keys::new(line, at).iter();
+    let (Some((start, word)), Some(_)) = (words.next(), words.next()) else {
+        return error();
+    };
+    match parse_i64(word) {
+        Some(exptime) => retrieval(line, start + word.len(), |keys| Request::Gat {
+            exptime,
+            keys,
+            cas,
+        }),
+        None => refused(BAD_EXPTIME, false),
+    }
+}
+
+/// `set KEY FLAGS EXPTIME BYTES [noreply]`; any other sixth word is ignored.
+fn storage<'a>(words: &Words<'a>, verb: StoreVerb) -> Command<'a> {
+    match words.count() {
+        5 | 6 => store(words, verb, Some(None)),
+        _ => error(),
+    }
+}
+
+/// `cas KEY FLAGS EXPTIME BYTES CAS [noreply]`; any other further words are ignored.
+fn compare_and_store<'a>(words: &Words<'a>) -> Command<'a> {
+    match words.count() {
+        0..=5 => error(),
+        _ => store(words, StoreVerb::Set, parse_u64(words.get(5)).map(Some)),
+    }
+}
+
+/// The common part of the storage lines; `cas` is `None` if it should have been a number and is not.
+fn store<'a>(words: &Words<'a>, verb: StoreVerb, cas: Option<Option<u64>>) -> Command<'a> {
+    let noreply = words.noreply(2);
+    let key = words.get(1);
+    match (
+        cas,
+        parse_u32(words.get(2)),
+        parse_i64(words.get(3)),
+        parse_u64(words.get(4)),
+    ) {
+        (Some(cas), Some(flags), Some(exptime), Some(bytes)) if key.len() <= KEY_MAX => {
+            Command::Store {
+                store: Store {
+                    verb,
+                    key,
+                    flags,
+                    exptime,
+                    cas,
+                    value: b"",
+                },
+                bytes,
+                noreply,
+            }
+        }
+        _ => refused(BAD_FORMAT, noreply),
+    }
+}
+
+/// `incr KEY DELTA [noreply]`; any other fourth word is ignored.
+fn arith<'a>(words: &Words<'a>, decr: bool) -> Command<'a> {
+    if !(3..=4).contains(&words.count()) {
+        return error();
+    }
+    let noreply = words.noreply(2);
+    keyed(words, noreply, |key| {
+        Ok(Request::Arith {
+            key,
+            delta: parse_u64(words.get(2)).ok_or(BAD_DELTA)?,
+            decr,
+        })
+    })
+}
+
+/// `delete KEY [TIME] [noreply]`; the time is ignored, and a lone third word may be anything.
+fn delete<'a>(words: &Words<'a>) -> Command<'a> {
+    let noreply = words.noreply(2);
+    match words.count() {
+        2 | 3 => keyed(words, noreply, |key| Ok(Request::Delete { key })),
+        4 if noreply => keyed(words, noreply, |key| {
+            parse_i64(words.get(2)).ok_or(BAD_FORMAT)?;
+            Ok(Request::Delete { key })
+        }),
+        _ => error(),
+    }
+}
+
+/// `touch KEY EXPTIME [noreply]`.
+fn touch<'a>(words: &Words<'a>) -> Command<'a> {
+    let noreply = words.noreply(2);
+    match words.count() {
+        3 => (),
+        4 if noreply => (),
+        _ => return error(),
+    }
+    keyed(words, noreply, |key| {
+        Ok(Request::Touch {
+            key,
+            exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)?,
+        })
+    })
+}
+
+/// `getl KEY [EXPTIME]`.
+fn getl<'a>(words: &Words<'a>) -> Command<'a> {
+    match words.count() {
+        0 | 1 => error(),
+        2 => keyed(words, false, |key| Ok(Request::Getl { key, exptime: None })),
+        3 => keyed(words, false, |key| {
+            Ok(Request::Getl {
+                key,
+                exptime: Some(parse_u32(words.get(2)).ok_or(BAD_EXPTIME)?),
+            })
+        }),
+        _ => refused(BAD_FORMAT, false),
+    }
+}
+
+/// `unl KEY CAS`.
+fn unl<'a>(words: &Words<'a>) -> Command<'a> {
+    match words.count() {
+        3 => keyed(words, false, |key| {
+            Ok(Request::Unl {
+                key,
+                cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)?,
+            })
+        }),
+        _ => error(),
+    }
+}
+
+/// `flush_all [DELAY] [noreply]`; any other third word is ignored.
+fn flush<'a>(words: &Words<'a>) -> Command<'a> {
+    let noreply = words.noreply(1);
+    let delay = match words.count() {
+        1 => None,
+        2 if noreply => None,
+        2 | 3 => match parse_i64(words.get(1)) {
+            Some(delay) => Some(delay),
+            None => return refused(BAD_FORMAT, noreply),
+        },
+        _ => return error(),
+    };
+    Command::Request {
+        request: Request::Flush { delay },
+        noreply,
+    }
+}
+
+/// `stats`, `stats WORD`, `stats proxy [SUB]`. Of `proxy` the first four letters count (04 §4.4); surplus blanks,
+/// which made the C program answer `ERROR`, do no harm.
+fn stats<'a>(words: &Words<'a>) -> Command<'a> {
+    let sub = words.get(1);
+    match words.count() {
+        1 => plain(Request::Stats { args: b"" }),
+        2 | 3 if sub.starts_with(b"prox") => plain(Request::StatsProxy { sub: words.get(2) }),
+        2 if STATS_WORDS.contains(&sub) => plain(Request::Stats { args: sub }),
+        _ => error(),
+    }
+}
+
+/// `verbosity LEVEL [noreply]`; any other third word is ignored. What is not a level is `ERROR` (04 §4.2).
+fn verbosity<'a>(words: &Words<'a>) -> Command<'a> {
+    let noreply = words.noreply(2);
+    match (words.count(), parse_u32(words.get(1))) {
+        (2 | 3, Some(level)) => Command::Request {
+            request: Request::Verbosity { level },
+            noreply,
+        },
+        (2 | 3, None) => refused(ERROR, noreply),
+        _ => error(),
+    }
+}
+
+/// A request for the key in the second word, which is checked before the other words are.
+fn keyed<'a>(
+    words: &Words<'a>,
+    noreply: bool,
+    request: impl FnOnce(&'a [u8]) -> Result<Request<'a>, &'static [u8]>,
+) -> Command<'a> {
+    let key = words.get(1);
+    if key.len() > KEY_MAX {
+        return refused(BAD_FORMAT, noreply);
+    }
+    match request(key) {
+        Ok(request) => Command::Request { request, noreply },
+        Err(reply) => refused(reply, noreply),
+    }
+}
+
+fn plain(request: Request<'_>) -> Command<'_> {
+    Command::Request {
+        request,
+        noreply: false,
+    }
+}
+
+fn refused<'a>(reply: &'static [u8], noreply: bool) -> Command<'a> {
+    Command::Refused { reply, noreply }
+}
+
+fn error<'a>() -> Command<'a> {
+    refused(ERROR, false)
+}

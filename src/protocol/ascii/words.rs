@@ -1,0 +1,89 @@
+//! The words of a line that holds few of them.
+
+/// How many words are kept. No command but the retrieval ones, which are not split here, has more (04 §2.2).
+const KEPT: usize = 7;
+
+/// The first words of a line, and how many there are.
+pub(super) struct Words<'a> {
+    words: [&'a [u8]; KEPT],
+    /// `KEPT + 1` stands for any larger number.
+    count: usize,
+}
+
+impl<'a> Words<'a> {
+    /// Splits at blanks, and only at blanks: a tab is part of a word (04 §2.2).
+    pub(super) fn split(line: &'a [u8]) -> Words<'a> {
+        let mut split = Words {
+            words: [b""; KEPT],
+            count: 0,
+        };
+        for word in line
+            .split(|&byte| byte == b' ')
+            .filter(|word| !word.is_empty())
+        {
+            if let Some(slot) = split.words.get_mut(split.count) {
+                *slot = word;
+            }
+            split.count += 1;
+            if split.count > KEPT {
+                break;
+            }
+        }
+        split
+    }
+
+    /// How many words there are; 8 stands for any larger number.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// A word; empty if there is none at this place.
+    pub(super) fn get(&self, at: usize) -> &'a [u8] {
+        self.words.get(at).copied().unwrap_or_default()
+    }
+
+    /// Whether the last word, at place `from` or later, is `noreply`.
+    pub(super) fn noreply(&self, from: usize) -> bool {
+        (from + 1..=KEPT).contains(&self.count) && self.get(self.count - 1) == b"noreply"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_at_runs_of_blanks_only() {
+        let words = Words::split(b"  set   a\tb 5  ");
+        assert_eq!(words.count(), 3);
+        assert_eq!(words.get(0), b"set");
+        assert_eq!(words.get(1), b"a\tb");
+        assert_eq!(words.get(2), b"5");
+        assert_eq!(words.get(3), b"");
+        assert_eq!(words.get(99), b"");
+        assert_eq!(Words::split(b"   ").count(), 0);
+    }
+
+    #[test]
+    fn keeps_seven_words_and_counts_no_further_than_eight() {
+        let words = Words::split(b"1 2 3 4 5 6 7");
+        assert_eq!((words.count(), words.get(6)), (7, &b"7"[..]));
+        let words = Words::split(b"1 2 3 4 5 6 7 8 9 10");
+        assert_eq!(
+            (words.count(), words.get(6), words.get(7)),
+            (8, &b"7"[..], &b""[..])
+        );
+    }
+
+    #[test]
+    fn noreply_is_the_last_word_exactly() {
+        assert!(Words::split(b"delete k noreply  ").noreply(2));
+        assert!(!Words::split(b"delete noreply").noreply(2));
+        assert!(Words::split(b"flush_all noreply").noreply(1));
+        assert!(!Words::split(b"delete noreply x").noreply(2));
+        assert!(!Words::split(b"delete k noreplyx").noreply(2));
+        assert!(Words::split(b"cas k 1 2 3 4 noreply").noreply(2));
+        assert!(!Words::split(b"cas k 1 2 3 4 noreply x").noreply(2));
+        assert!(!Words::split(b"").noreply(0));
+    }
+}
