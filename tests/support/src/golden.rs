@@ -237,8 +237,11 @@ impl Stage {
                     line.expect("get zz\r\n");
                     line.send("END\r\n");
                 } else {
-                    line.expect(Packet::request(op::GETK).key("zz").bytes());
-                    line.send(Packet::reply(op::GETK).status(1).key("zz").bytes());
+                    let asked = line.packet();
+                    // Vbucket and opaque depend on the map.
+                    let bare = Packet { status: 0, opaque: 0, ..asked.clone() };
+                    assert_eq!(bare, Packet::request(op::GETK).key("zz"), "sentinel");
+                    line.send(Packet { magic: 0x81, status: 1, ..asked }.bytes());
                 }
                 client.expect("END\r\n");
             }
