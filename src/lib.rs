@@ -2,7 +2,13 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod cli;
 pub mod config;
+pub mod daemon;
+pub mod failure;
+pub mod log;
+pub mod net;
 pub mod protocol;
 pub mod routing;
+pub mod signals;
 pub mod stats;

@@ -1,3 +1,244 @@
-//! The moxi program.
+//! The moxi program: parse, assemble, run, exit code (01 §4).
+//!
+//! Everything that can be found wrong is found before the process goes into the background, and every port
+//! is bound before it gives up its privileges. No thread is started before both have happened.
 
-fn main() {}
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use moxi::cli::{self, Command, Options};
+use standin::{self as config, Loaded};
+use moxi::daemon::{self, PidFile};
+use moxi::failure::{Failure, GENERAL, SYSTEM, reason};
+use moxi::log::Fallback;
+use moxi::net::acceptor::{Acceptor, Stop, Stopper};
+use moxi::net::listener::{self, Listener, SocketFile};
+use moxi::net::worker::{self, Handle};
+use moxi::signals::{Signals, Starting};
+use moxi::{log, signals};
+
+mod standin;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os()) {
+        Ok(Command::Print(text)) => {
+            // Who closes the pipe early has read enough.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Ok(Command::Run(options)) => {
+            log::set_verbosity(options.verbosity);
+            let fallback = if options.daemon { Fallback::Syslog } else { Fallback::Stderr };
+            log::init(options.log_file.as_deref(), fallback);
+            match run(&options) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => {
+                    log!(0, "{failure}");
+                    if !log::is_stderr() {
+                        let _ = writeln!(io::stderr(), "{failure}");
+                    }
+                    ExitCode::from(failure.code)
+                }
+            }
+        }
+        Err(failure) => {
+            let _ = io::stderr().write_all(failure.message.as_bytes());
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// From options to the end of the program.
+fn run(options: &Options) -> Result<(), Failure> {
+    let starting = Starting::new().map_err(|error| system("cannot handle signals", &error))?;
+    let cluster = check_features(options)?;
+    let loaded = load(options, cluster)?;
+
+    if options.core_files {
+        daemon::allow_core_files()?;
+    }
+    daemon::raise_open_files(u64::from(options.connections))?;
+    let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
+
+    let (listeners, socket) = listen(options, &loaded)?;
+    let detached = if options.daemon { Some(daemon::detach()?) } else { None };
+    let pid_file =
+        options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
+    if let Some(user) = user {
+        daemon::become_user(&user)?;
+    }
+    if options.lock_memory {
+        daemon::lock_memory();
+    }
+
+    let stop = start(options, &loaded, listeners, starting).and_then(|acceptor| {
+        if let Some(detached) = detached {
+            detached.ready(options.core_files, options.verbosity > 0);
+        }
+        acceptor.run().map_err(|error| system("the main loop failed", &error))
+    });
+    if let Some(file) = pid_file {
+        file.remove();
+    }
+    if let Some(file) = socket {
+        file.remove();
+    }
+    match stop? {
+        Stop::Interrupted => {
+            let _ = io::stdout().write_all(b"SIGINT handled.\n");
+            Ok(())
+        }
+        Stop::Terminated | Stop::Asked => Ok(()),
+        Stop::NoWorkers => Err(Failure::new(GENERAL, "ERROR: all worker threads have died")),
+    }
+}
+
+/// Refuses what this version does not have. The result is the cluster configuration to serve.
+fn check_features(options: &Options) -> Result<&str, Failure> {
+    if options.mcmux {
+        return Err(unavailable("mcmux mode (-X)"));
+    }
+    let server = [("-p", options.tcp_port), ("-U", options.udp_port)]
+        .into_iter()
+        .find(|(_, port)| port.is_some_and(cli::ServerPort::is_on));
+    let cluster = options.cluster.as_deref().filter(|text| !text.is_empty());
+    if options.stray_operand {
+        log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
+    }
+    match (cluster, server) {
+        (Some(cluster), None) => Ok(cluster),
+        (Some(cluster), Some((flag, _))) => {
+            log!(
+                0,
+                "WARNING: the built-in memcached server is not available in this version, {flag} \
+                 is ignored"
+            );
+            Ok(cluster)
+        }
+        (None, Some((flag, _))) => Err(unavailable(&format!("the built-in memcached server ({flag})"))),
+        (None, None) => Err(Failure::new(
+            GENERAL,
+            "ERROR: need cluster configuration. See usage (-h).",
+        )),
+    }
+}
+
+fn unavailable(what: &str) -> Failure {
+    Failure::new(GENERAL, format!("ERROR: {what} is not available in this version"))
+}
+
+fn system(what: &str, error: &io::Error) -> Failure {
+    Failure::new(GENERAL, format!("ERROR: {what}: {}", reason(error)))
+}
+
+/// Turns the configuration texts into configuration.
+fn load(options: &Options, cluster: &str) -> Result<Loaded, Failure> {
+    let environment = |name: &str| std::env::var_os(name).map(lossy);
+    let loaded = config::load(cluster, options.behavior.as_deref(), &environment)
+        .map_err(|error| Failure::new(GENERAL, error.to_string()))?;
+    for warning in &loaded.warnings {
+        log!(0, "{warning}");
+    }
+    if loaded.sections.is_empty() {
+        return Err(unavailable("the configuration by URL of a cluster manager"));
+    }
+    Ok(loaded)
+}
+
+fn lossy(value: OsString) -> String {
+    value.to_string_lossy().into_owned()
+}
+
+/// The listeners, each with the index of its bucket.
+type Listeners = Vec<(Listener, usize)>;
+
+/// Binds everything that clients connect to: a port per section, or the one unix socket.
+fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<SocketFile>), Failure> {
+    if let Some(path) = &options.socket {
+        return listen_unix(options, loaded, path);
+    }
+    let mut listeners = Vec::new();
+    for section in &loaded.sections {
+        let port = section.port;
+        log!(2, "cproxy_listen on port {port}");
+        let bound = listener::tcp(options.listen.as_deref(), port, options.backlog);
+        let bound = bound.map_err(|why| {
+            log!(0, "{why}");
+            Failure::new(
+                GENERAL,
+                format!(
+                    "ERROR: could not listen on port {port}. Please use -Z \
+                     port_listen=PORT_NUM to specify a different port number."
+                ),
+            )
+        })?;
+        log!(2, "moxi listening on {port} with {} conns", bound.len());
+        listeners.extend(bound.into_iter().map(|listener| (listener, section.bucket)));
+    }
+    Ok((listeners, None))
+}
+
+/// One socket cannot lead to several sections: clients reach the last one (01 §5).
+fn listen_unix(
+    options: &Options,
+    loaded: &Loaded,
+    path: &Path,
+) -> Result<(Listeners, Option<SocketFile>), Failure> {
+    let name = path.display();
+    let bound = listener::unix(path, options.socket_mode, options.backlog);
+    let (listener, file) = bound.map_err(|error| {
+        let why = reason(&error);
+        Failure::new(SYSTEM, format!("failed to listen on UNIX socket: {name}: {why}"))
+    })?;
+    let section = loaded.sections.last();
+    if let (Some(section), true) = (section, loaded.sections.len() > 1) {
+        log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
+    }
+    log!(2, "moxi listening on {name} with 1 conns");
+    Ok((vec![(listener, section.map_or(0, |section| section.bucket))], Some(file)))
+}
+
+/// Starts the threads.
+fn start(
+    options: &Options,
+    loaded: &Loaded,
+    listeners: Listeners,
+    starting: Starting,
+) -> Result<Acceptor, Failure> {
+    let signals: Signals = signals::Signals::new(starting)
+        .map_err(|error| system("cannot handle signals", &error))?;
+    let workers: Vec<Handle> = (0..options.threads as usize)
+        .map(|index| {
+            let options = worker::Options {
+                requests_per_turn: options.requests_per_turn,
+                binding: options.binding,
+            };
+            worker::spawn(index, Arc::clone(&loaded.config), options)
+        })
+        .collect::<io::Result<_>>()
+        .map_err(|error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error))))?;
+    let assemble = || -> io::Result<Acceptor> {
+        let mut acceptor = Acceptor::new(signals, workers)?;
+        for (listener, bucket) in listeners {
+            acceptor.listen(listener, bucket)?;
+        }
+        if options.watch_stdin {
+            watch_stdin(acceptor.stopper()?)?;
+        }
+        Ok(acceptor)
+    };
+    assemble().map_err(|error| system("cannot start the main loop", &error))
+}
+
+/// `-Y y`: a launcher stops us by a line end on standard input, or by going away (01 §12).
+fn watch_stdin(stopper: Stopper) -> io::Result<()> {
+    let watch = move || {
+        let end = moxi::signals::stdin_end(io::stdin().lock());
+        let _ = writeln!(io::stderr(), "{end} on stdin.  Exiting");
+        stopper.stop();
+    };
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(watch).map(drop)
+}

@@ -152,3 +152,127 @@ const TABLE: [Row; 16] = [
 fn row(status: u16) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.status == status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::CommandClass::*;
+    use super::StoreVerb::*;
+    use super::*;
+
+    /// All statuses with a row of their own, and one without.
+    const STATUSES: [u16; 17] = [
+        0, 1, 2, 3, 4, 5, 6, 7, 0x20, 0x21, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x99,
+    ];
+
+    #[track_caller]
+    fn column(class: CommandClass, expected: [&str; 17]) {
+        for (status, expected) in STATUSES.into_iter().zip(expected) {
+            let line = str::from_utf8(line(class, status)).unwrap();
+            assert_eq!(line, format!("{expected}\r\n"), "{class:?} {status:#x}");
+        }
+    }
+
+    /// The generic column from 0x03 on.
+    fn with(
+        success: &'static str,
+        missing: &'static str,
+        exists: &'static str,
+    ) -> [&'static str; 17] {
+        [
+            success,
+            missing,
+            exists,
+            "SERVER_ERROR object too large for cache",
+            "SERVER_ERROR a2b einval",
+            "NOT_STORED",
+            "CLIENT_ERROR cannot increment or decrement non-numeric value",
+            "SERVER_ERROR a2b not_my_vbucket",
+            "SERVER_ERROR a2b auth_error",
+            "SERVER_ERROR a2b auth_continue",
+            "SERVER_ERROR a2b unknown",
+            "SERVER_ERROR out of memory storing object",
+            "SERVER_ERROR a2b not supported",
+            "SERVER_ERROR a2b einternal",
+            "SERVER_ERROR a2b ebusy",
+            "SERVER_ERROR temporary failure",
+            "SERVER_ERROR a2b error",
+        ]
+    }
+
+    #[test]
+    fn stores_touch_and_delete() {
+        for verb in [Set, Append, Prepend] {
+            column(Store(verb), with("STORED", "NOT_FOUND", "EXISTS"));
+        }
+        column(Store(Add), with("STORED", "NOT_FOUND", "NOT_STORED"));
+        column(Store(Replace), with("STORED", "NOT_STORED", "EXISTS"));
+        column(Touch, with("TOUCHED", "NOT_FOUND", "EXISTS"));
+        let mut delete = with("DELETED", "NOT_FOUND", "EXISTS");
+        delete[5] = "NOT_FOUND";
+        column(Delete, delete);
+    }
+
+    #[test]
+    fn arithmetic() {
+        let mut expected = ["SERVER_ERROR a2b arith error"; 17];
+        expected[1] = "NOT_FOUND";
+        expected[2] = "EXISTS";
+        expected[3] = "SERVER_ERROR object too large for cache";
+        expected[5] = "NOT_STORED";
+        expected[6] = "CLIENT_ERROR cannot increment or decrement non-numeric value";
+        expected[11] = "SERVER_ERROR out of memory storing object";
+        column(Arith, expected);
+    }
+
+    #[test]
+    fn retrieval_and_the_rest() {
+        column(Get, ["END"; 17]);
+        let mut getl = ["END"; 17];
+        getl[1] = "NOT_FOUND";
+        getl[10] = "LOCK_ERROR";
+        getl[15] = "LOCK_ERROR";
+        column(Getl, getl);
+        let mut flush = with("OK", "NOT_FOUND", "EXISTS");
+        flush[12] = "SERVER_ERROR flush_all not supported";
+        column(Flush, flush);
+        column(Unl, ["SERVER_ERROR"; 17]);
+    }
+
+    #[test]
+    fn unlock_shows_the_body() {
+        let line = |body: &[u8]| {
+            let mut out = Vec::new();
+            unl_line(&mut out, body);
+            out
+        };
+        assert_eq!(line(b"UNLOCKED"), b"UNLOCKED\r\n");
+        assert_eq!(line(b""), b"SERVER_ERROR\r\n");
+        assert_eq!(line(b"a\r\nEND\r\n"), b"a  END  \r\n");
+    }
+
+    #[test]
+    fn bodies_of_binary_errors() {
+        let texts = [
+            "",
+            "Not found",
+            "Data exists for key.",
+            "Too large.",
+            "Invalid arguments",
+            "Not stored.",
+            "Non-numeric server-side value for incr or decr",
+            "Not my vbucket",
+            "Auth failure",
+            "Auth continue",
+            "Unknown command",
+            "Out of memory",
+            "Not supported",
+            "Internal error",
+            "System is busy",
+            "Temporary failure",
+            "Unknown error",
+        ];
+        for (status, expected) in STATUSES.into_iter().zip(texts) {
+            assert_eq!(text(status), expected, "{status:#x}");
+        }
+    }
+}

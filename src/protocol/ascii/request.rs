@@ -1,6 +1,6 @@
 //! Client bytes to [`Request`]: lines, data blocks and their limits.
 //!
-//! [`parse`] finds the line, cuts it, has the words judged ([`super::line`]) and, for a storage command, checks the
+//! [`parse`] finds the line, cuts it, has the words judged (file `line`) and, for a storage command, checks the
 //! data block that follows. The rules are those of 04 §2 and §3 with their replacements.
 
 use super::line::{self, Command};
@@ -10,7 +10,8 @@ use memchr::{memchr, memchr2};
 /// Longest line in bytes, up to its line feed (02 §3).
 pub const LINE_MAX: usize = 8192;
 
-/// Longest line of `get`, `gets`, `gat` and `gats`, which may hold thousands of keys (02 §3).
+/// Longest line of `get`, `gets`, `bget`, `gat` and `gats`, which may hold thousands of keys (02 §3). (`bget` is a
+/// command of the built-in server only; there a refused line, which is still in the buffer, gets a second look.)
 pub const RETRIEVAL_LINE_MAX: usize = 8 * 1024 * 1024;
 
 /// Largest value in bytes that a storage line can announce, whatever the configured limit (04 §3): with its line
@@ -197,7 +198,7 @@ fn line_max(start: &[u8]) -> usize {
     let head = &rest[..rest.len().min(5)];
     let word = &head[..memchr(b' ', head).unwrap_or(head.len())];
     let ended = word.len() < rest.len();
-    let retrieval = [&b"get"[..], b"gets", b"gat", b"gats"]
+    let retrieval = [&b"get"[..], b"gets", b"bget", b"gat", b"gats"]
         .iter()
         .any(|candidate| {
             if ended {

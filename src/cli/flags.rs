@@ -1,0 +1,521 @@
+//! The one table of flags. Parser, `-h`, and the check of the manual page are driven by it.
+//!
+//! Its order is the order of `-h` (01 §15).
+
+use std::os::unix::ffi::OsStrExt;
+
+use super::argument::Argument;
+use super::{Options, ServerPort, help, licence};
+use crate::failure::{Failure, GENERAL, USAGE};
+use crate::net::listener::{Binding, SOCKET_PATH_MAX};
+
+/// One flag.
+#[derive(Debug)]
+pub struct Flag {
+    /// Its letter.
+    pub letter: char,
+    /// Its long name, if it has one.
+    pub name: Option<&'static str>,
+    /// What it does.
+    pub action: Action,
+    /// Its default as shown to people; empty if there is nothing to say.
+    pub default: &'static str,
+    /// What it is for, one paragraph.
+    pub help: &'static str,
+    /// Further spellings that deserve a line of their own in `-h`.
+    pub also: &'static [(&'static str, &'static str)],
+    /// Whether it remains for old command lines only.
+    pub deprecated: bool,
+}
+
+/// What a flag does.
+#[derive(Debug)]
+pub enum Action {
+    /// Has no argument.
+    Switch(fn(&mut Options)),
+    /// Has an argument of this name.
+    Value(&'static str, Setter),
+    /// Prints a text and ends the program.
+    Print(fn() -> String),
+}
+
+/// Checks an argument and notes it in the options.
+pub type Setter = fn(&mut Options, &Argument<'_>) -> Result<(), Failure>;
+
+/// The flag with this letter.
+pub fn by_letter(letter: char) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.letter == letter)
+}
+
+/// The flag with this long name.
+pub fn by_name(name: &str) -> Option<&'static Flag> {
+    FLAGS.iter().find(|flag| flag.name == Some(name))
+}
+
+/// Values of the common case; entries of the table name what differs.
+const FLAG: Flag = Flag {
+    letter: '-',
+    name: None,
+    action: Action::Switch(|_| {}),
+    default: "",
+    help: "",
+    also: &[],
+    deprecated: false,
+};
+
+/// All flags, in the order of `-h`.
+pub static FLAGS: &[Flag] = &[
+    Flag {
+        letter: 'z',
+        action: Action::Value("config", |options, argument| {
+            options.cluster = Some(argument.text()?.to_owned());
+            Ok(())
+        }),
+        help: "cluster configuration, see above",
+        ..FLAG
+    },
+    Flag {
+        letter: 'Z',
+        action: Action::Value("key=value[,...]", |options, argument| {
+            options.behavior = Some(argument.text()?.to_owned());
+            Ok(())
+        }),
+        help: "proxy behaviour, see below; text that begins with / or . is the path of a file \
+               that holds it",
+        ..FLAG
+    },
+    Flag {
+        letter: 'u',
+        action: Action::Value("username", |options, argument| {
+            options.user = Some(argument.text()?.to_owned());
+            Ok(())
+        }),
+        help: "become this user once all ports are open (only when started as root)",
+        ..FLAG
+    },
+    Flag {
+        letter: 'c',
+        action: Action::Value("num", |options, argument| {
+            options.connections = unsigned(argument.number(0..=i64::from(i32::MAX))?);
+            Ok(())
+        }),
+        default: "1024",
+        help: "simultaneous connections: the limit of open files is raised to this number",
+        ..FLAG
+    },
+    Flag {
+        letter: 'v',
+        action: Action::Switch(|options| options.verbosity = options.verbosity.saturating_add(1)),
+        help: "verbose (errors and warnings)",
+        also: &[
+            ("-vv", "very verbose (also client commands and responses)"),
+            (
+                "-vvv",
+                "extremely verbose (also internal state transitions)",
+            ),
+        ],
+        ..FLAG
+    },
+    Flag {
+        letter: 'h',
+        name: Some("help"),
+        action: Action::Print(help::text),
+        help: "print this help and exit",
+        ..FLAG
+    },
+    Flag {
+        letter: 'i',
+        action: Action::Print(licence::text),
+        help: "print the licences and exit",
+        ..FLAG
+    },
+    Flag {
+        letter: 'V',
+        name: Some("version"),
+        action: Action::Print(|| format!("moxi {}\n", super::VERSION)),
+        help: "print the version and exit",
+        ..FLAG
+    },
+    Flag {
+        letter: 'a',
+        action: Action::Value("mask", |options, argument| {
+            options.socket_mode = argument.mode()?;
+            Ok(())
+        }),
+        default: "0700",
+        help: "access mask of the unix socket, in octal",
+        ..FLAG
+    },
+    Flag {
+        letter: 'l',
+        action: Action::Value("ip_addr", |options, argument| {
+            options.listen = Some(argument.text()?.to_owned());
+            Ok(())
+        }),
+        default: "all addresses",
+        help: "address or host name to listen on, for every port",
+        ..FLAG
+    },
+    Flag {
+        letter: 'd',
+        action: Action::Switch(|options| options.daemon = true),
+        help: "run as a daemon, once configuration and ports have proved good",
+        ..FLAG
+    },
+    Flag {
+        letter: 'P',
+        action: Action::Value("file", |options, argument| {
+            options.pid_file = Some(argument.path()?);
+            Ok(())
+        }),
+        help: "write the process id to this file, only used with -d",
+        ..FLAG
+    },
+    Flag {
+        letter: 't',
+        action: Action::Value("num", |options, argument| {
+            let message = "Number of threads must be greater than 0\n";
+            options.threads = argument.positive(1024, message)?;
+            Ok(())
+        }),
+        default: "4",
+        help: "worker threads",
+        ..FLAG
+    },
+    Flag {
+        letter: 'R',
+        action: Action::Value("num", |options, argument| {
+            let message = "Number of requests per event must be greater than 0\n";
+            options.requests_per_turn = argument.positive(i32::MAX as u32, message)?;
+            Ok(())
+        }),
+        default: "20",
+        help: "requests served per connection before others have their turn",
+        ..FLAG
+    },
+    Flag {
+        letter: 'b',
+        action: Action::Value("num", |options, argument| {
+            options.backlog =
+                i32::try_from(argument.number(0..=i64::from(i32::MAX))?).unwrap_or(i32::MAX);
+            Ok(())
+        }),
+        default: "1024",
+        help: "length of the queue of connections that wait to be accepted",
+        ..FLAG
+    },
+    Flag {
+        letter: 'B',
+        action: Action::Value("protocol", |options, argument| {
+            options.binding = binding(argument)?;
+            Ok(())
+        }),
+        default: "auto",
+        help: "protocol that clients must speak: one of ascii, binary, or auto, which goes by a \
+               client's first byte",
+        ..FLAG
+    },
+    Flag {
+        letter: 'Y',
+        action: Action::Value("y|n", |options, argument| {
+            options.watch_stdin = argument.value.as_bytes().first() == Some(&b'y');
+            Ok(())
+        }),
+        default: "n",
+        help: "exit when standard input has a line end or is closed",
+        ..FLAG
+    },
+    Flag {
+        letter: 's',
+        action: Action::Value("file", |options, argument| {
+            options.socket = Some(argument.path()?);
+            if argument.value.len() > SOCKET_PATH_MAX {
+                return Err(argument.refuse(&format!("a path of at most {SOCKET_PATH_MAX} bytes")));
+            }
+            Ok(())
+        }),
+        help: "unix socket to listen on (disables network support)",
+        ..FLAG
+    },
+    Flag {
+        letter: 'p',
+        action: Action::Value("num", |options, argument| {
+            options.tcp_port = Some(port(argument)?);
+            Ok(())
+        }),
+        help: "TCP port of the built-in memcached server, 0 is off, -1 is any free port; for the \
+               port of the proxy use -Z port_listen=NUM",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'U',
+        action: Action::Value("num", |options, argument| {
+            options.udp_port = Some(port(argument)?);
+            Ok(())
+        }),
+        help: "UDP port of the built-in memcached server, 0 is off, -1 is any free port",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'k',
+        action: Action::Switch(|options| options.lock_memory = true),
+        help: "lock down all paged memory",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'm',
+        action: Action::Value("num", |options, argument| {
+            // 2^44 - 1 megabytes are the most whose bytes fit in 64 bits.
+            options.memory = unsigned64(argument.number(0..=0xfff_ffff_ffff)?) << 20;
+            Ok(())
+        }),
+        default: "64 MB",
+        help: "memory for items of the built-in server, in megabytes; 0 is no limit",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'M',
+        action: Action::Switch(|options| options.evict = false),
+        help: "return an error when that memory is full, rather than remove items",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'r',
+        action: Action::Switch(|options| options.core_files = true),
+        help: "allow core files as large as they get; also keeps a daemon in its starting \
+               directory instead of /",
+        ..FLAG
+    },
+    Flag {
+        letter: 'f',
+        action: Action::Value("factor", |options, argument| {
+            options.growth_factor = argument.factor("Factor must be greater than 1\n")?;
+            Ok(())
+        }),
+        default: "1.25",
+        help: "chunk size growth factor of the built-in server",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'n',
+        action: Action::Value("bytes", |options, argument| {
+            let message = "Chunk size must be greater than 0\n";
+            options.chunk_size = argument.positive(1 << 20, message)?;
+            Ok(())
+        }),
+        default: "48",
+        help: "minimum space of the built-in server for key, value and flags",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'L',
+        action: Action::Switch(|options| options.large_pages = true),
+        help: "use large memory pages, where the system supports it",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'D',
+        action: Action::Value("char", |options, argument| {
+            let Some(&first) = argument.value.as_bytes().first() else {
+                return Err(Failure::new(GENERAL, "No delimiter specified\n"));
+            };
+            options.prefix_delimiter = Some(first);
+            Ok(())
+        }),
+        default: ":",
+        help: "delimiter between key prefixes and ids, for statistics by prefix; if given, their \
+               collection is turned on, otherwise `stats detail on` does that",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'C',
+        action: Action::Switch(|options| options.cas = false),
+        help: "disable CAS in the built-in server",
+        deprecated: true,
+        ..FLAG
+    },
+    Flag {
+        letter: 'O',
+        action: Action::Value("path", |options, argument| {
+            // Both spellings mean standard error (01 §2).
+            options.log_file = match argument.value.as_bytes() {
+                b"" | b"stderr" => None,
+                _ => Some(argument.path()?),
+            };
+            Ok(())
+        }),
+        default: "stderr",
+        help: "log file; SIGHUP opens it again, after a rotation",
+        ..FLAG
+    },
+    Flag {
+        letter: 'X',
+        action: Action::Switch(|options| options.mcmux = true),
+        help: "mcmux mode: clients name the server of each request; listens on -p or -s",
+        ..FLAG
+    },
+];
+
+fn binding(argument: &Argument<'_>) -> Result<Binding, Failure> {
+    match argument.value.as_bytes() {
+        b"auto" => Ok(Binding::Auto),
+        b"binary" => Ok(Binding::Binary),
+        b"ascii" => Ok(Binding::Ascii),
+        _ => Err(Failure::new(
+            USAGE,
+            format!(
+                "Invalid value for binding protocol: {}\n \
+                 -- should be one of auto, binary, or ascii\n",
+                argument.value.to_string_lossy()
+            ),
+        )),
+    }
+}
+
+fn port(argument: &Argument<'_>) -> Result<ServerPort, Failure> {
+    Ok(match argument.number(-1..=65535)? {
+        0 => ServerPort::Off,
+        number => u16::try_from(number).map_or(ServerPort::Ephemeral, ServerPort::Fixed),
+    })
+}
+
+/// A number that its range has already limited to what fits.
+fn unsigned(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+fn unsigned64(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::OsStr;
+
+    fn set(letter: char, value: &str) -> Result<Options, Failure> {
+        let mut options = Options::default();
+        match by_letter(letter).expect("known flag").action {
+            Action::Value(_, set) => {
+                set(
+                    &mut options,
+                    &Argument {
+                        flag: letter,
+                        value: OsStr::new(value),
+                    },
+                )?;
+            }
+            _ => panic!("-{letter} has no argument"),
+        }
+        Ok(options)
+    }
+
+    #[test]
+    fn letters_are_those_of_the_c_program_and_one_more() {
+        let mut letters: Vec<char> = FLAGS.iter().map(|flag| flag.letter).collect();
+        letters.sort_unstable();
+        let mut expected: Vec<char> = "apsUmMckhirvdluPfntDLRCbzZBYOXV".chars().collect();
+        expected.sort_unstable();
+        assert_eq!(letters, expected);
+    }
+
+    #[test]
+    fn stated_defaults_are_the_real_ones() {
+        let defaults = Options::default();
+        for flag in FLAGS {
+            // Setting a numeric flag to its stated default must change nothing.
+            let value = flag.default.trim_end_matches(" MB");
+            if !value.is_empty() && !matches!(flag.letter, 'l' | 'D') {
+                assert_eq!(
+                    set(flag.letter, value).as_ref(),
+                    Ok(&defaults),
+                    "-{}",
+                    flag.letter
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn messages_of_the_c_program() {
+        for (letter, value, message) in [
+            (
+                'R',
+                "0",
+                "Number of requests per event must be greater than 0\n",
+            ),
+            (
+                'R',
+                "-1",
+                "Number of requests per event must be greater than 0\n",
+            ),
+            ('t', "0", "Number of threads must be greater than 0\n"),
+            ('f', "1.0", "Factor must be greater than 1\n"),
+            ('n', "0", "Chunk size must be greater than 0\n"),
+            ('D', "", "No delimiter specified\n"),
+        ] {
+            assert_eq!(set(letter, value), Err(Failure::new(GENERAL, message)));
+        }
+    }
+
+    #[test]
+    fn ports() {
+        assert_eq!(set('p', "0").unwrap().tcp_port, Some(ServerPort::Off));
+        assert_eq!(
+            set('U', "-1").unwrap().udp_port,
+            Some(ServerPort::Ephemeral)
+        );
+        assert_eq!(
+            set('p', "65535").unwrap().tcp_port,
+            Some(ServerPort::Fixed(65535))
+        );
+        for bad in ["65536", "99999", "-2", "abc", ""] {
+            assert_eq!(set('p', bad).unwrap_err().code, USAGE);
+        }
+    }
+
+    #[test]
+    fn log_file_words_for_standard_error() {
+        assert_eq!(set('O', "").unwrap().log_file, None);
+        assert_eq!(set('O', "stderr").unwrap().log_file, None);
+        assert_eq!(set('O', "x.log").unwrap().log_file, Some("x.log".into()));
+    }
+
+    #[test]
+    fn largest_memory_does_not_overflow() {
+        assert_eq!(
+            set('m', "17592186044415").unwrap().memory,
+            0xffff_ffff_fff0_0000
+        );
+        assert_eq!(set('m', "17592186044416").unwrap_err().code, USAGE);
+        assert_eq!(set('m', "-1").unwrap_err().code, USAGE);
+    }
+
+    #[test]
+    fn socket_path_must_fit() {
+        assert!(set('s', &"x".repeat(SOCKET_PATH_MAX)).is_ok());
+        assert_eq!(
+            set('s', &"x".repeat(SOCKET_PATH_MAX + 1)).unwrap_err().code,
+            USAGE
+        );
+        assert_eq!(set('s', "").unwrap_err().code, USAGE);
+    }
+
+    #[test]
+    fn only_the_first_letter_of_the_watch_counts() {
+        assert!(set('Y', "y").unwrap().watch_stdin);
+        assert!(set('Y', "yes").unwrap().watch_stdin);
+        for no in ["n", "Y", ""] {
+            assert!(!set('Y', no).unwrap().watch_stdin);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The text of `-h` (01 §15): usage, the cluster configuration, the flags, the main `-Z` keys, two examples.
+
+use std::fmt::Write as _;
+
+use super::VERSION;
+use super::flags::{Action, FLAGS, Flag};
+
+/// Where the description of a flag begins.
+const COLUMN: usize = 18;
+/// Where lines end.
+const WIDTH: usize = 79;
+
+/// The whole text.
+pub fn text() -> String {
+    let mut text = format!("moxi {VERSION}\n\n{USAGE}\nFlags:\n\n");
+    for flag in FLAGS {
+        describe(&mut text, flag);
+    }
+    text.push_str("\nKeys of -Z, with their defaults (moxi(1) lists all of them):\n\n");
+    for (key, help) in KEYS {
+        let _ = writeln!(text, "  {key}");
+        wrap(&mut text, help, 6, 6);
+    }
+    text.push_str(EXAMPLES);
+    text
+}
+
+fn describe(text: &mut String, flag: &Flag) {
+    let mut form = format!("-{}", flag.letter);
+    if let Action::Value(argument, _) = flag.action {
+        let _ = write!(form, " <{argument}>");
+    }
+    if let Some(name) = flag.name {
+        let _ = write!(form, ", --{name}");
+    }
+    let mut help = String::new();
+    if flag.deprecated {
+        help.push_str("[deprecated] ");
+    }
+    help.push_str(flag.help);
+    if !flag.default.is_empty() {
+        let _ = write!(help, " (default: {})", flag.default);
+    }
+    entry(text, &form, &help);
+    for (form, help) in flag.also {
+        entry(text, form, help);
+    }
+}
+
+fn entry(text: &mut String, form: &str, help: &str) {
+    text.push_str(form);
+    let mut column = form.len();
+    if column >= COLUMN {
+        text.push('\n');
+        column = 0;
+    }
+    wrap(text, help, COLUMN - column, COLUMN);
+}
+
+/// Appends `words`, its first line indented by `first` more columns than the text has, the others by `rest`.
+fn wrap(text: &mut String, words: &str, first: usize, rest: usize) {
+    text.extend(std::iter::repeat_n(' ', first));
+    let mut column = rest;
+    for word in words.split(' ') {
+        if column > rest && column + 1 + word.len() > WIDTH {
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', rest));
+            column = rest;
+        }
+        if column > rest {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += word.len();
+    }
+    text.push('\n');
+}
+
+const USAGE: &str = "\
+Usage:
+  moxi [FLAGS] URL1[,URL2[,URLn]]
+  moxi [FLAGS] -z url=URL1[,URL2[,URLn]]
+  moxi [FLAGS] -z LOCAL_PORT=MCHOST[:MCPORT][,MCHOST2[:MCPORT2][,*]]
+
+The cluster configuration says where the servers are.
+
+  As URLs of a cluster manager, from which moxi also learns of every change:
+      http://127.0.0.1:8091/pools/default/bucketsStreaming/default
+  Several URLs are separated by commas, without blanks, and tried in turn. The
+  last word of the command line may hold them in place of -z.
+
+  As a list of memcached servers, over which keys are spread by ketama hashing:
+      -z 11211=mc_server1:11211,mc_server2:11211
+
+  As a file that holds one of these, by its absolute path or one that begins
+  with ./
+      -z /etc/moxi.conf
+      -z ./moxi.conf
+";
+
+/// The keys that most installations set, with what they do (05 §3.2).
+const KEYS: &[(&str, &str)] = &[
+    (
+        "port_listen=11211",
+        "port for the clients of a cluster that is configured by URL",
+    ),
+    (
+        "usr=",
+        "user name for the cluster; without it, the environment variable MOXI_SASL_PLAIN_USR",
+    ),
+    (
+        "pwd=",
+        "password for the cluster; without it, the environment variable MOXI_SASL_PLAIN_PWD. \
+         Prefer that variable, or a -Z file: other users can see the command line",
+    ),
+    (
+        "default_bucket_name=[ <FIRST_BUCKET> ]",
+        "bucket of clients that do not name one; by default the first one of the cluster",
+    ),
+    (
+        "concurrency=1024",
+        "requests that each worker thread handles at a time, per bucket; 0 is no limit",
+    ),
+    (
+        "wait_queue_timeout=200",
+        "ms that a request waits for its turn when there are more of them; 0 is no limit",
+    ),
+    (
+        "connect_timeout=400",
+        "ms that connecting to a server may take; 0 is no limit",
+    ),
+    (
+        "auth_timeout=100",
+        "ms that each step of the authentication to a server may take; 0 is no limit",
+    ),
+    (
+        "connect_max_errors=5",
+        "a server with more errors in a row than this is left alone for a while; 0 is never",
+    ),
+    (
+        "connect_retry_interval=30000",
+        "ms for which it is left alone",
+    ),
+    (
+        "downstream_conn_max=4",
+        "connections to each server, per worker thread; 0 is no limit",
+    ),
+    (
+        "downstream_conn_queue_timeout=200",
+        "ms that a request waits for one of them; 0 is no limit",
+    ),
+    (
+        "downstream_timeout=5000",
+        "ms that a server may take to answer a request; 0 is no limit",
+    ),
+    ("cycle=200", "ms between two readings of the coarse clock"),
+    (
+        "mcs_opts=",
+        "how a list of servers is hashed: distribution:ketama, distribution:ketama-weighted, or \
+         distribution:modula",
+    ),
+];
+
+const EXAMPLES: &str = "
+Examples:
+
+  A gateway to all buckets of a cluster, on port 11311; clients choose theirs
+  by authenticating:
+
+  moxi -Z port_listen=11311,default_bucket_name=default,concurrency=1024,\\
+wait_queue_timeout=200,connect_timeout=400,connect_max_errors=3,\\
+connect_retry_interval=30000,auth_timeout=100,downstream_conn_max=16,\\
+downstream_timeout=5000,cycle=200 \\
+    http://127.0.0.1:8091/pools/default/saslBucketsStreaming
+
+  One bucket, on port 11411:
+
+  moxi -Z port_listen=11411,concurrency=1024,\\
+wait_queue_timeout=200,connect_timeout=400,connect_max_errors=3,\\
+connect_retry_interval=30000,auth_timeout=100,downstream_conn_max=16,\\
+downstream_timeout=5000,cycle=200 \\
+    http://127.0.0.1:8091/pools/default/bucketsStreaming/default
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn begins_with_name_and_version() {
+        assert!(text().starts_with(&format!("moxi {VERSION}\n\nUsage:\n  moxi [FLAGS] URL1")));
+    }
+
+    #[test]
+    fn every_flag_has_a_line_and_no_line_is_too_long() {
+        let text = text();
+        for flag in FLAGS {
+            assert!(!flag.help.is_empty());
+            let start = format!("\n-{}", flag.letter);
+            assert!(text.contains(&start), "-{} is missing", flag.letter);
+        }
+        for line in text.lines() {
+            assert!(line.len() <= WIDTH, "{line}");
+            assert_eq!(line, line.trim_end(), "blanks at the end: {line:?}");
+        }
+    }
+
+    #[test]
+    fn flags_and_keys_come_in_the_order_of_the_c_program() {
+        let text = text();
+        let order = [
+            "-Z", "-u", "-c", "-v", "-vv", "-vvv", "-h", "-i", "-a", "-l", "-d", "-P", "-t", "-R",
+            "-b", "-B", "-Y", "-s", "-p", "-U", "-k", "-m", "-M", "-r", "-f", "-n", "-L", "-D",
+            "-C", "-O", "-X",
+        ];
+        let mut at = 0;
+        for flag in order {
+            let found = text[at..]
+                .find(&format!("\n{flag}"))
+                .unwrap_or_else(|| panic!("{flag}"));
+            at += found + 1;
+        }
+        for (key, _) in KEYS {
+            at += text[at..]
+                .find(&format!("\n  {key}\n"))
+                .unwrap_or_else(|| panic!("{key}"));
+        }
+    }
+}

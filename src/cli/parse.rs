@@ -1,0 +1,251 @@
+//! The walk over the words of the command line (01 §3, §8).
+//!
+//! Words are looked at from left to right, and the first one that ends the program does so at once: `-h`
+//! hides an error to its right but not one to its left. Flags may be bundled (`-vvdp 11211`), operands may
+//! stand between them, and `--` ends them.
+
+use std::ffi::{OsStr, OsString};
+
+use super::argument::Argument;
+use super::flags::{self, Action, Flag};
+use super::{Options, ServerPort};
+use crate::failure::{Failure, GENERAL, USAGE};
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// Run with these options.
+    Run(Box<Options>),
+    /// Print this text on standard output and stop with exit code 0.
+    Print(String),
+}
+
+/// Reads the words of the command line; the first one is the program's name.
+pub fn parse<I, W>(words: I) -> Result<Command, Failure>
+where
+    I: IntoIterator<Item = W>,
+    W: Into<OsString>,
+{
+    let mut words = words.into_iter().map(Into::into);
+    let program = words.next().unwrap_or_else(|| OsString::from("moxi"));
+    let mut parser = lexopt::Parser::from_args(words);
+    // As getopt does: the argument of `-z=x` is `=x`.
+    parser.set_short_equals(false);
+
+    let mut options = Options::default();
+    let mut operands = Vec::new();
+    loop {
+        let flag = match parser.next() {
+            Ok(None) => break,
+            Ok(Some(lexopt::Arg::Value(operand))) => {
+                operands.push(operand);
+                continue;
+            }
+            Ok(Some(lexopt::Arg::Short(letter))) => flags::by_letter(letter)
+                .ok_or_else(|| illegal(&program, &format!("invalid option -- '{letter}'")))?,
+            Ok(Some(lexopt::Arg::Long(name))) => flags::by_name(name)
+                .ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?,
+            Err(error) => return Err(illegal(&program, &error.to_string())),
+        };
+        match flag.action {
+            Action::Print(text) => return Ok(Command::Print(text())),
+            Action::Switch(set) => set(&mut options),
+            Action::Value(_, set) => {
+                let value = parser.value().map_err(|_| missing(&program, flag))?;
+                set(
+                    &mut options,
+                    &Argument {
+                        flag: flag.letter,
+                        value: &value,
+                    },
+                )?;
+            }
+        }
+    }
+    take_operands(&mut options, &operands)?;
+    check(&options)?;
+    Ok(Command::Run(Box::new(options)))
+}
+
+/// What getopt and then the program say about a word that is no flag.
+fn illegal(program: &OsStr, complaint: &str) -> Failure {
+    let program = program.to_string_lossy();
+    Failure::new(
+        GENERAL,
+        format!("{program}: {complaint}\nIllegal argument \"?\"\n"),
+    )
+}
+
+fn missing(program: &OsStr, flag: &Flag) -> Failure {
+    illegal(
+        program,
+        &format!("option requires an argument -- '{}'", flag.letter),
+    )
+}
+
+/// The one operand stands for `-z` if it looks like a cluster configuration. Launchers pass an empty one,
+/// which means nothing.
+fn take_operands(options: &mut Options, operands: &[OsString]) -> Result<(), Failure> {
+    let mut operands = operands.iter().filter(|operand| !operand.is_empty());
+    let Some(operand) = operands.next() else {
+        return Ok(());
+    };
+    if operands.next().is_some() {
+        return Err(Failure::new(
+            USAGE,
+            "More than one cluster configuration: join several URLs with commas\n",
+        ));
+    }
+    match operand.to_str() {
+        Some(text) if names_a_cluster(text) && options.cluster.is_none() && !options.mcmux => {
+            options.cluster = Some(text.to_owned());
+        }
+        _ => options.stray_operand = true,
+    }
+    Ok(())
+}
+
+fn names_a_cluster(text: &str) -> bool {
+    ["apikey=", "auth=", "url=", "http://", "https://"]
+        .iter()
+        .any(|start| text.starts_with(start))
+        || text.contains('@')
+}
+
+/// What is only known when all words have been read.
+fn check(options: &Options) -> Result<(), Failure> {
+    let listener = options.socket.is_some()
+        || matches!(
+            options.tcp_port,
+            Some(ServerPort::Fixed(_) | ServerPort::Ephemeral)
+        );
+    if options.mcmux && !listener {
+        return Err(Failure::new(
+            USAGE,
+            "-X needs a listener: -p PORT or -s FILE\n",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::listener::Binding;
+
+    fn run(line: &[&str]) -> Options {
+        let words = std::iter::once("moxi").chain(line.iter().copied());
+        match parse(words) {
+            Ok(Command::Run(options)) => *options,
+            other => panic!("{line:?}: {other:?}"),
+        }
+    }
+
+    fn fail(line: &[&str]) -> Failure {
+        let words = std::iter::once("moxi").chain(line.iter().copied());
+        parse(words).expect_err("must fail")
+    }
+
+    #[test]
+    fn nothing_gives_the_defaults() {
+        assert_eq!(run(&[]), Options::default());
+        assert_eq!(
+            parse(Vec::<OsString>::new()),
+            Ok(Command::Run(Box::default()))
+        );
+    }
+
+    #[test]
+    fn flags_may_be_bundled_and_the_last_one_wins() {
+        let options = run(&["-vvdp", "11211", "-vp11212"]);
+        assert_eq!(options.verbosity, 3);
+        assert!(options.daemon);
+        assert_eq!(options.tcp_port, Some(ServerPort::Fixed(11212)));
+    }
+
+    #[test]
+    fn an_argument_may_look_like_a_flag_or_begin_with_an_equals_sign() {
+        assert_eq!(run(&["-p", "-1"]).tcp_port, Some(ServerPort::Ephemeral));
+        assert_eq!(run(&["-z=x"]).cluster.as_deref(), Some("=x"));
+        assert_eq!(run(&["-z", "--"]).cluster.as_deref(), Some("--"));
+    }
+
+    #[test]
+    fn operands() {
+        let url = "http://a.example,http://b.example";
+        assert_eq!(run(&[url, "-v"]).cluster.as_deref(), Some(url));
+        assert_eq!(run(&["-v", "--", url]).cluster.as_deref(), Some(url));
+        for text in [
+            "apikey=x",
+            "https://a.example",
+            "user@a.example",
+            "url=http://a.example",
+        ] {
+            assert_eq!(run(&[text]).cluster.as_deref(), Some(text));
+        }
+        assert_eq!(run(&["-z", "1=a", ""]).cluster.as_deref(), Some("1=a"));
+        assert!(!run(&["-z", "1=a", ""]).stray_operand);
+        let both = run(&["-z", "1=a", url]);
+        assert_eq!(both.cluster.as_deref(), Some("1=a"));
+        assert!(both.stray_operand);
+        let file = run(&["./file"]);
+        assert_eq!(file.cluster, None);
+        assert!(file.stray_operand);
+        assert_eq!(fail(&[url, url]).code, USAGE);
+        assert_eq!(fail(&[url, "", "--", "-v"]).code, USAGE);
+    }
+
+    #[test]
+    fn an_argument_with_an_at_sign_is_not_an_operand() {
+        let options = run(&["-O", "/var/log/a@b"]);
+        assert_eq!(options.cluster, None);
+        assert_eq!(options.log_file.as_deref(), Some("/var/log/a@b".as_ref()));
+    }
+
+    #[test]
+    fn the_first_word_that_ends_the_program_does() {
+        assert!(matches!(
+            parse(["moxi", "-h", "-B", "http"]),
+            Ok(Command::Print(_))
+        ));
+        assert!(matches!(parse(["moxi", "-vh"]), Ok(Command::Print(_))));
+        assert_eq!(fail(&["-B", "http", "-h"]).code, USAGE);
+    }
+
+    #[test]
+    fn unknown_flags_and_missing_arguments() {
+        for (line, complaint) in [
+            (["-I"], "invalid option -- 'I'"),
+            (["--frob"], "unrecognized option '--frob'"),
+            (["-p"], "option requires an argument -- 'p'"),
+            (["-vz"], "option requires an argument -- 'z'"),
+        ] {
+            let failure = fail(&line);
+            assert_eq!(failure.code, GENERAL);
+            assert_eq!(
+                failure.message,
+                format!("moxi: {complaint}\nIllegal argument \"?\"\n")
+            );
+        }
+        assert_eq!(fail(&["--help=x"]).code, GENERAL);
+    }
+
+    #[test]
+    fn protocols() {
+        assert_eq!(run(&["-B", "ascii"]).binding, Binding::Ascii);
+        assert_eq!(run(&["-B", "binary"]).binding, Binding::Binary);
+        assert_eq!(run(&["-B", "auto"]).binding, Binding::Auto);
+        assert_eq!(
+            fail(&["-B", "http"]).message,
+            "Invalid value for binding protocol: http\n -- should be one of auto, binary, or ascii\n"
+        );
+    }
+
+    #[test]
+    fn mcmux_needs_a_listener() {
+        assert_eq!(fail(&["-X"]).code, USAGE);
+        assert_eq!(fail(&["-X", "-p", "0"]).code, USAGE);
+        assert!(run(&["-X", "-p", "1"]).mcmux);
+        assert!(run(&["-X", "-s", "/tmp/x"]).mcmux);
+    }
+}

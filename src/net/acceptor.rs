@@ -1,0 +1,305 @@
+//! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
+
+use std::io;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::listener::Listener;
+use super::worker::{Handle, Message};
+use crate::failure::reason;
+use crate::log;
+use crate::log::Reopened;
+use crate::signals::{Signal, Signals};
+
+const SIGNALS: Token = Token(usize::MAX);
+const WAKER: Token = Token(usize::MAX - 1);
+
+/// Clients accepted from one listener before the others, and signals, have their turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long nothing is accepted after the system has run out of descriptors or memory. Long enough not to
+/// burn the CPU, short enough not to be noticed once a client has gone.
+const PAUSE: Duration = Duration::from_millis(20);
+/// How long SIGTERM waits for requests in flight (01 §12).
+const DRAIN: Duration = Duration::from_secs(1);
+/// How often the workers are asked whether they are done.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM, and the workers have finished or had their time.
+    Terminated,
+    /// Another thread asked for it through a [`Stopper`].
+    Asked,
+    /// There is no worker left.
+    NoWorkers,
+}
+
+/// Lets another thread end the loop.
+#[derive(Debug)]
+pub struct Stopper {
+    request: mpsc::Sender<()>,
+    waker: Waker,
+}
+
+impl Stopper {
+    /// Ends the loop at once.
+    pub fn stop(&self) {
+        // If either fails the loop has ended already.
+        let _ = self.request.send(());
+        let _ = self.waker.wake();
+    }
+}
+
+struct Entry {
+    listener: Listener,
+    /// Index of the bucket whose clients connect here.
+    bucket: usize,
+    /// Whether clients may be waiting. Events are edge-triggered: they are not repeated.
+    ready: bool,
+}
+
+/// The loop and what it owns.
+pub struct Acceptor {
+    poll: Poll,
+    signals: Signals,
+    listeners: Vec<Entry>,
+    workers: Vec<Handle>,
+    /// Index of the worker that gets the next client.
+    next: usize,
+    /// When accepting goes on after a shortage.
+    paused: Option<Instant>,
+    stop_requests: mpsc::Receiver<()>,
+    stopper: mpsc::Sender<()>,
+}
+
+impl Acceptor {
+    /// A loop without listeners.
+    pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
+        let poll = Poll::new()?;
+        poll.registry()
+            .register(&mut signals.source, SIGNALS, Interest::READABLE)?;
+        let (stopper, stop_requests) = mpsc::channel();
+        Ok(Acceptor {
+            poll,
+            signals,
+            listeners: Vec::new(),
+            workers,
+            next: 0,
+            paused: None,
+            stop_requests,
+            stopper,
+        })
+    }
+
+    /// Accepts the clients of `bucket` from `listener`, too.
+    pub fn listen(&mut self, mut listener: Listener, bucket: usize) -> io::Result<()> {
+        let token = Token(self.listeners.len());
+        self.poll
+            .registry()
+            .register(&mut listener, token, Interest::READABLE)?;
+        // Clients may have come between bind and now.
+        self.listeners.push(Entry {
+            listener,
+            bucket,
+            ready: true,
+        });
+        Ok(())
+    }
+
+    /// A way for one other thread to end the loop; to be called once.
+    pub fn stopper(&self) -> io::Result<Stopper> {
+        let waker = Waker::new(self.poll.registry(), WAKER)?;
+        Ok(Stopper {
+            request: self.stopper.clone(),
+            waker,
+        })
+    }
+
+    /// Runs until something ends it. The listeners are closed by then.
+    pub fn run(mut self) -> io::Result<Stop> {
+        let mut events = Events::with_capacity(256);
+        loop {
+            let timeout = self.timeout();
+            self.wait(&mut events, timeout)?;
+            if self.stop_requests.try_recv().is_ok() {
+                return Ok(Stop::Asked);
+            }
+            match self.obey_signals() {
+                Some(Signal::Interrupt) => return Ok(Stop::Interrupted),
+                Some(_) => return self.drain(&mut events),
+                None => {}
+            }
+            if !self.accept_all() {
+                return Ok(Stop::NoWorkers);
+            }
+        }
+    }
+
+    /// How long the loop may sleep.
+    fn timeout(&self) -> Option<Duration> {
+        match self.paused {
+            Some(until) => Some(until.saturating_duration_since(Instant::now())),
+            None if self.listeners.iter().any(|entry| entry.ready) => Some(Duration::ZERO),
+            None => None,
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            Err(_) => events.clear(),
+            Ok(()) => {}
+        }
+        for event in events.iter() {
+            if let Some(entry) = self.listeners.get_mut(event.token().0) {
+                entry.ready = true;
+            }
+        }
+        if self.paused.is_some_and(|until| until <= Instant::now()) {
+            self.paused = None;
+        }
+        Ok(())
+    }
+
+    /// Acts on the signals that have come; the result is one that ends the loop.
+    fn obey_signals(&mut self) -> Option<Signal> {
+        for signal in self.signals.take() {
+            match signal {
+                Signal::Interrupt | Signal::Terminate => return Some(signal),
+                Signal::Hangup => {
+                    if log::reopen() == Reopened::NotAFile {
+                        log!(0, "SIGHUP ignored: the log is not a file");
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Accepts what is waiting. `false` if no worker is left to take it.
+    fn accept_all(&mut self) -> bool {
+        if self.paused.is_some() {
+            return true;
+        }
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS_PER_TURN {
+                let Some(entry) = self.listeners.get_mut(index).filter(|entry| entry.ready) else {
+                    break;
+                };
+                match entry.listener.accept() {
+                    Ok(stream) => {
+                        stream.set_nodelay();
+                        let bucket = entry.bucket;
+                        if !self.hand_over(Message::Client { stream, bucket }) {
+                            return false;
+                        }
+                    }
+                    Err(error) => match trouble(&error) {
+                        Trouble::Drained => entry.ready = false,
+                        Trouble::ThisClient => {}
+                        Trouble::Shortage => {
+                            log!(1, "Too many open connections");
+                            self.paused = Some(Instant::now() + PAUSE);
+                            return true;
+                        }
+                        Trouble::Other => {
+                            log!(0, "ERROR: accept(): {}", reason(&error));
+                            self.paused = Some(Instant::now() + PAUSE);
+                            return true;
+                        }
+                    },
+                }
+            }
+        }
+        true
+    }
+
+    /// Gives a client to the next worker that lives.
+    fn hand_over(&mut self, client: Message) -> bool {
+        let count = self.workers.len();
+        for step in 0..count {
+            let index = (self.next + step) % count;
+            if let Some(worker) = self
+                .workers
+                .get(index)
+                .filter(|worker| !worker.is_finished())
+            {
+                worker.send(client);
+                self.next = (index + 1) % count;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Stops accepting, and lets the workers finish what they have begun.
+    fn drain(mut self, events: &mut Events) -> io::Result<Stop> {
+        self.listeners.clear();
+        for worker in &self.workers {
+            worker.send(Message::Drain);
+        }
+        let end = Instant::now() + DRAIN;
+        while Instant::now() < end && !self.workers.iter().all(Handle::is_finished) {
+            self.wait(events, Some(DRAIN_POLL))?;
+            if let Some(Signal::Interrupt) = self.obey_signals() {
+                return Ok(Stop::Interrupted);
+            }
+        }
+        Ok(Stop::Terminated)
+    }
+}
+
+/// What an error of `accept` means.
+#[derive(Debug, PartialEq, Eq)]
+enum Trouble {
+    /// Nobody is waiting any more.
+    Drained,
+    /// One client has gone already, or its network has trouble (accept(2), "Error handling").
+    ThisClient,
+    /// The system has run out of something.
+    Shortage,
+    /// Anything else.
+    Other,
+}
+
+fn trouble(error: &io::Error) -> Trouble {
+    use nix::errno::Errno;
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EAGAIN) => Trouble::Drained,
+        Some(
+            Errno::ECONNABORTED
+            | Errno::EINTR
+            | Errno::EPERM
+            | Errno::EPROTO
+            | Errno::ENETDOWN
+            | Errno::ENOPROTOOPT
+            | Errno::EHOSTDOWN
+            | Errno::ENONET
+            | Errno::EHOSTUNREACH
+            | Errno::EOPNOTSUPP
+            | Errno::ENETUNREACH,
+        ) => Trouble::ThisClient,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => Trouble::Shortage,
+        _ => Trouble::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::errno::Errno;
+
+    #[test]
+    fn errors_of_accept() {
+        assert_eq!(trouble(&Errno::EAGAIN.into()), Trouble::Drained);
+        assert_eq!(trouble(&Errno::ECONNABORTED.into()), Trouble::ThisClient);
+        assert_eq!(trouble(&Errno::EMFILE.into()), Trouble::Shortage);
+        assert_eq!(trouble(&Errno::EBADF.into()), Trouble::Other);
+        assert_eq!(trouble(&io::Error::other("?")), Trouble::Other);
+    }
+}

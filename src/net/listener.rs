@@ -1,0 +1,306 @@
+//! Listening sockets (01 §5).
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+use mio::{Interest, Registry, Token};
+use nix::sys::stat::{Mode, umask};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::stream::Stream;
+use crate::failure::reason;
+use crate::log;
+
+/// Longest path of a unix socket in bytes: `sun_path` of unix(7) without its closing zero.
+pub const SOCKET_PATH_MAX: usize = 107;
+
+/// The protocol that the clients of a listener must speak (`-B`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// Whatever a client's first byte says.
+    #[default]
+    Auto,
+    /// memcached's ASCII protocol only.
+    Ascii,
+    /// memcached's binary protocol only.
+    Binary,
+}
+
+/// A socket that clients connect to.
+#[derive(Debug)]
+pub enum Listener {
+    /// Over TCP.
+    Tcp(TcpListener),
+    /// Over a unix socket.
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// The next client that waits, or `WouldBlock`.
+    pub fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Listener::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
+            Listener::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+impl Source for Listener {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.register(registry, token, interest),
+            Listener::Unix(listener) => listener.register(registry, token, interest),
+        }
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.reregister(registry, token, interest),
+            Listener::Unix(listener) => listener.reregister(registry, token, interest),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => listener.deregister(registry),
+            Listener::Unix(listener) => listener.deregister(registry),
+        }
+    }
+}
+
+/// Listens on `port` of every address that `host` has, or of all addresses.
+///
+/// An address that is in use, or whose kind the system does not have, is skipped as long as another one is
+/// left. The error is a sentence that names what was tried.
+pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    let mut skipped = Vec::new();
+    for address in addresses(host, port)? {
+        match tcp_at(address, backlog) {
+            Ok(listener) => listeners.push(Listener::Tcp(listener)),
+            Err(error) => {
+                let what = format!("bind({address}): {}", reason(&error));
+                if !may_skip(&error, host.is_none() && address.is_ipv6()) {
+                    return Err(what);
+                }
+                skipped.push(what);
+            }
+        }
+    }
+    if listeners.is_empty() {
+        return Err(skipped.join(", "));
+    }
+    for what in skipped {
+        log!(1, "{what}");
+    }
+    Ok(listeners)
+}
+
+/// The addresses of `host`, each once.
+fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let Some(host) = host else {
+        return Ok(vec![
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+        ]);
+    };
+    let found = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("getaddrinfo({host}): {}", reason(&error)))?;
+    let mut unique = Vec::new();
+    for address in found {
+        if !unique.contains(&address) {
+            unique.push(address);
+        }
+    }
+    if unique.is_empty() {
+        return Err(format!("getaddrinfo({host}): no addresses"));
+    }
+    Ok(unique)
+}
+
+/// Whether to go on with the other addresses. `wildcard6`: the address is the IPv6 half of "all addresses",
+/// which a system with IPv6 switched off has a socket for, but not the address.
+fn may_skip(error: &io::Error, wildcard6: bool) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+        || error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
+        || (wildcard6 && error.kind() == io::ErrorKind::AddrNotAvailable)
+}
+
+fn tcp_at(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    if address.is_ipv6() {
+        // The IPv4 half has a socket of its own.
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    // On Linux the accepted connections inherit both.
+    socket.set_keepalive(true)?;
+    socket.set_tcp_nodelay(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+/// The file of a unix socket, to be removed when the program ends.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Device and number of the file, to know it again.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    /// Removes the file, unless another process has put its own there.
+    pub fn remove(self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity)
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log!(
+                1,
+                "cannot remove the socket {}: {error}",
+                self.path.display()
+            );
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+/// Listens on the unix socket `path`, with the permissions `mask` (0777 at most). A socket that is there
+/// already is replaced, any other file is not.
+///
+/// Must be called while the process has one thread: the permissions are set through its umask, so that at
+/// no moment the socket is open to more users than it should be.
+pub fn unix(path: &Path, mask: u32, backlog: i32) -> io::Result<(Listener, SocketFile)> {
+    if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
+        fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let address = SockAddr::unix(path)?;
+    socket.set_nonblocking(true)?;
+    let before = umask(Mode::from_bits_truncate(!mask & 0o777));
+    let bound = socket.bind(&address);
+    umask(before);
+    bound?;
+    // A daemon leaves the directory that a relative path starts in.
+    let file = SocketFile {
+        path: std::path::absolute(path)?,
+        identity: identity(path)?,
+    };
+    socket.listen(backlog)?;
+    Ok((Listener::Unix(UnixListener::from_std(socket.into())), file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn port_of(listener: &Listener) -> u16 {
+        match listener {
+            Listener::Tcp(listener) => listener.local_addr().unwrap().port(),
+            Listener::Unix(_) => panic!("not TCP"),
+        }
+    }
+
+    #[test]
+    fn clients_are_accepted() {
+        let listeners = tcp(Some("127.0.0.1"), 0, 16).unwrap();
+        let [listener] = listeners.as_slice() else {
+            panic!("one address")
+        };
+        let error = listener.accept().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let _client = std::net::TcpStream::connect(("127.0.0.1", port_of(listener))).unwrap();
+        assert!(matches!(listener.accept(), Ok(Stream::Tcp(_))));
+    }
+
+    #[test]
+    fn a_port_in_use_is_named_with_the_real_reason() {
+        let first = tcp(Some("127.0.0.1"), 0, 16).unwrap();
+        let port = port_of(&first[0]);
+        assert_eq!(
+            tcp(Some("127.0.0.1"), port, 16).unwrap_err(),
+            format!("bind(127.0.0.1:{port}): Address already in use")
+        );
+    }
+
+    #[test]
+    fn an_address_in_use_is_skipped_if_another_is_left() {
+        let Ok(held) = std::net::TcpListener::bind("0.0.0.0:0") else {
+            return;
+        };
+        let port = held.local_addr().unwrap().port();
+        if std::net::TcpListener::bind(("::1", port)).is_err() {
+            return; // no IPv6 here, or the port is taken there too
+        }
+        assert_eq!(tcp(None, port, 16).map(|listeners| listeners.len()), Ok(1));
+    }
+
+    #[test]
+    fn a_foreign_address_fails() {
+        let error = tcp(Some("192.0.2.1"), 0, 16).unwrap_err();
+        assert_eq!(error, "bind(192.0.2.1:0): Cannot assign requested address");
+    }
+
+    #[test]
+    fn unix_sockets_have_the_wanted_permissions_and_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let (listener, file) = unix(&path, 0o766, 16).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o766);
+        let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        assert!(matches!(listener.accept(), Ok(Stream::Unix(_))));
+
+        // A socket is replaced; the first owner then leaves the file alone.
+        let (_second, second_file) = unix(&path, 0o700, 16).unwrap();
+        file.remove();
+        assert!(path.exists());
+        second_file.remove();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn other_files_are_not_replaced_and_long_paths_are_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("f");
+        fs::write(&path, "precious").unwrap();
+        assert_eq!(
+            unix(&path, 0o700, 16).unwrap_err().kind(),
+            io::ErrorKind::AddrInUse
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+        assert!(
+            unix(
+                &directory.path().join("x".repeat(SOCKET_PATH_MAX)),
+                0o700,
+                16
+            )
+            .is_err()
+        );
+    }
+}

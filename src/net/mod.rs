@@ -1,0 +1,6 @@
+//! Sockets and the event loops: listeners, accepting, workers.
+
+pub mod acceptor;
+pub mod listener;
+pub mod stream;
+pub mod worker;

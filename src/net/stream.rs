@@ -1,0 +1,136 @@
+//! A connection, TCP or unix.
+
+use std::io::{self, IoSlice, Read, Write};
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+
+/// A non-blocking connection.
+#[derive(Debug)]
+pub enum Stream {
+    /// Over TCP.
+    Tcp(TcpStream),
+    /// Over a unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Sends small writes at once instead of waiting for more (03 §21.1: replies are never delayed).
+    /// Errors do not matter: the connection works either way.
+    pub fn set_nodelay(&self) {
+        if let Stream::Tcp(stream) = self {
+            let _ = stream.set_nodelay(true);
+        }
+    }
+
+    /// Acknowledges what has just been received at once. For a client that sends one request in two parts
+    /// and waits for the acknowledgement in between. The system forgets it again (tcp(7)), so it is called
+    /// after each such read.
+    pub fn set_quickack(&self) {
+        if let Stream::Tcp(stream) = self {
+            let _ = socket2::SockRef::from(stream).set_tcp_quickack(true);
+        }
+    }
+}
+
+impl Read for Stream {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write(bytes),
+            Stream::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    #[inline]
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write_vectored(parts),
+            Stream::Unix(stream) => stream.write_vectored(parts),
+        }
+    }
+
+    /// Nothing is buffered here.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Source for Stream {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.register(registry, token, interest),
+            Stream::Unix(stream) => stream.register(registry, token, interest),
+        }
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.reregister(registry, token, interest),
+            Stream::Unix(stream) => stream.reregister(registry, token, interest),
+        }
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.deregister(registry),
+            Stream::Unix(stream) => stream.deregister(registry),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kinds_carry_bytes() {
+        let (mut near, far) = UnixStream::pair().unwrap();
+        near.write_all(b"ab").unwrap();
+        let mut far = Stream::Unix(far);
+        far.set_nodelay();
+        far.set_quickack();
+        let mut bytes = [0; 4];
+        assert_eq!(far.read(&mut bytes).unwrap(), 2);
+        assert_eq!(
+            far.write_vectored(&[IoSlice::new(b"c"), IoSlice::new(b"d")])
+                .unwrap(),
+            2
+        );
+
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (far, _) = listener.accept().unwrap();
+        let mut far = Stream::Tcp(TcpStream::from_std(far));
+        far.set_nodelay();
+        far.set_quickack();
+        near.write_all(b"ab").unwrap();
+        assert_eq!(far.read(&mut bytes).unwrap(), 2);
+        assert_eq!(
+            far.write_vectored(&[IoSlice::new(b"c"), IoSlice::new(b"d")])
+                .unwrap(),
+            2
+        );
+    }
+}
