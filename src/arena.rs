@@ -130,9 +130,9 @@ impl<T> Arena<T> {
 
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        self.slots
-            .iter()
-            .map(|(index, (generation, value))| (Id { index: index as u32, generation: *generation, kind: PhantomData }, value))
+        self.slots.iter().map(|(index, (generation, value))| {
+            (Id { index: index as u32, generation: *generation, kind: PhantomData }, value)
+        })
     }
 }
 

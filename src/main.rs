@@ -10,17 +10,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use moxi::cli::{self, Command, Options};
-use standin::{self as config, Loaded};
+use moxi::config::{self, Loaded};
 use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, SYSTEM, reason};
 use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper};
 use moxi::net::listener::{self, Listener, SocketFile};
-use moxi::net::worker::{self, Handle};
+use moxi::net::worker::{self, Handle, Shared};
+use moxi::proxy::Settings;
 use moxi::signals::{Signals, Starting};
 use moxi::{log, signals};
-
-mod standin;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -139,8 +138,8 @@ fn load(options: &Options, cluster: &str) -> Result<Loaded, Failure> {
     let environment = |name: &str| std::env::var_os(name).map(lossy);
     let loaded = config::load(cluster, options.behavior.as_deref(), &environment)
         .map_err(|error| Failure::new(GENERAL, error.to_string()))?;
-    for warning in &loaded.warnings {
-        log!(0, "{warning}");
+    for line in &loaded.log {
+        log!(0, "{line}");
     }
     if loaded.sections.is_empty() {
         return Err(unavailable("the configuration by URL of a cluster manager"));
@@ -210,16 +209,13 @@ fn start(
 ) -> Result<Acceptor, Failure> {
     let signals: Signals = signals::Signals::new(starting)
         .map_err(|error| system("cannot handle signals", &error))?;
+    let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
+    let shared = Shared::new().map_err(thread)?;
+    let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
-        .map(|index| {
-            let options = worker::Options {
-                requests_per_turn: options.requests_per_turn,
-                binding: options.binding,
-            };
-            worker::spawn(index, Arc::clone(&loaded.config), options)
-        })
+        .map(|index| worker::spawn(index, Arc::clone(&loaded.config), settings, shared.clone()))
         .collect::<io::Result<_>>()
-        .map_err(|error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error))))?;
+        .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
         let mut acceptor = Acceptor::new(signals, workers)?;
         for (listener, bucket) in listeners {

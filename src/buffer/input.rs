@@ -90,12 +90,12 @@ impl Input {
 
     /// Notes that `count` bytes were read into [`Input::space`].
     pub fn filled(&mut self, count: usize) {
-        self.end = (self.end + count).min(self.all().len());
+        self.end = self.end.saturating_add(count).min(self.all().len());
     }
 
     /// Drops `count` understood bytes from the front.
     pub fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        self.start = self.start.saturating_add(count).min(self.end);
         self.scanned = 0;
         self.need = 0;
     }

@@ -147,7 +147,9 @@ impl Output {
 
     /// Appends the bytes of `range` to `out`; only used for small ranges such as keys.
     pub fn read(&self, range: Range<u64>, out: &mut Vec<u8>) {
-        for (at, bytes) in self.pieces.iter().map(|(at, piece)| (*at, piece.bytes())).chain([(self.tail_at, &self.tail[..])]) {
+        for (at, bytes) in
+            self.pieces.iter().map(|(at, piece)| (*at, piece.bytes())).chain([(self.tail_at, &self.tail[..])])
+        {
             if let Some(part) = overlap(at, bytes.len(), &range) {
                 out.extend_from_slice(&bytes[part]);
             }
@@ -181,7 +183,9 @@ impl Output {
     pub fn slices(&self, limit: u64, most: usize) -> Vec<IoSlice<'_>> {
         let wanted = self.sent..limit.min(self.end());
         let mut slices = Vec::new();
-        for (at, bytes) in self.pieces.iter().map(|(at, piece)| (*at, piece.bytes())).chain([(self.tail_at, &self.tail[..])]) {
+        for (at, bytes) in
+            self.pieces.iter().map(|(at, piece)| (*at, piece.bytes())).chain([(self.tail_at, &self.tail[..])])
+        {
             if slices.len() == most {
                 break;
             }
@@ -194,7 +198,7 @@ impl Output {
 
     /// Notes that the socket took `count` bytes.
     pub fn advance(&mut self, count: usize) {
-        self.sent = (self.sent + count as u64).min(self.end());
+        self.sent = self.sent.saturating_add(count as u64).min(self.end());
     }
 
     /// Forgets everything before `at`.

@@ -131,7 +131,7 @@ fn check(options: &Options) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::listener::Binding;
+    use crate::proxy::upstream::Binding;
 
     fn run(line: &[&str]) -> Options {
         let words = std::iter::once("moxi").chain(line.iter().copied());

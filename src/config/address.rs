@@ -58,10 +58,7 @@ pub fn checked_host(host: &str) -> Result<String, AddressError> {
 
 /// The host and what follows its colon. The host ends at the first colon, unless it is in brackets.
 pub fn split_host(text: &str) -> (&str, Option<&str>) {
-    if let Some((host, rest)) = text
-        .strip_prefix('[')
-        .and_then(|inner| inner.split_once(']'))
-    {
+    if let Some((host, rest)) = text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         if rest.is_empty() {
             return (host, None);
         }
@@ -77,20 +74,14 @@ pub fn split_host(text: &str) -> (&str, Option<&str>) {
 
 /// A port from 1 to 65535.
 pub fn port(text: &str) -> Option<u16> {
-    number(text)
-        .and_then(|number| u16::try_from(number).ok())
-        .filter(|&port| port != 0)
+    number(text).and_then(|number| u16::try_from(number).ok()).filter(|&port| port != 0)
 }
 
 /// A decimal number: blanks around it and one `+` are accepted, as everywhere in the configuration.
 pub fn number(text: &str) -> Option<u32> {
     let text = text.trim();
     let digits = text.strip_prefix('+').unwrap_or(text);
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        digits.parse().ok()
-    } else {
-        None
-    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -105,10 +96,7 @@ mod tests {
             ("10.0.0.1: 65535", "10.0.0.1", 65535),
             ("[::1]:11211", "::1", 11211),
         ] {
-            let want = Address {
-                host: host.into(),
-                port,
-            };
+            let want = Address { host: host.into(), port };
             assert_eq!(Address::parse(text), Ok(want), "{text}");
         }
         for (text, error) in [
@@ -128,10 +116,7 @@ mod tests {
         ] {
             assert_eq!(Address::parse(text), Err(error), "{text}");
         }
-        assert_eq!(
-            Address::parse(&format!("{}:1", "a".repeat(247))),
-            Err(AddressError::BadHost)
-        );
+        assert_eq!(Address::parse(&format!("{}:1", "a".repeat(247))), Err(AddressError::BadHost));
         assert!(Address::parse(&format!("{}:1", "a".repeat(246))).is_ok());
     }
 }

@@ -20,10 +20,9 @@ const KEYS: [&str; 6] = ["apikey", "auth", "config", "dbpath", "host", "url"];
 
 /// Whether `text` begins with a URL that is asked over HTTP.
 fn is_url(text: &str) -> bool {
-    ["http://", "https://"].iter().any(|scheme| {
-        text.get(..scheme.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    })
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
 }
 
 /// Whether a `-z` text that is not static is of this form: it has a URL or an `@` in it, or begins with a key.
@@ -32,39 +31,20 @@ pub(super) fn is_agent(text: &str) -> bool {
     text.contains('@')
         || lower.contains("http://")
         || lower.contains("https://")
-        || text
-            .split_once('=')
-            .is_some_and(|(key, _)| ["apikey", "auth", "url"].contains(&key.trim()))
+        || text.split_once('=').is_some_and(|(key, _)| ["apikey", "auth", "url"].contains(&key.trim()))
 }
 
 /// Reads agents, separated by `;`. Without credentials of its own an agent has those of `-Z`.
 ///
 /// All three ways to write several URLs work: `URL,URL`, `url=URL|URL` and `url=URL,URL`.
-pub(super) fn parse(
-    text: &str,
-    behavior: &Behavior,
-    log: &mut Vec<String>,
-) -> Result<Vec<Agent>, ConfigError> {
-    let groups = text
-        .split(';')
-        .map(str::trim)
-        .filter(|group| !group.is_empty());
-    let agents = groups
-        .map(|group| agent(group, behavior, log))
-        .collect::<Result<Vec<_>, _>>()?;
-    if agents.is_empty() {
-        Err(ConfigError::MissingUrl)
-    } else {
-        Ok(agents)
-    }
+pub(super) fn parse(text: &str, behavior: &Behavior, log: &mut Vec<String>) -> Result<Vec<Agent>, ConfigError> {
+    let groups = text.split(';').map(str::trim).filter(|group| !group.is_empty());
+    let agents = groups.map(|group| agent(group, behavior, log)).collect::<Result<Vec<_>, _>>()?;
+    if agents.is_empty() { Err(ConfigError::MissingUrl) } else { Ok(agents) }
 }
 
 fn agent(text: &str, behavior: &Behavior, log: &mut Vec<String>) -> Result<Agent, ConfigError> {
-    let mut agent = Agent {
-        urls: Vec::new(),
-        user: behavior.usr.clone(),
-        password: behavior.pwd.clone(),
-    };
+    let mut agent = Agent { urls: Vec::new(), user: behavior.usr.clone(), password: behavior.pwd.clone() };
     for item in text.split([',', '\r', '\n']).map(str::trim) {
         if item.is_empty() || item.starts_with('#') {
             continue;
@@ -85,11 +65,7 @@ fn agent(text: &str, behavior: &Behavior, log: &mut Vec<String>) -> Result<Agent
             None => log.push(format!("unknown configuration key: {}", key.trim())),
         }
     }
-    if agent.urls.is_empty() {
-        Err(ConfigError::MissingUrl)
-    } else {
-        Ok(agent)
-    }
+    if agent.urls.is_empty() { Err(ConfigError::MissingUrl) } else { Ok(agent) }
 }
 
 fn known_key(text: &str) -> Option<&'static str> {
@@ -98,10 +74,7 @@ fn known_key(text: &str) -> Option<&'static str> {
 }
 
 fn urls(text: &str) -> impl Iterator<Item = String> {
-    text.split('|')
-        .map(str::trim)
-        .filter(|url| !url.is_empty())
-        .map(str::to_owned)
+    text.split('|').map(str::trim).filter(|url| !url.is_empty()).map(str::to_owned)
 }
 
 /// `USER%PASSWORD`, or the older `USER:PASSWORD@HOST`, whose user is `USER@HOST`.
@@ -109,10 +82,7 @@ fn credentials(text: &str) -> (String, Secret) {
     if let Some((user, password)) = text.split_once('%') {
         return (user.to_owned(), Secret::new(password));
     }
-    match text
-        .split_once(':')
-        .and_then(|(user, rest)| Some((user, rest.split_once('@')?)))
-    {
+    match text.split_once(':').and_then(|(user, rest)| Some((user, rest.split_once('@')?))) {
         Some((user, (password, host))) => (format!("{user}@{host}"), Secret::new(password)),
         None => (text.to_owned(), Secret::default()),
     }
@@ -125,14 +95,9 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> (Vec<Agent>, Vec<String>) {
-        let behavior = Behavior {
-            usr: "base".into(),
-            pwd: Secret::new("basepw"),
-            ..Behavior::default()
-        };
+        let behavior = Behavior { usr: "base".into(), pwd: Secret::new("basepw"), ..Behavior::default() };
         let mut log = Vec::new();
-        let agents =
-            parse(text, &behavior, &mut log).unwrap_or_else(|error| panic!("{text}: {error}"));
+        let agents = parse(text, &behavior, &mut log).unwrap_or_else(|error| panic!("{text}: {error}"));
         (agents, log)
     }
 
@@ -150,10 +115,7 @@ mod tests {
             let (agents, log) = parsed(text);
             assert_eq!(agents.len(), 1, "{text}");
             assert_eq!(agents[0].urls, ["http://a/p", "https://b/p?x=y"], "{text}");
-            assert_eq!(
-                (agents[0].user.as_str(), agents[0].password.reveal()),
-                ("base", "basepw")
-            );
+            assert_eq!((agents[0].user.as_str(), agents[0].password.reveal()), ("base", "basepw"));
             assert!(log.is_empty(), "{text}: {log:?}");
         }
     }
@@ -167,21 +129,10 @@ mod tests {
             ("au=fred", "fred", ""),
         ] {
             let (agents, _) = parsed(&format!("{auth},url=http://a/"));
-            assert_eq!(
-                (agents[0].user.as_str(), agents[0].password.reveal()),
-                (user, password),
-                "{auth}"
-            );
+            assert_eq!((agents[0].user.as_str(), agents[0].password.reveal()), (user, password), "{auth}");
         }
         let (agents, _) = parsed("url=http://a/;auth=x%y,url=http://b/");
-        assert_eq!(
-            (
-                agents.len(),
-                agents[0].user.as_str(),
-                agents[1].user.as_str()
-            ),
-            (2, "base", "x")
-        );
+        assert_eq!((agents.len(), agents[0].user.as_str(), agents[1].user.as_str()), (2, "base", "x"));
     }
 
     #[test]
@@ -194,19 +145,9 @@ mod tests {
 
     #[test]
     fn a_url_is_needed() {
-        for text in [
-            "url=",
-            "auth=fred%sesame@host",
-            "fred@host%sesame",
-            ";",
-            "url=http://a/;auth=x%y",
-        ] {
+        for text in ["url=", "auth=fred%sesame@host", "fred@host%sesame", ";", "url=http://a/;auth=x%y"] {
             let error = parse(text, &Behavior::default(), &mut Vec::new()).unwrap_err();
-            assert_eq!(
-                error.to_string(),
-                "ERROR: missing -z configuration for url/host",
-                "{text}"
-            );
+            assert_eq!(error.to_string(), "ERROR: missing -z configuration for url/host", "{text}");
         }
     }
 

@@ -31,11 +31,7 @@ pub fn form(text: &str) -> Form {
     let text = text.trim();
     let rest = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let is_section = rest.len() < text.len() && rest.trim_start().starts_with('=');
-    if !is_section && !text.starts_with('{') && agent::is_agent(text) {
-        Form::Agents
-    } else {
-        Form::Static
-    }
+    if !is_section && !text.starts_with('{') && agent::is_agent(text) { Form::Agents } else { Form::Static }
 }
 
 /// The sections of a static configuration, at least one, no two with the same port. An empty last one is ignored.
@@ -45,10 +41,7 @@ pub fn sections(text: &str) -> Result<Vec<RawSection<'_>>, ConfigError> {
     loop {
         let (text, after) = split_section(rest);
         let section = section(sections.len() + 1, text)?;
-        if let Some(first) = sections
-            .iter()
-            .find(|other| other.place.port == section.place.port)
-        {
+        if let Some(first) = sections.iter().find(|other| other.place.port == section.place.port) {
             return Err(ConfigError::DuplicatePort {
                 port: section.place.port,
                 first: first.place.section,
@@ -70,10 +63,7 @@ fn section(number: usize, text: &str) -> Result<RawSection<'_>, ConfigError> {
         return Err(missing_equals);
     }
     let (port, body) = text.split_once('=').ok_or(missing_equals)?;
-    let place = Place {
-        section: number,
-        port: self::port(number, port.trim())?,
-    };
+    let place = Place { section: number, port: self::port(number, port.trim())? };
     match body.trim() {
         "" => Err(ConfigError::EmptySection { place }),
         body => Ok(RawSection { place, body }),
@@ -81,17 +71,11 @@ fn section(number: usize, text: &str) -> Result<RawSection<'_>, ConfigError> {
 }
 
 fn port(section: usize, text: &str) -> Result<u16, ConfigError> {
-    let digits = text
-        .strip_prefix('+')
-        .unwrap_or(text)
-        .trim_start_matches('0');
+    let digits = text.strip_prefix('+').unwrap_or(text).trim_start_matches('0');
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(ConfigError::MissingPort { section });
     }
-    digits.parse().map_err(|_| ConfigError::PortRange {
-        section,
-        port: digits.to_owned(),
-    })
+    digits.parse().map_err(|_| ConfigError::PortRange { section, port: digits.to_owned() })
 }
 
 /// Splits at the first `;` that is not inside a JSON document. A document is what begins with `{` right after the
@@ -121,10 +105,7 @@ fn split_section(text: &str) -> (&str, &str) {
             }
             (Body::Document, _) => {}
             (_, b';') => {
-                return (
-                    text.get(..at).unwrap_or(text),
-                    text.get(at + 1..).unwrap_or(""),
-                );
+                return (text.get(..at).unwrap_or(text), text.get(at + 1..).unwrap_or(""));
             }
             (Body::Begins, byte) if !byte.is_ascii_whitespace() => body = Body::Rest,
             _ => {}
@@ -150,10 +131,7 @@ mod tests {
 
     fn plain(text: &str) -> Vec<(u16, &str)> {
         let sections = sections(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        sections
-            .into_iter()
-            .map(|section| (section.place.port, section.body))
-            .collect()
+        sections.into_iter().map(|section| (section.place.port, section.body)).collect()
     }
 
     fn refused(text: &str) -> String {
@@ -191,10 +169,7 @@ mod tests {
     #[test]
     fn server_lists() {
         assert_eq!(plain("11211=a:1,b:2"), [(11211, "a:1,b:2")]);
-        assert_eq!(
-            plain("\n 11211 =\n a ;\t22122=b;\n"),
-            [(11211, "a"), (22122, "b")]
-        );
+        assert_eq!(plain("\n 11211 =\n a ;\t22122=b;\n"), [(11211, "a"), (22122, "b")]);
         assert_eq!(plain("+0011211=a;"), [(11211, "a")]);
         assert_eq!(plain("1=a=b"), [(1, "a=b")]);
     }
@@ -204,10 +179,7 @@ mod tests {
         let document = r#"{"a":"x;}\"{;","b":{"c":[";"]}}"#;
         let two = format!("1 = {document};2={document} ; 3=a");
         assert_eq!(plain(&two), [(1, document), (2, document), (3, "a")]);
-        assert_eq!(
-            plain(r#"1={"a":[[0]]}";2={}"#),
-            [(1, r#"{"a":[[0]]}""#), (2, "{}")]
-        );
+        assert_eq!(plain(r#"1={"a":[[0]]}";2={}"#), [(1, r#"{"a":[[0]]}""#), (2, "{}")]);
         assert_eq!(plain("1={bad json;2=a"), [(1, "{bad json;2=a")]);
         assert_eq!(plain("1=a{;2=b}"), [(1, "a{"), (2, "b}")]);
     }
@@ -225,19 +197,10 @@ mod tests {
             ("-1=a", "missing proxy port (section 1)"),
             ("1=a;x=b", "missing proxy port (section 2)"),
             ("11211x=a", "missing proxy port (section 1)"),
-            (
-                "70000=a",
-                "bad moxi config, port 70000 is above 65535 (section 1)",
-            ),
-            (
-                "1=a;2=b;01=c",
-                "bad moxi config, port 1 is used twice (sections 1 and 3)",
-            ),
+            ("70000=a", "bad moxi config, port 70000 is above 65535 (section 1)"),
+            ("1=a;2=b;01=c", "bad moxi config, port 1 is used twice (sections 1 and 3)"),
             ("1=", "bad moxi config, no servers (section 1, port 1)"),
-            (
-                "1=a; 2 = ;3=c",
-                "bad moxi config, no servers (section 2, port 2)",
-            ),
+            ("1=a; 2 = ;3=c", "bad moxi config, no servers (section 2, port 2)"),
         ] {
             assert_eq!(refused(text), want, "{text}");
         }

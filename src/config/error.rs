@@ -100,20 +100,10 @@ impl fmt::Display for ConfigError {
                 write!(f, "missing proxy port (section {section})")
             }
             ConfigError::PortRange { section, port } => {
-                write!(
-                    f,
-                    "bad moxi config, port {port} is above 65535 (section {section})"
-                )
+                write!(f, "bad moxi config, port {port} is above 65535 (section {section})")
             }
-            ConfigError::DuplicatePort {
-                port,
-                first,
-                second,
-            } => {
-                write!(
-                    f,
-                    "bad moxi config, port {port} is used twice (sections {first} and {second})"
-                )
+            ConfigError::DuplicatePort { port, first, second } => {
+                write!(f, "bad moxi config, port {port} is used twice (sections {first} and {second})")
             }
             ConfigError::EmptySection { place } => {
                 write!(f, "bad moxi config, no servers ({place})")

@@ -26,9 +26,7 @@ fn read(path: &str) -> Option<String> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }
-    fs::read_to_string(path)
-        .ok()
-        .filter(|contents| !contents.is_empty())
+    fs::read_to_string(path).ok().filter(|contents| !contents.is_empty())
 }
 
 #[cfg(test)]

@@ -46,11 +46,7 @@ pub struct Section {
 ///
 /// An empty `z` is no error: there are no buckets then, and `-Z` is not even looked at.
 /// Every error is one that the program cannot start with.
-pub fn load(
-    z: &str,
-    behavior_text: Option<&str>,
-    env: &dyn Fn(&str) -> Option<String>,
-) -> Result<Loaded, ConfigError> {
+pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
     if z.is_empty() {
         return Ok(Loaded {
             config: Arc::default(),
@@ -70,21 +66,12 @@ pub fn load(
         Form::Agents => agents = agent::parse(&text, &behavior, &mut log)?,
         Form::Static => {
             for raw in cluster::sections(&text)? {
-                sections.push(Section {
-                    port: raw.place.port,
-                    bucket: config.buckets.len(),
-                });
+                sections.push(Section { port: raw.place.port, bucket: config.buckets.len() });
                 config.buckets.push(Arc::new(bucket(&raw, &behavior)?));
             }
         }
     }
-    Ok(Loaded {
-        config: Arc::new(config),
-        sections,
-        agents,
-        behavior,
-        log,
-    })
+    Ok(Loaded { config: Arc::new(config), sections, agents, behavior, log })
 }
 
 /// The behaviour keys from the defaults, the environment and the `-Z` text, each over the one before, and what to log.
@@ -92,8 +79,7 @@ pub fn load_behavior(
     text: Option<&str>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Behavior, Vec<String>), ConfigError> {
-    let text = files::substitute(text.unwrap_or(""))
-        .map_err(|path| ConfigError::UnreadableBehavior { path })?;
+    let text = files::substitute(text.unwrap_or("")).map_err(|path| ConfigError::UnreadableBehavior { path })?;
     let mut behavior = Behavior::default();
     let mut log = Vec::new();
     let mut variable = |name: &str, longest: usize| {
@@ -122,11 +108,8 @@ fn truncate(text: &mut String, longest: usize) {
 
 /// The bucket of one static section.
 fn bucket(raw: &RawSection<'_>, behavior: &Arc<Behavior>) -> Result<BucketConfig, ConfigError> {
-    let (servers, router) = if raw.body.starts_with('{') {
-        from_document(raw, behavior)?
-    } else {
-        from_list(raw, behavior)?
-    };
+    let (servers, router) =
+        if raw.body.starts_with('{') { from_document(raw, behavior)? } else { from_list(raw, behavior)? };
     Ok(BucketConfig {
         name: STATIC_BUCKET.to_owned(),
         port: raw.place.port,
@@ -140,61 +123,32 @@ fn bucket(raw: &RawSection<'_>, behavior: &Arc<Behavior>) -> Result<BucketConfig
 
 type Servers = Vec<Arc<Server>>;
 
-fn from_document(
-    raw: &RawSection<'_>,
-    behavior: &Behavior,
-) -> Result<(Servers, Router), ConfigError> {
+fn from_document(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Router), ConfigError> {
     let document =
-        Document::parse(raw.body, LOCAL_HOST).map_err(|error| ConfigError::Document {
-            place: raw.place,
-            error,
-        })?;
+        Document::parse(raw.body, LOCAL_HOST).map_err(|error| ConfigError::Document { place: raw.place, error })?;
     let (user, password) = document.credentials(behavior);
     let servers = document.servers.into_iter();
-    let servers =
-        servers.map(|address| server(address.host, address.port, &user, &password, behavior));
+    let servers = servers.map(|address| server(address.host, address.port, &user, &password, behavior));
     Ok((servers.collect(), document.router))
 }
 
 fn from_list(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Router), ConfigError> {
-    let list = server_list::parse(raw.body).map_err(|error| ConfigError::List {
-        place: raw.place,
-        error,
-    })?;
-    let ring: Vec<RingServer<'_>> = list
-        .iter()
-        .map(|server| RingServer {
-            host: &server.host,
-            port: server.port,
-            weight: server.weight,
-        })
-        .collect();
+    let list = server_list::parse(raw.body).map_err(|error| ConfigError::List { place: raw.place, error })?;
+    let ring: Vec<RingServer<'_>> =
+        list.iter().map(|server| RingServer { host: &server.host, port: server.port, weight: server.weight }).collect();
     let router = Router::for_list(&behavior.mcs_opts, &ring);
-    let servers = list
-        .into_iter()
-        .map(|item| server(item.host, item.port, &behavior.usr, &behavior.pwd, behavior))
-        .collect();
+    let servers =
+        list.into_iter().map(|item| server(item.host, item.port, &behavior.usr, &behavior.pwd, behavior)).collect();
     Ok((servers, router))
 }
 
 /// A server as the workers see it. Over ASCII there is neither authentication nor selection of a bucket (05 §9).
-fn server(
-    host: String,
-    port: u16,
-    user: &str,
-    password: &Secret,
-    behavior: &Behavior,
-) -> Arc<Server> {
+fn server(host: String, port: u16, user: &str, password: &Secret, behavior: &Behavior) -> Arc<Server> {
     let protocol = behavior.downstream_protocol;
     Arc::new(match protocol {
-        DownstreamProtocol::Ascii => Server {
-            host,
-            port,
-            user: String::new(),
-            password: Secret::default(),
-            bucket: String::new(),
-            protocol,
-        },
+        DownstreamProtocol::Ascii => {
+            Server { host, port, user: String::new(), password: Secret::default(), bucket: String::new(), protocol }
+        }
         DownstreamProtocol::Binary => Server {
             host,
             port,

@@ -16,14 +16,9 @@ pub fn shown(text: &str) -> String {
         // Between a name and its value there is nothing but a colon and blanks.
         let is_value = before.trim() == ":";
         out.push('"');
-        out.push_str(if secret_next && is_value && !string.is_empty() {
-            MASK
-        } else {
-            string
-        });
+        out.push_str(if secret_next && is_value && !string.is_empty() { MASK } else { string });
         out.extend(after.is_some().then_some('"'));
-        secret_next =
-            string.to_ascii_lowercase().ends_with("password") && !(secret_next && is_value);
+        secret_next = string.to_ascii_lowercase().ends_with("password") && !(secret_next && is_value);
         rest = after.unwrap_or("");
     }
     out.push_str(rest);
@@ -54,34 +49,13 @@ mod tests {
     #[test]
     fn passwords_are_masked() {
         for (text, want) in [
-            (
-                r#"{"saslPassword": "sesame"}"#,
-                r#"{"saslPassword": "XXXXXX"}"#,
-            ),
-            (
-                r#"{"saslPassword":"se\"same","name":"x"}"#,
-                r#"{"saslPassword":"XXXXXX","name":"x"}"#,
-            ),
-            (
-                r#"{"password":"p","a":1}"#,
-                r#"{"password":"XXXXXX","a":1}"#,
-            ),
-            (
-                r#"{"saslPassword":"","a":1}"#,
-                r#"{"saslPassword":"","a":1}"#,
-            ),
-            (
-                r#"{"saslPassword":null,"name":"x"}"#,
-                r#"{"saslPassword":null,"name":"x"}"#,
-            ),
-            (
-                r#"{"saslPassword":"password","name":"x"}"#,
-                r#"{"saslPassword":"XXXXXX","name":"x"}"#,
-            ),
-            (
-                r#"{"x":"password","name":"x"}"#,
-                r#"{"x":"password","name":"x"}"#,
-            ),
+            (r#"{"saslPassword": "sesame"}"#, r#"{"saslPassword": "XXXXXX"}"#),
+            (r#"{"saslPassword":"se\"same","name":"x"}"#, r#"{"saslPassword":"XXXXXX","name":"x"}"#),
+            (r#"{"password":"p","a":1}"#, r#"{"password":"XXXXXX","a":1}"#),
+            (r#"{"saslPassword":"","a":1}"#, r#"{"saslPassword":"","a":1}"#),
+            (r#"{"saslPassword":null,"name":"x"}"#, r#"{"saslPassword":null,"name":"x"}"#),
+            (r#"{"saslPassword":"password","name":"x"}"#, r#"{"saslPassword":"XXXXXX","name":"x"}"#),
+            (r#"{"x":"password","name":"x"}"#, r#"{"x":"password","name":"x"}"#),
             (r#"{"saslPassword":"no end"#, r#"{"saslPassword":"XXXXXX"#),
             (r#"{"a":"b"}""#, r#"{"a":"b"}""#),
             (" a:1,\r\n\tb:2\n", "a:1,\tb:2"),

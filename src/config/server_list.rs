@@ -59,11 +59,7 @@ pub fn parse(text: &str) -> Result<Vec<ListServer>, ListError> {
         .enumerate()
         .map(|(index, item)| {
             let item = item.trim();
-            server(item).map_err(|reason| ListError {
-                number: index + 1,
-                item: item.to_owned(),
-                reason,
-            })
+            server(item).map_err(|reason| ListError { number: index + 1, item: item.to_owned(), reason })
         })
         .collect()
 }
@@ -73,10 +69,7 @@ fn server(item: &str) -> Result<ListServer, Reason> {
     let host = checked_host(host.trim()).map_err(|_: AddressError| Reason::Host)?;
     let rest = rest.unwrap_or("").trim();
     // A weight is looked for after a blank first, then after a colon.
-    let (port, weight) = match rest
-        .split_once(char::is_whitespace)
-        .or_else(|| rest.split_once(':'))
-    {
+    let (port, weight) = match rest.split_once(char::is_whitespace).or_else(|| rest.split_once(':')) {
         Some((port, weight)) => (port.trim(), weight.trim()),
         None => (rest, ""),
     };
@@ -88,20 +81,12 @@ fn server(item: &str) -> Result<ListServer, Reason> {
         Some(Ok(port)) => port,
         _ => return Err(Reason::Port),
     };
-    Ok(ListServer {
-        host,
-        port,
-        weight: number_or_zero(weight).ok_or(Reason::Weight)?,
-    })
+    Ok(ListServer { host, port, weight: number_or_zero(weight).ok_or(Reason::Weight)? })
 }
 
 /// A number, or nothing, which is 0.
 fn number_or_zero(text: &str) -> Option<u32> {
-    if text.is_empty() {
-        Some(0)
-    } else {
-        number(text)
-    }
+    if text.is_empty() { Some(0) } else { number(text) }
 }
 
 #[cfg(test)]
@@ -112,10 +97,7 @@ mod tests {
 
     fn plain(text: &str) -> Vec<(String, u16, u32)> {
         let servers = parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        servers
-            .into_iter()
-            .map(|server| (server.host, server.port, server.weight))
-            .collect()
+        servers.into_iter().map(|server| (server.host, server.port, server.weight)).collect()
     }
 
     fn one(text: &str) -> (String, u16, u32) {
@@ -145,11 +127,7 @@ mod tests {
 
     #[test]
     fn items_are_trimmed() {
-        let want = [
-            ("a".to_owned(), 1, 0),
-            ("b".to_owned(), 1, 0),
-            ("c".to_owned(), 11211, 0),
-        ];
+        let want = [("a".to_owned(), 1, 0), ("b".to_owned(), 1, 0), ("c".to_owned(), 11211, 0)];
         assert_eq!(plain("a:1,b:1,c"), want);
         assert_eq!(plain(" a:1 ,  b:1\n,\n\tc , "), want);
     }
@@ -172,17 +150,10 @@ mod tests {
             ("fe80::1", 1, "fe80::1", Reason::Port),
             ("::1", 1, "::1", Reason::Host),
         ] {
-            let want = ListError {
-                number,
-                item: item.to_owned(),
-                reason,
-            };
+            let want = ListError { number, item: item.to_owned(), reason };
             assert_eq!(parse(text), Err(want), "{text}");
         }
-        assert_eq!(
-            parse("a,b:x").unwrap_err().to_string(),
-            "server 2 (\"b:x\"): port is not a number from 1 to 65535"
-        );
+        assert_eq!(parse("a,b:x").unwrap_err().to_string(), "server 2 (\"b:x\"): port is not a number from 1 to 65535");
     }
 
     proptest! {

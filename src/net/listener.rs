@@ -19,18 +19,6 @@ use crate::log;
 /// Longest path of a unix socket in bytes: `sun_path` of unix(7) without its closing zero.
 pub const SOCKET_PATH_MAX: usize = 107;
 
-/// The protocol that the clients of a listener must speak (`-B`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Binding {
-    /// Whatever a client's first byte says.
-    #[default]
-    Auto,
-    /// memcached's ASCII protocol only.
-    Ascii,
-    /// memcached's binary protocol only.
-    Binary,
-}
-
 /// A socket that clients connect to.
 #[derive(Debug)]
 pub enum Listener {

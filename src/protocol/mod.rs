@@ -155,10 +155,7 @@ impl<'a> Keys<'a> {
 
     /// All keys with their byte offsets in the command line (the opaque of 04 §6.1).
     pub fn iter(&self) -> KeyIter<'a> {
-        KeyIter {
-            line: self.line,
-            at: self.first,
-        }
+        KeyIter { line: self.line, at: self.first }
     }
 }
 

@@ -56,13 +56,7 @@ pub fn unl_line(out: &mut Vec<u8>, body: &[u8]) {
     if body.is_empty() {
         return out.extend_from_slice(line(CommandClass::Unl, code::SUCCESS));
     }
-    out.extend(body.iter().map(|&byte| {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            b' '
-        } else {
-            byte
-        }
-    }));
+    out.extend(body.iter().map(|&byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -90,63 +84,23 @@ const TABLE: [Row; 16] = [
     entry(code::SUCCESS, b"OK\r\n", ""),
     entry(code::KEY_NOT_FOUND, b"NOT_FOUND\r\n", "Not found"),
     entry(code::KEY_EXISTS, b"EXISTS\r\n", "Data exists for key."),
-    entry(
-        code::TOO_LARGE,
-        b"SERVER_ERROR object too large for cache\r\n",
-        "Too large.",
-    ),
-    entry(
-        code::INVALID,
-        b"SERVER_ERROR a2b einval\r\n",
-        "Invalid arguments",
-    ),
+    entry(code::TOO_LARGE, b"SERVER_ERROR object too large for cache\r\n", "Too large."),
+    entry(code::INVALID, b"SERVER_ERROR a2b einval\r\n", "Invalid arguments"),
     entry(code::NOT_STORED, b"NOT_STORED\r\n", "Not stored."),
     entry(
         code::DELTA_BAD_VALUE,
         b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
         "Non-numeric server-side value for incr or decr",
     ),
-    entry(
-        code::NOT_MY_VBUCKET,
-        b"SERVER_ERROR a2b not_my_vbucket\r\n",
-        "Not my vbucket",
-    ),
-    entry(
-        code::AUTH_ERROR,
-        b"SERVER_ERROR a2b auth_error\r\n",
-        "Auth failure",
-    ),
-    entry(
-        code::AUTH_CONTINUE,
-        b"SERVER_ERROR a2b auth_continue\r\n",
-        "Auth continue",
-    ),
-    entry(
-        code::UNKNOWN_COMMAND,
-        b"SERVER_ERROR a2b unknown\r\n",
-        "Unknown command",
-    ),
-    entry(
-        code::OUT_OF_MEMORY,
-        b"SERVER_ERROR out of memory storing object\r\n",
-        "Out of memory",
-    ),
-    entry(
-        code::NOT_SUPPORTED,
-        b"SERVER_ERROR a2b not supported\r\n",
-        "Not supported",
-    ),
-    entry(
-        code::INTERNAL,
-        b"SERVER_ERROR a2b einternal\r\n",
-        "Internal error",
-    ),
+    entry(code::NOT_MY_VBUCKET, b"SERVER_ERROR a2b not_my_vbucket\r\n", "Not my vbucket"),
+    entry(code::AUTH_ERROR, b"SERVER_ERROR a2b auth_error\r\n", "Auth failure"),
+    entry(code::AUTH_CONTINUE, b"SERVER_ERROR a2b auth_continue\r\n", "Auth continue"),
+    entry(code::UNKNOWN_COMMAND, b"SERVER_ERROR a2b unknown\r\n", "Unknown command"),
+    entry(code::OUT_OF_MEMORY, b"SERVER_ERROR out of memory storing object\r\n", "Out of memory"),
+    entry(code::NOT_SUPPORTED, b"SERVER_ERROR a2b not supported\r\n", "Not supported"),
+    entry(code::INTERNAL, b"SERVER_ERROR a2b einternal\r\n", "Internal error"),
     entry(code::BUSY, b"SERVER_ERROR a2b ebusy\r\n", "System is busy"),
-    entry(
-        code::TEMPORARY_FAILURE,
-        b"SERVER_ERROR temporary failure\r\n",
-        "Temporary failure",
-    ),
+    entry(code::TEMPORARY_FAILURE, b"SERVER_ERROR temporary failure\r\n", "Temporary failure"),
 ];
 
 fn row(status: u16) -> Option<&'static Row> {
@@ -160,9 +114,7 @@ mod tests {
     use super::*;
 
     /// All statuses with a row of their own, and one without.
-    const STATUSES: [u16; 17] = [
-        0, 1, 2, 3, 4, 5, 6, 7, 0x20, 0x21, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x99,
-    ];
+    const STATUSES: [u16; 17] = [0, 1, 2, 3, 4, 5, 6, 7, 0x20, 0x21, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x99];
 
     #[track_caller]
     fn column(class: CommandClass, expected: [&str; 17]) {
@@ -173,11 +125,7 @@ mod tests {
     }
 
     /// The generic column from 0x03 on.
-    fn with(
-        success: &'static str,
-        missing: &'static str,
-        exists: &'static str,
-    ) -> [&'static str; 17] {
+    fn with(success: &'static str, missing: &'static str, exists: &'static str) -> [&'static str; 17] {
         [
             success,
             missing,

@@ -13,7 +13,12 @@ use super::request::{RequestId, Work};
 
 impl Engine {
     /// Takes one line or value that an ASCII server has sent.
-    pub(super) fn ascii_reply(&mut self, id: ConnId, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
+    pub(super) fn ascii_reply(
+        &mut self,
+        id: ConnId,
+        reply: &Reply<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+    ) -> Result<(), Unfit> {
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
         if conn.output.sent() <= conn.range(0).start {
@@ -50,7 +55,9 @@ impl Engine {
                 self.pop_head(id);
                 Ok(())
             }
-            Expect::Value { key_at, key_len, answered, .. } => self.ascii_value(id, reply, owner, (key_at, key_len, answered)),
+            Expect::Value { key_at, key_len, answered, .. } => {
+                self.ascii_value(id, reply, owner, (key_at, key_len, answered))
+            }
             Expect::Broadcast { .. } => self.ascii_broadcast(id, head.request, reply),
         }
     }
@@ -59,7 +66,8 @@ impl Engine {
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         match reply {
             Reply::Value { key, raw, .. } => {
-                let index = self.find_get(id, |conn, at, len| conn.output.slice(at..at + u64::from(len)) == Some(key))?;
+                let index =
+                    self.find_get(id, |conn, at, len| conn.output.slice(at..at + u64::from(len)) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
                     if let Some(sink) = self.sink(request) {
                         sink.push(raw, owner);

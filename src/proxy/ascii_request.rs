@@ -24,7 +24,13 @@ pub(super) type Owner<'a> = Option<&'a Arc<Vec<u8>>>;
 
 impl Engine {
     /// Answers a request or sends it on its way.
-    pub(super) fn ascii_request(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, owner: Owner<'_>) -> Verdict {
+    pub(super) fn ascii_request(
+        &mut self,
+        id: ClientId,
+        request: &Request<'_>,
+        noreply: bool,
+        owner: Owner<'_>,
+    ) -> Verdict {
         match request {
             Request::Version => self.local_text(id, noreply, format_args!("VERSION {VERSION}\r\n")),
             Request::Verbosity { level } => {
@@ -33,13 +39,11 @@ impl Engine {
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
-            _ => {
-                match self.admit(id) {
-                    Admit::Wait => return Verdict::Wait,
-                    Admit::Go => self.proxied(id, request, noreply, owner),
-                    Admit::TooLate => self.refuse_late(id, request, noreply),
-                }
-            }
+            _ => match self.admit(id) {
+                Admit::Wait => return Verdict::Wait,
+                Admit::Go => self.proxied(id, request, noreply, owner),
+                Admit::TooLate => self.refuse_late(id, request, noreply),
+            },
         }
         Verdict::Taken
     }
@@ -131,10 +135,12 @@ impl Engine {
                     Binary => binary::unl(out.tail(), key, cas, vbucket, u32::from(vbucket)),
                 });
             }
-            Request::Flush { delay } => self.broadcast(id, Broadcast::flush(), noreply, opcode::FLUSH, |speak, out| match speak {
-                Ascii => ascii::flush(out.tail(), delay),
-                Binary => binary::flush(out.tail(), delay),
-            }),
+            Request::Flush { delay } => {
+                self.broadcast(id, Broadcast::flush(), noreply, opcode::FLUSH, |speak, out| match speak {
+                    Ascii => ascii::flush(out.tail(), delay),
+                    Binary => binary::flush(out.tail(), delay),
+                })
+            }
             Request::Stats { args } => {
                 let kind = if args == b"reset" { Broadcast::stats_reset() } else { Broadcast::stats() };
                 self.broadcast(id, kind, false, opcode::STAT, |speak, out| match speak {

@@ -17,7 +17,12 @@ use super::request::RequestId;
 
 impl Engine {
     /// Takes one packet that a binary server has sent.
-    pub(super) fn binary_reply(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
+    pub(super) fn binary_reply(
+        &mut self,
+        id: ConnId,
+        packet: &Packet<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+    ) -> Result<(), Unfit> {
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
         if conn.output.sent() <= conn.range(0).start {
@@ -101,7 +106,13 @@ impl Engine {
     }
 
     /// The only answer to a request for the value of one key.
-    fn binary_value(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>, (key_at, key_len): (u64, u8)) {
+    fn binary_value(
+        &mut self,
+        id: ConnId,
+        packet: &Packet<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+        (key_at, key_len): (u64, u8),
+    ) {
         let key: Vec<u8>;
         let mut name = packet.key;
         if name.is_empty() {

@@ -93,9 +93,13 @@ impl Broadcast {
                 None => fail(out),
             },
             // One server that takes too long spoils the sum (06 §2.5).
-            Kind::Stats(_) | Kind::StatsReset if matches!(failure, Some(Failure::Timeout | Failure::ConnQueue)) => fail(out),
+            Kind::Stats(_) | Kind::StatsReset if matches!(failure, Some(Failure::Timeout | Failure::ConnQueue)) => {
+                fail(out)
+            }
             Kind::Stats(_) | Kind::StatsReset
-                if self.confirmed == 0 && self.error.is_none() && matches!(failure, Some(Failure::Connect | Failure::NoServer)) =>
+                if self.confirmed == 0
+                    && self.error.is_none()
+                    && matches!(failure, Some(Failure::Connect | Failure::NoServer)) =>
             {
                 fail(out);
             }

@@ -5,11 +5,11 @@ use crate::protocol::ascii;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, Packet};
 
+use super::Action;
 use super::Engine;
 use super::downstream::{Conn, ConnId, Entry, Expect, State, Step};
 use super::error::Failure;
 use super::request::RequestId;
-use super::Action;
 
 /// A server sent something that does not fit what was asked: the connection is out of step and must go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,14 +258,18 @@ impl Engine {
             if (count > 0 || !was_ready) && host.health.fail(self.now, &host.behavior) {
                 let server = &host.server;
                 let pause = host.behavior.connect_retry_interval;
-                let text = format!("{}:{} has failed too often, and is left alone for {pause} ms", server.host, server.port);
+                let text =
+                    format!("{}:{} has failed too often, and is left alone for {pause} ms", server.host, server.port);
                 self.actions.push(Action::Log(0, text));
             }
         }
         if count > 0
             && let Some(host) = self.hosts.get(host_id)
         {
-            let text = format!("lost a connection to {}:{} with {count} requests: {loss:?}", host.server.host, host.server.port);
+            let text = format!(
+                "lost a connection to {}:{} with {count} requests: {loss:?}",
+                host.server.host, host.server.port
+            );
             self.actions.push(Action::Log(1, text));
         }
         for other in dead_idle {

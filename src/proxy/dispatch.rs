@@ -124,9 +124,8 @@ impl Engine {
         };
         let speak = self.speak(conn_id);
         let Some(conn) = self.conns.get_mut(conn_id) else { return };
-        let open = conn.open.filter(|open| {
-            joinable && open.keys < JOIN_KEYS && conn.output.end() - open.start < JOIN_BYTES
-        });
+        let open =
+            conn.open.filter(|open| joinable && open.keys < JOIN_KEYS && conn.output.end() - open.start < JOIN_BYTES);
         let opaque;
         if let Some(open) = open {
             opaque = JOIN_OPAQUE + open.keys;

@@ -40,7 +40,9 @@ impl Failure {
             Failure::Connect => row("SERVER_ERROR proxy write to downstream", true, status::INTERNAL, "connect"),
             Failure::NoServer => row("SERVER_ERROR proxy write to downstream", false, status::INTERNAL, "no server"),
             Failure::Closed => row("SERVER_ERROR proxy downstream closed", true, status::INTERNAL, "connection lost"),
-            Failure::NoDownstreams => row("SERVER_ERROR proxy out of downstreams", false, status::INTERNAL, "no servers"),
+            Failure::NoDownstreams => {
+                row("SERVER_ERROR proxy out of downstreams", false, status::INTERNAL, "no servers")
+            }
         }
     }
 

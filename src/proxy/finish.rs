@@ -59,7 +59,8 @@ impl Engine {
         if std::mem::replace(&mut request.is_done, true) {
             return;
         }
-        let (client_id, bucket, has_place, noreply) = (request.client, request.bucket, request.has_place, request.noreply);
+        let (client_id, bucket, has_place, noreply) =
+            (request.client, request.bucket, request.has_place, request.noreply);
         let sequence = request.sequence;
         if has_place {
             self.return_place(bucket);

@@ -27,7 +27,10 @@ impl Engine {
             assert!(client.committed <= client.output.end(), "client {id:?}");
         }
         for (index, bucket) in self.buckets.iter().enumerate() {
-            let held = self.requests.iter().filter(|(_, request)| request.bucket == index && request.has_place && !request.is_done);
+            let held = self
+                .requests
+                .iter()
+                .filter(|(_, request)| request.bucket == index && request.has_place && !request.is_done);
             let granted = self.clients.iter().filter(|(_, client)| {
                 client.bucket == index && client.admission == super::upstream::Admission::Granted
             });

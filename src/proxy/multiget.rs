@@ -6,7 +6,6 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::buffer::Output;
 use crate::config::behavior::DownstreamProtocol;
@@ -135,7 +134,15 @@ impl Engine {
         for (index, (at, key)) in keys.iter().enumerate() {
             let index = index as u32;
             let first = self.duplicates.first(key, index, |other| multiget.key(other));
-            let mut entry = Key { at: at as u32, len: key.len() as u32, vbucket: 0, first, times: 1, has_value: false, value: 0..0 };
+            let mut entry = Key {
+                at: at as u32,
+                len: key.len() as u32,
+                vbucket: 0,
+                first,
+                times: 1,
+                has_value: false,
+                value: 0..0,
+            };
             if first == index {
                 let (host, vbucket) = self.route(bucket, key);
                 entry.vbucket = vbucket;
@@ -199,9 +206,9 @@ impl Engine {
         let Work::MultiGet(multiget) = &mut request.work else { return false };
         let found = match named {
             Named::Key(key) => multiget.find(part, |multiget, index| multiget.key(index) == key),
-            Named::Opaque(at) => multiget.find(part, |multiget, index| {
-                multiget.keys.get(index as usize).is_some_and(|key| key.at == at)
-            }),
+            Named::Opaque(at) => {
+                multiget.find(part, |multiget, index| multiget.keys.get(index as usize).is_some_and(|key| key.at == at))
+            }
         };
         let Some(index) = found else { return false };
         let cas = multiget.cas;

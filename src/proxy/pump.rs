@@ -87,10 +87,12 @@ impl Engine {
                 input.expect(need, &mut self.client_buffers);
                 return false;
             }
-            Parsed::Request { request, noreply, len } => match self.ascii_request(id, &request, noreply, owner.as_ref()) {
-                Verdict::Taken => len,
-                Verdict::Wait => return false,
-            },
+            Parsed::Request { request, noreply, len } => {
+                match self.ascii_request(id, &request, noreply, owner.as_ref()) {
+                    Verdict::Taken => len,
+                    Verdict::Wait => return false,
+                }
+            }
             Parsed::Rejected { reply, noreply, len } => {
                 if !noreply {
                     self.local_reply(id, |out| out.extend_from_slice(reply));

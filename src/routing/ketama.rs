@@ -34,9 +34,7 @@ pub struct Ring {
 
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ring")
-            .field("points", &self.points.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Ring").field("points", &self.points.len()).finish_non_exhaustive()
     }
 }
 
@@ -44,10 +42,7 @@ impl Ring {
     /// libmemcached's weighted ring, moxi's default: 160 points per server for equal weights, 156 where single
     /// precision rounds the wrong way.
     pub fn weighted(servers: &[RingServer<'_>]) -> Ring {
-        let total: u64 = servers
-            .iter()
-            .map(|server| u64::from(server.weight.max(1)))
-            .sum();
+        let total: u64 = servers.iter().map(|server| u64::from(server.weight.max(1))).sum();
         Ring::build(servers.iter().enumerate().map(|(index, server)| {
             let names = weighted_names(server.weight.max(1), total, servers.len());
             (index, list_name(server), names, 4)
@@ -63,12 +58,7 @@ impl Ring {
     /// libvbucket's ring: 160 points per server whatever their number, and the port is always part of the name.
     /// `names` are `HOST:PORT`, already in index order (libvbucket sorts them).
     pub fn libvbucket<'a>(names: impl IntoIterator<Item = &'a str>) -> Ring {
-        Ring::build(
-            names
-                .into_iter()
-                .enumerate()
-                .map(|(index, name)| (index, name.to_owned(), NAMES, 4)),
-        )
+        Ring::build(names.into_iter().enumerate().map(|(index, name)| (index, name.to_owned(), NAMES, 4)))
     }
 
     /// Index of the server for `key`: the owner of the first point at or after the key's hash, past the end the
@@ -106,10 +96,7 @@ impl Ring {
         // Equal points come from a server that is listed twice: the first in the list owns them.
         ring.sort_unstable();
         let (points, owners): (Vec<u32>, Vec<u32>) = ring.into_iter().unzip();
-        Ring {
-            points: points.into(),
-            owners: owners.into(),
-        }
+        Ring { points: points.into(), owners: owners.into() }
     }
 }
 

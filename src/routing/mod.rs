@@ -49,33 +49,19 @@ impl Router {
         match Distribution::from_mcs_opts(mcs_opts) {
             Distribution::KetamaWeighted => Router::Ketama(Ring::weighted(servers)),
             Distribution::Ketama => Router::Ketama(Ring::plain(servers)),
-            Distribution::Modula => Router::Modula {
-                servers: servers.len(),
-            },
+            Distribution::Modula => Router::Modula { servers: servers.len() },
         }
     }
 
     /// The server for `key`. The whole key counts, byte by byte; there are no hash tags.
     pub fn route(&self, key: &[u8]) -> Route {
         match self {
-            Router::Single => Route {
-                server: Some(0),
-                vbucket: 0,
-            },
-            Router::Ketama(ring) => Route {
-                server: ring.server(key),
-                vbucket: 0,
-            },
-            Router::Modula { servers } => Route {
-                server: modula::server(key, *servers),
-                vbucket: 0,
-            },
+            Router::Single => Route { server: Some(0), vbucket: 0 },
+            Router::Ketama(ring) => Route { server: ring.server(key), vbucket: 0 },
+            Router::Modula { servers } => Route { server: modula::server(key, *servers), vbucket: 0 },
             Router::Vbucket(map) => {
                 let vbucket = map.vbucket(key);
-                Route {
-                    server: map.master(vbucket),
-                    vbucket,
-                }
+                Route { server: map.master(vbucket), vbucket }
             }
         }
     }
@@ -109,9 +95,7 @@ impl Distribution {
         NAMES
             .iter()
             .find(|(name, _)| text.contains(name))
-            .map_or(Distribution::KetamaWeighted, |&(_, distribution)| {
-                distribution
-            })
+            .map_or(Distribution::KetamaWeighted, |&(_, distribution)| distribution)
     }
 }
 
@@ -120,13 +104,7 @@ mod tests {
     use super::*;
 
     fn list(count: usize) -> Vec<RingServer<'static>> {
-        (0..count)
-            .map(|_| RingServer {
-                host: "cache.example",
-                port: 11211,
-                weight: 0,
-            })
-            .collect()
+        (0..count).map(|_| RingServer { host: "cache.example", port: 11211, weight: 0 }).collect()
     }
 
     #[test]
@@ -138,10 +116,7 @@ mod tests {
             ("distribution:ketama", Distribution::Ketama),
             ("x distribution:ketama y", Distribution::Ketama),
             ("distribution:modula", Distribution::Modula),
-            (
-                "distribution:modula distribution:ketama",
-                Distribution::Ketama,
-            ),
+            ("distribution:modula distribution:ketama", Distribution::Ketama),
             ("ketama", Distribution::KetamaWeighted),
         ] {
             assert_eq!(Distribution::from_mcs_opts(text), want, "{text}");
@@ -153,13 +128,7 @@ mod tests {
         for options in ["", "distribution:ketama", "distribution:modula"] {
             assert_eq!(Router::for_list(options, &list(1)), Router::Single);
         }
-        assert_eq!(
-            Router::Single.route(b"any"),
-            Route {
-                server: Some(0),
-                vbucket: 0
-            }
-        );
+        assert_eq!(Router::Single.route(b"any"), Route { server: Some(0), vbucket: 0 });
     }
 
     #[test]

@@ -22,19 +22,14 @@ impl VbucketMap {
     ///
     /// `forward` is the map that holds once a rebalance is over; it may have fewer rows. `None` if an invariant of
     /// the type would not hold.
-    pub fn new(
-        replicas: usize,
-        servers: usize,
-        rows: Vec<i32>,
-        forward: Option<Vec<i32>>,
-    ) -> Option<VbucketMap> {
+    pub fn new(replicas: usize, servers: usize, rows: Vec<i32>, forward: Option<Vec<i32>>) -> Option<VbucketMap> {
         let width = replicas.checked_add(1)?;
         let count = rows.len() / width;
         let fits = |rows: &[i32]| {
             rows.len().is_multiple_of(width)
-                && rows.iter().all(|&index| {
-                    index == NOBODY || usize::try_from(index).is_ok_and(|index| index < servers)
-                })
+                && rows
+                    .iter()
+                    .all(|&index| index == NOBODY || usize::try_from(index).is_ok_and(|index| index < servers))
         };
         if !count.is_power_of_two() || !fits(&rows) || !forward.as_deref().is_none_or(fits) {
             return None;
@@ -73,12 +68,7 @@ impl VbucketMap {
     /// The master of `vbucket` to use after a server has refused it as "not my vbucket" (05 §11.2).
     ///
     /// With a forward map: the master there. Without: the next server if the current master refused, else no change.
-    pub fn master_after_refusal(
-        &self,
-        vbucket: u16,
-        current: Option<usize>,
-        refused_by: usize,
-    ) -> Option<usize> {
+    pub fn master_after_refusal(&self, vbucket: u16, current: Option<usize>, refused_by: usize) -> Option<usize> {
         if let Some(forward) = &self.forward
             && let Some(&master) = forward.get(usize::from(vbucket) * self.width)
         {
@@ -148,33 +138,16 @@ mod tests {
         }
         assert_eq!(crc32fast::hash(b"hello"), 0x3610_a686);
         assert_eq!(map_of(1).vbucket(b"bar"), 0);
-        assert_eq!(
-            map_of(65536).vbucket(b"bar"),
-            30463,
-            "the hash has 15 bits only"
-        );
+        assert_eq!(map_of(65536).vbucket(b"bar"), 30463, "the hash has 15 bits only");
     }
 
     #[test]
     fn masters_and_replicas() {
         let map = VbucketMap::new(2, 3, vec![0, 1, 2, 1, 2, 0, 2, 1, -1, -1, 1, 2], None).unwrap();
         assert_eq!((map.vbuckets(), map.replicas(), map.servers()), (4, 2, 3));
-        assert_eq!(
-            (0..5).map(|v| map.master(v)).collect::<Vec<_>>(),
-            [Some(0), Some(1), Some(2), None, None]
-        );
-        assert_eq!(
-            (map.replica(0, 0), map.replica(0, 1), map.replica(0, 2)),
-            (Some(1), Some(2), None)
-        );
-        assert_eq!(
-            (
-                map.replica(2, 1),
-                map.replica(9, 0),
-                map.replica(0, usize::MAX)
-            ),
-            (None, None, None)
-        );
+        assert_eq!((0..5).map(|v| map.master(v)).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), None, None]);
+        assert_eq!((map.replica(0, 0), map.replica(0, 1), map.replica(0, 2)), (Some(1), Some(2), None));
+        assert_eq!((map.replica(2, 1), map.replica(9, 0), map.replica(0, usize::MAX)), (None, None, None));
     }
 
     #[test]
@@ -193,16 +166,9 @@ mod tests {
             seen.push(master);
         }
         assert_eq!(seen, [Some(0), Some(1), Some(2), Some(0)]);
-        assert_eq!(
-            map.master_after_refusal(0, Some(1), 2),
-            Some(1),
-            "a stranger's refusal changes nothing"
-        );
+        assert_eq!(map.master_after_refusal(0, Some(1), 2), Some(1), "a stranger's refusal changes nothing");
         assert_eq!(map.master_after_refusal(0, None, 2), None);
-        assert_eq!(
-            map.master_after_refusal(0, Some(usize::MAX), usize::MAX),
-            None
-        );
+        assert_eq!(map.master_after_refusal(0, Some(usize::MAX), usize::MAX), None);
     }
 
     #[test]
@@ -211,11 +177,7 @@ mod tests {
         assert!(map.has_forward());
         assert_eq!(map.master_after_refusal(0, Some(0), 0), Some(3));
         assert_eq!(map.master_after_refusal(0, Some(0), 2), Some(3));
-        assert_eq!(
-            map.master_after_refusal(1, Some(2), 2),
-            Some(3),
-            "no forward row: the next server"
-        );
+        assert_eq!(map.master_after_refusal(1, Some(2), 2), Some(3), "no forward row: the next server");
         assert_eq!(map.master_after_refusal(60000, Some(2), 1), Some(2));
     }
 

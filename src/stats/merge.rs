@@ -19,15 +19,8 @@ pub const HELD_MAX: usize = 16 * 1024 * 1024;
 const OVERHEAD: usize = 160;
 
 /// The first server's value stays.
-const FIRST: [&[u8]; 7] = [
-    b"pid",
-    b"version",
-    b"libevent",
-    b"ep_dbname",
-    b"ep_storage_type",
-    b"ep_flusher_state",
-    b"ep_warmup_thread",
-];
+const FIRST: [&[u8]; 7] =
+    [b"pid", b"version", b"libevent", b"ep_dbname", b"ep_storage_type", b"ep_flusher_state", b"ep_warmup_thread"];
 
 /// The largest value stays.
 const LARGEST: [&[u8]; 8] = [
@@ -72,33 +65,21 @@ impl Merger {
         if name.is_empty() {
             return;
         }
-        if let Some(entry) = self
-            .index
-            .get(name)
-            .and_then(|&at| self.entries.get_mut(at))
-        {
+        if let Some(entry) = self.index.get(name).and_then(|&at| self.entries.get_mut(at)) {
             return merge(&rule(name), &mut entry.value, value);
         }
         if self.hold(prefix.len() + 2 * name.len() + value.len() + OVERHEAD) {
             self.index.insert(name.to_vec(), self.entries.len());
-            self.entries.push(Entry {
-                prefix: prefix.to_vec(),
-                name: name.to_vec(),
-                value: value.to_vec(),
-            });
+            self.entries.push(Entry { prefix: prefix.to_vec(), name: name.to_vec(), value: value.to_vec() });
         }
     }
 
     /// Takes a line of an ASCII server, without its end. One that is not of three words, or is long, is passed on
     /// unchanged, once for each server.
     pub fn line(&mut self, line: &[u8]) {
-        let mut words = line
-            .split(|&byte| byte == b' ')
-            .filter(|word| !word.is_empty());
+        let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
         match (words.next(), words.next(), words.next(), words.next()) {
-            (Some(prefix), Some(name), Some(value), None) if line.len() < LINE_MAX => {
-                self.add(prefix, name, value)
-            }
+            (Some(prefix), Some(name), Some(value), None) if line.len() < LINE_MAX => self.add(prefix, name, value),
             _ => {
                 if self.hold(line.len() + OVERHEAD) {
                     self.passed.push(line.to_vec());
@@ -113,12 +94,7 @@ impl Merger {
             push_text(out, line);
             out.extend_from_slice(b"\r\n");
         }
-        for Entry {
-            prefix,
-            name,
-            value,
-        } in &self.entries
-        {
+        for Entry { prefix, name, value } in &self.entries {
             push_text(out, prefix);
             out.push(b' ');
             push_text(out, name);
@@ -132,11 +108,7 @@ impl Merger {
     /// No name is empty, because to them an empty one is the end.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let passed = self.passed.iter().filter_map(|line| name_and_rest(line));
-        passed.chain(
-            self.entries
-                .iter()
-                .map(|entry| (&entry.name[..], &entry.value[..])),
-        )
+        passed.chain(self.entries.iter().map(|entry| (&entry.name[..], &entry.value[..])))
     }
 
     /// Whether there is room for `bytes` more; if so, they are counted.
@@ -211,15 +183,10 @@ impl Number {
             return text.parse().ok().map(Number::Whole);
         }
         let (before, after) = text.strip_prefix('-').unwrap_or(text).split_once('.')?;
-        let digits = !after.is_empty()
-            && before
-                .bytes()
-                .chain(after.bytes())
-                .all(|byte| byte.is_ascii_digit());
+        let digits = !after.is_empty() && before.bytes().chain(after.bytes()).all(|byte| byte.is_ascii_digit());
         // 100 digits are more than any statistic has, and their sum is still finite.
         let sane = digits && text.len() <= 100;
-        sane.then(|| text.parse().ok().map(Number::Dotted))
-            .flatten()
+        sane.then(|| text.parse().ok().map(Number::Dotted)).flatten()
     }
 
     fn float(self) -> f64 {
@@ -232,13 +199,7 @@ impl Number {
 
 /// Appends text without the bytes that would end its line early; they become blanks.
 fn push_text(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend(text.iter().map(|&byte| {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            b' '
-        } else {
-            byte
-        }
-    }));
+    out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
 }
 
 #[cfg(test)]
@@ -311,10 +272,7 @@ mod tests {
 
     #[test]
     fn sums_of_seconds_keep_their_precision() {
-        assert_eq!(
-            both("rusage_system", "123456789.123456", "0.000001"),
-            "123456789.123457"
-        );
+        assert_eq!(both("rusage_system", "123456789.123456", "0.000001"), "123456789.123457");
         assert_eq!(both("n", "-0.5", "0.25"), "-0.250000");
         assert_eq!(both("uptime", "1.5", "2"), "2.000000");
     }
@@ -325,10 +283,7 @@ mod tests {
         for line in ["STAT b 1", "STAT a 2", "ITEM c 3", "STAT a 5", "STAT d 1"] {
             merger.line(line.as_bytes());
         }
-        assert_eq!(
-            ascii(&merger),
-            "STAT b 1\r\nSTAT a 7\r\nITEM c 3\r\nSTAT d 1\r\n"
-        );
+        assert_eq!(ascii(&merger), "STAT b 1\r\nSTAT a 7\r\nITEM c 3\r\nSTAT d 1\r\n");
     }
 
     #[test]
@@ -336,21 +291,10 @@ mod tests {
         let mut merger = Merger::new();
         let long = format!("STAT long {}", "1".repeat(LINE_MAX - 10));
         let fits = format!("STAT fits {}", "1".repeat(LINE_MAX - 11));
-        for line in [
-            "STAT n 1",
-            "STAT e ",
-            "STAT t a b",
-            "STAT e ",
-            "STAT n 2",
-            &long,
-            &long,
-            &fits,
-        ] {
+        for line in ["STAT n 1", "STAT e ", "STAT t a b", "STAT e ", "STAT n 2", &long, &long, &fits] {
             merger.line(line.as_bytes());
         }
-        let expected = format!(
-            "STAT e \r\nSTAT t a b\r\nSTAT e \r\n{long}\r\n{long}\r\nSTAT n 3\r\n{fits}\r\n"
-        );
+        let expected = format!("STAT e \r\nSTAT t a b\r\nSTAT e \r\n{long}\r\n{long}\r\nSTAT n 3\r\n{fits}\r\n");
         assert_eq!(ascii(&merger), expected);
         let all: Vec<_> = merger.iter().take(3).collect();
         assert_eq!(all, [(&b"e"[..], &b""[..]), (b"t", b"a b"), (b"e", b"")]);
@@ -364,10 +308,7 @@ mod tests {
             merger.add(b"STAT", b"n", value);
             merger.add(b"STAT", &long, value);
         }
-        assert_eq!(
-            ascii(&merger),
-            format!("STAT n \r\nSTAT {} \r\n", "v".repeat(1000))
-        );
+        assert_eq!(ascii(&merger), format!("STAT n \r\nSTAT {} \r\n", "v".repeat(1000)));
     }
 
     #[test]

@@ -40,9 +40,7 @@ pub fn split(text: &str) -> Vec<Item<'_>> {
 fn begins_item(text: &str) -> bool {
     let text = text.trim_start_matches([' ', '\t', '\r']);
     let rest = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
-    rest.len() < text.len()
-        && text.starts_with(|c: char| !c.is_ascii_digit())
-        && rest.trim_start().starts_with('=')
+    rest.len() < text.len() && text.starts_with(|c: char| !c.is_ascii_digit()) && rest.trim_start().starts_with('=')
 }
 
 fn item(text: Option<&str>) -> Option<Item<'_>> {
@@ -51,14 +49,8 @@ fn item(text: Option<&str>) -> Option<Item<'_>> {
         return None;
     }
     Some(match text.split_once('=') {
-        Some((key, value)) => Item {
-            key: key.trim(),
-            value: Some(value.trim()),
-        },
-        None => Item {
-            key: text,
-            value: None,
-        },
+        Some((key, value)) => Item { key: key.trim(), value: Some(value.trim()) },
+        None => Item { key: text, value: None },
     })
 }
 
@@ -70,10 +62,7 @@ mod tests {
     fn plain(text: &str) -> Vec<String> {
         split(text)
             .into_iter()
-            .map(|item| {
-                item.value
-                    .map_or(item.key.to_owned(), |value| format!("{}={value}", item.key))
-            })
+            .map(|item| item.value.map_or(item.key.to_owned(), |value| format!("{}={value}", item.key)))
             .collect()
     }
 
@@ -94,10 +83,7 @@ mod tests {
 
     #[test]
     fn a_line_without_name_and_sign_continues_the_item() {
-        assert_eq!(
-            plain("downstream_max\n\r\n =\n\n  1\n 11"),
-            ["downstream_max=1\n 11"]
-        );
+        assert_eq!(plain("downstream_max\n\r\n =\n\n  1\n 11"), ["downstream_max=1\n 11"]);
         assert_eq!(plain("cycle=\n5\nport\n=\n7"), ["cycle=5", "port=7"]);
         assert_eq!(plain("optimize_set=a|\n1=2"), ["optimize_set=a|\n1=2"]);
     }
@@ -106,14 +92,8 @@ mod tests {
     fn comments() {
         assert_eq!(plain("# usr=A,cycle=5"), ["cycle=5"]);
         assert_eq!(plain("# note\nport_listen=1,"), ["port_listen=1"]);
-        assert_eq!(
-            plain("cycle=5\n#usr=x\nport=1\n  # end"),
-            ["cycle=5", "port=1"]
-        );
-        assert_eq!(
-            plain("#default_bucket_name=default,\n\n# usr=A,\ncycle=5,\n"),
-            ["cycle=5"]
-        );
+        assert_eq!(plain("cycle=5\n#usr=x\nport=1\n  # end"), ["cycle=5", "port=1"]);
+        assert_eq!(plain("#default_bucket_name=default,\n\n# usr=A,\ncycle=5,\n"), ["cycle=5"]);
         assert_eq!(plain("pwd=a#b, # c"), ["pwd=a#b"]);
     }
 }

@@ -65,10 +65,8 @@ impl Key {
     /// beginning with it, as in the C program (05 §3.1).
     pub(super) fn matching(text: &str) -> Option<&'static Key> {
         let word = text.split_whitespace().next()?;
-        Key::find(word).or_else(|| {
-            KEYS.iter()
-                .find(|key| key.abbreviable && key.names().any(|name| name.starts_with(word)))
-        })
+        Key::find(word)
+            .or_else(|| KEYS.iter().find(|key| key.abbreviable && key.names().any(|name| name.starts_with(word))))
     }
 
     /// Whether `name` is the primary name or a synonym.
@@ -240,11 +238,7 @@ mod tests {
             ("cycle and more", "cycle"),
             ("join_gets", "join_gets"),
         ] {
-            assert_eq!(
-                Key::matching(text).map(|key| key.name),
-                Some(want),
-                "{text}"
-            );
+            assert_eq!(Key::matching(text).map(|key| key.name), Some(want), "{text}");
         }
         for text in ["", " ", "Cycle", "cycles", "join", "up", "nodeLocator"] {
             assert!(Key::matching(text).is_none(), "{text}");
@@ -253,10 +247,8 @@ mod tests {
 
     #[test]
     fn defaults() {
-        let shown: Vec<String> = KEYS
-            .iter()
-            .map(|key| format!("{}={}", key.name, key.value(&Behavior::default())))
-            .collect();
+        let shown: Vec<String> =
+            KEYS.iter().map(|key| format!("{}={}", key.name, key.value(&Behavior::default()))).collect();
         assert_eq!(
             shown.join(","),
             "cycle=200,downstream_max=1024,downstream_conn_max=4,downstream_weight=0,downstream_retry=1,\
@@ -273,13 +265,6 @@ mod tests {
     #[test]
     fn statistics_show_the_documented_numbers_of_lines() {
         let count = |least: Where| KEYS.iter().filter(|key| key.shown >= least).count();
-        assert_eq!(
-            (
-                count(Where::Main),
-                count(Where::Proxy),
-                count(Where::Server)
-            ),
-            (29, 28, 11)
-        );
+        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29, 28, 11));
     }
 }

@@ -61,19 +61,13 @@ impl Behavior {
             )),
         }
         if !key.is_called(item.key) {
-            log.push(format!(
-                "WARNING: key is abbreviated: {} is taken as {}",
-                printable(item.key),
-                key.name
-            ));
+            log.push(format!("WARNING: key is abbreviated: {} is taken as {}", printable(item.key), key.name));
         }
     }
 
     /// Every key that may be shown, in table order, with its value as text: the `-vv` dump. No passwords.
     pub fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
-        KEYS.iter()
-            .filter(|key| !key.is_secret())
-            .map(|key| (key.name, key.value(self)))
+        KEYS.iter().filter(|key| !key.is_secret()).map(|key| (key.name, key.value(self)))
     }
 }
 
@@ -84,17 +78,12 @@ fn rejected(item: &items::Item<'_>, secret: bool) -> String {
         Some(_) if secret => "***".to_owned(),
         Some(value) => printable(value),
     };
-    format!(
-        "ERROR: config error in key: {} value: {value}",
-        printable(item.key)
-    )
+    format!("ERROR: config error in key: {} value: {value}", printable(item.key))
 }
 
 /// `text` without control characters, so that it stays on its line of the log.
 fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

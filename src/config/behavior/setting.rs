@@ -81,11 +81,7 @@ fn unsigned(text: &str) -> Option<u64> {
     let word = first_word(text);
     let digits = word.strip_prefix('+').unwrap_or(word);
     // `parse` takes a second `+` itself.
-    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        digits.parse().ok()
-    } else {
-        None
-    }
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
 /// Takes a value over if there is one.
@@ -177,18 +173,12 @@ impl Setting for DownstreamProtocol {
 
     fn set(&mut self, text: &str, _limit: &RangeInclusive<u64>) -> Accepted {
         let word = first_word(text);
-        let Some((full, protocol)) = Self::WORDS
-            .iter()
-            .find(|(name, _)| !word.is_empty() && name.starts_with(word))
+        let Some((full, protocol)) = Self::WORDS.iter().find(|(name, _)| !word.is_empty() && name.starts_with(word))
         else {
             return Accepted::No;
         };
         *self = *protocol;
-        if *full == word {
-            Accepted::Yes
-        } else {
-            Accepted::AsWord(full)
-        }
+        if *full == word { Accepted::Yes } else { Accepted::AsWord(full) }
     }
 
     /// The numbers that statistics have always shown (06 §4.5).
@@ -226,11 +216,7 @@ mod tests {
         ] {
             let mut number = 42u32;
             let accepted = number.set(text, &(0..=u64::MAX));
-            assert_eq!(
-                (accepted, number),
-                (want.is_some().into(), want.unwrap_or(42)),
-                "{text}"
-            );
+            assert_eq!((accepted, number), (want.is_some().into(), want.unwrap_or(42)), "{text}");
         }
     }
 
@@ -261,11 +247,7 @@ mod tests {
         ] {
             let mut number = 42i32;
             let accepted = number.set(text, &(0..=0));
-            assert_eq!(
-                (accepted, number),
-                (want.is_some().into(), want.unwrap_or(42)),
-                "{text}"
-            );
+            assert_eq!((accepted, number), (want.is_some().into(), want.unwrap_or(42)), "{text}");
         }
     }
 
@@ -283,19 +265,11 @@ mod tests {
             ("b", Binary, Accepted::AsWord("binary")),
         ] {
             let mut protocol = if want == Ascii { Binary } else { Ascii };
-            assert_eq!(
-                (protocol.set(text, &(0..=0)), protocol),
-                (accepted, want),
-                "{text}"
-            );
+            assert_eq!((protocol.set(text, &(0..=0)), protocol), (accepted, want), "{text}");
         }
         for text in ["", "Ascii", "asciix", "x", "7"] {
             let mut protocol = Binary;
-            assert_eq!(
-                (protocol.set(text, &(0..=0)), protocol),
-                (Accepted::No, Binary),
-                "{text}"
-            );
+            assert_eq!((protocol.set(text, &(0..=0)), protocol), (Accepted::No, Binary), "{text}");
         }
     }
 }

@@ -17,10 +17,7 @@ fn quietly(text: &str) -> Behavior {
 
 #[test]
 fn one_key_with_blanks_anywhere() {
-    let want = Behavior {
-        downstream_max: 1,
-        ..Behavior::default()
-    };
+    let want = Behavior { downstream_max: 1, ..Behavior::default() };
     for text in [
         "downstream_max=1",
         " downstream_max = 1 ",
@@ -74,8 +71,7 @@ fn many_keys() {
 #[test]
 fn empty_values_reset_texts_only() {
     let before = quietly(MANY);
-    let (after, log) =
-        before.with_text("downstream_max=,port=,downstream_protocol=,usr=,pwd=,optimize_set=");
+    let (after, log) = before.with_text("downstream_max=,port=,downstream_protocol=,usr=,pwd=,optimize_set=");
     assert_eq!((after.downstream_max, after.port), (1, 4321));
     assert_eq!(after.downstream_protocol, DownstreamProtocol::Binary);
     assert!(after.usr.is_empty() && after.pwd.is_empty() && after.optimize_set.is_empty());
@@ -94,35 +90,16 @@ fn what_is_not_understood_is_logged_and_changes_nothing() {
     for (text, want) in [
         ("cycle=x", "ERROR: config error in key: cycle value: x"),
         ("cycle=-1", "ERROR: config error in key: cycle value: -1"),
-        (
-            "downstream_timeout=1.5",
-            "ERROR: config error in key: downstream_timeout value: 1.5",
-        ),
-        (
-            "cycle=4294967297",
-            "ERROR: config error in key: cycle value: 4294967297",
-        ),
+        ("downstream_timeout=1.5", "ERROR: config error in key: downstream_timeout value: 1.5"),
+        ("cycle=4294967297", "ERROR: config error in key: cycle value: 4294967297"),
         ("=5", "ERROR: config error in key:  value: 5"),
         ("cycle", "ERROR: config error in key: cycle value: (null)"),
-        (
-            "nodeLocator=vbucket",
-            "ERROR: config error in key: nodeLocator value: vbucket",
-        ),
-        (
-            "protocol=telnet",
-            "ERROR: config error in key: protocol value: telnet",
-        ),
-        (
-            "value_max=0",
-            "ERROR: config error in key: value_max value: 0",
-        ),
+        ("nodeLocator=vbucket", "ERROR: config error in key: nodeLocator value: vbucket"),
+        ("protocol=telnet", "ERROR: config error in key: protocol value: telnet"),
+        ("value_max=0", "ERROR: config error in key: value_max value: 0"),
         ("a\nb", "ERROR: config error in key: a b value: (null)"),
     ] {
-        assert_eq!(
-            parse(text),
-            (Behavior::default(), vec![want.to_owned()]),
-            "{text}"
-        );
+        assert_eq!(parse(text), (Behavior::default(), vec![want.to_owned()]), "{text}");
     }
     let (behavior, log) = parse("cycle=5,cycle=x");
     assert_eq!((behavior.cycle, log.len()), (5, 1));
@@ -130,12 +107,7 @@ fn what_is_not_understood_is_logged_and_changes_nothing() {
 
 #[test]
 fn texts_that_are_too_long() {
-    for (key, most) in [
-        ("mcs_opts", 79),
-        ("front_cache_spec", 299),
-        ("key_stats_unspec", 99),
-        ("usr", 249),
-    ] {
+    for (key, most) in [("mcs_opts", 79), ("front_cache_spec", 299), ("key_stats_unspec", 99), ("usr", 249)] {
         quietly(&format!("{key}={}", "x".repeat(most)));
         let (behavior, log) = parse(&format!("{key}={}", "x".repeat(most + 1)));
         assert_eq!((behavior, log.len()), (Behavior::default(), 1), "{key}");
@@ -151,11 +123,7 @@ fn a_password_is_never_logged() {
     assert_eq!(log, ["ERROR: config error in key: *** value: (null)"; 2]);
     let behavior = quietly("pwd=hunter2");
     assert!(!format!("{behavior:?}").contains("hunter2"));
-    assert!(
-        behavior
-            .shown()
-            .all(|(key, value)| key != "pwd" && !value.contains("hunter2"))
-    );
+    assert!(behavior.shown().all(|(key, value)| key != "pwd" && !value.contains("hunter2")));
     assert_eq!(behavior.shown().count(), KEYS.len() - 1);
 }
 
@@ -181,10 +149,7 @@ fn files() {
     let with_commas = "port_listen=11222,\n\n# usr=operator,\n#default_bucket_name=default,\ndownstream_max=8,\n\
         downstream_conn_max=4,\r\ncycle=100,\nusr=fred,\npwd=sesame,\n";
     let want = quietly(with_commas);
-    assert_eq!(
-        (want.port_listen, want.downstream_max, want.cycle),
-        (11222, 8, 100)
-    );
+    assert_eq!((want.port_listen, want.downstream_max, want.cycle), (11222, 8, 100));
     assert_eq!((want.usr.as_str(), want.pwd.reveal()), ("fred", "sesame"));
     assert_eq!(want.default_bucket_name, FIRST_BUCKET);
     assert_eq!(quietly(&with_commas.replace(",\n", "\n")), want);
@@ -198,11 +163,7 @@ fn the_cluster_managers_command_line() {
          connect_max_errors=5,connect_retry_interval=30000,connect_timeout=400,auth_timeout=100,cycle=200,\
          downstream_conn_queue_timeout=200,downstream_timeout=5000,wait_queue_timeout=200",
     );
-    let want = Behavior {
-        port_listen: 11311,
-        default_bucket_name: "default".into(),
-        ..Behavior::default()
-    };
+    let want = Behavior { port_listen: 11311, default_bucket_name: "default".into(), ..Behavior::default() };
     assert_eq!(behavior, want);
     assert_eq!(quietly("default_bucket_name=").default_bucket_name, "");
 }

@@ -73,12 +73,8 @@ impl fmt::Display for DocumentError {
             DocumentError::VbucketNodeType => "Expected json object for nodes array item",
             DocumentError::MapType => "Expected array for vBucketMap",
             DocumentError::NoVbuckets => "No vBuckets available; service maybe still initializing",
-            DocumentError::VbucketCount => {
-                "Number of vBuckets must be a power of two > 0 and <= 65536"
-            }
-            DocumentError::Row => {
-                "Expected array of arrays each with numReplicas + 1 ints for vBucketMap"
-            }
+            DocumentError::VbucketCount => "Number of vBuckets must be a power of two > 0 and <= 65536",
+            DocumentError::Row => "Expected array of arrays each with numReplicas + 1 ints for vBucketMap",
             DocumentError::ServerId => "Server ID must be >= -1 and < num_servers",
             DocumentError::ForwardType => "Expected array for vBucketMapForward",
             DocumentError::KetamaNodeType => "Expected object for nodes array item",

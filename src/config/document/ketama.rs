@@ -9,9 +9,7 @@ use crate::routing::ketama::Ring;
 
 /// Reads the servers from `nodes`, whatever their status. They are sorted by name before they get their indexes.
 pub(super) fn parse(document: &Value, host: &str) -> Result<Document, DocumentError> {
-    let nodes = member(document, "nodes")
-        .and_then(Value::as_array)
-        .ok_or(DocumentError::NodesType)?;
+    let nodes = member(document, "nodes").and_then(Value::as_array).ok_or(DocumentError::NodesType)?;
     if nodes.is_empty() {
         return Err(DocumentError::NoServers);
     }
@@ -20,21 +18,13 @@ pub(super) fn parse(document: &Value, host: &str) -> Result<Document, DocumentEr
         *name = super::with_host(name, host);
     }
     names.sort_unstable();
-    let servers = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| address(index, name, host))
-        .collect::<Result<Vec<_>, _>>()?;
+    let servers =
+        names.iter().enumerate().map(|(index, name)| address(index, name, host)).collect::<Result<Vec<_>, _>>()?;
     let router = match servers.len() {
         1 => Router::Single,
         _ => Router::Ketama(Ring::libvbucket(names.iter().map(String::as_str))),
     };
-    Ok(Document {
-        name: None,
-        password: None,
-        servers,
-        router,
-    })
+    Ok(Document { name: None, password: None, servers, router })
 }
 
 /// `HOST:PORT` of a node, the port being that for memcached's protocol.
@@ -43,18 +33,10 @@ fn name(node: &Value) -> Result<String, DocumentError> {
         return Err(DocumentError::KetamaNodeType);
     }
     let hostname = string(node, "hostname").ok_or(DocumentError::NodeHostname)?;
-    let ports = member(node, "ports")
-        .filter(|ports| ports.is_object())
-        .ok_or(DocumentError::NodePorts)?;
-    let direct = member(ports, "direct")
-        .and_then(whole)
-        .ok_or(DocumentError::NodeDirect)?;
+    let ports = member(node, "ports").filter(|ports| ports.is_object()).ok_or(DocumentError::NodePorts)?;
+    let direct = member(ports, "direct").and_then(whole).ok_or(DocumentError::NodeDirect)?;
     let (host, _) = split_host(hostname);
     // An IPv6 literal keeps its brackets in the name.
-    let host = if host.contains(':') {
-        format!("[{host}]")
-    } else {
-        host.to_owned()
-    };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     Ok(format!("{host}:{direct}"))
 }

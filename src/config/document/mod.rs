@@ -51,10 +51,7 @@ impl Document {
     /// `default` or not at all goes by `-Z usr`, and one without a password by `-Z pwd`.
     pub fn credentials(&self, base: &Behavior) -> (String, Secret) {
         let user = self.name.clone().filter(|name| name != "default");
-        (
-            user.unwrap_or_else(|| base.usr.clone()),
-            self.password.clone().unwrap_or_else(|| base.pwd.clone()),
-        )
+        (user.unwrap_or_else(|| base.usr.clone()), self.password.clone().unwrap_or_else(|| base.pwd.clone()))
     }
 }
 
@@ -77,15 +74,9 @@ fn locator(document: &Value) -> Result<Locator, DocumentError> {
 
 /// The first complete JSON value of `text`.
 fn first_value(text: &str) -> Result<Value, DocumentError> {
-    match serde_json::Deserializer::from_str(text)
-        .into_iter::<Value>()
-        .next()
-    {
+    match serde_json::Deserializer::from_str(text).into_iter::<Value>().next() {
         Some(Ok(value)) => Ok(value),
-        Some(Err(error)) => Err(DocumentError::NotJson {
-            line: error.line(),
-            column: error.column(),
-        }),
+        Some(Err(error)) => Err(DocumentError::NotJson { line: error.line(), column: error.column() }),
         None => Err(DocumentError::NotJson { line: 1, column: 1 }),
     }
 }
@@ -93,12 +84,7 @@ fn first_value(text: &str) -> Result<Value, DocumentError> {
 /// The member called `name`, with or without regard to case.
 fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     let object = object.as_object()?;
-    object.get(name).or_else(|| {
-        object
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
-    })
+    object.get(name).or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 /// The member called `name` if it is a string.
@@ -113,8 +99,7 @@ fn whole(value: &Value) -> Option<f64> {
 
 /// The server number `server` from its text.
 fn address(server: usize, text: &str, host: &str) -> Result<Address, DocumentError> {
-    Address::parse(&with_host(text, host))
-        .map_err(|problem: AddressError| DocumentError::Address { server, problem })
+    Address::parse(&with_host(text, host)).map_err(|problem: AddressError| DocumentError::Address { server, problem })
 }
 
 /// `text` with `$HOST`, where it is first found, replaced.

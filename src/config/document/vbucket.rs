@@ -11,48 +11,29 @@ const MOST_REPLICAS: usize = 4;
 
 /// Reads the map of `document`: its member `vBucketServerMap`, or without one the document itself.
 pub(super) fn parse(document: &Value, host: &str) -> Result<Document, DocumentError> {
-    let map = member(document, "vBucketServerMap")
-        .filter(|map| map.is_object())
-        .unwrap_or(document);
+    let map = member(document, "vBucketServerMap").filter(|map| map.is_object()).unwrap_or(document);
     let replicas = replicas(map)?;
     let list = server_list(map)?;
     check_nodes(document)?;
     let (rows, vbuckets) = current_rows(map, replicas, list.len())?;
     let forward = forward_rows(map, replicas, list.len(), vbuckets)?;
-    let servers = list
-        .iter()
-        .enumerate()
-        .map(|(index, text)| address(index, text, host))
-        .collect::<Result<Vec<_>, _>>()?;
-    let map = VbucketMap::new(replicas, servers.len(), rows, forward)
-        .ok_or(DocumentError::VbucketCount)?;
-    Ok(Document {
-        name: None,
-        password: None,
-        servers,
-        router: Router::Vbucket(map),
-    })
+    let servers =
+        list.iter().enumerate().map(|(index, text)| address(index, text, host)).collect::<Result<Vec<_>, _>>()?;
+    let map = VbucketMap::new(replicas, servers.len(), rows, forward).ok_or(DocumentError::VbucketCount)?;
+    Ok(Document { name: None, password: None, servers, router: Router::Vbucket(map) })
 }
 
 fn replicas(map: &Value) -> Result<usize, DocumentError> {
-    let number = member(map, "numReplicas")
-        .and_then(whole)
-        .ok_or(DocumentError::Replicas)?;
-    (0..=MOST_REPLICAS)
-        .find(|&replicas| replicas as f64 == number)
-        .ok_or(DocumentError::Replicas)
+    let number = member(map, "numReplicas").and_then(whole).ok_or(DocumentError::Replicas)?;
+    (0..=MOST_REPLICAS).find(|&replicas| replicas as f64 == number).ok_or(DocumentError::Replicas)
 }
 
 fn server_list(map: &Value) -> Result<Vec<&str>, DocumentError> {
-    let list = member(map, "serverList")
-        .and_then(Value::as_array)
-        .ok_or(DocumentError::ServerListType)?;
+    let list = member(map, "serverList").and_then(Value::as_array).ok_or(DocumentError::ServerListType)?;
     if list.is_empty() {
         return Err(DocumentError::NoServers);
     }
-    list.iter()
-        .map(|server| server.as_str().ok_or(DocumentError::ServerType))
-        .collect()
+    list.iter().map(|server| server.as_str().ok_or(DocumentError::ServerType)).collect()
 }
 
 /// `nodes` says nothing that matters for a vbucket map, but must have the right shape.
@@ -61,22 +42,12 @@ fn check_nodes(document: &Value) -> Result<(), DocumentError> {
         return Ok(());
     };
     let nodes = nodes.as_array().ok_or(DocumentError::NodesType)?;
-    if nodes.iter().all(Value::is_object) {
-        Ok(())
-    } else {
-        Err(DocumentError::VbucketNodeType)
-    }
+    if nodes.iter().all(Value::is_object) { Ok(()) } else { Err(DocumentError::VbucketNodeType) }
 }
 
 /// The rows of `vBucketMap` laid end to end, and how many there are.
-fn current_rows(
-    map: &Value,
-    replicas: usize,
-    servers: usize,
-) -> Result<(Vec<i32>, usize), DocumentError> {
-    let rows = member(map, "vBucketMap")
-        .and_then(Value::as_array)
-        .ok_or(DocumentError::MapType)?;
+fn current_rows(map: &Value, replicas: usize, servers: usize) -> Result<(Vec<i32>, usize), DocumentError> {
+    let rows = member(map, "vBucketMap").and_then(Value::as_array).ok_or(DocumentError::MapType)?;
     if rows.is_empty() {
         return Err(DocumentError::NoVbuckets);
     }
@@ -108,14 +79,10 @@ fn flatten(rows: &[Value], replicas: usize, servers: usize) -> Result<Vec<i32>, 
     let width = replicas + 1;
     let mut flat = Vec::with_capacity(rows.len().saturating_mul(width));
     for row in rows {
-        let row = row
-            .as_array()
-            .filter(|row| row.len() == width)
-            .ok_or(DocumentError::Row)?;
+        let row = row.as_array().filter(|row| row.len() == width).ok_or(DocumentError::Row)?;
         for index in row {
-            let index = whole(index)
-                .filter(|&index| index >= -1.0 && index < servers as f64)
-                .ok_or(DocumentError::ServerId)?;
+            let index =
+                whole(index).filter(|&index| index >= -1.0 && index < servers as f64).ok_or(DocumentError::ServerId)?;
             flat.push(index as i32);
         }
     }

@@ -130,14 +130,7 @@ mod tests {
     }
 
     fn stored(verb: StoreVerb, cas: Option<u64>) -> String {
-        let store = Store {
-            verb,
-            key: b"k",
-            flags: u32::MAX,
-            exptime: -1,
-            cas,
-            value: b"abc",
-        };
+        let store = Store { verb, key: b"k", flags: u32::MAX, exptime: -1, cas, value: b"abc" };
         written(|out| store_line(out, &store))
     }
 
@@ -145,26 +138,11 @@ mod tests {
     fn storage_lines_keep_flags_unsigned_and_expiry_signed() {
         assert_eq!(stored(StoreVerb::Set, None), "set k 4294967295 -1 3\r\n");
         assert_eq!(stored(StoreVerb::Add, None), "add k 4294967295 -1 3\r\n");
-        assert_eq!(
-            stored(StoreVerb::Replace, None),
-            "replace k 4294967295 -1 3\r\n"
-        );
-        assert_eq!(
-            stored(StoreVerb::Append, None),
-            "append k 4294967295 -1 3\r\n"
-        );
-        assert_eq!(
-            stored(StoreVerb::Prepend, None),
-            "prepend k 4294967295 -1 3\r\n"
-        );
-        assert_eq!(
-            stored(StoreVerb::Set, Some(0)),
-            "cas k 4294967295 -1 3 0\r\n"
-        );
-        assert_eq!(
-            stored(StoreVerb::Append, Some(7)),
-            "append k 4294967295 -1 3\r\n"
-        );
+        assert_eq!(stored(StoreVerb::Replace, None), "replace k 4294967295 -1 3\r\n");
+        assert_eq!(stored(StoreVerb::Append, None), "append k 4294967295 -1 3\r\n");
+        assert_eq!(stored(StoreVerb::Prepend, None), "prepend k 4294967295 -1 3\r\n");
+        assert_eq!(stored(StoreVerb::Set, Some(0)), "cas k 4294967295 -1 3 0\r\n");
+        assert_eq!(stored(StoreVerb::Append, Some(7)), "append k 4294967295 -1 3\r\n");
     }
 
     #[test]
@@ -192,10 +170,7 @@ mod tests {
 
     #[test]
     fn other_lines() {
-        assert_eq!(
-            written(|out| arith(out, b"k", u64::MAX, false)),
-            "incr k 18446744073709551615\r\n"
-        );
+        assert_eq!(written(|out| arith(out, b"k", u64::MAX, false)), "incr k 18446744073709551615\r\n");
         assert_eq!(written(|out| arith(out, b"k", 0, true)), "decr k 0\r\n");
         assert_eq!(written(|out| delete(out, b"k")), "delete k\r\n");
         assert_eq!(written(|out| touch(out, b"k", -1)), "touch k -1\r\n");

@@ -70,9 +70,7 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
         Some(at) if from + at <= LINE_MAX => from + at,
         None if buf.len() <= LINE_MAX => {
             *scanned = buf.len();
-            return Parsed::Incomplete {
-                need: buf.len() + 1,
-            };
+            return Parsed::Incomplete { need: buf.len() + 1 };
         }
         _ => return Parsed::Malformed,
     };
@@ -87,10 +85,7 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
         b"END" => Reply::End,
         // An empty line answers nothing, so whatever follows it would be out of step.
         b"" => return Parsed::Malformed,
-        line if [&b"STAT "[..], b"ITEM ", b"PREFIX "]
-            .iter()
-            .any(|start| line.starts_with(start)) =>
-        {
+        line if [&b"STAT "[..], b"ITEM ", b"PREFIX "].iter().any(|start| line.starts_with(start)) => {
             Reply::Stat { line }
         }
         line => Reply::Line { line },
@@ -109,21 +104,10 @@ fn value_block<'a>(buf: &'a [u8], fields: &'a [u8], line_len: usize) -> Parsed<'
     let Some(len) = data_end.checked_add(2) else {
         return Parsed::Malformed;
     };
-    match (
-        buf.get(line_len..data_end),
-        buf.get(data_end..len),
-        buf.get(..len),
-    ) {
-        (Some(data), Some(b"\r\n"), Some(raw)) => Parsed::Reply {
-            reply: Reply::Value {
-                key,
-                flags,
-                cas,
-                data,
-                raw,
-            },
-            len,
-        },
+    match (buf.get(line_len..data_end), buf.get(data_end..len), buf.get(..len)) {
+        (Some(data), Some(b"\r\n"), Some(raw)) => {
+            Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len }
+        }
         (_, Some(_), _) => Parsed::Malformed,
         _ => Parsed::Incomplete { need: len },
     }
@@ -131,21 +115,12 @@ fn value_block<'a>(buf: &'a [u8], fields: &'a [u8], line_len: usize) -> Parsed<'
 
 /// Key, flags, size and CAS id of a `VALUE` line; `None` if they are not what they should be.
 fn value_fields(fields: &[u8]) -> Option<(&[u8], u32, usize, Option<u64>)> {
-    let mut words = fields
-        .split(|&byte| byte == b' ')
-        .filter(|word| !word.is_empty());
+    let mut words = fields.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
     let key = words.next().filter(|key| key.len() <= KEY_MAX)?;
     let flags = parse_u32(words.next()?)?;
     let bytes = parse_u64(words.next()?).filter(|&bytes| bytes <= VALUE_MAX)?;
-    let cas = words
-        .next()
-        .map(|word| parse_u64(word).ok_or(()))
-        .transpose()
-        .ok()?;
-    words
-        .next()
-        .is_none()
-        .then_some((key, flags, usize::try_from(bytes).ok()?, cas))
+    let cas = words.next().map(|word| parse_u64(word).ok_or(())).transpose().ok()?;
+    words.next().is_none().then_some((key, flags, usize::try_from(bytes).ok()?, cas))
 }
 
 /// Appends the `VALUE` line of a value of `len` bytes, with its line end. The caller appends the value and a
@@ -184,19 +159,9 @@ mod tests {
                     Parsed::Malformed => return told + "malformed\n",
                     Parsed::Reply { reply, len } => {
                         told += &match reply {
-                            Reply::Value {
-                                key,
-                                flags,
-                                cas,
-                                data,
-                                raw,
-                            } => {
+                            Reply::Value { key, flags, cas, data, raw } => {
                                 assert_eq!(raw, &buf[..len]);
-                                format!(
-                                    "{} {flags} {cas:?} [{}]\n",
-                                    key.escape_ascii(),
-                                    data.escape_ascii()
-                                )
+                                format!("{} {flags} {cas:?} [{}]\n", key.escape_ascii(), data.escape_ascii())
                             }
                             Reply::End => "end\n".into(),
                             Reply::Stat { line } => format!("stat {}\n", line.escape_ascii()),
@@ -218,20 +183,10 @@ mod tests {
         assert_eq!(session(&[input]), expected, "{}", input.escape_ascii());
         for cut in 0..input.len() {
             let (a, b) = input.split_at(cut);
-            assert_eq!(
-                session(&[a, b]),
-                expected,
-                "cut at {cut}: {}",
-                input.escape_ascii()
-            );
+            assert_eq!(session(&[a, b]), expected, "cut at {cut}: {}", input.escape_ascii());
         }
         let bytes: Vec<&[u8]> = input.chunks(1).collect();
-        assert_eq!(
-            session(&bytes),
-            expected,
-            "byte by byte: {}",
-            input.escape_ascii()
-        );
+        assert_eq!(session(&bytes), expected, "byte by byte: {}", input.escape_ascii());
     }
 
     #[test]
@@ -241,14 +196,8 @@ mod tests {
             b"VALUE a 4294967295 3 18446744073709551615\r\na\r\n\r\n",
             "a 4294967295 Some(18446744073709551615) [a\\r\\n]\n",
         );
-        check(
-            b"VALUE someVal 0 0\r\n\r\nEND\r\n",
-            "someVal 0 None []\nend\n",
-        );
-        check(
-            b"VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\n",
-            "a 0 None [1]\nb 0 None [2]\n",
-        );
+        check(b"VALUE someVal 0 0\r\n\r\nEND\r\n", "someVal 0 None []\nend\n");
+        check(b"VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\n", "a 0 None [1]\nb 0 None [2]\n");
     }
 
     #[test]
@@ -271,18 +220,10 @@ mod tests {
         check(b"VALUE a 0 3\r\nabcdef\r\n", "malformed\n");
         check(b"VALUE a 0 3\r\nabc\n\r", "malformed\n");
         let key = |length| format!("VALUE {} 0 1\r\n1\r\n", "k".repeat(length)).into_bytes();
-        assert_eq!(
-            session(&[&key(250)]),
-            format!("{} 0 None [1]\n", "k".repeat(250))
-        );
+        assert_eq!(session(&[&key(250)]), format!("{} 0 None [1]\n", "k".repeat(250)));
         assert_eq!(session(&[&key(251)]), "malformed\n");
         let mut scanned = 0;
-        assert_eq!(
-            parse(b"VALUE a 0 2147483648\r\n", &mut scanned),
-            Parsed::Incomplete {
-                need: 22 + (1 << 31) + 2
-            }
-        );
+        assert_eq!(parse(b"VALUE a 0 2147483648\r\n", &mut scanned), Parsed::Incomplete { need: 22 + (1 << 31) + 2 });
     }
 
     #[test]
@@ -292,18 +233,9 @@ mod tests {
         check(b"ENDxyz\r\n", "line ENDxyz\n");
         check(b"STORED\r\nNOT_FOUND\r\n", "line STORED\nline NOT_FOUND\n");
         check(b"18446744073709551615\r\n", "line 18446744073709551615\n");
-        check(
-            b"SERVER_ERROR out of memory\r\n",
-            "line SERVER_ERROR out of memory\n",
-        );
-        check(
-            b"STAT pid 1\r\nSTAT e \r\n",
-            "stat STAT pid 1\nstat STAT e \n",
-        );
-        check(
-            b"ITEM k [1 b; 0 s]\r\nPREFIX a get 1\r\n",
-            "stat ITEM k [1 b; 0 s]\nstat PREFIX a get 1\n",
-        );
+        check(b"SERVER_ERROR out of memory\r\n", "line SERVER_ERROR out of memory\n");
+        check(b"STAT pid 1\r\nSTAT e \r\n", "stat STAT pid 1\nstat STAT e \n");
+        check(b"ITEM k [1 b; 0 s]\r\nPREFIX a get 1\r\n", "stat ITEM k [1 b; 0 s]\nstat PREFIX a get 1\n");
         check(b"STAT\r\n", "line STAT\n");
         check(b"VALUE\r\n", "line VALUE\n");
         check(b"\r\n", "malformed\n");

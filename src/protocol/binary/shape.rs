@@ -52,10 +52,7 @@ mod tests {
     fn shape(opcode: u8, extras: usize, key: usize, value: usize) -> Shape {
         let zeros = [0; 300];
         check(&Packet {
-            header: crate::protocol::binary::packet::Header {
-                opcode,
-                ..lengths(extras, key, value)
-            },
+            header: crate::protocol::binary::packet::Header { opcode, ..lengths(extras, key, value) },
             extras: &zeros[..extras],
             key: &zeros[..key],
             value: &zeros[..value],
@@ -81,26 +78,10 @@ mod tests {
                 let is_key = usize::from(key);
                 let either = |good| if good { Shape::Good } else { Shape::Wrong };
                 assert_eq!(shape(opcode, extras, is_key, 0), Shape::Good, "{opcode:#x}");
-                assert_eq!(
-                    shape(opcode, extras + 1, is_key, 0),
-                    Shape::Wrong,
-                    "{opcode:#x}"
-                );
-                assert_eq!(
-                    shape(opcode, extras, 1 - is_key, 0),
-                    Shape::Wrong,
-                    "{opcode:#x}"
-                );
-                assert_eq!(
-                    shape(opcode, extras, is_key, 9),
-                    either(value),
-                    "{opcode:#x}"
-                );
-                assert_eq!(
-                    shape(opcode, extras, is_key * 250, 0),
-                    Shape::Good,
-                    "{opcode:#x}"
-                );
+                assert_eq!(shape(opcode, extras + 1, is_key, 0), Shape::Wrong, "{opcode:#x}");
+                assert_eq!(shape(opcode, extras, 1 - is_key, 0), Shape::Wrong, "{opcode:#x}");
+                assert_eq!(shape(opcode, extras, is_key, 9), either(value), "{opcode:#x}");
+                assert_eq!(shape(opcode, extras, is_key * 250, 0), Shape::Good, "{opcode:#x}");
                 assert_eq!(shape(opcode, extras, 251, 0), Shape::Wrong, "{opcode:#x}");
             }
         }

@@ -9,11 +9,7 @@ fn server(host: &str, port: u16, weight: u32) -> RingServer<'_> {
 }
 
 fn list_a() -> [RingServer<'static>; 3] {
-    [
-        server("mc1", 11211, 0),
-        server("mc2", 11211, 0),
-        server("mc3", 11222, 0),
-    ]
+    [server("mc1", 11211, 0), server("mc2", 11211, 0), server("mc3", 11222, 0)]
 }
 
 /// The point a key lands on and its owner.
@@ -24,10 +20,7 @@ fn chosen(ring: &Ring, key: &[u8]) -> (u32, usize) {
 
 fn ends(ring: &Ring) -> [(u32, u32); 2] {
     let last = ring.len() - 1;
-    [
-        (ring.points[0], ring.owners[0]),
-        (ring.points[last], ring.owners[last]),
-    ]
+    [(ring.points[0], ring.owners[0]), (ring.points[last], ring.owners[last])]
 }
 
 fn count(ring: &Ring, owner: u32) -> usize {
@@ -36,18 +29,9 @@ fn count(ring: &Ring, owner: u32) -> usize {
 
 #[test]
 fn points_of_a_name() {
-    assert_eq!(
-        digest_words(b"mc1-0"),
-        [2467307662, 2976993373, 3299468417, 2908140557]
-    );
-    assert_eq!(
-        digest_words(b"mc3:11222-0"),
-        [1130330410, 1157682529, 3263050578, 665628466]
-    );
-    assert_eq!(
-        digest_words(b"172.16.16.76:12000-0")[0],
-        u32::from_le_bytes([0x86, 0xc2, 0xab, 0x08])
-    );
+    assert_eq!(digest_words(b"mc1-0"), [2467307662, 2976993373, 3299468417, 2908140557]);
+    assert_eq!(digest_words(b"mc3:11222-0"), [1130330410, 1157682529, 3263050578, 665628466]);
+    assert_eq!(digest_words(b"172.16.16.76:12000-0")[0], u32::from_le_bytes([0x86, 0xc2, 0xab, 0x08]));
 }
 
 #[test]
@@ -114,18 +98,9 @@ fn example_c_rounding() {
 
 #[test]
 fn numbers_of_equal_servers_that_round_down() {
-    let short: Vec<usize> = (1..=130)
-        .filter(|&servers| weighted_names(1, servers as u64, servers) == 39)
-        .collect();
-    assert_eq!(
-        short,
-        [25, 47, 50, 55, 61, 71, 94, 100, 107, 109, 110, 115, 122]
-    );
-    assert!((1..=130).all(|servers| [39, 40].contains(&weighted_names(
-        1,
-        servers as u64,
-        servers
-    ))));
+    let short: Vec<usize> = (1..=130).filter(|&servers| weighted_names(1, servers as u64, servers) == 39).collect();
+    assert_eq!(short, [25, 47, 50, 55, 61, 71, 94, 100, 107, 109, 110, 115, 122]);
+    assert!((1..=130).all(|servers| [39, 40].contains(&weighted_names(1, servers as u64, servers))));
 }
 
 #[test]
@@ -151,9 +126,7 @@ fn example_d_plain() {
 }
 
 fn eight_names() -> Vec<String> {
-    (0..8)
-        .map(|number| format!("172.16.16.76:{}", 12000 + 2 * number))
-        .collect()
+    (0..8).map(|number| format!("172.16.16.76:{}", 12000 + 2 * number)).collect()
 }
 
 #[test]
@@ -173,11 +146,7 @@ fn example_f_libvbucket() {
         ("another key", 12004),
         ("00000000", 12004),
     ] {
-        assert_eq!(
-            names[ring.server(key.as_bytes()).unwrap()],
-            format!("172.16.16.76:{port}"),
-            "{key}"
-        );
+        assert_eq!(names[ring.server(key.as_bytes()).unwrap()], format!("172.16.16.76:{port}"), "{key}");
     }
 }
 
@@ -189,11 +158,7 @@ fn example_f_checksum_of_a_million_keys() {
     for number in 0..1_000_000u32 {
         sum.update(&names[ring.server(number.to_string().as_bytes()).unwrap()]);
     }
-    let hex: String = sum
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, "7f4da8f120e89d695094f45a74346dbe");
 }
 
@@ -209,9 +174,7 @@ fn a_long_host_name_gets_its_share() {
     let long = "cache.".repeat(30) + "example";
     let ring = Ring::weighted(&[server(&long, 11211, 0), server("b", 11211, 0)]);
     assert_eq!((count(&ring, 0), count(&ring, 1)), (160, 160));
-    let to_first = (0..1000u32)
-        .filter(|key| ring.server(key.to_string().as_bytes()) == Some(0))
-        .count();
+    let to_first = (0..1000u32).filter(|key| ring.server(key.to_string().as_bytes()) == Some(0)).count();
     assert!((300..700).contains(&to_first), "{to_first}");
 }
 
@@ -223,11 +186,7 @@ fn a_server_listed_twice_owns_its_points_once() {
 
 #[test]
 fn extreme_weights_do_not_overflow() {
-    let ring = Ring::weighted(&[
-        server("a", 1, u32::MAX),
-        server("b", 1, u32::MAX),
-        server("c", 1, 0),
-    ]);
+    let ring = Ring::weighted(&[server("a", 1, u32::MAX), server("b", 1, u32::MAX), server("c", 1, 0)]);
     assert!(ring.len() <= 480 && !ring.is_empty());
     assert_eq!(Ring::weighted(&[]).server(b"a"), None);
 }
