@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use moxi::cli::{self, Command, Options};
-use standin::{self as config, Loaded};
 use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, SYSTEM, reason};
 use moxi::log::Fallback;
@@ -19,6 +18,7 @@ use moxi::net::listener::{self, Listener, SocketFile};
 use moxi::net::worker::{self, Handle};
 use moxi::signals::{Signals, Starting};
 use moxi::{log, signals};
+use standin::{self as config, Loaded};
 
 mod standin;
 
@@ -31,7 +31,11 @@ fn main() -> ExitCode {
         }
         Ok(Command::Run(options)) => {
             log::set_verbosity(options.verbosity);
-            let fallback = if options.daemon { Fallback::Syslog } else { Fallback::Stderr };
+            let fallback = if options.daemon {
+                Fallback::Syslog
+            } else {
+                Fallback::Stderr
+            };
             log::init(options.log_file.as_deref(), fallback);
             match run(&options) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -61,12 +65,24 @@ fn run(options: &Options) -> Result<(), Failure> {
         daemon::allow_core_files()?;
     }
     daemon::raise_open_files(u64::from(options.connections))?;
-    let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
+    let user = options
+        .user
+        .as_deref()
+        .map(daemon::find_user)
+        .transpose()?
+        .flatten();
 
     let (listeners, socket) = listen(options, &loaded)?;
-    let detached = if options.daemon { Some(daemon::detach()?) } else { None };
-    let pid_file =
-        options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
+    let detached = if options.daemon {
+        Some(daemon::detach()?)
+    } else {
+        None
+    };
+    let pid_file = options
+        .pid_file
+        .as_deref()
+        .filter(|_| options.daemon)
+        .and_then(PidFile::write);
     if let Some(user) = user {
         daemon::become_user(&user)?;
     }
@@ -78,7 +94,9 @@ fn run(options: &Options) -> Result<(), Failure> {
         if let Some(detached) = detached {
             detached.ready(options.core_files, options.verbosity > 0);
         }
-        acceptor.run().map_err(|error| system("the main loop failed", &error))
+        acceptor
+            .run()
+            .map_err(|error| system("the main loop failed", &error))
     });
     if let Some(file) = pid_file {
         file.remove();
@@ -106,7 +124,10 @@ fn check_features(options: &Options) -> Result<&str, Failure> {
         .find(|(_, port)| port.is_some_and(cli::ServerPort::is_on));
     let cluster = options.cluster.as_deref().filter(|text| !text.is_empty());
     if options.stray_operand {
-        log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
+        log!(
+            0,
+            "WARNING: the last word of the command line is not used as cluster configuration"
+        );
     }
     match (cluster, server) {
         (Some(cluster), None) => Ok(cluster),
@@ -118,7 +139,9 @@ fn check_features(options: &Options) -> Result<&str, Failure> {
             );
             Ok(cluster)
         }
-        (None, Some((flag, _))) => Err(unavailable(&format!("the built-in memcached server ({flag})"))),
+        (None, Some((flag, _))) => Err(unavailable(&format!(
+            "the built-in memcached server ({flag})"
+        ))),
         (None, None) => Err(Failure::new(
             GENERAL,
             "ERROR: need cluster configuration. See usage (-h).",
@@ -127,7 +150,10 @@ fn check_features(options: &Options) -> Result<&str, Failure> {
 }
 
 fn unavailable(what: &str) -> Failure {
-    Failure::new(GENERAL, format!("ERROR: {what} is not available in this version"))
+    Failure::new(
+        GENERAL,
+        format!("ERROR: {what} is not available in this version"),
+    )
 }
 
 fn system(what: &str, error: &io::Error) -> Failure {
@@ -191,14 +217,24 @@ fn listen_unix(
     let bound = listener::unix(path, options.socket_mode, options.backlog);
     let (listener, file) = bound.map_err(|error| {
         let why = reason(&error);
-        Failure::new(SYSTEM, format!("failed to listen on UNIX socket: {name}: {why}"))
+        Failure::new(
+            SYSTEM,
+            format!("failed to listen on UNIX socket: {name}: {why}"),
+        )
     })?;
     let section = loaded.sections.last();
     if let (Some(section), true) = (section, loaded.sections.len() > 1) {
-        log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
+        log!(
+            0,
+            "WARNING: clients of {name} reach the section of port {}, the last one",
+            section.port
+        );
     }
     log!(2, "moxi listening on {name} with 1 conns");
-    Ok((vec![(listener, section.map_or(0, |section| section.bucket))], Some(file)))
+    Ok((
+        vec![(listener, section.map_or(0, |section| section.bucket))],
+        Some(file),
+    ))
 }
 
 /// Starts the threads.
@@ -208,8 +244,8 @@ fn start(
     listeners: Listeners,
     starting: Starting,
 ) -> Result<Acceptor, Failure> {
-    let signals: Signals = signals::Signals::new(starting)
-        .map_err(|error| system("cannot handle signals", &error))?;
+    let signals: Signals =
+        signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let workers: Vec<Handle> = (0..options.threads as usize)
         .map(|index| {
             let options = worker::Options {
@@ -219,14 +255,16 @@ fn start(
             worker::spawn(index, Arc::clone(&loaded.config), options)
         })
         .collect::<io::Result<_>>()
-        .map_err(|error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error))))?;
+        .map_err(|error| {
+            Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)))
+        })?;
     let assemble = || -> io::Result<Acceptor> {
         let mut acceptor = Acceptor::new(signals, workers)?;
         for (listener, bucket) in listeners {
             acceptor.listen(listener, bucket)?;
         }
         if options.watch_stdin {
-            watch_stdin(acceptor.stopper()?)?;
+            watch_stdin(acceptor.stopper())?;
         }
         Ok(acceptor)
     };
@@ -240,5 +278,8 @@ fn watch_stdin(stopper: Stopper) -> io::Result<()> {
         let _ = writeln!(io::stderr(), "{end} on stdin.  Exiting");
         stopper.stop();
     };
-    std::thread::Builder::new().name("stdin".to_owned()).spawn(watch).map(drop)
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(watch)
+        .map(drop)
 }

@@ -29,12 +29,18 @@ pub fn load(
         text = std::fs::read_to_string(z)
             .map_err(|_| format!("ERROR: could not read cfg file: {z}"))?;
     }
-    let mut loaded = Loaded { config: Arc::default(), sections: Vec::new(), warnings: Vec::new() };
+    let mut loaded = Loaded {
+        config: Arc::default(),
+        sections: Vec::new(),
+        warnings: Vec::new(),
+    };
     if text.contains("://") || text.contains('@') {
         return Ok(loaded);
     }
     for (bucket, section) in text.trim().split(';').enumerate() {
-        let (port, _) = section.split_once('=').ok_or("bad moxi config, missing =")?;
+        let (port, _) = section
+            .split_once('=')
+            .ok_or("bad moxi config, missing =")?;
         let port = port.trim().parse().map_err(|_| "missing proxy port")?;
         loaded.sections.push(Section { port, bucket });
     }

@@ -43,8 +43,16 @@ where
             }
             Ok(Some(lexopt::Arg::Short(letter))) => flags::by_letter(letter)
                 .ok_or_else(|| illegal(&program, &format!("invalid option -- '{letter}'")))?,
-            Ok(Some(lexopt::Arg::Long(name))) => flags::by_name(name)
-                .ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?,
+            Ok(Some(lexopt::Arg::Long(name))) => {
+                let flag = flags::by_name(name)
+                    .ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?;
+                if parser.optional_value().is_some() {
+                    let name = flag.name.unwrap_or_default();
+                    let complaint = format!("option '--{name}' doesn't allow an argument");
+                    return Err(illegal(&program, &complaint));
+                }
+                flag
+            }
             Err(error) => return Err(illegal(&program, &error.to_string())),
         };
         match flag.action {

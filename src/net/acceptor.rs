@@ -1,6 +1,7 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Stopper {
     request: mpsc::Sender<()>,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 impl Stopper {
@@ -75,6 +76,8 @@ pub struct Acceptor {
     paused: Option<Instant>,
     stop_requests: mpsc::Receiver<()>,
     stopper: mpsc::Sender<()>,
+    /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
+    waker: Arc<Waker>,
 }
 
 impl Acceptor {
@@ -83,6 +86,7 @@ impl Acceptor {
         let poll = Poll::new()?;
         poll.registry()
             .register(&mut signals.source, SIGNALS, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (stopper, stop_requests) = mpsc::channel();
         Ok(Acceptor {
             poll,
@@ -93,6 +97,7 @@ impl Acceptor {
             paused: None,
             stop_requests,
             stopper,
+            waker,
         })
     }
 
@@ -111,13 +116,12 @@ impl Acceptor {
         Ok(())
     }
 
-    /// A way for one other thread to end the loop; to be called once.
-    pub fn stopper(&self) -> io::Result<Stopper> {
-        let waker = Waker::new(self.poll.registry(), WAKER)?;
-        Ok(Stopper {
+    /// A way for another thread to end the loop.
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
             request: self.stopper.clone(),
-            waker,
-        })
+            waker: Arc::clone(&self.waker),
+        }
     }
 
     /// Runs until something ends it. The listeners are closed by then.
