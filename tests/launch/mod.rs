@@ -168,6 +168,17 @@ impl Daemon {
         }
     }
 
+    /// The daemon that was started with this argument, which no other process has.
+    pub fn with_argument(argument: &str) -> Daemon {
+        let started_with = |id: &u32| {
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
+        };
+        let processes = fs::read_dir("/proc").expect("a list of processes");
+        let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        Daemon { id: ids.into_iter().find(started_with).expect("it runs") }
+    }
+
     /// Whether it runs (a zombie does not).
     pub fn is_alive(&self) -> bool {
         let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", self.id)) else {
