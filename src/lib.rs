@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod arena;
+pub mod buffer;
 pub mod cli;
 pub mod config;
 pub mod daemon;
@@ -9,6 +11,7 @@ pub mod failure;
 pub mod log;
 pub mod net;
 pub mod protocol;
+pub mod proxy;
 pub mod routing;
 pub mod signals;
 pub mod stats;

@@ -10,17 +10,16 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use moxi::cli::{self, Command, Options};
+use moxi::config::{self, Loaded};
 use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, SYSTEM, reason};
 use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper};
 use moxi::net::listener::{self, Listener, SocketFile};
-use moxi::net::worker::{self, Handle};
+use moxi::net::worker::{self, Handle, Shared};
+use moxi::proxy::Settings;
 use moxi::signals::{Signals, Starting};
 use moxi::{log, signals};
-use standin::{self as config, Loaded};
-
-mod standin;
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -31,11 +30,7 @@ fn main() -> ExitCode {
         }
         Ok(Command::Run(options)) => {
             log::set_verbosity(options.verbosity);
-            let fallback = if options.daemon {
-                Fallback::Syslog
-            } else {
-                Fallback::Stderr
-            };
+            let fallback = if options.daemon { Fallback::Syslog } else { Fallback::Stderr };
             log::init(options.log_file.as_deref(), fallback);
             match run(&options) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -65,24 +60,11 @@ fn run(options: &Options) -> Result<(), Failure> {
         daemon::allow_core_files()?;
     }
     daemon::raise_open_files(u64::from(options.connections))?;
-    let user = options
-        .user
-        .as_deref()
-        .map(daemon::find_user)
-        .transpose()?
-        .flatten();
+    let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
     let (listeners, socket) = listen(options, &loaded)?;
-    let detached = if options.daemon {
-        Some(daemon::detach()?)
-    } else {
-        None
-    };
-    let pid_file = options
-        .pid_file
-        .as_deref()
-        .filter(|_| options.daemon)
-        .and_then(PidFile::write);
+    let detached = if options.daemon { Some(daemon::detach()?) } else { None };
+    let pid_file = options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
     if let Some(user) = user {
         daemon::become_user(&user)?;
     }
@@ -94,9 +76,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         if let Some(detached) = detached {
             detached.ready(options.core_files, options.verbosity > 0);
         }
-        acceptor
-            .run()
-            .map_err(|error| system("the main loop failed", &error))
+        acceptor.run().map_err(|error| system("the main loop failed", &error))
     });
     if let Some(file) = pid_file {
         file.remove();
@@ -124,10 +104,7 @@ fn check_features(options: &Options) -> Result<&str, Failure> {
         .find(|(_, port)| port.is_some_and(cli::ServerPort::is_on));
     let cluster = options.cluster.as_deref().filter(|text| !text.is_empty());
     if options.stray_operand {
-        log!(
-            0,
-            "WARNING: the last word of the command line is not used as cluster configuration"
-        );
+        log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
     }
     match (cluster, server) {
         (Some(cluster), None) => Ok(cluster),
@@ -139,21 +116,13 @@ fn check_features(options: &Options) -> Result<&str, Failure> {
             );
             Ok(cluster)
         }
-        (None, Some((flag, _))) => Err(unavailable(&format!(
-            "the built-in memcached server ({flag})"
-        ))),
-        (None, None) => Err(Failure::new(
-            GENERAL,
-            "ERROR: need cluster configuration. See usage (-h).",
-        )),
+        (None, Some((flag, _))) => Err(unavailable(&format!("the built-in memcached server ({flag})"))),
+        (None, None) => Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h).")),
     }
 }
 
 fn unavailable(what: &str) -> Failure {
-    Failure::new(
-        GENERAL,
-        format!("ERROR: {what} is not available in this version"),
-    )
+    Failure::new(GENERAL, format!("ERROR: {what} is not available in this version"))
 }
 
 fn system(what: &str, error: &io::Error) -> Failure {
@@ -165,8 +134,8 @@ fn load(options: &Options, cluster: &str) -> Result<Loaded, Failure> {
     let environment = |name: &str| std::env::var_os(name).map(lossy);
     let loaded = config::load(cluster, options.behavior.as_deref(), &environment)
         .map_err(|error| Failure::new(GENERAL, error.to_string()))?;
-    for warning in &loaded.warnings {
-        log!(0, "{warning}");
+    for line in &loaded.log {
+        log!(0, "{line}");
     }
     if loaded.sections.is_empty() {
         return Err(unavailable("the configuration by URL of a cluster manager"));
@@ -208,56 +177,31 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
 }
 
 /// One socket cannot lead to several sections: clients reach the last one (01 §5).
-fn listen_unix(
-    options: &Options,
-    loaded: &Loaded,
-    path: &Path,
-) -> Result<(Listeners, Option<SocketFile>), Failure> {
+fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Listeners, Option<SocketFile>), Failure> {
     let name = path.display();
     let bound = listener::unix(path, options.socket_mode, options.backlog);
     let (listener, file) = bound.map_err(|error| {
         let why = reason(&error);
-        Failure::new(
-            SYSTEM,
-            format!("failed to listen on UNIX socket: {name}: {why}"),
-        )
+        Failure::new(SYSTEM, format!("failed to listen on UNIX socket: {name}: {why}"))
     })?;
     let section = loaded.sections.last();
     if let (Some(section), true) = (section, loaded.sections.len() > 1) {
-        log!(
-            0,
-            "WARNING: clients of {name} reach the section of port {}, the last one",
-            section.port
-        );
+        log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
     }
     log!(2, "moxi listening on {name} with 1 conns");
-    Ok((
-        vec![(listener, section.map_or(0, |section| section.bucket))],
-        Some(file),
-    ))
+    Ok((vec![(listener, section.map_or(0, |section| section.bucket))], Some(file)))
 }
 
 /// Starts the threads.
-fn start(
-    options: &Options,
-    loaded: &Loaded,
-    listeners: Listeners,
-    starting: Starting,
-) -> Result<Acceptor, Failure> {
-    let signals: Signals =
-        signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
+fn start(options: &Options, loaded: &Loaded, listeners: Listeners, starting: Starting) -> Result<Acceptor, Failure> {
+    let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
+    let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
+    let shared = Shared::new().map_err(thread)?;
+    let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
-        .map(|index| {
-            let options = worker::Options {
-                requests_per_turn: options.requests_per_turn,
-                binding: options.binding,
-            };
-            worker::spawn(index, Arc::clone(&loaded.config), options)
-        })
+        .map(|index| worker::spawn(index, Arc::clone(&loaded.config), settings, shared.clone()))
         .collect::<io::Result<_>>()
-        .map_err(|error| {
-            Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)))
-        })?;
+        .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
         let mut acceptor = Acceptor::new(signals, workers)?;
         for (listener, bucket) in listeners {
@@ -278,8 +222,5 @@ fn watch_stdin(stopper: Stopper) -> io::Result<()> {
         let _ = writeln!(io::stderr(), "{end} on stdin.  Exiting");
         stopper.stop();
     };
-    std::thread::Builder::new()
-        .name("stdin".to_owned())
-        .spawn(watch)
-        .map(drop)
+    std::thread::Builder::new().name("stdin".to_owned()).spawn(watch).map(drop)
 }

@@ -8,12 +8,7 @@ use launch::{Finished, finish, moxi, run};
 #[track_caller]
 fn refused(arguments: &[&str], code: i32, stderr: &str) {
     let finished = run(arguments);
-    assert_eq!(
-        finished.code,
-        Some(code),
-        "{arguments:?}: {}",
-        finished.stderr
-    );
+    assert_eq!(finished.code, Some(code), "{arguments:?}: {}", finished.stderr);
     assert_eq!(finished.stderr, stderr, "{arguments:?}");
     assert_eq!(finished.stdout, "", "{arguments:?}");
 }
@@ -21,18 +16,9 @@ fn refused(arguments: &[&str], code: i32, stderr: &str) {
 /// Runs the program, which must end with `code` and log a line that ends in `message`.
 #[track_caller]
 fn logged(arguments: &[&str], code: i32, message: &str) {
-    let Finished {
-        code: found,
-        stdout,
-        stderr,
-    } = run(arguments);
+    let Finished { code: found, stdout, stderr } = run(arguments);
     assert_eq!(found, Some(code), "{arguments:?}: {stderr}");
-    assert!(
-        stderr
-            .lines()
-            .any(|line| line.ends_with(&format!(") {message}"))),
-        "{arguments:?}: {stderr}"
-    );
+    assert!(stderr.lines().any(|line| line.ends_with(&format!(") {message}"))), "{arguments:?}: {stderr}");
     assert_eq!(stdout, "", "{arguments:?}");
 }
 
@@ -50,10 +36,7 @@ fn help() {
 fn version() {
     for flag in ["-V", "--version"] {
         let finished = run(&[flag]);
-        assert_eq!(
-            (finished.code, finished.stdout.as_str()),
-            (Some(0), "moxi 7.0.0\n")
-        );
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "moxi 7.0.0\n"));
     }
 }
 
@@ -62,11 +45,7 @@ fn licences() {
     let finished = run(&["-i"]);
     assert_eq!(finished.code, Some(0));
     assert!(finished.stdout.starts_with("moxi 7.0.0\n\n"));
-    assert!(
-        finished
-            .stdout
-            .contains("Redistribution and use in source and binary forms")
-    );
+    assert!(finished.stdout.contains("Redistribution and use in source and binary forms"));
     assert!(finished.stdout.contains("  mio "));
 }
 
@@ -85,11 +64,7 @@ fn unknown_flags_and_missing_arguments() {
     refused(&["-I"], 1, &illegal("invalid option -- 'I'"));
     refused(&["-vI"], 1, &illegal("invalid option -- 'I'"));
     refused(&["--frob"], 1, &illegal("unrecognized option '--frob'"));
-    refused(
-        &["--help=x"],
-        1,
-        &illegal("option '--help' doesn't allow an argument"),
-    );
+    refused(&["--help=x"], 1, &illegal("option '--help' doesn't allow an argument"));
     for flag in "abBcDflmnOPpRstuUYzZ".chars() {
         let complaint = format!("option requires an argument -- '{flag}'");
         refused(&[&format!("-{flag}")], 1, &illegal(&complaint));
@@ -99,32 +74,12 @@ fn unknown_flags_and_missing_arguments() {
 #[test]
 fn messages_of_the_c_program() {
     for (arguments, code, message) in [
-        (
-            ["-R", "0"],
-            1,
-            "Number of requests per event must be greater than 0\n",
-        ),
-        (
-            ["-R", "-5"],
-            1,
-            "Number of requests per event must be greater than 0\n",
-        ),
-        (
-            ["-R", "many"],
-            1,
-            "Number of requests per event must be greater than 0\n",
-        ),
+        (["-R", "0"], 1, "Number of requests per event must be greater than 0\n"),
+        (["-R", "-5"], 1, "Number of requests per event must be greater than 0\n"),
+        (["-R", "many"], 1, "Number of requests per event must be greater than 0\n"),
         (["-t", "0"], 1, "Number of threads must be greater than 0\n"),
-        (
-            ["-t", "-1"],
-            1,
-            "Number of threads must be greater than 0\n",
-        ),
-        (
-            ["-t", "abc"],
-            1,
-            "Number of threads must be greater than 0\n",
-        ),
+        (["-t", "-1"], 1, "Number of threads must be greater than 0\n"),
+        (["-t", "abc"], 1, "Number of threads must be greater than 0\n"),
         (["-f", "1.0"], 1, "Factor must be greater than 1\n"),
         (["-f", "0.5"], 1, "Factor must be greater than 1\n"),
         (["-f", "x"], 1, "Factor must be greater than 1\n"),
@@ -172,11 +127,7 @@ fn numbers_that_the_c_program_did_not_check() {
 #[test]
 fn a_long_socket_path() {
     let path = "x".repeat(108);
-    refused(
-        &["-s", &path],
-        64,
-        "Invalid argument for -s: expected a path of at most 107 bytes\n",
-    );
+    refused(&["-s", &path], 64, "Invalid argument for -s: expected a path of at most 107 bytes\n");
 }
 
 #[test]
@@ -184,11 +135,7 @@ fn mcmux() {
     let message = "-X needs a listener: -p PORT or -s FILE\n";
     refused(&["-X"], 64, message);
     refused(&["-X", "-p", "0"], 64, message);
-    logged(
-        &["-X", "-p", "1"],
-        1,
-        "ERROR: mcmux mode (-X) is not available in this version",
-    );
+    logged(&["-X", "-p", "1"], 1, "ERROR: mcmux mode (-X) is not available in this version");
 }
 
 #[test]
@@ -226,31 +173,16 @@ fn operands() {
 fn logged_elsewhere(arguments: &[&str]) {
     let finished = run(arguments);
     assert_eq!(finished.code, Some(1));
-    assert_eq!(
-        finished.stderr,
-        "ERROR: need cluster configuration. See usage (-h).\n"
-    );
+    assert_eq!(finished.stderr, "ERROR: need cluster configuration. See usage (-h).\n");
     let log = launch::content(&arguments[1].into());
-    assert!(
-        log.ends_with(") ERROR: need cluster configuration. See usage (-h).\n"),
-        "{log}"
-    );
+    assert!(log.ends_with(") ERROR: need cluster configuration. See usage (-h).\n"), "{log}");
 }
 
 #[test]
 fn a_secret_in_a_stray_operand_is_not_shown() {
-    let finished = run(&[
-        "-X",
-        "-p",
-        "1",
-        "fictional-user:fictional-password@a.example",
-    ]);
+    let finished = run(&["-X", "-p", "1", "fictional-user:fictional-password@a.example"]);
     assert_eq!(finished.code, Some(1));
-    assert!(
-        !finished.stderr.contains("fictional"),
-        "{}",
-        finished.stderr
-    );
+    assert!(!finished.stderr.contains("fictional"), "{}", finished.stderr);
 }
 
 #[test]
@@ -259,37 +191,24 @@ fn the_built_in_server() {
         logged(
             &[flag, port],
             1,
-            &format!(
-                "ERROR: the built-in memcached server ({flag}) is not available in this version"
-            ),
+            &format!("ERROR: the built-in memcached server ({flag}) is not available in this version"),
         );
     }
 }
 
 #[test]
 fn unreadable_configuration() {
-    logged(
-        &["-z", "/nonexistent"],
-        1,
-        "ERROR: could not read cfg file: /nonexistent",
-    );
-    logged(
-        &["-z", "1=127.0.0.1", "-Z", "./nonexistent"],
-        1,
-        "ERROR: could not read behavior file: ./nonexistent",
-    );
-    logged(&["-z", "conf/moxi.cfg"], 1, "bad moxi config, missing =");
-    logged(&["-z", "abc=127.0.0.1"], 1, "missing proxy port");
+    logged(&["-z", "/nonexistent"], 1, "ERROR: could not read cfg file: /nonexistent");
+    logged(&["-z", "1=127.0.0.1", "-Z", "./nonexistent"], 1, "ERROR: could not read behavior file: ./nonexistent");
+    logged(&["-z", "conf/moxi.cfg"], 1, "bad moxi config, missing = (section 1)");
+    logged(&["-z", "abc=127.0.0.1"], 1, "missing proxy port (section 1)");
 }
 
 #[test]
 fn the_name_of_the_program_is_the_one_it_was_started_with() {
     use std::os::unix::process::CommandExt;
     let finished = finish(moxi(&["-I"]).arg0("memcached-debug"));
-    assert_eq!(
-        finished.stderr,
-        "memcached-debug: invalid option -- 'I'\nIllegal argument \"?\"\n"
-    );
+    assert_eq!(finished.stderr, "memcached-debug: invalid option -- 'I'\nIllegal argument \"?\"\n");
 }
 
 #[test]
@@ -297,15 +216,8 @@ fn a_closed_output_is_no_error() {
     use std::process::Stdio;
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let status = moxi(&["-h"])
-        .stdout(writer)
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    assert_eq!(
-        (status.status.code(), status.stderr.as_slice()),
-        (Some(0), &b""[..])
-    );
+    let status = moxi(&["-h"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!((status.status.code(), status.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
 #[test]
@@ -315,24 +227,11 @@ fn the_manual_page_describes_every_flag_and_its_default() {
         let letter = flag.letter;
         let entry = format!(".BI \\-{letter} ");
         let switch = format!(".B \\-{letter}\n");
-        let named = format!(
-            ".BR \\-{letter} \", \" \\-\\-{}",
-            flag.name.unwrap_or_default()
-        );
-        let start = [entry, switch, named]
-            .iter()
-            .find_map(|form| page.find(form.as_str()));
+        let named = format!(".BR \\-{letter} \", \" \\-\\-{}", flag.name.unwrap_or_default());
+        let start = [entry, switch, named].iter().find_map(|form| page.find(form.as_str()));
         let start = start.unwrap_or_else(|| panic!("-{letter} has no entry"));
         let entry = page[start..].split(".TP").next().unwrap_or_default();
-        assert!(
-            entry.contains(flag.default),
-            "-{letter}: its default {} is not named",
-            flag.default
-        );
-        assert_eq!(
-            flag.deprecated,
-            entry.contains("Deprecated"),
-            "-{letter}: deprecated or not?"
-        );
+        assert!(entry.contains(flag.default), "-{letter}: its default {} is not named", flag.default);
+        assert_eq!(flag.deprecated, entry.contains("Deprecated"), "-{letter}: deprecated or not?");
     }
 }

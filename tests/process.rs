@@ -9,9 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Stdio;
 
-use launch::{
-    Daemon, Running, connect, content, finish, free_port, moxi, refuses, run, text, wait_for,
-};
+use launch::{Daemon, Running, connect, content, finish, free_port, moxi, refuses, run, text, wait_for};
 
 /// A static section on `port` whose server does not exist; nothing connects to it.
 fn section(port: u16) -> String {
@@ -24,10 +22,7 @@ fn interrupt_ends_with_exit_code_0() {
     let running = Running::listening(port, &["-z", &section(port)]);
     running.signal("INT");
     let finished = running.finish();
-    assert_eq!(
-        (finished.code, finished.stdout.as_str()),
-        (Some(0), "SIGINT handled.\n")
-    );
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "SIGINT handled.\n"));
     assert_eq!(finished.stderr, "");
 }
 
@@ -60,11 +55,7 @@ fn hangup_without_a_log_file_is_logged() {
     let port = free_port();
     let mut running = Running::listening(port, &["-z", &section(port)]);
     running.signal("HUP");
-    assert!(
-        running
-            .error_line()
-            .ends_with(") SIGHUP ignored: the log is not a file\n")
-    );
+    assert!(running.error_line().ends_with(") SIGHUP ignored: the log is not a file\n"));
     running.signal("INT");
     assert_eq!(running.finish().code, Some(0));
 }
@@ -105,10 +96,7 @@ fn the_end_of_standard_input_ends_it() {
     connect(port);
     running.close_input();
     let finished = running.finish();
-    assert_eq!(
-        (finished.code, finished.stderr.as_str()),
-        (Some(0), "EOF on stdin.  Exiting\n")
-    );
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), "EOF on stdin.  Exiting\n"));
 }
 
 #[test]
@@ -143,11 +131,7 @@ fn a_port_in_use() {
     let (port, _held) = occupied();
     let finished = run(&["-z", &section(port)]);
     assert_eq!(finished.code, Some(1));
-    assert!(
-        finished
-            .stderr
-            .contains(&format!(") bind(0.0.0.0:{port}): Address already in use"))
-    );
+    assert!(finished.stderr.contains(&format!(") bind(0.0.0.0:{port}): Address already in use")));
     assert!(finished.stderr.ends_with(&format!(
         ") ERROR: could not listen on port {port}. Please use -Z port_listen=PORT_NUM to specify \
          a different port number.\n"
@@ -159,30 +143,17 @@ fn a_name_that_does_not_resolve() {
     let port = free_port();
     let finished = run(&["-l", "no-such-host.invalid", "-z", &section(port)]);
     assert_eq!(finished.code, Some(1));
-    let reason = finished
-        .stderr
-        .lines()
-        .find(|line| line.contains("getaddrinfo(no-such-host"));
+    let reason = finished.stderr.lines().find(|line| line.contains("getaddrinfo(no-such-host"));
     let reason = reason.expect("the reason is logged");
     assert!(!reason.contains("Success"), "{reason}");
-    assert!(
-        finished
-            .stderr
-            .contains(&format!("ERROR: could not listen on port {port}. "))
-    );
+    assert!(finished.stderr.contains(&format!("ERROR: could not listen on port {port}. ")));
 }
 
 #[test]
 fn an_address_that_is_not_ours() {
     let finished = run(&["-l", "192.0.2.1", "-z", &section(free_port())]);
     assert_eq!(finished.code, Some(1));
-    assert!(
-        finished
-            .stderr
-            .contains("): Cannot assign requested address\n"),
-        "{}",
-        finished.stderr
-    );
+    assert!(finished.stderr.contains("): Cannot assign requested address\n"), "{}", finished.stderr);
 }
 
 #[test]
@@ -203,18 +174,13 @@ fn a_unix_socket_instead_of_ports() {
     let running = Running::start(&mut moxi(&["-s", text(&path), "-a", "766", "-z", &config]));
     wait_for("the socket", || UnixStream::connect(&path).is_ok());
     running.wait_started();
-    assert_eq!(
-        fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-        0o766
-    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o766);
     assert!(refuses(one) && refuses(two));
     running.signal("TERM");
     let finished = running.finish();
     assert_eq!(finished.code, Some(0));
     assert!(
-        finished
-            .stderr
-            .ends_with(&format!("reach the section of port {two}, the last one\n")),
+        finished.stderr.ends_with(&format!("reach the section of port {two}, the last one\n")),
         "{}",
         finished.stderr
     );
@@ -245,20 +211,18 @@ fn another_file_is_not_replaced_by_a_socket() {
     fs::write(&path, "x").unwrap();
     let finished = run(&["-s", text(&path), "-z", &section(free_port())]);
     assert_eq!(finished.code, Some(71));
-    assert!(finished.stderr.ends_with(&format!(
-        ") failed to listen on UNIX socket: {}: Address already in use\n",
-        path.display()
-    )));
+    assert!(
+        finished
+            .stderr
+            .ends_with(&format!(") failed to listen on UNIX socket: {}: Address already in use\n", path.display()))
+    );
     assert_eq!(content(&path), "x");
 }
 
 #[test]
 fn the_log_is_opened_again_on_hangup() {
     let directory = tempfile::tempdir().unwrap();
-    let (log, old) = (
-        directory.path().join("moxi.log"),
-        directory.path().join("moxi.log.1"),
-    );
+    let (log, old) = (directory.path().join("moxi.log"), directory.path().join("moxi.log.1"));
     let port = free_port();
     let running = Running::listening(port, &["-v", "-O", text(&log), "-z", &section(port)]);
     assert!(content(&log).contains(&format!(") moxi log, mode=2, file={}\n", log.display())));
@@ -284,11 +248,7 @@ fn a_log_that_cannot_be_opened_is_not_fatal() {
         "ERROR: opening errorlog '/nonexistent/moxi.log' failed. error: No such file or \
          directory, Switching to stderr.\n"
     ));
-    assert!(
-        finished
-            .stderr
-            .contains(") moxi log, mode=1, file=(null)\n")
-    );
+    assert!(finished.stderr.contains(") moxi log, mode=1, file=(null)\n"));
 }
 
 #[test]
@@ -303,17 +263,9 @@ fn lines_of_the_log_begin_with_date_and_local_time() {
     running.signal("INT");
     let stderr = running.finish().stderr;
     let line = stderr.lines().next().expect("a line");
-    let shape: String = line
-        .chars()
-        .map(|c| if c.is_ascii_digit() { '9' } else { c })
-        .collect();
-    assert!(
-        shape.starts_with("9999-99-99 99:99:99: (log.999) moxi log"),
-        "{line}"
-    );
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
+    let shape: String = line.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    assert!(shape.starts_with("9999-99-99 99:99:99: (log.999) moxi log"), "{line}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let local = now.as_secs() / 3600 + 9;
     let hour: u64 = line[11..13].parse().unwrap();
     assert!(hour == local % 24 || hour == (local + 23) % 24, "{line}");
@@ -324,15 +276,9 @@ fn a_file_limit_is_raised_but_not_lowered() {
     let port = free_port();
     let running = Running::listening(port, &["-c", "2000", "-z", &section(port)]);
     let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))
-        .unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let soft = line.split_whitespace().nth(3).unwrap();
-    assert!(
-        soft == "unlimited" || soft.parse::<u64>().unwrap() >= 2000,
-        "{line}"
-    );
+    assert!(soft == "unlimited" || soft.parse::<u64>().unwrap() >= 2000, "{line}");
     running.signal("INT");
     assert_eq!(running.finish().code, Some(0));
 }
@@ -351,20 +297,12 @@ fn an_impossible_file_limit() {
 fn running_out_of_descriptors_is_survived() {
     let port = free_port();
     // The shell lowers the limit; -c 0 leaves it alone.
-    let script = format!(
-        "ulimit -n 24; exec \"$0\" -v -t 1 -c 0 -z {}",
-        section(port)
-    );
+    let script = format!("ulimit -n 24; exec \"$0\" -v -t 1 -c 0 -z {}", section(port));
     let mut command = std::process::Command::new("sh");
-    command
-        .args(["-c", &script, env!("CARGO_BIN_EXE_moxi")])
-        .stdin(Stdio::null());
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_moxi")]).stdin(Stdio::null());
     let mut running = Running::start(&mut command);
     let _clients: Vec<TcpStream> = (0..40).map(|_| connect(port)).collect();
-    while !running
-        .error_line()
-        .ends_with(") Too many open connections\n")
-    {
+    while !running.error_line().ends_with(") Too many open connections\n") {
         assert!(running.is_alive());
     }
     running.signal("INT");
@@ -378,11 +316,7 @@ fn an_unknown_user() {
     }
     let finished = run(&["-u", "fictional-user", "-z", &section(free_port())]);
     assert_eq!(finished.code, Some(67));
-    assert!(
-        finished
-            .stderr
-            .ends_with(") can't find the user fictional-user to switch to\n")
-    );
+    assert!(finished.stderr.ends_with(") can't find the user fictional-user to switch to\n"));
 }
 
 #[test]
@@ -394,26 +328,13 @@ fn privileges_are_dropped_completely_and_after_everything_that_needs_them() {
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let pid_file = directory.path().join("pid");
     let port = free_port();
-    let arguments = [
-        "-d",
-        "-u",
-        "nobody",
-        "-P",
-        text(&pid_file),
-        "-z",
-        &section(port),
-        "-t",
-        "1",
-    ];
+    let arguments = ["-d", "-u", "nobody", "-P", text(&pid_file), "-z", &section(port), "-t", "1"];
     assert_eq!(run(&arguments).code, Some(0));
     let daemon = Daemon::of(&pid_file);
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id)).unwrap();
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
     let field = |name: &str| -> Vec<String> {
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         line.split_whitespace().map(str::to_owned).collect()
     };
     assert_eq!(field("Uid:"), vec![nobody.uid.to_string(); 4]);
@@ -433,10 +354,7 @@ fn a_daemon_is_ready_when_its_parent_has_ended() {
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     let daemon = Daemon::of(&pid_file);
     TcpStream::connect(("127.0.0.1", port)).expect("it listens already");
-    assert_eq!(
-        fs::read_link(format!("/proc/{}/cwd", daemon.id)).unwrap(),
-        Path::new("/")
-    );
+    assert_eq!(fs::read_link(format!("/proc/{}/cwd", daemon.id)).unwrap(), Path::new("/"));
     for stream in 0..3 {
         let link = fs::read_link(format!("/proc/{}/fd/{stream}", daemon.id)).unwrap();
         assert_eq!(link, Path::new("/dev/null"));
@@ -457,28 +375,15 @@ fn relative_paths_of_a_daemon_start_in_the_starting_directory() {
     let port = free_port();
     fs::write(at("moxi.cfg"), section(port)).unwrap();
     fs::write(at("behavior.cfg"), "downstream_max=8").unwrap();
-    let arguments = [
-        "-d",
-        "-z",
-        "./moxi.cfg",
-        "-Z",
-        "./behavior.cfg",
-        "-P",
-        "pid",
-        "-O",
-        "moxi.log",
-        "-s",
-        "moxi.sock",
-    ];
+    let arguments =
+        ["-d", "-z", "./moxi.cfg", "-Z", "./behavior.cfg", "-P", "pid", "-O", "moxi.log", "-s", "moxi.sock"];
     let finished = finish(moxi(&arguments).current_dir(directory.path()));
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     let daemon = Daemon::of(&at("pid"));
     UnixStream::connect(at("moxi.sock")).expect("it listens already");
     fs::rename(at("moxi.log"), at("moxi.log.1")).unwrap();
     daemon.signal("HUP");
-    wait_for("the new log", || {
-        content(&at("moxi.log")).ends_with(") Log Cycled \n")
-    });
+    wait_for("the new log", || content(&at("moxi.log")).ends_with(") Log Cycled \n"));
     daemon.signal("INT");
     daemon.wait_gone();
     assert!(!at("pid").exists());
@@ -507,18 +412,10 @@ fn the_parent_reports_what_stops_a_daemon() {
     let (port, _held) = occupied();
     let finished = run(&["-d", "-P", text(&pid_file), "-z", &section(port)]);
     assert_eq!(finished.code, Some(1));
-    assert!(
-        finished
-            .stderr
-            .contains(&format!("could not listen on port {port}"))
-    );
+    assert!(finished.stderr.contains(&format!("could not listen on port {port}")));
     let finished = run(&["-d", "-P", text(&pid_file), "-z", "./nonexistent"]);
     assert_eq!(finished.code, Some(1));
-    assert!(
-        finished
-            .stderr
-            .contains("could not read cfg file: ./nonexistent")
-    );
+    assert!(finished.stderr.contains("could not read cfg file: ./nonexistent"));
     assert!(!pid_file.exists());
 }
 
@@ -527,8 +424,7 @@ fn a_pid_file_that_cannot_be_written_is_not_fatal() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("moxi.log");
     let port = free_port();
-    let finished =
-        run(&["-d", "-O", text(&log), "-P", "/nonexistent/pid", "-z", &section(port)]);
+    let finished = run(&["-d", "-O", text(&log), "-P", "/nonexistent/pid", "-z", &section(port)]);
     assert_eq!(finished.code, Some(0));
     assert!(content(&log).contains(") Could not open the pid file /nonexistent/pid for writing"));
     // Its id is not in a file, so it is found by its log file.

@@ -10,7 +10,7 @@
 
 use std::path::PathBuf;
 
-use crate::net::listener::Binding;
+use crate::proxy::upstream::Binding;
 
 pub mod argument;
 pub mod flags;

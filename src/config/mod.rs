@@ -4,10 +4,24 @@
 //! |---|---|---|
 //! | [`behavior`] | `-Z` text | [`behavior::Behavior`] |
 //! | [`cluster`] | `-z` text | sections, each a port and a body |
+//! | [`agent`] | `-z` text with URLs | where to fetch the configuration |
+//! | [`server_list`] | `host:port:weight,…` | servers |
 //! | [`document`] | JSON documents | servers and vbucket maps |
 //! | [`snapshot`] | – | the immutable result that workers share |
+//!
+//! [`load()`] puts them together.
 
+pub mod address;
+pub mod agent;
 pub mod behavior;
 pub mod cluster;
 pub mod document;
+pub mod error;
+mod files;
+mod load;
+mod masking;
+pub mod server_list;
 pub mod snapshot;
+
+pub use error::ConfigError;
+pub use load::{Loaded, Section, load, load_behavior};

@@ -84,8 +84,7 @@ impl Acceptor {
     /// A loop without listeners.
     pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut signals.source, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (stopper, stop_requests) = mpsc::channel();
         Ok(Acceptor {
@@ -104,24 +103,15 @@ impl Acceptor {
     /// Accepts the clients of `bucket` from `listener`, too.
     pub fn listen(&mut self, mut listener: Listener, bucket: usize) -> io::Result<()> {
         let token = Token(self.listeners.len());
-        self.poll
-            .registry()
-            .register(&mut listener, token, Interest::READABLE)?;
+        self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
         // Clients may have come between bind and now.
-        self.listeners.push(Entry {
-            listener,
-            bucket,
-            ready: true,
-        });
+        self.listeners.push(Entry { listener, bucket, ready: true });
         Ok(())
     }
 
     /// A way for another thread to end the loop.
     pub fn stopper(&self) -> Stopper {
-        Stopper {
-            request: self.stopper.clone(),
-            waker: Arc::clone(&self.waker),
-        }
+        Stopper { request: self.stopper.clone(), waker: Arc::clone(&self.waker) }
     }
 
     /// Runs until something ends it. The listeners are closed by then.
@@ -228,11 +218,7 @@ impl Acceptor {
         let count = self.workers.len();
         for step in 0..count {
             let index = (self.next + step) % count;
-            if let Some(worker) = self
-                .workers
-                .get(index)
-                .filter(|worker| !worker.is_finished())
-            {
+            if let Some(worker) = self.workers.get(index).filter(|worker| !worker.is_finished()) {
                 worker.send(client);
                 self.next = (index + 1) % count;
                 return true;

@@ -2,5 +2,6 @@
 
 pub mod acceptor;
 pub mod listener;
+pub mod resolver;
 pub mod stream;
 pub mod worker;

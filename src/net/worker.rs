@@ -1,25 +1,65 @@
-//! A worker thread: it keeps the clients it is given until it is told to drain.
+//! A worker: one thread, one event loop, one engine. It moves bytes between sockets and the engine.
+//!
+//! Sockets are registered once, for both directions, edge-triggered. So whoever could not read all must remember
+//! that there is more (`may_read`), and whoever could not write all must wait for the event (`is_blocked`).
 
-use std::io;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use super::listener::Binding;
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::resolver::Resolver;
 use super::stream::Stream;
-use crate::config::snapshot::Config;
+use crate::arena::Id;
+use crate::config::snapshot::{Config, Server};
+use crate::log;
+use crate::proxy::downstream::ConnId;
+use crate::proxy::host::HealthTable;
+use crate::proxy::timers::Micros;
+use crate::proxy::upstream::ClientId;
+use crate::proxy::{Action, Engine, Settings};
 
-/// What the command line says about workers.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// `-R`: requests served per connection and turn.
-    pub requests_per_turn: u32,
-    /// `-B`: the protocol that clients must speak.
-    pub binding: Binding,
+/// The token of the inbox.
+const INBOX: Token = Token(usize::MAX);
+/// Set in the token of a server connection; the id below it has 62 bits.
+const CONN: u64 = 1 << 62;
+/// How many events are taken at once.
+const EVENTS: usize = 1024;
+/// How many reads in a row one connection gets before the others have their turn.
+const READS: u32 = 16;
+/// How many pieces go into one system call.
+const PIECES: usize = 64;
+/// How long clients that are owed something keep a draining worker alive.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// When the program's clock started.
+    pub start: Instant,
+    /// What is known of the servers.
+    pub health: Arc<HealthTable>,
+    /// Looks host names up.
+    pub resolver: Resolver,
+}
+
+impl Shared {
+    /// For a new set of workers.
+    ///
+    /// # Errors
+    /// When the resolver cannot be started.
+    pub fn new() -> io::Result<Shared> {
+        Ok(Shared { start: Instant::now(), health: Arc::default(), resolver: Resolver::start()? })
+    }
 }
 
 /// What a worker is told.
-#[derive(Debug)]
 pub enum Message {
     /// A new client.
     Client {
@@ -28,23 +68,37 @@ pub enum Message {
         /// Index of its bucket.
         bucket: usize,
     },
-    /// A new configuration.
-    Config(Arc<Config>),
+    /// The addresses of a server that is to be connected.
+    Resolved(ConnId, io::Result<Vec<SocketAddr>>),
     /// Finish what has begun, then stop.
     Drain,
 }
 
 /// A running worker.
-#[derive(Debug)]
 pub struct Handle {
-    messages: Sender<Message>,
+    inbox: Inbox,
     thread: JoinHandle<()>,
+}
+
+/// How to tell a worker something.
+#[derive(Clone)]
+struct Inbox {
+    messages: Sender<Message>,
+    waker: Arc<Waker>,
+}
+
+impl Inbox {
+    fn send(&self, message: Message) {
+        // A worker that has stopped hears nothing, and needs nothing.
+        let _ = self.messages.send(message);
+        let _ = self.waker.wake();
+    }
 }
 
 impl Handle {
     /// Tells the worker something.
     pub fn send(&self, message: Message) {
-        let _ = self.messages.send(message);
+        self.inbox.send(message);
     }
 
     /// Whether the worker has stopped.
@@ -58,22 +112,484 @@ impl Handle {
     }
 }
 
-/// Starts a worker.
-pub fn spawn(index: usize, _config: Arc<Config>, _options: Options) -> io::Result<Handle> {
-    let (messages, inbox) = channel();
-    let thread = thread::Builder::new()
-        .name(format!("worker-{index}"))
-        .spawn(move || run(&inbox))?;
-    Ok(Handle { messages, thread })
+/// Starts worker number `index`.
+///
+/// # Errors
+/// When the system refuses a thread or an event queue.
+pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shared) -> io::Result<Handle> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), INBOX)?);
+    let (messages, received) = channel();
+    let inbox = Inbox { messages, waker };
+    let own_inbox = inbox.clone();
+    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let engine = Engine::new(&config, &shared.health, settings);
+        drop(config);
+        Worker {
+            poll,
+            engine,
+            received,
+            inbox: own_inbox,
+            shared,
+            clients: Vec::new(),
+            conns: Vec::new(),
+            unread: Vec::new(),
+            actions: Vec::new(),
+            drain_until: None,
+        }
+        .run();
+    })?;
+    Ok(Handle { inbox, thread })
 }
 
-fn run(inbox: &Receiver<Message>) {
-    let mut clients = Vec::new();
-    for message in inbox {
-        match message {
-            Message::Client { stream, .. } => clients.push(stream),
-            Message::Config(_) => {}
-            Message::Drain => return,
+/// A client's socket.
+struct ClientSocket {
+    id: ClientId,
+    stream: Stream,
+    /// There may be more to read, and no event will say so.
+    may_read: bool,
+    /// The peer has shut down: a short read does not mean that all was read.
+    is_hung_up: bool,
+    /// The last write was short: an event will say when to go on.
+    is_blocked: bool,
+}
+
+/// A server connection's socket.
+struct ConnSocket {
+    id: ConnId,
+    /// `None` while the addresses are being looked up.
+    stream: Option<TcpStream>,
+    is_connecting: bool,
+    /// The addresses that were not tried yet.
+    addresses: std::vec::IntoIter<SocketAddr>,
+    may_read: bool,
+    is_hung_up: bool,
+    is_blocked: bool,
+}
+
+/// Something that is to be read from again without an event.
+#[derive(Clone, Copy)]
+enum Unread {
+    Client(ClientId),
+    Conn(ConnId),
+}
+
+struct Worker {
+    poll: Poll,
+    engine: Engine,
+    received: Receiver<Message>,
+    inbox: Inbox,
+    shared: Shared,
+    /// By the index of the client's id.
+    clients: Vec<Option<ClientSocket>>,
+    /// By the index of the connection's id.
+    conns: Vec<Option<ConnSocket>>,
+    unread: Vec<Unread>,
+    actions: Vec<Action>,
+    drain_until: Option<Instant>,
+}
+
+/// What became of an attempt to read or write.
+fn would_block(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::WouldBlock
+}
+
+impl Worker {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut looked_at = Vec::new();
+        loop {
+            if let Err(error) = self.poll.poll(&mut events, self.patience())
+                && error.kind() != ErrorKind::Interrupted
+            {
+                log!(0, "event queue: {error}");
+                return;
+            }
+            self.engine.set_time(self.now());
+            for event in &events {
+                self.handle(event);
+            }
+            for unread in std::mem::take(&mut self.unread) {
+                match unread {
+                    Unread::Client(id) => self.read_client(id),
+                    Unread::Conn(id) => self.read_conn(id),
+                }
+            }
+            self.engine.turn(&mut looked_at);
+            for id in looked_at.drain(..) {
+                self.read_client(id);
+            }
+            self.act();
+            self.flush();
+            if let Some(until) = self.drain_until
+                && (self.engine.client_count() == 0 || Instant::now() >= until)
+            {
+                return;
+            }
         }
     }
+
+    fn now(&self) -> Micros {
+        self.shared.start.elapsed().as_micros() as Micros
+    }
+
+    /// How long to wait for events.
+    fn patience(&self) -> Option<Duration> {
+        if self.engine.has_ready() || !self.unread.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let deadline = self.engine.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(self.now())));
+        let drain = self.drain_until.map(|until| until.saturating_duration_since(Instant::now()));
+        deadline.into_iter().chain(drain).min()
+    }
+
+    fn handle(&mut self, event: &Event) {
+        if event.token() == INBOX {
+            return self.read_inbox();
+        }
+        let bits = event.token().0 as u64;
+        if bits & CONN == 0 {
+            self.client_event(Id::from_bits(bits), event);
+        } else {
+            self.conn_event(Id::from_bits(bits & !CONN), event);
+        }
+    }
+
+    fn read_inbox(&mut self) {
+        while let Ok(message) = self.received.try_recv() {
+            match message {
+                Message::Client { stream, bucket } => self.add_client(stream, bucket),
+                Message::Resolved(id, addresses) => self.resolved(id, addresses),
+                Message::Drain => {
+                    self.drain_until = Some(Instant::now() + DRAIN);
+                    self.engine.drain();
+                }
+            }
+        }
+    }
+
+    fn add_client(&mut self, mut stream: Stream, bucket: usize) {
+        self.act(); // sockets of clients that have gone leave their places first
+        if self.drain_until.is_some() {
+            return;
+        }
+        let Some(id) = self.engine.add_client(bucket) else { return };
+        let token = Token(id.to_bits() as usize);
+        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+            log!(1, "new client: {error}");
+            return self.engine.client_lost(id);
+        }
+        let socket = ClientSocket { id, stream, may_read: false, is_hung_up: false, is_blocked: false };
+        put(&mut self.clients, id.index(), socket);
+    }
+
+    fn client(&mut self, id: ClientId) -> Option<&mut ClientSocket> {
+        self.clients.get_mut(id.index())?.as_mut().filter(|socket| socket.id == id)
+    }
+
+    fn conn(&mut self, id: ConnId) -> Option<&mut ConnSocket> {
+        self.conns.get_mut(id.index())?.as_mut().filter(|socket| socket.id == id)
+    }
+
+    fn client_event(&mut self, id: ClientId, event: &Event) {
+        let Some(socket) = self.client(id) else { return };
+        if event.is_readable() {
+            socket.may_read = true;
+        }
+        if event.is_read_closed() || event.is_error() {
+            (socket.may_read, socket.is_hung_up) = (true, true);
+        }
+        let was_blocked = event.is_writable() && std::mem::take(&mut socket.is_blocked);
+        self.read_client(id);
+        if was_blocked {
+            self.flush_client(id);
+        }
+        if event.is_error() && self.client(id).is_some_and(|socket| socket.may_read) {
+            self.engine.client_lost(id); // it is not read from at present, and nothing can be sent to it
+        }
+    }
+
+    fn read_client(&mut self, id: ClientId) {
+        for _ in 0..READS {
+            let Some(socket) = self.clients.get_mut(id.index()).and_then(Option::as_mut) else { return };
+            if socket.id != id || !socket.may_read {
+                return;
+            }
+            let Some(space) = self.engine.client_space(id) else { return };
+            let room = space.len();
+            match socket.stream.read(space) {
+                Ok(0) => {
+                    socket.may_read = false;
+                    return self.engine.client_eof(id);
+                }
+                Ok(count) => {
+                    socket.may_read = count == room || socket.is_hung_up;
+                    self.engine.client_filled(id, count);
+                    if self.engine.is_mid_request(id)
+                        && let Some(socket) = self.client(id)
+                        && !socket.may_read
+                    {
+                        socket.stream.set_quickack();
+                    }
+                }
+                Err(error) if would_block(&error) => {
+                    socket.may_read = false;
+                    // Gives the buffer back that was taken to read into.
+                    return self.engine.client_filled(id, 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.engine.client_lost(id),
+            }
+        }
+        self.unread.push(Unread::Client(id));
+    }
+
+    fn conn_event(&mut self, id: ConnId, event: &Event) {
+        let Some(socket) = self.conn(id) else { return };
+        if socket.is_connecting {
+            if event.is_writable() || event.is_error() {
+                self.finish_connect(id);
+            }
+            let Some(socket) = self.conn(id) else { return };
+            if socket.is_connecting {
+                return;
+            }
+        }
+        let Some(socket) = self.conn(id) else { return };
+        if event.is_readable() {
+            socket.may_read = true;
+        }
+        if event.is_read_closed() || event.is_error() {
+            (socket.may_read, socket.is_hung_up) = (true, true);
+        }
+        let was_blocked = event.is_writable() && std::mem::take(&mut socket.is_blocked);
+        self.read_conn(id);
+        if was_blocked {
+            self.flush_conn(id);
+        }
+    }
+
+    fn read_conn(&mut self, id: ConnId) {
+        for _ in 0..READS {
+            let Some(socket) = self.conns.get_mut(id.index()).and_then(Option::as_mut) else { return };
+            if socket.id != id || !socket.may_read {
+                return;
+            }
+            let Some(stream) = &mut socket.stream else { return };
+            let Some(space) = self.engine.conn_space(id) else { return };
+            let room = space.len();
+            match stream.read(space) {
+                Ok(0) => return self.engine.conn_closed(id),
+                Ok(count) => {
+                    socket.may_read = count == room || socket.is_hung_up;
+                    self.engine.conn_filled(id, count);
+                }
+                Err(error) if would_block(&error) => {
+                    socket.may_read = false;
+                    return self.engine.conn_filled(id, 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.engine.conn_closed(id),
+            }
+        }
+        self.unread.push(Unread::Conn(id));
+    }
+
+    /// Does what the engine has asked for.
+    fn act(&mut self) {
+        loop {
+            let mut actions = std::mem::take(&mut self.actions);
+            self.engine.take_actions(&mut actions);
+            if actions.is_empty() {
+                self.actions = actions;
+                return;
+            }
+            for action in actions.drain(..) {
+                match action {
+                    Action::Connect(id, server) => self.connect(id, &server),
+                    Action::CloseConn(id) => {
+                        if self.conn(id).is_some() {
+                            self.conns[id.index()] = None;
+                        }
+                    }
+                    Action::CloseClient(id) => {
+                        if self.client(id).is_some() {
+                            self.clients[id.index()] = None;
+                        }
+                    }
+                    Action::SetVerbosity(level) => log::set_verbosity(level),
+                    Action::Log(level, text) => log!(level, "{text}"),
+                }
+            }
+            self.actions = actions;
+        }
+    }
+
+    fn connect(&mut self, id: ConnId, server: &Server) {
+        let socket = ConnSocket {
+            id,
+            stream: None,
+            is_connecting: true,
+            addresses: Vec::new().into_iter(),
+            may_read: false,
+            is_hung_up: false,
+            is_blocked: false,
+        };
+        put(&mut self.conns, id.index(), socket);
+        if let Ok(address) = server.host.parse::<IpAddr>() {
+            return self.resolved(id, Ok(vec![SocketAddr::new(address, server.port)]));
+        }
+        let inbox = self.inbox.clone();
+        self.shared.resolver.resolve(&server.host, server.port, move |addresses| {
+            inbox.send(Message::Resolved(id, addresses));
+        });
+    }
+
+    fn resolved(&mut self, id: ConnId, addresses: io::Result<Vec<SocketAddr>>) {
+        let Some(socket) = self.conn(id) else { return };
+        match addresses {
+            Ok(addresses) => {
+                socket.addresses = addresses.into_iter();
+                self.try_next_address(id, io::Error::from(ErrorKind::AddrNotAvailable));
+            }
+            Err(error) => self.engine.connect_failed(id, &error.to_string()),
+        }
+    }
+
+    /// Connects to the next of the server's addresses; `error` says why the one before was of no use.
+    fn try_next_address(&mut self, id: ConnId, mut error: io::Error) {
+        let token = Token((id.to_bits() | CONN) as usize);
+        while let Some(socket) = self.conns.get_mut(id.index()).and_then(Option::as_mut) {
+            let Some(address) = socket.addresses.next() else { break };
+            match TcpStream::connect(address) {
+                Ok(mut stream) => {
+                    let _ = stream.set_nodelay(true);
+                    match self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+                        Ok(()) => {
+                            socket.stream = Some(stream);
+                            return;
+                        }
+                        Err(failed) => error = failed,
+                    }
+                }
+                Err(failed) => error = failed,
+            }
+        }
+        self.engine.connect_failed(id, &error.to_string());
+    }
+
+    fn finish_connect(&mut self, id: ConnId) {
+        let Some(socket) = self.conn(id) else { return };
+        let Some(stream) = &socket.stream else { return };
+        let failed = match stream.take_error() {
+            Ok(None) => match stream.peer_addr() {
+                Ok(_) => None,
+                Err(error) if error.kind() == ErrorKind::NotConnected => return, // not yet
+                Err(error) => Some(error),
+            },
+            Ok(Some(error)) | Err(error) => Some(error),
+        };
+        match failed {
+            None => {
+                socket.is_connecting = false;
+                self.engine.connected(id);
+            }
+            Some(error) => {
+                socket.stream = None;
+                self.try_next_address(id, error);
+            }
+        }
+    }
+
+    /// Writes whatever there is to write, until nothing more follows from it.
+    fn flush(&mut self) {
+        loop {
+            let mut is_quiet = true;
+            while let Some(id) = self.engine.next_dirty_conn() {
+                self.flush_conn(id);
+                is_quiet = false;
+            }
+            while let Some(id) = self.engine.next_dirty_client() {
+                self.flush_client(id);
+                is_quiet = false;
+            }
+            self.act();
+            if is_quiet {
+                return;
+            }
+        }
+    }
+
+    fn flush_conn(&mut self, id: ConnId) {
+        loop {
+            let Some(socket) = self.conns.get_mut(id.index()).and_then(Option::as_mut) else { return };
+            if socket.id != id || socket.is_blocked || socket.is_connecting {
+                return;
+            }
+            let Some(stream) = &mut socket.stream else { return };
+            let Some((output, limit)) = self.engine.conn_output(id) else { return };
+            let (result, wanted) = write(stream, output, limit);
+            match result {
+                _ if wanted == 0 => return,
+                Ok(count) => {
+                    socket.is_blocked = count < wanted;
+                    self.engine.conn_sent(id, count);
+                }
+                Err(error) if would_block(&error) => socket.is_blocked = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    // What the server said before it closed still counts.
+                    (socket.may_read, socket.is_hung_up) = (true, true);
+                    self.read_conn(id);
+                    return self.engine.conn_closed(id);
+                }
+            }
+        }
+    }
+
+    fn flush_client(&mut self, id: ClientId) {
+        loop {
+            let Some(socket) = self.clients.get_mut(id.index()).and_then(Option::as_mut) else { return };
+            if socket.id != id || socket.is_blocked {
+                return;
+            }
+            let Some((output, limit)) = self.engine.client_output(id) else { return };
+            let (result, wanted) = write(&mut socket.stream, output, limit);
+            match result {
+                _ if wanted == 0 => return,
+                Ok(count) => {
+                    socket.is_blocked = count < wanted;
+                    self.engine.client_sent(id, count);
+                }
+                Err(error) if would_block(&error) => socket.is_blocked = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.engine.client_lost(id),
+            }
+        }
+    }
+}
+
+/// Writes as much as one system call takes. The second value is how much it was offered; nothing is written, and it
+/// is 0, if there is nothing.
+fn write(stream: &mut impl Write, output: &crate::buffer::Output, limit: u64) -> (io::Result<usize>, usize) {
+    if let Some(bytes) = output.contiguous(limit) {
+        if bytes.is_empty() {
+            return (Ok(0), 0);
+        }
+        return (stream.write(bytes), bytes.len());
+    }
+    let slices = output.slices(limit, PIECES);
+    let wanted = slices.iter().map(|slice| slice.len()).sum();
+    if wanted == 0 {
+        return (Ok(0), 0);
+    }
+    (stream.write_vectored(&slices), wanted)
+}
+
+/// Puts `value` into place `index`, making room for it.
+fn put<T>(table: &mut Vec<Option<T>>, index: usize, value: T) {
+    if table.len() <= index {
+        table.resize_with(index + 1, || None);
+    }
+    table[index] = Some(value);
 }

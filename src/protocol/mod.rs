@@ -1,6 +1,6 @@
 //! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
 //!
-//! [`Request`] and [`Op`] say what both protocols mean. [`ascii`] and [`binary`] parse and write
+//! [`Request`] says what both protocols mean. [`ascii`] and [`binary`] parse and write
 //! requests and replies, each in both directions. [`status`] holds the tables between binary status and
 //! ASCII text (03 §9).
 
@@ -155,10 +155,7 @@ impl<'a> Keys<'a> {
 
     /// All keys with their byte offsets in the command line (the opaque of 04 §6.1).
     pub fn iter(&self) -> KeyIter<'a> {
-        KeyIter {
-            line: self.line,
-            at: self.first,
-        }
+        KeyIter { line: self.line, at: self.first }
     }
 }
 
@@ -180,5 +177,28 @@ impl<'a> Iterator for KeyIter<'a> {
         let length = memchr::memchr(b' ', word).unwrap_or(word.len());
         self.at = start + length;
         Some((start, &word[..length]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_know_their_offsets() {
+        let keys = Keys::new(b"gets  a   bb a ", 4);
+        let all: Vec<_> = keys.iter().collect();
+        assert_eq!(all, [(6, &b"a"[..]), (10, b"bb"), (13, b"a")]);
+        assert_eq!(keys.single(), None);
+        assert_eq!(Keys::new(b"get a", 4).single(), Some((4, &b"a"[..])));
+        assert_eq!(Keys::new(b"get a", 3).single(), Some((4, &b"a"[..])));
+    }
+
+    #[test]
+    fn no_keys_are_no_trouble() {
+        for (line, first) in [(&b""[..], 0), (b"get", 3), (b"get  ", 3), (b"get", 99)] {
+            assert_eq!(Keys::new(line, first).iter().next(), None);
+            assert_eq!(Keys::new(line, first).single(), None);
+        }
     }
 }

@@ -17,11 +17,7 @@ pub fn parse_u32(text: &[u8]) -> Option<u32> {
 /// A signed number of at most 64 bits; `None` if the text is not one.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     let (negative, magnitude) = signed_magnitude(text)?;
-    if negative {
-        0i64.checked_sub_unsigned(magnitude)
-    } else {
-        magnitude.try_into().ok()
-    }
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { magnitude.try_into().ok() }
 }
 
 /// Appends `number` in decimal.
@@ -63,11 +59,7 @@ fn signed_magnitude(text: &[u8]) -> Option<(bool, u64)> {
     let mut magnitude: u64 = 0;
     for &byte in digits {
         match byte {
-            b'0'..=b'9' => {
-                magnitude = magnitude
-                    .checked_mul(10)?
-                    .checked_add(u64::from(byte - b'0'))?
-            }
+            b'0'..=b'9' => magnitude = magnitude.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?,
             _ if is_space(byte) => break,
             _ => return None,
         }
@@ -98,20 +90,7 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_number() {
-        for text in [
-            &b""[..],
-            b" ",
-            b"-",
-            b"+",
-            b"x",
-            b"1x",
-            b"0x10",
-            b"1.5",
-            b"--1",
-            b"- 1",
-            b"1,2",
-            b"1\0",
-        ] {
+        for text in [&b""[..], b" ", b"-", b"+", b"x", b"1x", b"0x10", b"1.5", b"--1", b"- 1", b"1,2", b"1\0"] {
             assert_eq!(parse_u64(text), None, "{text:?}");
             assert_eq!(parse_i64(text), None, "{text:?}");
         }

@@ -56,13 +56,7 @@ pub fn unl_line(out: &mut Vec<u8>, body: &[u8]) {
     if body.is_empty() {
         return out.extend_from_slice(line(CommandClass::Unl, code::SUCCESS));
     }
-    out.extend(body.iter().map(|&byte| {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            b' '
-        } else {
-            byte
-        }
-    }));
+    out.extend(body.iter().map(|&byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -90,65 +84,143 @@ const TABLE: [Row; 16] = [
     entry(code::SUCCESS, b"OK\r\n", ""),
     entry(code::KEY_NOT_FOUND, b"NOT_FOUND\r\n", "Not found"),
     entry(code::KEY_EXISTS, b"EXISTS\r\n", "Data exists for key."),
-    entry(
-        code::TOO_LARGE,
-        b"SERVER_ERROR object too large for cache\r\n",
-        "Too large.",
-    ),
-    entry(
-        code::INVALID,
-        b"SERVER_ERROR a2b einval\r\n",
-        "Invalid arguments",
-    ),
+    entry(code::TOO_LARGE, b"SERVER_ERROR object too large for cache\r\n", "Too large."),
+    entry(code::INVALID, b"SERVER_ERROR a2b einval\r\n", "Invalid arguments"),
     entry(code::NOT_STORED, b"NOT_STORED\r\n", "Not stored."),
     entry(
         code::DELTA_BAD_VALUE,
         b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
         "Non-numeric server-side value for incr or decr",
     ),
-    entry(
-        code::NOT_MY_VBUCKET,
-        b"SERVER_ERROR a2b not_my_vbucket\r\n",
-        "Not my vbucket",
-    ),
-    entry(
-        code::AUTH_ERROR,
-        b"SERVER_ERROR a2b auth_error\r\n",
-        "Auth failure",
-    ),
-    entry(
-        code::AUTH_CONTINUE,
-        b"SERVER_ERROR a2b auth_continue\r\n",
-        "Auth continue",
-    ),
-    entry(
-        code::UNKNOWN_COMMAND,
-        b"SERVER_ERROR a2b unknown\r\n",
-        "Unknown command",
-    ),
-    entry(
-        code::OUT_OF_MEMORY,
-        b"SERVER_ERROR out of memory storing object\r\n",
-        "Out of memory",
-    ),
-    entry(
-        code::NOT_SUPPORTED,
-        b"SERVER_ERROR a2b not supported\r\n",
-        "Not supported",
-    ),
-    entry(
-        code::INTERNAL,
-        b"SERVER_ERROR a2b einternal\r\n",
-        "Internal error",
-    ),
+    entry(code::NOT_MY_VBUCKET, b"SERVER_ERROR a2b not_my_vbucket\r\n", "Not my vbucket"),
+    entry(code::AUTH_ERROR, b"SERVER_ERROR a2b auth_error\r\n", "Auth failure"),
+    entry(code::AUTH_CONTINUE, b"SERVER_ERROR a2b auth_continue\r\n", "Auth continue"),
+    entry(code::UNKNOWN_COMMAND, b"SERVER_ERROR a2b unknown\r\n", "Unknown command"),
+    entry(code::OUT_OF_MEMORY, b"SERVER_ERROR out of memory storing object\r\n", "Out of memory"),
+    entry(code::NOT_SUPPORTED, b"SERVER_ERROR a2b not supported\r\n", "Not supported"),
+    entry(code::INTERNAL, b"SERVER_ERROR a2b einternal\r\n", "Internal error"),
     entry(code::BUSY, b"SERVER_ERROR a2b ebusy\r\n", "System is busy"),
-    entry(
-        code::TEMPORARY_FAILURE,
-        b"SERVER_ERROR temporary failure\r\n",
-        "Temporary failure",
-    ),
+    entry(code::TEMPORARY_FAILURE, b"SERVER_ERROR temporary failure\r\n", "Temporary failure"),
 ];
 
 fn row(status: u16) -> Option<&'static Row> {
     TABLE.iter().find(|row| row.status == status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CommandClass::*;
+    use super::StoreVerb::*;
+    use super::*;
+
+    /// All statuses with a row of their own, and one without.
+    const STATUSES: [u16; 17] = [0, 1, 2, 3, 4, 5, 6, 7, 0x20, 0x21, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x99];
+
+    #[track_caller]
+    fn column(class: CommandClass, expected: [&str; 17]) {
+        for (status, expected) in STATUSES.into_iter().zip(expected) {
+            let line = str::from_utf8(line(class, status)).unwrap();
+            assert_eq!(line, format!("{expected}\r\n"), "{class:?} {status:#x}");
+        }
+    }
+
+    /// The generic column from 0x03 on.
+    fn with(success: &'static str, missing: &'static str, exists: &'static str) -> [&'static str; 17] {
+        [
+            success,
+            missing,
+            exists,
+            "SERVER_ERROR object too large for cache",
+            "SERVER_ERROR a2b einval",
+            "NOT_STORED",
+            "CLIENT_ERROR cannot increment or decrement non-numeric value",
+            "SERVER_ERROR a2b not_my_vbucket",
+            "SERVER_ERROR a2b auth_error",
+            "SERVER_ERROR a2b auth_continue",
+            "SERVER_ERROR a2b unknown",
+            "SERVER_ERROR out of memory storing object",
+            "SERVER_ERROR a2b not supported",
+            "SERVER_ERROR a2b einternal",
+            "SERVER_ERROR a2b ebusy",
+            "SERVER_ERROR temporary failure",
+            "SERVER_ERROR a2b error",
+        ]
+    }
+
+    #[test]
+    fn stores_touch_and_delete() {
+        for verb in [Set, Append, Prepend] {
+            column(Store(verb), with("STORED", "NOT_FOUND", "EXISTS"));
+        }
+        column(Store(Add), with("STORED", "NOT_FOUND", "NOT_STORED"));
+        column(Store(Replace), with("STORED", "NOT_STORED", "EXISTS"));
+        column(Touch, with("TOUCHED", "NOT_FOUND", "EXISTS"));
+        let mut delete = with("DELETED", "NOT_FOUND", "EXISTS");
+        delete[5] = "NOT_FOUND";
+        column(Delete, delete);
+    }
+
+    #[test]
+    fn arithmetic() {
+        let mut expected = ["SERVER_ERROR a2b arith error"; 17];
+        expected[1] = "NOT_FOUND";
+        expected[2] = "EXISTS";
+        expected[3] = "SERVER_ERROR object too large for cache";
+        expected[5] = "NOT_STORED";
+        expected[6] = "CLIENT_ERROR cannot increment or decrement non-numeric value";
+        expected[11] = "SERVER_ERROR out of memory storing object";
+        column(Arith, expected);
+    }
+
+    #[test]
+    fn retrieval_and_the_rest() {
+        column(Get, ["END"; 17]);
+        let mut getl = ["END"; 17];
+        getl[1] = "NOT_FOUND";
+        getl[10] = "LOCK_ERROR";
+        getl[15] = "LOCK_ERROR";
+        column(Getl, getl);
+        let mut flush = with("OK", "NOT_FOUND", "EXISTS");
+        flush[12] = "SERVER_ERROR flush_all not supported";
+        column(Flush, flush);
+        column(Unl, ["SERVER_ERROR"; 17]);
+    }
+
+    #[test]
+    fn unlock_shows_the_body() {
+        let line = |body: &[u8]| {
+            let mut out = Vec::new();
+            unl_line(&mut out, body);
+            out
+        };
+        assert_eq!(line(b"UNLOCKED"), b"UNLOCKED\r\n");
+        assert_eq!(line(b""), b"SERVER_ERROR\r\n");
+        assert_eq!(line(b"a\r\nEND\r\n"), b"a  END  \r\n");
+    }
+
+    #[test]
+    fn bodies_of_binary_errors() {
+        let texts = [
+            "",
+            "Not found",
+            "Data exists for key.",
+            "Too large.",
+            "Invalid arguments",
+            "Not stored.",
+            "Non-numeric server-side value for incr or decr",
+            "Not my vbucket",
+            "Auth failure",
+            "Auth continue",
+            "Unknown command",
+            "Out of memory",
+            "Not supported",
+            "Internal error",
+            "System is busy",
+            "Temporary failure",
+            "Unknown error",
+        ];
+        for (status, expected) in STATUSES.into_iter().zip(texts) {
+            assert_eq!(text(status), expected, "{status:#x}");
+        }
+    }
 }

@@ -15,16 +15,12 @@ pub const LINE_MAX: usize = 300;
 /// ends its statistics must not fill the memory.
 pub const HELD_MAX: usize = 16 * 1024 * 1024;
 
+/// What an entry or a line costs beside its text, roughly, in bytes.
+const OVERHEAD: usize = 160;
+
 /// The first server's value stays.
-const FIRST: [&[u8]; 7] = [
-    b"pid",
-    b"version",
-    b"libevent",
-    b"ep_dbname",
-    b"ep_storage_type",
-    b"ep_flusher_state",
-    b"ep_warmup_thread",
-];
+const FIRST: [&[u8]; 7] =
+    [b"pid", b"version", b"libevent", b"ep_dbname", b"ep_storage_type", b"ep_flusher_state", b"ep_warmup_thread"];
 
 /// The largest value stays.
 const LARGEST: [&[u8]; 8] = [
@@ -63,37 +59,29 @@ impl Merger {
         Merger::default()
     }
 
-    /// Takes one statistic. `prefix` is the word its line begins with: `STAT`, `ITEM` or `PREFIX`.
+    /// Takes one statistic; without a name it is none. `prefix` is the word its line begins with: `STAT`, `ITEM` or
+    /// `PREFIX`.
     pub fn add(&mut self, prefix: &[u8], name: &[u8], value: &[u8]) {
-        if let Some(entry) = self
-            .index
-            .get(name)
-            .and_then(|&at| self.entries.get_mut(at))
-        {
+        if name.is_empty() {
+            return;
+        }
+        if let Some(entry) = self.index.get(name).and_then(|&at| self.entries.get_mut(at)) {
             return merge(&rule(name), &mut entry.value, value);
         }
-        if self.hold(prefix.len() + 2 * name.len() + value.len()) {
+        if self.hold(prefix.len() + 2 * name.len() + value.len() + OVERHEAD) {
             self.index.insert(name.to_vec(), self.entries.len());
-            self.entries.push(Entry {
-                prefix: prefix.to_vec(),
-                name: name.to_vec(),
-                value: value.to_vec(),
-            });
+            self.entries.push(Entry { prefix: prefix.to_vec(), name: name.to_vec(), value: value.to_vec() });
         }
     }
 
     /// Takes a line of an ASCII server, without its end. One that is not of three words, or is long, is passed on
     /// unchanged, once for each server.
     pub fn line(&mut self, line: &[u8]) {
-        let mut words = line
-            .split(|&byte| byte == b' ')
-            .filter(|word| !word.is_empty());
+        let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
         match (words.next(), words.next(), words.next(), words.next()) {
-            (Some(prefix), Some(name), Some(value), None) if line.len() < LINE_MAX => {
-                self.add(prefix, name, value)
-            }
+            (Some(prefix), Some(name), Some(value), None) if line.len() < LINE_MAX => self.add(prefix, name, value),
             _ => {
-                if self.hold(line.len()) {
+                if self.hold(line.len() + OVERHEAD) {
                     self.passed.push(line.to_vec());
                 }
             }
@@ -106,12 +94,7 @@ impl Merger {
             push_text(out, line);
             out.extend_from_slice(b"\r\n");
         }
-        for Entry {
-            prefix,
-            name,
-            value,
-        } in &self.entries
-        {
+        for Entry { prefix, name, value } in &self.entries {
             push_text(out, prefix);
             out.push(b' ');
             push_text(out, name);
@@ -122,17 +105,10 @@ impl Merger {
     }
 
     /// All names and values, in the order of [`Merger::write_ascii`]. Binary clients get values with blanks, too.
+    /// No name is empty, because to them an empty one is the end.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let passed = self.passed.iter().filter_map(|line| {
-            let mut parts = line.splitn(3, |&byte| byte == b' ');
-            let (_prefix, name) = (parts.next()?, parts.next()?);
-            Some((name, parts.next().unwrap_or_default()))
-        });
-        passed.chain(
-            self.entries
-                .iter()
-                .map(|entry| (&entry.name[..], &entry.value[..])),
-        )
+        let passed = self.passed.iter().filter_map(|line| name_and_rest(line));
+        passed.chain(self.entries.iter().map(|entry| (&entry.name[..], &entry.value[..])))
     }
 
     /// Whether there is room for `bytes` more; if so, they are counted.
@@ -143,6 +119,14 @@ impl Merger {
         }
         fits
     }
+}
+
+/// Name and value of a line that is passed on; `None` if it has no name.
+fn name_and_rest(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_prefix, rest) = line.split_at(memchr::memchr(b' ', line)?);
+    let rest = &rest[rest.iter().position(|&byte| byte != b' ')?..];
+    let (name, value) = rest.split_at(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
+    Some((name, value.strip_prefix(b" ").unwrap_or(value)))
 }
 
 enum Rule {
@@ -199,15 +183,10 @@ impl Number {
             return text.parse().ok().map(Number::Whole);
         }
         let (before, after) = text.strip_prefix('-').unwrap_or(text).split_once('.')?;
-        let digits = !after.is_empty()
-            && before
-                .bytes()
-                .chain(after.bytes())
-                .all(|byte| byte.is_ascii_digit());
+        let digits = !after.is_empty() && before.bytes().chain(after.bytes()).all(|byte| byte.is_ascii_digit());
         // 100 digits are more than any statistic has, and their sum is still finite.
         let sane = digits && text.len() <= 100;
-        sane.then(|| text.parse().ok().map(Number::Dotted))
-            .flatten()
+        sane.then(|| text.parse().ok().map(Number::Dotted)).flatten()
     }
 
     fn float(self) -> f64 {
@@ -220,11 +199,163 @@ impl Number {
 
 /// Appends text without the bytes that would end its line early; they become blanks.
 fn push_text(out: &mut Vec<u8>, text: &[u8]) {
-    out.extend(text.iter().map(|&byte| {
-        if matches!(byte, b'\r' | b'\n' | 0) {
-            b' '
-        } else {
-            byte
+    out.extend(text.iter().map(|&byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What two servers' values become.
+    fn both(name: &str, first: &str, second: &str) -> String {
+        let mut merger = Merger::new();
+        merger.add(b"STAT", name.as_bytes(), first.as_bytes());
+        merger.add(b"STAT", name.as_bytes(), second.as_bytes());
+        let (_, value) = merger.iter().next().unwrap();
+        String::from_utf8(value.to_vec()).unwrap()
+    }
+
+    fn ascii(merger: &Merger) -> String {
+        let mut out = Vec::new();
+        merger.write_ascii(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_worked_example() {
+        for (name, first, second, merged) in [
+            ("pid", "11", "22", "11"),
+            ("uptime", "5", "9", "9"),
+            ("time", "1000", "900", "1000"),
+            ("version", "1.4.5", "1.4.6", "1.4.5"),
+            ("curr_items", "10", "20", "30"),
+            // Added, although it occurs in the name of a statistic whose largest value stays.
+            ("bytes", "10", "30", "40"),
+            ("rusage_user", "0.500000", "0.250000", "0.750000"),
+            ("threads", "4", "4", "8"),
+            ("1:chunk_size", "96", "120", "120"),
+            ("1:chunks_per_page", "10", "20", "20"),
+            ("items:1:age", "7", "3", "7"),
+            ("foo", "yes", "no", "yes"),
+            ("neg", "-5", "-6", "-5"),
+            ("wraps", "18446744073709551615", "1", "0"),
+            ("fl", "1.5", "2", "3.500000"),
+            ("state", "1", "2", "3"),
+            ("limit_maxbytes", "67108864", "1048576", "67108864"),
+            ("x:time", "1", "2", "3"),
+        ] {
+            assert_eq!(both(name, first, second), merged, "{name}");
         }
-    }));
+    }
+
+    #[test]
+    fn only_complete_numbers_are_added() {
+        for (first, second) in [
+            ("127.0.0.1", "127.0.0.2"),
+            ("1", "x"),
+            ("1", ""),
+            ("", "1"),
+            ("1 2", "3"),
+            ("3", "1 2"),
+            ("1", "18446744073709551616"),
+            ("1.5", "."),
+            ("1.5", "1e5"),
+            ("1", "+1"),
+            ("1", "0x10"),
+            ("1.5", "inf"),
+            ("1.5", "NaN"),
+        ] {
+            assert_eq!(both("n", first, second), first, "{first} {second}");
+        }
+    }
+
+    #[test]
+    fn sums_of_seconds_keep_their_precision() {
+        assert_eq!(both("rusage_system", "123456789.123456", "0.000001"), "123456789.123457");
+        assert_eq!(both("n", "-0.5", "0.25"), "-0.250000");
+        assert_eq!(both("uptime", "1.5", "2"), "2.000000");
+    }
+
+    #[test]
+    fn names_appear_in_the_order_they_were_first_seen() {
+        let mut merger = Merger::new();
+        for line in ["STAT b 1", "STAT a 2", "ITEM c 3", "STAT a 5", "STAT d 1"] {
+            merger.line(line.as_bytes());
+        }
+        assert_eq!(ascii(&merger), "STAT b 1\r\nSTAT a 7\r\nITEM c 3\r\nSTAT d 1\r\n");
+    }
+
+    #[test]
+    fn lines_that_are_not_three_words_are_passed_on_before_the_others() {
+        let mut merger = Merger::new();
+        let long = format!("STAT long {}", "1".repeat(LINE_MAX - 10));
+        let fits = format!("STAT fits {}", "1".repeat(LINE_MAX - 11));
+        for line in ["STAT n 1", "STAT e ", "STAT t a b", "STAT e ", "STAT n 2", &long, &long, &fits] {
+            merger.line(line.as_bytes());
+        }
+        let expected = format!("STAT e \r\nSTAT t a b\r\nSTAT e \r\n{long}\r\n{long}\r\nSTAT n 3\r\n{fits}\r\n");
+        assert_eq!(ascii(&merger), expected);
+        let all: Vec<_> = merger.iter().take(3).collect();
+        assert_eq!(all, [(&b"e"[..], &b""[..]), (b"t", b"a b"), (b"e", b"")]);
+    }
+
+    #[test]
+    fn values_of_binary_servers_may_be_empty_hold_blanks_and_be_long() {
+        let mut merger = Merger::new();
+        let long = vec![b'v'; 1000];
+        for value in [&b""[..], b"a b", &long] {
+            merger.add(b"STAT", b"n", value);
+            merger.add(b"STAT", &long, value);
+        }
+        assert_eq!(ascii(&merger), format!("STAT n \r\nSTAT {} \r\n", "v".repeat(1000)));
+    }
+
+    #[test]
+    fn no_name_is_empty() {
+        let mut merger = Merger::new();
+        merger.add(b"STAT", b"", b"1");
+        for line in ["", "STAT", "STAT ", "  x", "STAT  n  two words"] {
+            merger.line(line.as_bytes());
+        }
+        let all: Vec<_> = merger.iter().collect();
+        assert_eq!(all, [(&b"x"[..], &b""[..]), (b"n", b" two words")]);
+    }
+
+    #[test]
+    fn nothing_a_server_says_ends_a_line_early() {
+        let mut merger = Merger::new();
+        merger.add(b"STAT", b"a\nb", b"1\r\nEND");
+        assert_eq!(ascii(&merger), "STAT a b 1  END\r\n");
+    }
+
+    #[test]
+    fn what_is_held_is_bounded() {
+        let mut merger = Merger::new();
+        let value = vec![b'v'; HELD_MAX / 4];
+        for number in 0..10u8 {
+            merger.add(b"STAT", &[number], &value);
+            merger.line(&value);
+        }
+        assert_eq!((merger.entries.len(), merger.passed.len()), (2, 1));
+        assert!(merger.held <= HELD_MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn any_statistics_do_no_harm(lines: Vec<Vec<u8>>, name: Vec<u8>, values: Vec<Vec<u8>>, digits in "[0-9]{0,200}\\.[0-9]{0,200}") {
+            let mut merger = Merger::new();
+            for line in &lines {
+                merger.line(line);
+            }
+            for value in &values {
+                merger.add(b"STAT", &name, value);
+            }
+            merger.add(b"STAT", b"n", digits.as_bytes());
+            merger.add(b"STAT", b"n", digits.as_bytes());
+            let mut out = Vec::new();
+            merger.write_ascii(&mut out);
+            prop_assert!(out.is_empty() || out.ends_with(b"\r\n"));
+        }
+    }
 }

@@ -24,15 +24,8 @@ pub struct Finished {
 /// A command for the program, with nothing inherited that could change its behaviour.
 pub fn moxi(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxi"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .env("TZ", "UTC");
-    for name in [
-        "MOXI_SASL_PLAIN_USR",
-        "MOXI_SASL_PLAIN_PWD",
-        "MEMCACHED_PORT_FILENAME",
-    ] {
+    command.args(arguments).stdin(Stdio::null()).env("TZ", "UTC");
+    for name in ["MOXI_SASL_PLAIN_USR", "MOXI_SASL_PLAIN_PWD", "MEMCACHED_PORT_FILENAME"] {
         command.env_remove(name);
     }
     command
@@ -57,10 +50,7 @@ pub struct Running {
 impl Running {
     /// Starts a command with its output captured.
     pub fn start(command: &mut Command) -> Running {
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("captured"));
         Running { child, stderr }
@@ -77,9 +67,7 @@ impl Running {
     /// Waits until it has its signal handlers: they are there before the threads.
     pub fn wait_started(&self) {
         let tasks = format!("/proc/{}/task", self.id());
-        wait_for("the threads", || {
-            fs::read_dir(&tasks).expect("it lives").count() > 1
-        });
+        wait_for("the threads", || fs::read_dir(&tasks).expect("it lives").count() > 1);
     }
 
     /// Its process id.
@@ -114,16 +102,10 @@ impl Running {
     /// Waits for its end.
     pub fn finish(mut self) -> Finished {
         let status = self.wait();
-        let mut finished = Finished {
-            code: status.code(),
-            stdout: String::new(),
-            stderr: String::new(),
-        };
+        let mut finished = Finished { code: status.code(), stdout: String::new(), stderr: String::new() };
         let mut stdout = self.child.stdout.take().expect("captured");
         stdout.read_to_string(&mut finished.stdout).expect("text");
-        self.stderr
-            .read_to_string(&mut finished.stderr)
-            .expect("text");
+        self.stderr.read_to_string(&mut finished.stderr).expect("text");
         finished
     }
 
@@ -159,13 +141,7 @@ impl Daemon {
     /// The daemon that has written `pid_file`.
     pub fn of(pid_file: &Path) -> Daemon {
         let text = fs::read_to_string(pid_file).expect("a pid file");
-        Daemon {
-            id: text
-                .strip_suffix('\n')
-                .expect("a line")
-                .parse()
-                .expect("a number"),
-        }
+        Daemon { id: text.strip_suffix('\n').expect("a line").parse().expect("a number") }
     }
 
     /// The daemon that was started with this argument, which no other process has.

@@ -118,3 +118,68 @@ fn word_key(out: &mut Vec<u8>, word: &[u8], name: &[u8]) {
     out.extend_from_slice(word);
     key(out, name);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn stored(verb: StoreVerb, cas: Option<u64>) -> String {
+        let store = Store { verb, key: b"k", flags: u32::MAX, exptime: -1, cas, value: b"abc" };
+        written(|out| store_line(out, &store))
+    }
+
+    #[test]
+    fn storage_lines_keep_flags_unsigned_and_expiry_signed() {
+        assert_eq!(stored(StoreVerb::Set, None), "set k 4294967295 -1 3\r\n");
+        assert_eq!(stored(StoreVerb::Add, None), "add k 4294967295 -1 3\r\n");
+        assert_eq!(stored(StoreVerb::Replace, None), "replace k 4294967295 -1 3\r\n");
+        assert_eq!(stored(StoreVerb::Append, None), "append k 4294967295 -1 3\r\n");
+        assert_eq!(stored(StoreVerb::Prepend, None), "prepend k 4294967295 -1 3\r\n");
+        assert_eq!(stored(StoreVerb::Set, Some(0)), "cas k 4294967295 -1 3 0\r\n");
+        assert_eq!(stored(StoreVerb::Append, Some(7)), "append k 4294967295 -1 3\r\n");
+    }
+
+    #[test]
+    fn retrieval_lines_are_built_key_by_key() {
+        let get = |cas| {
+            written(|out| {
+                get_start(out, cas);
+                key(out, b"a");
+                key(out, b"b");
+                end(out);
+            })
+        };
+        assert_eq!(get(false), "get a b\r\n");
+        assert_eq!(get(true), "gets a b\r\n");
+        let gat = |cas| {
+            written(|out| {
+                gat_start(out, cas, -5);
+                key(out, b"a");
+                end(out);
+            })
+        };
+        assert_eq!(gat(false), "gat -5 a\r\n");
+        assert_eq!(gat(true), "gats -5 a\r\n");
+    }
+
+    #[test]
+    fn other_lines() {
+        assert_eq!(written(|out| arith(out, b"k", u64::MAX, false)), "incr k 18446744073709551615\r\n");
+        assert_eq!(written(|out| arith(out, b"k", 0, true)), "decr k 0\r\n");
+        assert_eq!(written(|out| delete(out, b"k")), "delete k\r\n");
+        assert_eq!(written(|out| touch(out, b"k", -1)), "touch k -1\r\n");
+        assert_eq!(written(|out| getl(out, b"k", None)), "getl k\r\n");
+        assert_eq!(written(|out| getl(out, b"k", Some(10))), "getl k 10\r\n");
+        assert_eq!(written(|out| unl(out, b"k", 258)), "unl k 258\r\n");
+        assert_eq!(written(|out| flush(out, None)), "flush_all\r\n");
+        assert_eq!(written(|out| flush(out, Some(0))), "flush_all 0\r\n");
+        assert_eq!(written(|out| stats(out, b"")), "stats\r\n");
+        assert_eq!(written(|out| stats(out, b"reset")), "stats reset\r\n");
+    }
+}

@@ -21,14 +21,7 @@ const BAD_EXPTIME: &[u8] = b"CLIENT_ERROR invalid exptime argument\r\n";
 
 /// Sub-commands of `stats` that servers are asked for. Others (`detail`, `cachedump`, …) stay with the proxy:
 /// they could change or block a server that others use (04 §2.3).
-const STATS_WORDS: [&[u8]; 6] = [
-    b"reset",
-    b"settings",
-    b"items",
-    b"slabs",
-    b"sizes",
-    b"conns",
-];
+const STATS_WORDS: [&[u8]; 6] = [b"reset", b"settings", b"items", b"slabs", b"sizes", b"conns"];
 
 /// What a line asks for.
 pub(super) enum Command<'a> {
@@ -96,11 +89,7 @@ fn other<'a>(words: &Words<'a>) -> Command<'a> {
 }
 
 /// `get KEY…`, `gets KEY…`: `at` is where the keys begin.
-fn retrieval<'a>(
-    line: &'a [u8],
-    at: usize,
-    request: impl FnOnce(Keys<'a>) -> Request<'a>,
-) -> Command<'a> {
+fn retrieval<'a>(line: &'a [u8], at: usize, request: impl FnOnce(Keys<'a>) -> Request<'a>) -> Command<'a> {
     let keys = Keys::new(line, at);
     let mut any = false;
     // All keys are checked before anything is asked for, so that the answer is either complete or an error.
@@ -120,11 +109,7 @@ fn touching(line: &[u8], at: usize, cas: bool) -> Command<'_> {
         return error();
     };
     match parse_i64(word) {
-        Some(exptime) => retrieval(line, start + word.len(), |keys| Request::Gat {
-            exptime,
-            keys,
-            cas,
-        }),
+        Some(exptime) => retrieval(line, start + word.len(), |keys| Request::Gat { exptime, keys, cas }),
         None => refused(BAD_EXPTIME, false),
     }
 }
@@ -149,25 +134,9 @@ fn compare_and_store<'a>(words: &Words<'a>) -> Command<'a> {
 fn store<'a>(words: &Words<'a>, verb: StoreVerb, cas: Option<Option<u64>>) -> Command<'a> {
     let noreply = words.noreply(2);
     let key = words.get(1);
-    match (
-        cas,
-        parse_u32(words.get(2)),
-        parse_i64(words.get(3)),
-        parse_u64(words.get(4)),
-    ) {
+    match (cas, parse_u32(words.get(2)), parse_i64(words.get(3)), parse_u64(words.get(4))) {
         (Some(cas), Some(flags), Some(exptime), Some(bytes)) if key.len() <= KEY_MAX => {
-            Command::Store {
-                store: Store {
-                    verb,
-                    key,
-                    flags,
-                    exptime,
-                    cas,
-                    value: b"",
-                },
-                bytes,
-                noreply,
-            }
+            Command::Store { store: Store { verb, key, flags, exptime, cas, value: b"" }, bytes, noreply }
         }
         _ => refused(BAD_FORMAT, noreply),
     }
@@ -179,13 +148,7 @@ fn arith<'a>(words: &Words<'a>, decr: bool) -> Command<'a> {
         return error();
     }
     let noreply = words.noreply(2);
-    keyed(words, noreply, |key| {
-        Ok(Request::Arith {
-            key,
-            delta: parse_u64(words.get(2)).ok_or(BAD_DELTA)?,
-            decr,
-        })
-    })
+    keyed(words, noreply, |key| Ok(Request::Arith { key, delta: parse_u64(words.get(2)).ok_or(BAD_DELTA)?, decr }))
 }
 
 /// `delete KEY [TIME] [noreply]`; the time is ignored, and a lone third word may be anything.
@@ -209,12 +172,7 @@ fn touch<'a>(words: &Words<'a>) -> Command<'a> {
         4 if noreply => (),
         _ => return error(),
     }
-    keyed(words, noreply, |key| {
-        Ok(Request::Touch {
-            key,
-            exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)?,
-        })
-    })
+    keyed(words, noreply, |key| Ok(Request::Touch { key, exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)? }))
 }
 
 /// `getl KEY [EXPTIME]`.
@@ -223,10 +181,7 @@ fn getl<'a>(words: &Words<'a>) -> Command<'a> {
         0 | 1 => error(),
         2 => keyed(words, false, |key| Ok(Request::Getl { key, exptime: None })),
         3 => keyed(words, false, |key| {
-            Ok(Request::Getl {
-                key,
-                exptime: Some(parse_u32(words.get(2)).ok_or(BAD_EXPTIME)?),
-            })
+            Ok(Request::Getl { key, exptime: Some(parse_u32(words.get(2)).ok_or(BAD_EXPTIME)?) })
         }),
         _ => refused(BAD_FORMAT, false),
     }
@@ -235,12 +190,7 @@ fn getl<'a>(words: &Words<'a>) -> Command<'a> {
 /// `unl KEY CAS`.
 fn unl<'a>(words: &Words<'a>) -> Command<'a> {
     match words.count() {
-        3 => keyed(words, false, |key| {
-            Ok(Request::Unl {
-                key,
-                cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)?,
-            })
-        }),
+        3 => keyed(words, false, |key| Ok(Request::Unl { key, cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)? })),
         _ => error(),
     }
 }
@@ -257,10 +207,7 @@ fn flush<'a>(words: &Words<'a>) -> Command<'a> {
         },
         _ => return error(),
     };
-    Command::Request {
-        request: Request::Flush { delay },
-        noreply,
-    }
+    Command::Request { request: Request::Flush { delay }, noreply }
 }
 
 /// `stats`, `stats WORD`, `stats proxy [SUB]`. Of `proxy` the first four letters count (04 §4.4); surplus blanks,
@@ -279,10 +226,7 @@ fn stats<'a>(words: &Words<'a>) -> Command<'a> {
 fn verbosity<'a>(words: &Words<'a>) -> Command<'a> {
     let noreply = words.noreply(2);
     match (words.count(), parse_u32(words.get(1))) {
-        (2 | 3, Some(level)) => Command::Request {
-            request: Request::Verbosity { level },
-            noreply,
-        },
+        (2 | 3, Some(level)) => Command::Request { request: Request::Verbosity { level }, noreply },
         (2 | 3, None) => refused(ERROR, noreply),
         _ => error(),
     }
@@ -305,10 +249,7 @@ fn keyed<'a>(
 }
 
 fn plain(request: Request<'_>) -> Command<'_> {
-    Command::Request {
-        request,
-        noreply: false,
-    }
+    Command::Request { request, noreply: false }
 }
 
 fn refused<'a>(reply: &'static [u8], noreply: bool) -> Command<'a> {

@@ -70,9 +70,7 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
         Some(at) if from + at <= LINE_MAX => from + at,
         None if buf.len() <= LINE_MAX => {
             *scanned = buf.len();
-            return Parsed::Incomplete {
-                need: buf.len() + 1,
-            };
+            return Parsed::Incomplete { need: buf.len() + 1 };
         }
         _ => return Parsed::Malformed,
     };
@@ -87,10 +85,7 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
         b"END" => Reply::End,
         // An empty line answers nothing, so whatever follows it would be out of step.
         b"" => return Parsed::Malformed,
-        line if [&b"STAT "[..], b"ITEM ", b"PREFIX "]
-            .iter()
-            .any(|start| line.starts_with(start)) =>
-        {
+        line if [&b"STAT "[..], b"ITEM ", b"PREFIX "].iter().any(|start| line.starts_with(start)) => {
             Reply::Stat { line }
         }
         line => Reply::Line { line },
@@ -109,21 +104,10 @@ fn value_block<'a>(buf: &'a [u8], fields: &'a [u8], line_len: usize) -> Parsed<'
     let Some(len) = data_end.checked_add(2) else {
         return Parsed::Malformed;
     };
-    match (
-        buf.get(line_len..data_end),
-        buf.get(data_end..len),
-        buf.get(..len),
-    ) {
-        (Some(data), Some(b"\r\n"), Some(raw)) => Parsed::Reply {
-            reply: Reply::Value {
-                key,
-                flags,
-                cas,
-                data,
-                raw,
-            },
-            len,
-        },
+    match (buf.get(line_len..data_end), buf.get(data_end..len), buf.get(..len)) {
+        (Some(data), Some(b"\r\n"), Some(raw)) => {
+            Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len }
+        }
         (_, Some(_), _) => Parsed::Malformed,
         _ => Parsed::Incomplete { need: len },
     }
@@ -131,21 +115,12 @@ fn value_block<'a>(buf: &'a [u8], fields: &'a [u8], line_len: usize) -> Parsed<'
 
 /// Key, flags, size and CAS id of a `VALUE` line; `None` if they are not what they should be.
 fn value_fields(fields: &[u8]) -> Option<(&[u8], u32, usize, Option<u64>)> {
-    let mut words = fields
-        .split(|&byte| byte == b' ')
-        .filter(|word| !word.is_empty());
+    let mut words = fields.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
     let key = words.next().filter(|key| key.len() <= KEY_MAX)?;
     let flags = parse_u32(words.next()?)?;
     let bytes = parse_u64(words.next()?).filter(|&bytes| bytes <= VALUE_MAX)?;
-    let cas = words
-        .next()
-        .map(|word| parse_u64(word).ok_or(()))
-        .transpose()
-        .ok()?;
-    words
-        .next()
-        .is_none()
-        .then_some((key, flags, usize::try_from(bytes).ok()?, cas))
+    let cas = words.next().map(|word| parse_u64(word).ok_or(())).transpose().ok()?;
+    words.next().is_none().then_some((key, flags, usize::try_from(bytes).ok()?, cas))
 }
 
 /// Appends the `VALUE` line of a value of `len` bytes, with its line end. The caller appends the value and a
@@ -162,4 +137,156 @@ pub fn value(out: &mut Vec<u8>, key: &[u8], flags: u32, cas: Option<u64>, len: u
         push_u64(out, cas);
     }
     command::end(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What all of `input` means when it arrives in `pieces`, one line each; `malformed` ends it.
+    fn session(pieces: &[&[u8]]) -> String {
+        let (mut told, mut buf, mut scanned, mut need) = (String::new(), Vec::new(), 0, 1);
+        for piece in pieces {
+            buf.extend_from_slice(piece);
+            while buf.len() >= need {
+                let len = match parse(&buf, &mut scanned) {
+                    Parsed::Incomplete { need: more } => {
+                        assert!(more > buf.len());
+                        need = more;
+                        break;
+                    }
+                    Parsed::Malformed => return told + "malformed\n",
+                    Parsed::Reply { reply, len } => {
+                        told += &match reply {
+                            Reply::Value { key, flags, cas, data, raw } => {
+                                assert_eq!(raw, &buf[..len]);
+                                format!("{} {flags} {cas:?} [{}]\n", key.escape_ascii(), data.escape_ascii())
+                            }
+                            Reply::End => "end\n".into(),
+                            Reply::Stat { line } => format!("stat {}\n", line.escape_ascii()),
+                            Reply::Line { line } => format!("line {}\n", line.escape_ascii()),
+                        };
+                        len
+                    }
+                };
+                assert!(len > 0 && len <= buf.len());
+                buf.drain(..len);
+                (scanned, need) = (0, 1);
+            }
+        }
+        told
+    }
+
+    #[track_caller]
+    fn check(input: &[u8], expected: &str) {
+        assert_eq!(session(&[input]), expected, "{}", input.escape_ascii());
+        for cut in 0..input.len() {
+            let (a, b) = input.split_at(cut);
+            assert_eq!(session(&[a, b]), expected, "cut at {cut}: {}", input.escape_ascii());
+        }
+        let bytes: Vec<&[u8]> = input.chunks(1).collect();
+        assert_eq!(session(&bytes), expected, "byte by byte: {}", input.escape_ascii());
+    }
+
+    #[test]
+    fn values() {
+        check(b"VALUE a 5 3\r\nabc\r\nEND\r\n", "a 5 None [abc]\nend\n");
+        check(
+            b"VALUE a 4294967295 3 18446744073709551615\r\na\r\n\r\n",
+            "a 4294967295 Some(18446744073709551615) [a\\r\\n]\n",
+        );
+        check(b"VALUE someVal 0 0\r\n\r\nEND\r\n", "someVal 0 None []\nend\n");
+        check(b"VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\n", "a 0 None [1]\nb 0 None [2]\n");
+    }
+
+    #[test]
+    fn values_that_are_not_as_announced() {
+        for line in [
+            "VALUE a 0",
+            "VALUE a",
+            "VALUE ",
+            "VALUE a 0 1 2 3",
+            "VALUE a -1 3",
+            "VALUE a 4294967296 3",
+            "VALUE a x 3",
+            "VALUE a 0 -1",
+            "VALUE a 0 x",
+            "VALUE a 0 2147483649",
+            "VALUE a 0 1 x",
+        ] {
+            check(format!("{line}\r\n1\r\n").as_bytes(), "malformed\n");
+        }
+        check(b"VALUE a 0 3\r\nabcdef\r\n", "malformed\n");
+        check(b"VALUE a 0 3\r\nabc\n\r", "malformed\n");
+        let key = |length| format!("VALUE {} 0 1\r\n1\r\n", "k".repeat(length)).into_bytes();
+        assert_eq!(session(&[&key(250)]), format!("{} 0 None [1]\n", "k".repeat(250)));
+        assert_eq!(session(&[&key(251)]), "malformed\n");
+        let mut scanned = 0;
+        assert_eq!(parse(b"VALUE a 0 2147483648\r\n", &mut scanned), Parsed::Incomplete { need: 22 + (1 << 31) + 2 });
+    }
+
+    #[test]
+    fn lines() {
+        check(b"END\r\n", "end\n");
+        check(b"END\n", "end\n");
+        check(b"ENDxyz\r\n", "line ENDxyz\n");
+        check(b"STORED\r\nNOT_FOUND\r\n", "line STORED\nline NOT_FOUND\n");
+        check(b"18446744073709551615\r\n", "line 18446744073709551615\n");
+        check(b"SERVER_ERROR out of memory\r\n", "line SERVER_ERROR out of memory\n");
+        check(b"STAT pid 1\r\nSTAT e \r\n", "stat STAT pid 1\nstat STAT e \n");
+        check(b"ITEM k [1 b; 0 s]\r\nPREFIX a get 1\r\n", "stat ITEM k [1 b; 0 s]\nstat PREFIX a get 1\n");
+        check(b"STAT\r\n", "line STAT\n");
+        check(b"VALUE\r\n", "line VALUE\n");
+        check(b"\r\n", "malformed\n");
+        check(b"\n", "malformed\n");
+    }
+
+    #[test]
+    fn lines_are_bounded() {
+        let line = vec![b'x'; LINE_MAX];
+        assert_eq!(session(&[&line]), "");
+        assert!(session(&[&line, b"\n"]).starts_with("line "));
+        assert_eq!(session(&[&line, b"x"]), "malformed\n");
+        assert_eq!(session(&[&line, b"x\n"]), "malformed\n");
+    }
+
+    #[test]
+    fn value_lines_are_written_as_they_are_read() {
+        let mut out = Vec::new();
+        value(&mut out, b"a", u32::MAX, None, 3);
+        assert_eq!(out, b"VALUE a 4294967295 3\r\n");
+        out.clear();
+        value(&mut out, b"a", 0, Some(u64::MAX), 0);
+        assert_eq!(out, b"VALUE a 0 0 18446744073709551615\r\n");
+    }
+
+    fn replyish() -> impl Strategy<Value = Vec<u8>> {
+        let part = prop::sample::select(vec![
+            "VALUE ",
+            "a ",
+            "0 ",
+            "3 ",
+            "1",
+            "0",
+            "abc",
+            "\r\n",
+            "\n",
+            "\r",
+            "END\r\n",
+            "STAT ",
+            "STORED\r\n",
+            "-1",
+            "\0",
+        ]);
+        prop::collection::vec(part, 0..20).prop_map(|parts| parts.concat().into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_mean_the_same_however_they_arrive(input in prop_oneof![replyish(), any::<Vec<u8>>()]) {
+            let bytes: Vec<&[u8]> = input.chunks(1).collect();
+            prop_assert_eq!(session(&[&input]), session(&bytes));
+        }
+    }
 }

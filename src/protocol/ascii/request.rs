@@ -1,6 +1,6 @@
 //! Client bytes to [`Request`]: lines, data blocks and their limits.
 //!
-//! [`parse`] finds the line, cuts it, has the words judged ([`super::line`]) and, for a storage command, checks the
+//! [`parse`] finds the line, cuts it, has the words judged (file `line`) and, for a storage command, checks the
 //! data block that follows. The rules are those of 04 §2 and §3 with their replacements.
 
 use super::line::{self, Command};
@@ -10,7 +10,8 @@ use memchr::{memchr, memchr2};
 /// Longest line in bytes, up to its line feed (02 §3).
 pub const LINE_MAX: usize = 8192;
 
-/// Longest line of `get`, `gets`, `gat` and `gats`, which may hold thousands of keys (02 §3).
+/// Longest line of `get`, `gets`, `bget`, `gat` and `gats`, which may hold thousands of keys (02 §3). (`bget` is a
+/// command of the built-in server only; there a refused line, which is still in the buffer, gets a second look.)
 pub const RETRIEVAL_LINE_MAX: usize = 8 * 1024 * 1024;
 
 /// Largest value in bytes that a storage line can announce, whatever the configured limit (04 §3): with its line
@@ -78,39 +79,21 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Parsed<'
         *scanned = buf.len();
         return match buf.len() > LINE_MAX && buf.len() > line_max(buf) {
             true => Parsed::LineTooLong,
-            false => Parsed::Incomplete {
-                need: buf.len() + 1,
-            },
+            false => Parsed::Incomplete { need: buf.len() + 1 },
         };
     };
     *scanned = end;
     let len = end + 1;
     if let Some(request) = single_get(&buf[..end]) {
-        return Parsed::Request {
-            request,
-            noreply: false,
-            len,
-        };
+        return Parsed::Request { request, noreply: false, len };
     }
     if end > LINE_MAX && end > line_max(&buf[..end]) {
         return Parsed::LineTooLong;
     }
     match line::command(cut(&buf[..end])) {
-        Command::Request { request, noreply } => Parsed::Request {
-            request,
-            noreply,
-            len,
-        },
-        Command::Refused { reply, noreply } => Parsed::Rejected {
-            reply,
-            noreply,
-            len,
-        },
-        Command::Store {
-            store,
-            bytes,
-            noreply,
-        } => storage(buf, len, store, bytes, noreply, value_max),
+        Command::Request { request, noreply } => Parsed::Request { request, noreply, len },
+        Command::Refused { reply, noreply } => Parsed::Rejected { reply, noreply, len },
+        Command::Store { store, bytes, noreply } => storage(buf, len, store, bytes, noreply, value_max),
     }
 }
 
@@ -124,18 +107,9 @@ fn storage<'a>(
     value_max: u64,
 ) -> Parsed<'a> {
     if bytes > BYTES_MAX {
-        return Parsed::Rejected {
-            reply: line::BAD_FORMAT,
-            noreply,
-            len: line_len,
-        };
+        return Parsed::Rejected { reply: line::BAD_FORMAT, noreply, len: line_len };
     }
-    let too_large = Parsed::TooLarge {
-        reply: TOO_LARGE,
-        noreply,
-        len: line_len,
-        swallow: bytes + 2,
-    };
+    let too_large = Parsed::TooLarge { reply: TOO_LARGE, noreply, len: line_len, swallow: bytes + 2 };
     if bytes > value_max {
         return too_large;
     }
@@ -148,16 +122,10 @@ fn storage<'a>(
         return too_large;
     };
     match (buf.get(line_len..value_end), buf.get(value_end..len)) {
-        (Some(value), Some(b"\r\n")) => Parsed::Request {
-            request: Request::Store(Store { value, ..store }),
-            noreply,
-            len,
-        },
-        (Some(_), Some(_)) => Parsed::Rejected {
-            reply: BAD_CHUNK,
-            noreply,
-            len,
-        },
+        (Some(value), Some(b"\r\n")) => {
+            Parsed::Request { request: Request::Store(Store { value, ..store }), noreply, len }
+        }
+        (Some(_), Some(_)) => Parsed::Rejected { reply: BAD_CHUNK, noreply, len },
         _ => Parsed::Incomplete { need: len },
     }
 }
@@ -167,10 +135,7 @@ fn single_get(line: &[u8]) -> Option<Request<'_>> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let key = line.strip_prefix(b"get ")?;
     let plain = !key.is_empty() && key.len() <= KEY_MAX && memchr2(b' ', 0, key).is_none();
-    plain.then_some(Request::Get {
-        keys: Keys::new(line, 4),
-        cas: false,
-    })
+    plain.then_some(Request::Get { keys: Keys::new(line, 4), cas: false })
 }
 
 /// The line without its carriage return (unless there is nothing else, 04 §2.1), and only up to the first NUL.
@@ -187,30 +152,16 @@ fn cut(line: &[u8]) -> &[u8] {
 
 /// How long the line that begins like this may become. The command word may still be incomplete.
 fn line_max(start: &[u8]) -> usize {
-    let blanks = start
-        .iter()
-        .take(LINE_MAX + 1)
-        .take_while(|&&byte| byte == b' ')
-        .count();
+    let blanks = start.iter().take(LINE_MAX + 1).take_while(|&&byte| byte == b' ').count();
     let rest = &start[blanks..];
     // Looking at five bytes is enough: the longest word that counts has four.
     let head = &rest[..rest.len().min(5)];
     let word = &head[..memchr(b' ', head).unwrap_or(head.len())];
     let ended = word.len() < rest.len();
-    let retrieval = [&b"get"[..], b"gets", b"gat", b"gats"]
+    let retrieval = [&b"get"[..], b"gets", b"bget", b"gat", b"gats"]
         .iter()
-        .any(|candidate| {
-            if ended {
-                *candidate == word
-            } else {
-                candidate.starts_with(word)
-            }
-        });
-    if retrieval && blanks <= LINE_MAX {
-        RETRIEVAL_LINE_MAX
-    } else {
-        LINE_MAX
-    }
+        .any(|candidate| if ended { *candidate == word } else { candidate.starts_with(word) });
+    if retrieval && blanks <= LINE_MAX { RETRIEVAL_LINE_MAX } else { LINE_MAX }
 }
 
 #[cfg(test)]

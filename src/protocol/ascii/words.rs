@@ -13,14 +13,8 @@ pub(super) struct Words<'a> {
 impl<'a> Words<'a> {
     /// Splits at blanks, and only at blanks: a tab is part of a word (04 §2.2).
     pub(super) fn split(line: &'a [u8]) -> Words<'a> {
-        let mut split = Words {
-            words: [b""; KEPT],
-            count: 0,
-        };
-        for word in line
-            .split(|&byte| byte == b' ')
-            .filter(|word| !word.is_empty())
-        {
+        let mut split = Words { words: [b""; KEPT], count: 0 };
+        for word in line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()) {
             if let Some(slot) = split.words.get_mut(split.count) {
                 *slot = word;
             }
@@ -69,10 +63,7 @@ mod tests {
         let words = Words::split(b"1 2 3 4 5 6 7");
         assert_eq!((words.count(), words.get(6)), (7, &b"7"[..]));
         let words = Words::split(b"1 2 3 4 5 6 7 8 9 10");
-        assert_eq!(
-            (words.count(), words.get(6), words.get(7)),
-            (8, &b"7"[..], &b""[..])
-        );
+        assert_eq!((words.count(), words.get(6), words.get(7)), (8, &b"7"[..], &b""[..]));
     }
 
     #[test]

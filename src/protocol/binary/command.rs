@@ -18,11 +18,7 @@ const DO_NOT_CREATE: u32 = u32::MAX;
 /// Expiry as a packet can hold it: what is negative has already expired, what is later than 2106 is the latest
 /// time there is.
 pub fn expiry(exptime: i64) -> u32 {
-    if exptime < 0 {
-        EXPIRED
-    } else {
-        u32::try_from(exptime).unwrap_or(u32::MAX)
-    }
+    if exptime < 0 { EXPIRED } else { u32::try_from(exptime).unwrap_or(u32::MAX) }
 }
 
 /// One get, always answered.
@@ -79,11 +75,7 @@ pub fn arith(out: &mut Vec<u8>, key: &[u8], delta: u64, decr: bool, vbucket: u16
     let mut extras = [0; 20];
     extras[..8].copy_from_slice(&delta.to_be_bytes());
     extras[16..].copy_from_slice(&DO_NOT_CREATE.to_be_bytes());
-    let opcode = if decr {
-        opcode::DECREMENT
-    } else {
-        opcode::INCREMENT
-    };
+    let opcode = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
     packet(out, opcode, vbucket, opaque, 0, &extras, key);
 }
 
@@ -94,43 +86,19 @@ pub fn delete(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
 
 /// `touch`.
 pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
-    packet(
-        out,
-        opcode::TOUCH,
-        vbucket,
-        opaque,
-        0,
-        &expiry(exptime).to_be_bytes(),
-        key,
-    );
+    packet(out, opcode::TOUCH, vbucket, opaque, 0, &expiry(exptime).to_be_bytes(), key);
 }
 
 /// `gat`: always answered, or silent on a miss if `quiet` (a [`noop`] ends those).
 pub fn gat(out: &mut Vec<u8>, key: &[u8], exptime: i64, quiet: bool, vbucket: u16, opaque: u32) {
     let opcode = if quiet { opcode::GATKQ } else { opcode::GATK };
-    packet(
-        out,
-        opcode,
-        vbucket,
-        opaque,
-        0,
-        &expiry(exptime).to_be_bytes(),
-        key,
-    );
+    packet(out, opcode, vbucket, opaque, 0, &expiry(exptime).to_be_bytes(), key);
 }
 
 /// `getl`, which plain memcached does not know (04 §8.6: it travels alone).
 pub fn getl(out: &mut Vec<u8>, key: &[u8], exptime: Option<u32>, vbucket: u16, opaque: u32) {
     match exptime {
-        Some(exptime) => packet(
-            out,
-            opcode::GETL,
-            vbucket,
-            opaque,
-            0,
-            &exptime.to_be_bytes(),
-            key,
-        ),
+        Some(exptime) => packet(out, opcode::GETL, vbucket, opaque, 0, &exptime.to_be_bytes(), key),
         None => packet(out, opcode::GETL, vbucket, opaque, 0, &[], key),
     }
 }
@@ -155,10 +123,7 @@ pub fn stat(out: &mut Vec<u8>, key: &[u8]) {
 pub fn sasl_plain(out: &mut Vec<u8>, user: &[u8], password: &[u8]) {
     const MECHANISM: &[u8] = b"PLAIN";
     let value_len = 2 + user.len() + password.len();
-    let header = Header {
-        opcode: opcode::SASL_AUTH,
-        ..lengths(0, MECHANISM.len(), value_len)
-    };
+    let header = Header { opcode: opcode::SASL_AUTH, ..lengths(0, MECHANISM.len(), value_len) };
     header.write(out, REQUEST_MAGIC);
     out.extend_from_slice(MECHANISM);
     out.push(0);
@@ -173,23 +138,124 @@ pub fn select_bucket(out: &mut Vec<u8>, name: &[u8]) {
 }
 
 /// A request without a value.
-fn packet(
-    out: &mut Vec<u8>,
-    opcode: u8,
-    vbucket: u16,
-    opaque: u32,
-    cas: u64,
-    extras: &[u8],
-    key: &[u8],
-) {
-    let header = Header {
-        opcode,
-        vbucket_or_status: vbucket,
-        opaque,
-        cas,
-        ..lengths(extras.len(), key.len(), 0)
-    };
+fn packet(out: &mut Vec<u8>, opcode: u8, vbucket: u16, opaque: u32, cas: u64, extras: &[u8], key: &[u8]) {
+    let header = Header { opcode, vbucket_or_status: vbucket, opaque, cas, ..lengths(extras.len(), key.len(), 0) };
     header.write(out, REQUEST_MAGIC);
     out.extend_from_slice(extras);
     out.extend_from_slice(key);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::binary::packet::{Packet, Parsed, parse_request};
+    use crate::protocol::binary::shape::{self, Shape};
+
+    /// Writes one packet (and the value that the caller would append), and reads it back.
+    fn sent(value: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut out);
+        out.extend_from_slice(value);
+        let Parsed::Packet { len, .. } = parse_request(&out) else { panic!("not a packet: {out:?}") };
+        assert_eq!(len, out.len());
+        out
+    }
+
+    fn packet(bytes: &[u8]) -> Packet<'_> {
+        match parse_request(bytes) {
+            Parsed::Packet { packet, .. } => packet,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn check(bytes: &[u8], opcode: u8, numbers: (u16, u32, u64), extras: &[u8], key: &[u8], value: &[u8]) {
+        let packet = packet(bytes);
+        let header = packet.header;
+        assert_eq!((header.opcode, header.datatype), (opcode, 0));
+        assert_eq!((header.vbucket_or_status, header.opaque, header.cas), numbers);
+        assert_eq!((packet.extras, packet.key, packet.value), (extras, key, value));
+        let foreign = matches!(opcode, opcode::GETL | opcode::UNL | opcode::BUCKET);
+        assert_eq!(shape::check(&packet), if foreign { Shape::Foreign } else { Shape::Good });
+    }
+
+    #[test]
+    fn gets() {
+        check(&sent(b"", |out| get(out, b"k", 7, 9)), 0x0c, (7, 9, 0), b"", b"k", b"");
+        check(&sent(b"", |out| getq(out, b"k", 7, 4)), 0x0d, (7, 4, 0), b"", b"k", b"");
+        check(&sent(b"", |out| gat(out, b"k", 10, false, 7, 4)), 0x23, (7, 4, 0), b"\0\0\0\x0a", b"k", b"");
+        check(&sent(b"", |out| gat(out, b"k", 10, true, 7, 4)), 0x24, (7, 4, 0), b"\0\0\0\x0a", b"k", b"");
+        check(&sent(b"", |out| getl(out, b"k", Some(15), 1, 2)), 0x94, (1, 2, 0), b"\0\0\0\x0f", b"k", b"");
+        check(&sent(b"", |out| getl(out, b"k", None, 1, 2)), 0x94, (1, 2, 0), b"", b"k", b"");
+    }
+
+    #[test]
+    fn the_end_of_quiet_gets_is_all_zeros() {
+        let mut expected = [0; 24];
+        (expected[0], expected[1]) = (0x80, 0x0a);
+        assert_eq!(sent(b"", |out| noop(out, 0)), expected);
+        check(&sent(b"", |out| noop(out, 5)), 0x0a, (0, 5, 0), b"", b"", b"");
+    }
+
+    #[test]
+    fn stores() {
+        let stored = |verb, cas| {
+            let store = Store { verb, key: b"k", flags: 1234, exptime: 4321, cas, value: b"abc" };
+            sent(store.value, |out| store_head(out, &store, 3, 5))
+        };
+        let extras = b"\0\0\x04\xd2\0\0\x10\xe1";
+        check(&stored(StoreVerb::Set, None), 0x01, (3, 5, 0), extras, b"k", b"abc");
+        check(&stored(StoreVerb::Add, None), 0x02, (3, 5, 0), extras, b"k", b"abc");
+        check(&stored(StoreVerb::Replace, None), 0x03, (3, 5, 0), extras, b"k", b"abc");
+        check(&stored(StoreVerb::Append, None), 0x0e, (3, 5, 0), b"", b"k", b"abc");
+        check(&stored(StoreVerb::Prepend, None), 0x0f, (3, 5, 0), b"", b"k", b"abc");
+        check(&stored(StoreVerb::Set, Some(77)), 0x01, (3, 5, 77), extras, b"k", b"abc");
+        // An id that no item has must not become "any id".
+        check(&stored(StoreVerb::Set, Some(0)), 0x01, (3, 5, u64::MAX), extras, b"k", b"abc");
+    }
+
+    #[test]
+    fn arithmetic_never_creates() {
+        let extras = b"\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0\xff\xff\xff\xff";
+        check(&sent(b"", |out| arith(out, b"k", 5, false, 1, 2)), 0x05, (1, 2, 0), extras, b"k", b"");
+        check(&sent(b"", |out| arith(out, b"k", 5, true, 1, 2)), 0x06, (1, 2, 0), extras, b"k", b"");
+    }
+
+    #[test]
+    fn keyed_commands() {
+        check(&sent(b"", |out| delete(out, b"k", 1, 2)), 0x04, (1, 2, 0), b"", b"k", b"");
+        check(&sent(b"", |out| touch(out, b"k", 10, 1, 2)), 0x1c, (1, 2, 0), b"\0\0\0\x0a", b"k", b"");
+        let unlock = sent(b"", |out| unl(out, b"k", 258, 1, 2));
+        check(&unlock, 0x95, (1, 2, 258), b"", b"k", b"");
+        assert_eq!(unlock[16..24], [0, 0, 0, 0, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn commands_for_every_server() {
+        check(&sent(b"", |out| flush(out, None)), 0x08, (0, 0, 0), &[0; 4], b"", b"");
+        check(&sent(b"", |out| flush(out, Some(1234))), 0x08, (0, 0, 0), b"\0\0\x04\xd2", b"", b"");
+        check(&sent(b"", |out| flush(out, Some(-1))), 0x08, (0, 0, 0), &[0; 4], b"", b"");
+        check(&sent(b"", |out| flush(out, Some(i64::MAX))), 0x08, (0, 0, 0), &[0xff; 4], b"", b"");
+        check(&sent(b"", |out| stat(out, b"")), 0x10, (0, 0, 0), b"", b"", b"");
+        check(&sent(b"", |out| stat(out, b"reset")), 0x10, (0, 0, 0), b"", b"reset", b"");
+    }
+
+    #[test]
+    fn handshakes() {
+        let auth = sent(b"", |out| sasl_plain(out, b"TheUser", b"not-a-secret"));
+        check(&auth, 0x21, (0, 0, 0), b"", b"PLAIN", b"\0TheUser\0not-a-secret");
+        let empty = sent(b"", |out| sasl_plain(out, b"default", b""));
+        check(&empty, 0x21, (0, 0, 0), b"", b"PLAIN", b"\0default\0");
+        check(&sent(b"", |out| select_bucket(out, b"bucket0")), 0x2a, (0, 0, 0), b"", b"bucket0", b"");
+    }
+
+    #[test]
+    fn expiries_fit_and_negative_ones_are_past() {
+        assert_eq!(expiry(0), 0);
+        assert_eq!(expiry(2_592_000), 2_592_000);
+        assert_eq!(expiry(4_294_967_295), u32::MAX);
+        assert_eq!(expiry(4_294_967_296), u32::MAX);
+        assert_eq!(expiry(-1), 2_592_001);
+        assert_eq!(expiry(i64::MIN), 2_592_001);
+    }
 }

@@ -163,17 +163,7 @@ mod tests {
     #[test]
     fn quiet_opcodes_have_a_loud_partner_that_is_not_quiet() {
         let quiet: Vec<u8> = (0..=u8::MAX).filter(|&opcode| is_quiet(opcode)).collect();
-        assert_eq!(
-            quiet,
-            [
-                0x09, 0x0d, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1e, 0x24
-            ]
-        );
-        assert!(
-            quiet
-                .iter()
-                .filter_map(|&opcode| loud(opcode))
-                .all(|opcode| !is_quiet(opcode))
-        );
+        assert_eq!(quiet, [0x09, 0x0d, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1e, 0x24]);
+        assert!(quiet.iter().filter_map(|&opcode| loud(opcode)).all(|opcode| !is_quiet(opcode)));
     }
 }

@@ -37,25 +37,7 @@ impl Header {
     /// Reads a header.
     pub fn parse(bytes: &[u8; HEADER]) -> Header {
         // Patterns instead of offsets: the compiler counts the bytes.
-        let [
-            _,
-            opcode,
-            k0,
-            k1,
-            extras_len,
-            datatype,
-            s0,
-            s1,
-            b0,
-            b1,
-            b2,
-            b3,
-            o0,
-            o1,
-            o2,
-            o3,
-            cas @ ..,
-        ] = *bytes;
+        let [_, opcode, k0, k1, extras_len, datatype, s0, s1, b0, b1, b2, b3, o0, o1, o2, o3, cas @ ..] = *bytes;
         Header {
             opcode,
             key_len: u16::from_be_bytes([k0, k1]),
@@ -149,16 +131,7 @@ fn parse(buf: &[u8], magic: u8) -> Parsed<'_> {
     };
     let (extras, body) = body.split_at(extras_len);
     let (key, value) = body.split_at(key_len);
-    Parsed::Packet {
-        packet: Packet {
-            header,
-            extras,
-            key,
-            value,
-            raw,
-        },
-        len,
-    }
+    Parsed::Packet { packet: Packet { header, extras, key, value, raw }, len }
 }
 
 /// Appends a reply.
@@ -178,13 +151,8 @@ pub fn write_reply(
 ) {
     let extras = &extras[..extras.len().min(usize::from(u8::MAX))];
     let key = &key[..key.len().min(usize::from(u16::MAX))];
-    let header = Header {
-        opcode,
-        vbucket_or_status: status,
-        opaque,
-        cas,
-        ..lengths(extras.len(), key.len(), value.len())
-    };
+    let header =
+        Header { opcode, vbucket_or_status: status, opaque, cas, ..lengths(extras.len(), key.len(), value.len()) };
     header.write(out, REPLY_MAGIC);
     out.extend_from_slice(extras);
     out.extend_from_slice(key);
@@ -200,5 +168,101 @@ pub(super) fn lengths(extras: usize, key: usize, value: usize) -> Header {
         key_len: u16::try_from(key).unwrap_or(u16::MAX),
         body_len: u32::try_from(extras + key + value).unwrap_or(u32::MAX),
         ..Header::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A GETK hit as of 04 §17: status 0, opaque 4, flags 110.
+    const HIT: &[u8] = b"\x81\x0c\0\x01\x04\0\0\0\0\0\0\x08\0\0\0\x04\0\0\0\0\0\0\0\x09\0\0\0\x6eaxyz";
+
+    #[test]
+    fn a_reply_is_parsed_into_its_parts() {
+        let Parsed::Packet { packet, len } = parse_reply(HIT) else { panic!("not a packet") };
+        assert_eq!(len, HIT.len());
+        let header = Header {
+            opcode: 0x0c,
+            key_len: 1,
+            extras_len: 4,
+            datatype: 0,
+            vbucket_or_status: 0,
+            body_len: 8,
+            opaque: 4,
+            cas: 9,
+        };
+        assert_eq!(packet.header, header);
+        assert_eq!((packet.extras, packet.key, packet.value), (&b"\0\0\0\x6e"[..], &b"a"[..], &b"xyz"[..]));
+        assert_eq!(packet.raw, HIT);
+        let mut out = Vec::new();
+        write_reply(&mut out, 0x0c, 0, 4, 9, packet.extras, packet.key, packet.value);
+        assert_eq!(out, HIT);
+    }
+
+    #[test]
+    fn nothing_is_said_before_the_packet_is_complete() {
+        for length in 0..HIT.len() {
+            let need = if length < HEADER { HEADER } else { HIT.len() };
+            assert_eq!(parse_reply(&HIT[..length]), Parsed::Incomplete { need }, "{length}");
+        }
+        let two = [HIT, HIT].concat();
+        assert!(matches!(parse_reply(&two), Parsed::Packet { len: 32, .. }));
+    }
+
+    #[test]
+    fn the_first_byte_tells_the_direction() {
+        assert_eq!(parse_request(HIT), Parsed::Malformed);
+        assert_eq!(parse_request(b"g"), Parsed::Malformed);
+        assert_eq!(parse_reply(b"\x80"), Parsed::Malformed);
+        assert_eq!(parse_request(b"\x80"), Parsed::Incomplete { need: HEADER });
+    }
+
+    #[test]
+    fn bodies_have_at_most_21_mib_and_hold_their_parts() {
+        let head = |header: Header| {
+            let mut out = Vec::new();
+            header.write(&mut out, REQUEST_MAGIC);
+            out
+        };
+        let of = |key_len, extras_len, body_len| head(Header { key_len, extras_len, body_len, ..Header::default() });
+        assert_eq!(parse_request(&of(0, 0, BODY_MAX)), Parsed::Incomplete { need: HEADER + 22_020_096 });
+        assert_eq!(parse_request(&of(0, 0, BODY_MAX + 1)), Parsed::Malformed);
+        assert_eq!(parse_request(&of(0, 0, u32::MAX)), Parsed::Malformed);
+        assert_eq!(parse_request(&of(3, 4, 6)), Parsed::Malformed);
+        assert_eq!(parse_request(&of(3, 4, 7)), Parsed::Incomplete { need: HEADER + 7 });
+        assert_eq!(parse_request(&of(u16::MAX, u8::MAX, 0)), Parsed::Malformed);
+    }
+
+    #[test]
+    fn over_long_parts_of_a_reply_are_cut_so_that_lengths_agree() {
+        let mut out = Vec::new();
+        write_reply(&mut out, 0, 0, 0, 0, &[1; 300], &[2; 70_000], b"v");
+        let Parsed::Packet { packet, len } = parse_reply(&out) else { panic!("not a packet") };
+        assert_eq!((packet.extras.len(), packet.key.len(), packet.value, len), (255, 65_535, &b"v"[..], out.len()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_do_no_harm(mut bytes: Vec<u8>, magic in prop::sample::select(vec![0x80, 0x81]), body in 0u32..40) {
+            if let Some(first) = bytes.first_mut() {
+                *first = magic;
+            }
+            if let Some(length) = bytes.get_mut(8..12) {
+                length.copy_from_slice(&body.to_be_bytes());
+            }
+            for parsed in [parse_request(&bytes), parse_reply(&bytes)] {
+                match parsed {
+                    Parsed::Incomplete { need } => prop_assert!(need > bytes.len()),
+                    Parsed::Packet { packet, len } => {
+                        prop_assert!(len <= bytes.len() && packet.raw == &bytes[..len]);
+                        let parts = [packet.extras, packet.key, packet.value].concat();
+                        prop_assert_eq!(&parts[..], &bytes[HEADER..len]);
+                    }
+                    Parsed::Malformed => (),
+                }
+            }
+        }
     }
 }

@@ -1,0 +1,155 @@
+//! A slab whose keys carry a generation, so that a late event for something that has gone finds nobody.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use slab::Slab;
+
+/// The name of an entry: its slot and the generation that slot had when the entry was made.
+pub struct Id<T> {
+    index: u32,
+    generation: u32,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Id<T> {
+    /// A name that no entry has.
+    pub const NONE: Id<T> = Id { index: u32::MAX, generation: u32::MAX, kind: PhantomData };
+
+    /// The slot, for tables kept beside the arena.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+
+    /// Slot and generation in one number, for the event loop's tokens.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The reverse of [`Id::to_bits`].
+    pub fn from_bits(bits: u64) -> Id<T> {
+        Id { index: bits as u32, generation: (bits >> 32) as u32, kind: PhantomData }
+    }
+}
+
+impl<T> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Id<T> {}
+
+impl<T> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && self.generation == other.generation
+    }
+}
+
+impl<T> Eq for Id<T> {}
+
+impl<T> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.to_bits().cmp(&other.to_bits())
+    }
+}
+
+impl<T> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Id::NONE {
+            return f.write_str("none");
+        }
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// Entries of one kind, found by [`Id`].
+pub struct Arena<T> {
+    slots: Slab<(u32, T)>,
+    /// The generation the next entry gets. 30 bits are used: event tokens need the other two.
+    next: u32,
+}
+
+impl<T> Default for Arena<T> {
+    fn default() -> Self {
+        Arena { slots: Slab::new(), next: 0 }
+    }
+}
+
+impl<T> Arena<T> {
+    /// Adds an entry.
+    pub fn insert(&mut self, value: T) -> Id<T> {
+        let generation = self.next;
+        self.next = (self.next + 1) & 0x3fff_ffff;
+        let index = self.slots.insert((generation, value)) as u32;
+        Id { index, generation, kind: PhantomData }
+    }
+
+    /// The entry, if it is still there.
+    pub fn get(&self, id: Id<T>) -> Option<&T> {
+        match self.slots.get(id.index()) {
+            Some((generation, value)) if *generation == id.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The entry, if it is still there.
+    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+        match self.slots.get_mut(id.index()) {
+            Some((generation, value)) if *generation == id.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Takes the entry out.
+    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+        self.get(id)?;
+        Some(self.slots.remove(id.index()).1)
+    }
+
+    /// Whether the entry is still there.
+    pub fn contains(&self, id: Id<T>) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// All entries.
+    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+        self.slots.iter().map(|(index, (generation, value))| {
+            (Id { index: index as u32, generation: *generation, kind: PhantomData }, value)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_slot_does_not_answer_to_the_old_name() {
+        let mut arena = Arena::default();
+        let old = arena.insert("a");
+        assert_eq!(arena.remove(old), Some("a"));
+        let new = arena.insert("b");
+        assert_eq!(old.index(), new.index());
+        assert_eq!(arena.get(old), None);
+        assert_eq!(arena.remove(old), None);
+        assert_eq!(arena.get(Id::from_bits(new.to_bits())), Some(&"b"));
+        assert!(!arena.contains(Id::NONE));
+    }
+}

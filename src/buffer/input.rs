@@ -1,0 +1,174 @@
+//! What was read from a socket and is not yet understood.
+
+use std::sync::Arc;
+
+use super::Pool;
+
+/// Received bytes. Without memory while empty.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// Memory from the pool, or grown from it; its whole length is initialised.
+    memory: Vec<u8>,
+    /// Instead of `memory`: exactly the size of one long message, to be shared when that is complete.
+    long: Option<Arc<Vec<u8>>>,
+    start: usize,
+    end: usize,
+    /// How many of the received bytes a parser has already searched in vain for a line end.
+    pub scanned: usize,
+    /// The parser cannot say anything before this many bytes are there.
+    need: usize,
+}
+
+impl Input {
+    fn all(&self) -> &[u8] {
+        self.long.as_deref().unwrap_or(&self.memory)
+    }
+
+    /// The received bytes.
+    pub fn data(&self) -> &[u8] {
+        &self.all()[self.start..self.end]
+    }
+
+    /// How many bytes were received.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is there.
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether a parser has a chance: something is there, and as much as it asked for.
+    pub fn is_worth_parsing(&self) -> bool {
+        !self.is_empty() && self.len() >= self.need
+    }
+
+    /// The memory of a complete long message, for [`Output::push`](super::Output::push) to share.
+    pub fn owner(&self) -> Option<Arc<Vec<u8>>> {
+        self.long.as_ref().filter(|long| self.start == 0 && self.end == long.len()).cloned()
+    }
+
+    /// Notes that the parser waits for `need` bytes in all, and makes room for a long message.
+    ///
+    /// A line of unknown length asks for one byte more each time; that is left to [`Input::space`], which doubles.
+    pub fn expect(&mut self, need: usize, pool: &mut Pool) {
+        self.need = need;
+        if need > pool.size() && need > self.len() + 1 && self.all().len() - self.start < need {
+            let mut long = vec![0; need]; // costs no memory before it is written to
+            let length = self.len();
+            long[..length].copy_from_slice(self.data());
+            pool.give(std::mem::take(&mut self.memory));
+            self.long = Some(Arc::new(long));
+            (self.start, self.end) = (0, length);
+        }
+    }
+
+    /// Where the next bytes are to be read to; never empty.
+    pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
+        if self.long.as_ref().is_some_and(|long| self.end < long.len()) {
+            // Nobody shares it before it is complete, so this never copies.
+            return &mut Arc::make_mut(self.long.get_or_insert_default())[self.end..];
+        }
+        if self.all().is_empty() {
+            self.memory = pool.take();
+            (self.start, self.end) = (0, 0);
+        } else if self.end == self.all().len() {
+            let length = self.len();
+            if self.long.is_none() && self.start > 0 && length < self.memory.len() / 2 {
+                self.memory.copy_within(self.start..self.end, 0);
+            } else {
+                let mut memory = vec![0; (length * 2).max(pool.size())];
+                memory[..length].copy_from_slice(self.data());
+                pool.give(std::mem::replace(&mut self.memory, memory));
+                self.long = None;
+            }
+            (self.start, self.end) = (0, length);
+        }
+        &mut self.memory[self.end..]
+    }
+
+    /// Notes that `count` bytes were read into [`Input::space`].
+    pub fn filled(&mut self, count: usize) {
+        self.end = self.end.saturating_add(count).min(self.all().len());
+    }
+
+    /// Drops `count` understood bytes from the front.
+    pub fn consume(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+        self.scanned = 0;
+        self.need = 0;
+    }
+
+    /// Gives the memory back if nothing is there.
+    pub fn rest(&mut self, pool: &mut Pool) {
+        if self.is_empty() && !self.all().is_empty() {
+            self.long = None;
+            pool.give(std::mem::take(&mut self.memory));
+            (self.start, self.end) = (0, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fill(input: &mut Input, pool: &mut Pool, bytes: &[u8]) {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let space = input.space(pool);
+            let count = space.len().min(rest.len());
+            space[..count].copy_from_slice(&rest[..count]);
+            input.filled(count);
+            rest = &rest[count..];
+        }
+    }
+
+    #[test]
+    fn grows_compacts_and_rests() {
+        let mut pool = Pool::new(8);
+        let mut input = Input::default();
+        fill(&mut input, &mut pool, b"abcdefghij");
+        assert_eq!(input.data(), b"abcdefghij");
+        input.consume(8);
+        fill(&mut input, &mut pool, b"klmnopqrs");
+        assert_eq!(input.data(), b"ijklmnopqrs");
+        assert!(input.owner().is_none());
+        input.consume(11);
+        input.rest(&mut pool);
+        assert!(input.is_empty());
+        assert_eq!(input.memory.capacity(), 0);
+    }
+
+    #[test]
+    fn a_long_message_can_be_shared() {
+        let mut pool = Pool::new(8);
+        let mut input = Input::default();
+        fill(&mut input, &mut pool, b"xxabc");
+        input.consume(2);
+        input.expect(20, &mut pool);
+        assert!(!input.is_worth_parsing());
+        assert_eq!(input.space(&mut pool).len(), 17);
+        fill(&mut input, &mut pool, b"defghijklmnopqrst");
+        assert!(input.is_worth_parsing());
+        assert_eq!(input.owner().unwrap().as_slice(), b"abcdefghijklmnopqrst");
+        input.consume(20);
+        input.rest(&mut pool);
+        assert_eq!(input.all().len(), 0);
+    }
+
+    #[test]
+    fn a_long_line_grows_by_doubling() {
+        let mut pool = Pool::new(8);
+        let mut input = Input::default();
+        for length in 1..100 {
+            fill(&mut input, &mut pool, b"x");
+            input.expect(length + 1, &mut pool);
+            assert!(input.long.is_none());
+        }
+        assert!(input.memory.len() < 256);
+        fill(&mut input, &mut pool, b"\n");
+        assert_eq!(input.len(), 100);
+    }
+}

@@ -1,0 +1,315 @@
+//! What is to be written to a socket.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::SHARE_MIN;
+
+/// How many released bytes may lie before the retained ones until these are moved to the front.
+const COMPACT_MIN: usize = 64 * 1024;
+
+/// How much memory a resting output gives to its successor at most; more is freed.
+const KEEP_CAPACITY: usize = 64 * 1024;
+
+/// How many spare pieces of memory are kept at most.
+const SPARE_MAX: usize = 1024;
+
+/// Bytes to be written, named by their position in the stream since the connection was made.
+///
+/// Three positions: everything before `released` is forgotten, everything before `sent` has been given to the
+/// socket, `end` is where the next byte goes. A client's output is released as it is sent; a server's is
+/// kept until the server has answered, because a retry starts from it.
+#[derive(Debug, Default)]
+pub struct Output {
+    /// Older pieces, each with the position of its first byte.
+    pieces: VecDeque<(u64, Piece)>,
+    /// The newest bytes.
+    tail: Vec<u8>,
+    /// The position of `tail[0]`.
+    tail_at: u64,
+    sent: u64,
+    released: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Own(Vec<u8>),
+    Shared(Arc<Vec<u8>>, Range<usize>),
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Piece::Own(bytes) => bytes,
+            Piece::Shared(bytes, range) => &bytes[range.clone()],
+        }
+    }
+}
+
+impl Output {
+    /// The position after the last byte.
+    pub fn end(&self) -> u64 {
+        self.tail_at + self.tail.len() as u64
+    }
+
+    /// The position of the first byte that the socket has not taken.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// How many bytes the socket has not taken.
+    pub fn unsent(&self) -> u64 {
+        self.end() - self.sent
+    }
+
+    /// Whether all was taken by the socket.
+    pub fn is_sent(&self) -> bool {
+        self.sent == self.end()
+    }
+
+    /// Where small things are written to.
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.tail
+    }
+
+    /// The bytes from position `at` on, if these are still among the newest ones, to be changed in place.
+    pub fn tail_from(&mut self, at: u64) -> Option<&mut [u8]> {
+        let offset = usize::try_from(at.checked_sub(self.tail_at)?).ok()?;
+        self.tail.get_mut(offset..)
+    }
+
+    /// Appends `bytes`; if they are a large part of `owner`, they are shared instead of copied.
+    pub fn push(&mut self, bytes: &[u8], owner: Option<&Arc<Vec<u8>>>) {
+        let Some(owner) = owner.filter(|_| bytes.len() >= SHARE_MIN) else {
+            return self.tail.extend_from_slice(bytes);
+        };
+        let offset = (bytes.as_ptr() as usize).wrapping_sub(owner.as_ptr() as usize);
+        match offset.checked_add(bytes.len()) {
+            Some(end) if end <= owner.len() => self.push_piece(Piece::Shared(Arc::clone(owner), offset..end)),
+            _ => self.tail.extend_from_slice(bytes),
+        }
+    }
+
+    fn push_piece(&mut self, piece: Piece) {
+        self.settle_tail();
+        let length = piece.bytes().len() as u64;
+        self.pieces.push_back((self.tail_at, piece));
+        self.tail_at += length;
+    }
+
+    /// Makes the tail an older piece.
+    fn settle_tail(&mut self) {
+        if !self.tail.is_empty() {
+            let tail = std::mem::take(&mut self.tail);
+            let length = tail.len() as u64;
+            self.pieces.push_back((self.tail_at, Piece::Own(tail)));
+            self.tail_at += length;
+        }
+    }
+
+    /// Appends everything that `other` holds and empties it.
+    pub fn append(&mut self, other: &mut Output) {
+        while let Some((_, piece)) = other.pieces.pop_front() {
+            match piece {
+                Piece::Own(bytes) => self.tail.extend_from_slice(&bytes),
+                shared => self.push_piece(shared),
+            }
+        }
+        if self.tail.is_empty() && self.pieces.is_empty() && self.tail.capacity() < other.tail.capacity() {
+            std::mem::swap(&mut self.tail, &mut other.tail);
+        } else {
+            self.tail.extend_from_slice(&other.tail);
+        }
+        other.tail.clear();
+        let end = other.tail_at;
+        (other.sent, other.released) = (end, end);
+    }
+
+    /// Appends the bytes of `range`, given in `from`'s positions, to this output.
+    pub fn copy_from(&mut self, from: &Output, range: Range<u64>) {
+        for (at, piece) in &from.pieces {
+            let bytes = piece.bytes();
+            let Some(part) = overlap(*at, bytes.len(), &range) else { continue };
+            match piece {
+                Piece::Own(bytes) => self.tail.extend_from_slice(&bytes[part]),
+                Piece::Shared(owner, whole) => {
+                    let part = whole.start + part.start..whole.start + part.end;
+                    self.push(&owner[part], Some(owner));
+                }
+            }
+        }
+        if let Some(part) = overlap(from.tail_at, from.tail.len(), &range) {
+            self.tail.extend_from_slice(&from.tail[part]);
+        }
+    }
+
+    /// Appends the bytes of `range` to `out`; only used for small ranges such as keys.
+    pub fn read(&self, range: Range<u64>, out: &mut Vec<u8>) {
+        for (at, bytes) in
+            self.pieces.iter().map(|(at, piece)| (*at, piece.bytes())).chain([(self.tail_at, &self.tail[..])])
+        {
+            if let Some(part) = overlap(at, bytes.len(), &range) {
+                out.extend_from_slice(&bytes[part]);
+            }
+        }
+    }
+
+    /// The bytes of `range` if they lie together, as every small thing written in one go does.
+    pub fn slice(&self, range: Range<u64>) -> Option<&[u8]> {
+        let within = |at: u64, bytes: &'_ [u8]| -> Option<Range<usize>> {
+            let start = usize::try_from(range.start.checked_sub(at)?).ok()?;
+            let end = usize::try_from(range.end.checked_sub(at)?).ok()?;
+            (start <= end && end <= bytes.len()).then_some(start..end)
+        };
+        if let Some(part) = within(self.tail_at, &self.tail) {
+            return self.tail.get(part);
+        }
+        self.pieces.iter().rev().find_map(|(at, piece)| piece.bytes().get(within(*at, piece.bytes())?))
+    }
+
+    /// Whether all unsent bytes before `limit` lie together; then [`Output::contiguous`] gives them.
+    pub fn contiguous(&self, limit: u64) -> Option<&[u8]> {
+        if !self.pieces.is_empty() && self.sent < self.tail_at {
+            return None;
+        }
+        let start = (self.sent - self.tail_at) as usize;
+        let end = (limit.min(self.end()) - self.tail_at) as usize;
+        self.tail.get(start..end.max(start))
+    }
+
+    /// The unsent bytes before `limit`, in pieces, at most `most` of them.
+    pub fn slices(&self, limit: u64, most: usize) -> Vec<IoSlice<'_>> {
+        let wanted = self.sent..limit.min(self.end());
+        let mut slices = Vec::new();
+        for (at, bytes) in
+            self.pieces.iter().map(|(at, piece)| (*at, piece.bytes())).chain([(self.tail_at, &self.tail[..])])
+        {
+            if slices.len() == most {
+                break;
+            }
+            if let Some(part) = overlap(at, bytes.len(), &wanted) {
+                slices.push(IoSlice::new(&bytes[part]));
+            }
+        }
+        slices
+    }
+
+    /// Notes that the socket took `count` bytes.
+    pub fn advance(&mut self, count: usize) {
+        self.sent = self.sent.saturating_add(count as u64).min(self.end());
+    }
+
+    /// Forgets everything before `at`.
+    pub fn release(&mut self, at: u64) {
+        self.released = self.released.max(at.min(self.sent));
+        while let Some((start, piece)) = self.pieces.front() {
+            if start + piece.bytes().len() as u64 > self.released {
+                return;
+            }
+            self.pieces.pop_front();
+        }
+        let gone = (self.released - self.tail_at.min(self.released)) as usize;
+        if gone == self.tail.len() {
+            self.tail.clear();
+            self.tail_at = self.released;
+        } else if gone >= COMPACT_MIN && gone >= self.tail.len() / 2 {
+            self.tail.drain(..gone);
+            self.tail_at += gone as u64;
+        }
+    }
+
+    /// Forgets what was sent, as a client's output may.
+    pub fn release_sent(&mut self) {
+        self.release(self.sent);
+    }
+
+    /// Takes memory for the next bytes from `spare`, if it has none.
+    pub fn wake(&mut self, spare: &mut Vec<Vec<u8>>) {
+        if self.tail.capacity() == 0
+            && let Some(memory) = spare.pop()
+        {
+            self.tail = memory;
+        }
+    }
+
+    /// Gives the memory to `spare` if nothing is retained.
+    pub fn rest(&mut self, spare: &mut Vec<Vec<u8>>) {
+        if self.tail.is_empty() && self.pieces.is_empty() && self.tail.capacity() > 0 {
+            let memory = std::mem::take(&mut self.tail);
+            if memory.capacity() <= KEEP_CAPACITY && spare.len() < SPARE_MAX {
+                spare.push(memory);
+            }
+            if self.pieces.capacity() > 0 {
+                self.pieces = VecDeque::new();
+            }
+        }
+    }
+}
+
+/// The part of a piece (at position `at`, `length` bytes) that lies in `range`.
+fn overlap(at: u64, length: usize, range: &Range<u64>) -> Option<Range<usize>> {
+    let start = range.start.max(at);
+    let end = range.end.min(at + length as u64);
+    (start < end).then(|| (start - at) as usize..(end - at) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(output: &Output) -> Vec<u8> {
+        output.slices(u64::MAX, 100).iter().flat_map(|slice| slice.to_vec()).collect()
+    }
+
+    #[test]
+    fn keeps_what_is_not_released() {
+        let mut output = Output::default();
+        output.tail().extend_from_slice(b"get a\r\n");
+        output.advance(5);
+        assert_eq!(output.contiguous(u64::MAX), Some(&b"\r\n"[..]));
+        output.advance(2);
+        assert!(output.is_sent());
+        let mut again = Output::default();
+        again.copy_from(&output, 0..7);
+        assert_eq!(content(&again), b"get a\r\n");
+        output.release(7);
+        output.tail().extend_from_slice(b"get b\r\n");
+        assert_eq!((output.end(), output.unsent()), (14, 7));
+        assert_eq!(output.slice(11..12), Some(&b"b"[..]));
+        assert_eq!(output.slice(3..5), None);
+    }
+
+    #[test]
+    fn shares_large_parts() {
+        let owner = Arc::new(vec![7u8; 3 * SHARE_MIN]);
+        let mut output = Output::default();
+        output.tail().extend_from_slice(b"head");
+        output.push(&owner[SHARE_MIN..2 * SHARE_MIN], Some(&owner));
+        output.tail().extend_from_slice(b"\r\n");
+        assert_eq!(Arc::strong_count(&owner), 2);
+        assert!(output.contiguous(u64::MAX).is_none());
+        assert_eq!(content(&output).len(), 4 + SHARE_MIN + 2);
+        let mut copy = Output::default();
+        copy.copy_from(&output, 2..output.end() - 1);
+        assert_eq!(content(&copy).len(), 2 + SHARE_MIN + 1);
+        output.advance(4 + SHARE_MIN);
+        assert_eq!(content(&output), b"\r\n");
+        output.release_sent();
+        assert_eq!(Arc::strong_count(&owner), 2, "the copy still holds it");
+        let mut all = Output::default();
+        all.append(&mut copy);
+        assert_eq!(all.unsent(), 2 + SHARE_MIN as u64 + 1);
+        assert_eq!(copy.unsent(), 0);
+    }
+
+    #[test]
+    fn a_limit_stops_the_flush() {
+        let mut output = Output::default();
+        output.tail().extend_from_slice(b"abcdef");
+        assert_eq!(output.contiguous(4), Some(&b"abcd"[..]));
+        output.advance(4);
+        assert_eq!(output.contiguous(4), Some(&b""[..]));
+    }
+}

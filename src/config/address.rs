@@ -1,0 +1,122 @@
+//! `HOST:PORT` texts.
+
+use std::fmt;
+
+/// Longest `HOST:PORT` in a document, in bytes (05 §5.4).
+const LONGEST: usize = 248;
+
+/// A host and a TCP port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Name or address as written; an IPv6 literal without its brackets.
+    pub host: String,
+    /// TCP port, not 0.
+    pub port: u16,
+}
+
+/// What is wrong with an address. The words are the C program's (05 §5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// Nothing follows the host.
+    MissingPort,
+    /// The port is not a number from 1 to 65535.
+    BadPort,
+    /// The host is empty, has blanks in it, or the text is too long.
+    BadHost,
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            AddressError::MissingPort => "missing port",
+            AddressError::BadPort => "could not parse port",
+            AddressError::BadHost => "unknown server",
+        })
+    }
+}
+
+impl Address {
+    /// Reads `HOST:PORT` as documents have it: both parts are required.
+    pub fn parse(text: &str) -> Result<Address, AddressError> {
+        if text.len() > LONGEST {
+            return Err(AddressError::BadHost);
+        }
+        let (host, rest) = split_host(text.trim());
+        let host = checked_host(host)?;
+        let port = port(rest.ok_or(AddressError::MissingPort)?).ok_or(AddressError::BadPort)?;
+        Ok(Address { host, port })
+    }
+}
+
+/// The host as a `String`, if it can be one.
+pub fn checked_host(host: &str) -> Result<String, AddressError> {
+    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(AddressError::BadHost);
+    }
+    Ok(host.to_owned())
+}
+
+/// The host and what follows its colon. The host ends at the first colon, unless it is in brackets.
+pub fn split_host(text: &str) -> (&str, Option<&str>) {
+    if let Some((host, rest)) = text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
+        if rest.is_empty() {
+            return (host, None);
+        }
+        if let Some(rest) = rest.strip_prefix(':') {
+            return (host, Some(rest));
+        }
+    }
+    match text.split_once(':') {
+        Some((host, rest)) => (host, Some(rest)),
+        None => (text, None),
+    }
+}
+
+/// A port from 1 to 65535.
+pub fn port(text: &str) -> Option<u16> {
+    number(text).and_then(|number| u16::try_from(number).ok()).filter(|&port| port != 0)
+}
+
+/// A decimal number: blanks around it and one `+` are accepted, as everywhere in the configuration.
+pub fn number(text: &str) -> Option<u32> {
+    let text = text.trim();
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        for (text, host, port) in [
+            ("cache1.example:11211", "cache1.example", 11211),
+            (" localhost:1 ", "localhost", 1),
+            ("10.0.0.1: 65535", "10.0.0.1", 65535),
+            ("[::1]:11211", "::1", 11211),
+        ] {
+            let want = Address { host: host.into(), port };
+            assert_eq!(Address::parse(text), Ok(want), "{text}");
+        }
+        for (text, error) in [
+            ("", AddressError::BadHost),
+            (":1", AddressError::BadHost),
+            ("a b:1", AddressError::BadHost),
+            ("a", AddressError::MissingPort),
+            ("[::1]", AddressError::MissingPort),
+            ("a:", AddressError::BadPort),
+            ("a:0", AddressError::BadPort),
+            ("a:65536", AddressError::BadPort),
+            ("a:99999999999", AddressError::BadPort),
+            ("a:-1", AddressError::BadPort),
+            ("a:++1", AddressError::BadPort),
+            ("a:1x", AddressError::BadPort),
+            ("a:b:1", AddressError::BadPort),
+        ] {
+            assert_eq!(Address::parse(text), Err(error), "{text}");
+        }
+        assert_eq!(Address::parse(&format!("{}:1", "a".repeat(247))), Err(AddressError::BadHost));
+        assert!(Address::parse(&format!("{}:1", "a".repeat(246))).is_ok());
+    }
+}

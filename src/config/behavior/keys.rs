@@ -1,0 +1,270 @@
+//! The one table of behaviour keys (05 §3.2).
+
+use std::ops::RangeInclusive;
+
+use super::FIRST_BUCKET;
+use super::setting::{Accepted, DownstreamProtocol, Kind, Setting};
+use crate::config::snapshot::Secret;
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Nothing in particular, or not a number.
+    None,
+    /// Milliseconds.
+    Milliseconds,
+    /// Bytes.
+    Bytes,
+}
+
+/// In which blocks of `stats proxy` a key is shown (06 §4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Where {
+    /// Nowhere.
+    Nowhere,
+    /// Only under `proxy_main:behavior:`.
+    Main,
+    /// There and under `PORT:NAME:behavior:`.
+    Proxy,
+    /// There and under `PORT:NAME:behavior-N:`, once for each server.
+    Server,
+}
+
+/// One key.
+#[derive(Debug)]
+pub struct Key {
+    /// The primary name, as statistics and this program's own texts use it.
+    pub name: &'static str,
+    /// Other names that may be written.
+    pub synonyms: &'static [&'static str],
+    /// What it takes.
+    pub kind: Kind,
+    /// What a number counts.
+    pub unit: Unit,
+    /// Least and greatest number, or length of a text in bytes.
+    pub limit: RangeInclusive<u64>,
+    /// Where statistics show it.
+    pub shown: Where,
+    /// Whether the key dates from the C program, which takes a beginning of a name for the name. Newer keys are
+    /// written in full.
+    pub abbreviable: bool,
+    /// What it does, one sentence.
+    pub help: &'static str,
+    /// Reads a value.
+    pub(super) set: fn(&mut Behavior, &str, &RangeInclusive<u64>) -> Accepted,
+    show: fn(&Behavior) -> String,
+}
+
+impl Key {
+    /// The key with this primary name or synonym.
+    pub fn find(name: &str) -> Option<&'static Key> {
+        KEYS.iter().find(|key| key.is_called(name))
+    }
+
+    /// The key that the first word of `text` means: written in full, else the first in table order that has a name
+    /// beginning with it, as in the C program (05 §3.1).
+    pub(super) fn matching(text: &str) -> Option<&'static Key> {
+        let word = text.split_whitespace().next()?;
+        Key::find(word)
+            .or_else(|| KEYS.iter().find(|key| key.abbreviable && key.names().any(|name| name.starts_with(word))))
+    }
+
+    /// Whether `name` is the primary name or a synonym.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.names().any(|own| own == name)
+    }
+
+    /// Whether the value must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.kind == Kind::Secret
+    }
+
+    /// Its value as statistics show it; a password comes out as stars.
+    pub fn value(&self, behavior: &Behavior) -> String {
+        (self.show)(behavior)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(self.name).chain(self.synonyms.iter().copied())
+    }
+}
+
+/// No limit but that of the type. (The limits of texts are the sizes of the C program's buffers.)
+const ANY: RangeInclusive<u64> = 0..=u64::MAX;
+
+macro_rules! behavior_keys {
+    ($($name:ident: $type:ty = $default:expr, $synonyms:expr, $unit:ident, $limit:expr, $shown:ident, $old:expr, $help:literal;)*) => {
+        /// All keys with their values.
+        ///
+        /// `Default` gives what is in force without `-Z` and environment.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Behavior {
+            $(#[doc = $help] pub $name: $type,)*
+        }
+
+        impl Default for Behavior {
+            fn default() -> Behavior {
+                Behavior { $($name: $default,)* }
+            }
+        }
+
+        /// Every key, in matching order: where an abbreviation fits several, the first is meant.
+        pub static KEYS: &[Key] = &[$(Key {
+            name: stringify!($name),
+            synonyms: &$synonyms,
+            kind: <$type as Setting>::KIND,
+            unit: Unit::$unit,
+            limit: $limit,
+            shown: Where::$shown,
+            abbreviable: $old,
+            help: $help,
+            set: |behavior, text, limit| behavior.$name.set(text, limit),
+            show: |behavior| behavior.$name.show(),
+        },)*];
+    };
+}
+
+// name: type = default, [synonyms], unit, limit, shown in, known to the C program, help
+behavior_keys! {
+    cycle: u32 = 200, [], Milliseconds, ANY, Main, true,
+        "Period of the coarse clock that cache lifetimes and connect suspensions go by; 0 stops it.";
+    downstream_max: u32 = 1024, ["concurrency"], None, ANY, Proxy, true,
+        "Requests in flight per worker thread and bucket; 0 is unlimited.";
+    downstream_conn_max: u32 = 4, [], None, ANY, Proxy, true,
+        "Connections per worker thread and server; 0 is unlimited.";
+    downstream_weight: u32 = 0, ["weight"], None, ANY, Server, true,
+        "Weight of every server of a dynamic ketama bucket.";
+    downstream_retry: u32 = 1, ["retry"], None, ANY, Server, true,
+        "How often a request is sent again when its server closes the connection before it answers.";
+    downstream_protocol: DownstreamProtocol = DownstreamProtocol::Binary, ["protocol"], None, ANY, Server, true,
+        "Protocol spoken to servers: ascii or binary.";
+    downstream_timeout: u32 = 5000, ["timeout", "downstream_conn_timeout"], Milliseconds, ANY, Server, true,
+        "How long a server may take to answer a request; 0 is for ever.";
+    downstream_conn_queue_timeout: u32 = 200, [], Milliseconds, ANY, Server, true,
+        "How long a request may wait for its turn on a server connection; 0 is for ever.";
+    wait_queue_timeout: u32 = 200, [], Milliseconds, ANY, Proxy, true,
+        "How long a request may wait to be admitted under downstream_max; 0 is for ever.";
+    connect_timeout: u32 = 400, [], Milliseconds, ANY, Server, true,
+        "How long connecting to a server may take; 0 is for ever.";
+    auth_timeout: u32 = 100, [], Milliseconds, ANY, Server, true,
+        "How long a server may take for each step of authentication; 0 is for ever.";
+    time_stats: bool = false, [], None, ANY, Proxy, true,
+        "Collect timing histograms.";
+    mcs_opts: String = String::new(), [], None, 0..=79, Nowhere, true,
+        "Hashing for server lists: distribution:ketama, distribution:ketama-weighted or distribution:modula.";
+    connect_max_errors: u32 = 5, [], None, ANY, Proxy, true,
+        "After more than this many errors in a row connecting to the server is suspended; 0 is never.";
+    connect_retry_interval: u32 = 30000, [], Milliseconds, ANY, Proxy, true,
+        "How long connecting to a failing server is suspended; 0 is not at all.";
+    front_cache_max: u32 = 200, [], None, ANY, Proxy, true,
+        "Items in the front cache.";
+    front_cache_lifespan: u32 = 0, [], Milliseconds, ANY, Proxy, true,
+        "How long an item stays in the front cache; 0 turns it off.";
+    front_cache_spec: String = String::new(), [], None, 0..=299, Proxy, true,
+        "Prefixes of the keys to keep in the front cache, separated by |.";
+    front_cache_unspec: String = String::new(), [], None, 0..=99, Proxy, true,
+        "Prefixes of keys never to keep in the front cache, separated by |.";
+    key_stats_max: u32 = 4000, [], None, ANY, Proxy, true,
+        "Keys with statistics of their own, per worker thread.";
+    key_stats_lifespan: u32 = 0, [], Milliseconds, ANY, Proxy, true,
+        "How long the statistics of a key are kept; 0 turns them off.";
+    key_stats_spec: String = String::new(), [], None, 0..=299, Proxy, true,
+        "Prefixes of the keys to keep statistics for, separated by |.";
+    key_stats_unspec: String = String::new(), [], None, 0..=99, Proxy, true,
+        "Prefixes of keys never to keep statistics for, separated by |.";
+    optimize_set: String = String::new(), [], None, 0..=399, Proxy, true,
+        "Prefixes of keys for which set is answered before the server has, separated by |.";
+    usr: String = String::new(), [], None, 0..=249, Server, true,
+        "User for the cluster's REST interface and, with static configurations, for servers.";
+    pwd: Secret = Secret::default(), [], None, 0..=899, Nowhere, true,
+        "Password that goes with usr.";
+    host: String = String::new(), [], None, 0..=249, Server, true,
+        "Shown in statistics; has no effect.";
+    port: i32 = 0, [], None, ANY, Server, true,
+        "Shown in statistics; has no effect.";
+    bucket: String = String::new(), [], None, 0..=249, Server, true,
+        "Bucket to select on each new binary server connection.";
+    port_listen: i32 = 11211, [], None, ANY, Proxy, true,
+        "Port on which the buckets of a dynamic configuration are served.";
+    default_bucket_name: String = FIRST_BUCKET.to_owned(), [], None, 0..=249, Proxy, true,
+        "Bucket of clients that have not authenticated; unset it is the first bucket.";
+    join_gets: bool = true, [], None, ANY, Nowhere, false,
+        "Send gets that wait for the same server at the same time as one request.";
+    value_max: u64 = 134_217_728, [], Bytes, 1..=u64::MAX, Nowhere, false,
+        "Largest value accepted from a client or a server.";
+    upstream_requests_max: u32 = 1000, [], None, 1..=u64::MAX, Nowhere, false,
+        "Unanswered requests per client, beyond which it is not read from.";
+    upstream_output_max: u64 = 16_777_216, [], Bytes, 1..=u64::MAX, Nowhere, false,
+        "Replies a client has not read, beyond which it is not read from.";
+    quiet_max: u64 = 22_020_096, [], Bytes, 1..=u64::MAX, Nowhere, false,
+        "Quiet binary requests held for a client until one that is answered.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> = KEYS.iter().flat_map(Key::names).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn abbreviations_match_in_table_order() {
+        for (text, want) in [
+            ("cycle", "cycle"),
+            ("cyc", "cycle"),
+            ("c", "cycle"),
+            ("conn", "connect_timeout"),
+            ("con", "downstream_max"),
+            ("concurrency", "downstream_max"),
+            ("d", "downstream_max"),
+            ("down", "downstream_max"),
+            ("downstream_conn", "downstream_conn_max"),
+            ("downstream_t", "downstream_timeout"),
+            ("p", "downstream_protocol"),
+            ("protocol", "downstream_protocol"),
+            ("po", "port"),
+            ("port", "port"),
+            ("port_l", "port_listen"),
+            ("front", "front_cache_max"),
+            ("t", "downstream_timeout"),
+            ("timeout", "downstream_timeout"),
+            ("w", "downstream_weight"),
+            ("cycle and more", "cycle"),
+            ("join_gets", "join_gets"),
+        ] {
+            assert_eq!(Key::matching(text).map(|key| key.name), Some(want), "{text}");
+        }
+        for text in ["", " ", "Cycle", "cycles", "join", "up", "nodeLocator"] {
+            assert!(Key::matching(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn defaults() {
+        let shown: Vec<String> =
+            KEYS.iter().map(|key| format!("{}={}", key.name, key.value(&Behavior::default()))).collect();
+        assert_eq!(
+            shown.join(","),
+            "cycle=200,downstream_max=1024,downstream_conn_max=4,downstream_weight=0,downstream_retry=1,\
+             downstream_protocol=8,downstream_timeout=5000,downstream_conn_queue_timeout=200,wait_queue_timeout=200,\
+             connect_timeout=400,auth_timeout=100,time_stats=0,mcs_opts=,connect_max_errors=5,\
+             connect_retry_interval=30000,front_cache_max=200,front_cache_lifespan=0,front_cache_spec=,\
+             front_cache_unspec=,key_stats_max=4000,key_stats_lifespan=0,key_stats_spec=,key_stats_unspec=,\
+             optimize_set=,usr=,pwd=\"\",host=,port=0,bucket=,port_listen=11211,\
+             default_bucket_name=[ <FIRST_BUCKET> ],join_gets=1,value_max=134217728,upstream_requests_max=1000,\
+             upstream_output_max=16777216,quiet_max=22020096"
+        );
+    }
+
+    #[test]
+    fn statistics_show_the_documented_numbers_of_lines() {
+        let count = |least: Where| KEYS.iter().filter(|key| key.shown >= least).count();
+        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29, 28, 11));
+    }
+}

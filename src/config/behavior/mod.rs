@@ -1,0 +1,90 @@
+//! `-Z`: the proxy behaviour keys (05 §3).
+//!
+//! | file | what |
+//! |---|---|
+//! | [`keys`] | the one table of keys: parser, help text, statistics and dump read it |
+//! | [`setting`] | how a value of each type is read and shown |
+//! | [`items`] | how the text falls into items |
+//!
+//! Nothing in a `-Z` text is fatal. What cannot be used leaves the setting as it was and yields a line for the log.
+
+pub mod items;
+pub mod keys;
+pub mod setting;
+
+pub use keys::{Behavior, KEYS, Key, Unit, Where};
+pub use setting::DownstreamProtocol;
+
+use setting::Accepted;
+
+/// Value of `default_bucket_name` that stands for "the first bucket of the configuration" (05 §8.1).
+pub const FIRST_BUCKET: &str = "[ <FIRST_BUCKET> ]";
+
+impl Behavior {
+    /// Applies the `-Z` text to these settings; later items win.
+    ///
+    /// The second value is what to log: one line for each item that was not understood, or not typed in full.
+    pub fn with_text(&self, text: &str) -> (Behavior, Vec<String>) {
+        let mut behavior = self.clone();
+        let mut log = Vec::new();
+        let mut after_secret = false;
+        for item in items::split(text) {
+            if after_secret && item.value.is_none() {
+                // Most likely the rest of a password with a comma in it.
+                log.push("ERROR: config error in key: *** value: (null)".to_owned());
+                continue;
+            }
+            behavior.apply(&item, &mut log);
+            after_secret = Key::matching(item.key).is_some_and(Key::is_secret);
+        }
+        (behavior, log)
+    }
+
+    /// Applies one item.
+    fn apply(&mut self, item: &items::Item<'_>, log: &mut Vec<String>) {
+        let found = Key::matching(item.key);
+        let Some((key, value)) = found.zip(item.value) else {
+            let secret = found.is_some_and(|key| key.is_secret());
+            log.push(rejected(item, secret));
+            return;
+        };
+        match (key.set)(self, value, &key.limit) {
+            Accepted::No => {
+                log.push(rejected(item, key.is_secret()));
+                return;
+            }
+            Accepted::Yes => {}
+            Accepted::AsWord(word) => log.push(format!(
+                "WARNING: value of {} is abbreviated: {} is taken as {word}",
+                key.name,
+                printable(value)
+            )),
+        }
+        if !key.is_called(item.key) {
+            log.push(format!("WARNING: key is abbreviated: {} is taken as {}", printable(item.key), key.name));
+        }
+    }
+
+    /// Every key that may be shown, in table order, with its value as text: the `-vv` dump. No passwords.
+    pub fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
+        KEYS.iter().filter(|key| !key.is_secret()).map(|key| (key.name, key.value(self)))
+    }
+}
+
+/// The line for an item that is not used (05 §3.3). A password is not repeated.
+fn rejected(item: &items::Item<'_>, secret: bool) -> String {
+    let value = match item.value {
+        None => "(null)".to_owned(),
+        Some(_) if secret => "***".to_owned(),
+        Some(value) => printable(value),
+    };
+    format!("ERROR: config error in key: {} value: {value}", printable(item.key))
+}
+
+/// `text` without control characters, so that it stays on its line of the log.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! How the value of a behaviour key is read and shown, for each type of setting (05 §3.1).
+
+use std::ops::RangeInclusive;
+
+use crate::config::snapshot::Secret;
+
+/// The protocol spoken to servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DownstreamProtocol {
+    /// memcached's ASCII protocol.
+    Ascii,
+    /// memcached's binary protocol.
+    Binary,
+}
+
+impl DownstreamProtocol {
+    /// What may be written for each, in matching order.
+    pub const WORDS: [(&'static str, DownstreamProtocol); 6] = [
+        ("ascii", DownstreamProtocol::Ascii),
+        ("memcached-ascii", DownstreamProtocol::Ascii),
+        ("membase-ascii", DownstreamProtocol::Ascii),
+        ("binary", DownstreamProtocol::Binary),
+        ("memcached-binary", DownstreamProtocol::Binary),
+        ("membase-binary", DownstreamProtocol::Binary),
+    ];
+}
+
+/// What kind of value a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An unsigned number.
+    Number,
+    /// A signed number.
+    Signed,
+    /// 0 or another number.
+    Switch,
+    /// Any text without a comma.
+    Text,
+    /// Text that is never shown.
+    Secret,
+    /// A protocol word.
+    Protocol,
+}
+
+/// Whether a value was taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// No; the setting is what it was.
+    No,
+    /// Yes.
+    Yes,
+    /// Yes: it is the beginning of this word.
+    AsWord(&'static str),
+}
+
+impl From<bool> for Accepted {
+    fn from(yes: bool) -> Accepted {
+        if yes { Accepted::Yes } else { Accepted::No }
+    }
+}
+
+/// A type that a behaviour key can have.
+pub trait Setting {
+    /// What help and documentation call it.
+    const KIND: Kind;
+
+    /// Reads `text`, which is trimmed, within `limit`: of the number itself, or of the length in bytes.
+    fn set(&mut self, text: &str, limit: &RangeInclusive<u64>) -> Accepted;
+
+    /// The value as statistics show it.
+    fn show(&self) -> String;
+}
+
+/// The first word of a value: `5 6` is 5, as ever.
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or("")
+}
+
+/// Decimal digits, optionally after one `+`.
+fn unsigned(text: &str) -> Option<u64> {
+    let word = first_word(text);
+    let digits = word.strip_prefix('+').unwrap_or(word);
+    // `parse` takes a second `+` itself.
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) { digits.parse().ok() } else { None }
+}
+
+/// Takes a value over if there is one.
+fn replace<T>(slot: &mut T, value: Option<T>) -> Accepted {
+    value.map(|value| *slot = value).is_some().into()
+}
+
+impl Setting for u32 {
+    const KIND: Kind = Kind::Number;
+
+    fn set(&mut self, text: &str, limit: &RangeInclusive<u64>) -> Accepted {
+        let number = unsigned(text).filter(|number| limit.contains(number));
+        replace(self, number.and_then(|number| u32::try_from(number).ok()))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for u64 {
+    const KIND: Kind = Kind::Number;
+
+    fn set(&mut self, text: &str, limit: &RangeInclusive<u64>) -> Accepted {
+        replace(self, unsigned(text).filter(|number| limit.contains(number)))
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for i32 {
+    const KIND: Kind = Kind::Signed;
+
+    /// Any number of the type; whether a port can be bound shows when it is.
+    fn set(&mut self, text: &str, _limit: &RangeInclusive<u64>) -> Accepted {
+        replace(self, first_word(text).parse().ok())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for bool {
+    const KIND: Kind = Kind::Switch;
+
+    fn set(&mut self, text: &str, _limit: &RangeInclusive<u64>) -> Accepted {
+        replace(self, unsigned(text).map(|number| number != 0))
+    }
+
+    fn show(&self) -> String {
+        u8::from(*self).to_string()
+    }
+}
+
+/// Whether `text` has a length within `limit`.
+fn fits(text: &str, limit: &RangeInclusive<u64>) -> bool {
+    u64::try_from(text.len()).is_ok_and(|length| limit.contains(&length))
+}
+
+impl Setting for String {
+    const KIND: Kind = Kind::Text;
+
+    fn set(&mut self, text: &str, limit: &RangeInclusive<u64>) -> Accepted {
+        replace(self, fits(text, limit).then(|| text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Setting for Secret {
+    const KIND: Kind = Kind::Secret;
+
+    fn set(&mut self, text: &str, limit: &RangeInclusive<u64>) -> Accepted {
+        replace(self, fits(text, limit).then(|| Secret::new(text)))
+    }
+
+    fn show(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+impl Setting for DownstreamProtocol {
+    const KIND: Kind = Kind::Protocol;
+
+    fn set(&mut self, text: &str, _limit: &RangeInclusive<u64>) -> Accepted {
+        let word = first_word(text);
+        let Some((full, protocol)) = Self::WORDS.iter().find(|(name, _)| !word.is_empty() && name.starts_with(word))
+        else {
+            return Accepted::No;
+        };
+        *self = *protocol;
+        if *full == word { Accepted::Yes } else { Accepted::AsWord(full) }
+    }
+
+    /// The numbers that statistics have always shown (06 §4.5).
+    fn show(&self) -> String {
+        match self {
+            DownstreamProtocol::Ascii => "7".to_owned(),
+            DownstreamProtocol::Binary => "8".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers() {
+        for (text, want) in [
+            ("0", Some(0)),
+            ("+5", Some(5)),
+            ("5 6", Some(5)),
+            ("1\n 11", Some(1)),
+            ("007", Some(7)),
+            ("4294967295", Some(u32::MAX)),
+            ("4294967296", None),
+            ("18446744073709551616", None),
+            ("", None),
+            ("+", None),
+            ("++5", None),
+            ("-1", None),
+            ("0x10", None),
+            ("1.5", None),
+            ("5x", None),
+            ("\u{0665}", None),
+        ] {
+            let mut number = 42u32;
+            let accepted = number.set(text, &(0..=u64::MAX));
+            assert_eq!((accepted, number), (want.is_some().into(), want.unwrap_or(42)), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits() {
+        let mut number = 7u64;
+        assert_eq!(number.set("0", &(1..=10)), Accepted::No);
+        assert_eq!(number.set("11", &(1..=10)), Accepted::No);
+        assert_eq!(number.set("10", &(1..=10)), Accepted::Yes);
+        assert_eq!(number, 10);
+        let mut text = String::from("old");
+        assert_eq!(text.set("12345", &(0..=4)), Accepted::No);
+        assert_eq!(text, "old");
+        assert_eq!(text.set("1234", &(0..=4)), Accepted::Yes);
+        assert_eq!(text.set("", &(0..=4)), Accepted::Yes);
+        assert_eq!(text, "");
+    }
+
+    #[test]
+    fn signed_numbers() {
+        for (text, want) in [
+            ("-5", Some(-5)),
+            ("+5", Some(5)),
+            ("443322", Some(443322)),
+            ("2147483648", None),
+            ("", None),
+            ("1 2", Some(1)),
+        ] {
+            let mut number = 42i32;
+            let accepted = number.set(text, &(0..=0));
+            assert_eq!((accepted, number), (want.is_some().into(), want.unwrap_or(42)), "{text}");
+        }
+    }
+
+    #[test]
+    fn protocol_words() {
+        use DownstreamProtocol::{Ascii, Binary};
+        for (text, want, accepted) in [
+            ("ascii", Ascii, Accepted::Yes),
+            ("memcached-ascii", Ascii, Accepted::Yes),
+            ("membase-binary", Binary, Accepted::Yes),
+            ("a", Ascii, Accepted::AsWord("ascii")),
+            ("m", Ascii, Accepted::AsWord("memcached-ascii")),
+            ("memb", Ascii, Accepted::AsWord("membase-ascii")),
+            ("memcached-b", Binary, Accepted::AsWord("memcached-binary")),
+            ("b", Binary, Accepted::AsWord("binary")),
+        ] {
+            let mut protocol = if want == Ascii { Binary } else { Ascii };
+            assert_eq!((protocol.set(text, &(0..=0)), protocol), (accepted, want), "{text}");
+        }
+        for text in ["", "Ascii", "asciix", "x", "7"] {
+            let mut protocol = Binary;
+            assert_eq!((protocol.set(text, &(0..=0)), protocol), (Accepted::No, Binary), "{text}");
+        }
+    }
+}

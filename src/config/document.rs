@@ -1,1 +1,0 @@
-//! JSON documents to buckets (05 §5).

@@ -1,0 +1,124 @@
+//! Why a configuration is refused at start: the messages of 05 §2.8, with the place.
+
+use std::fmt;
+
+use super::document::DocumentError;
+use super::server_list::ListError;
+
+/// A configuration that cannot be used. The program logs the text and exits with status 1.
+///
+/// No text repeats more of the configuration than a server list's item, so no password is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// A `-z` file cannot be read, is empty, or is not a plain file with UTF-8 text.
+    UnreadableCluster {
+        /// As written.
+        path: String,
+    },
+    /// The same for a `-Z` file.
+    UnreadableBehavior {
+        /// As written.
+        path: String,
+    },
+    /// A section of a static configuration has no `=`.
+    MissingEquals {
+        /// Which, from 1.
+        section: usize,
+    },
+    /// What stands before the `=` is not a number above 0.
+    MissingPort {
+        /// Which section, from 1.
+        section: usize,
+    },
+    /// The port is above 65535.
+    PortRange {
+        /// Which section, from 1.
+        section: usize,
+        /// The port as written.
+        port: String,
+    },
+    /// Two sections have the same port.
+    DuplicatePort {
+        /// The port.
+        port: u16,
+        /// The first section that has it, from 1.
+        first: usize,
+        /// The second one.
+        second: usize,
+    },
+    /// Nothing follows the `=`.
+    EmptySection {
+        /// Where.
+        place: Place,
+    },
+    /// An item of a server list cannot be used.
+    List {
+        /// Where.
+        place: Place,
+        /// What.
+        error: ListError,
+    },
+    /// A section's JSON document cannot be used.
+    Document {
+        /// Where.
+        place: Place,
+        /// What.
+        error: DocumentError,
+    },
+    /// A configuration for the REST client has no URL.
+    MissingUrl,
+}
+
+/// A section of a static configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number, from 1.
+    pub section: usize,
+    /// Its port.
+    pub port: u16,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "section {}, port {}", self.section, self.port)
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::UnreadableCluster { path } => {
+                write!(f, "ERROR: could not read cfg file: {path}")
+            }
+            ConfigError::UnreadableBehavior { path } => {
+                write!(f, "ERROR: could not read behavior file: {path}")
+            }
+            ConfigError::MissingEquals { section } => {
+                write!(f, "bad moxi config, missing = (section {section})")
+            }
+            ConfigError::MissingPort { section } => {
+                write!(f, "missing proxy port (section {section})")
+            }
+            ConfigError::PortRange { section, port } => {
+                write!(f, "bad moxi config, port {port} is above 65535 (section {section})")
+            }
+            ConfigError::DuplicatePort { port, first, second } => {
+                write!(f, "bad moxi config, port {port} is used twice (sections {first} and {second})")
+            }
+            ConfigError::EmptySection { place } => {
+                write!(f, "bad moxi config, no servers ({place})")
+            }
+            ConfigError::List { place, error } => write!(f, "bad moxi config, {error} ({place})"),
+            ConfigError::Document { place, error } => {
+                write!(f, "bad moxi config, {error} ({place}")?;
+                if let DocumentError::NotJson { line, column } = error {
+                    write!(f, ", line {line} column {column} of the document")?;
+                }
+                f.write_str(")")
+            }
+            ConfigError::MissingUrl => f.write_str("ERROR: missing -z configuration for url/host"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}

@@ -1,0 +1,58 @@
+//! Option texts that name a file: those beginning with `.` or `/` (05 §2.5).
+
+use std::borrow::Cow;
+use std::fs;
+
+/// How many files may name each other, one after the other.
+const DEEPEST: usize = 8;
+
+/// `text` itself, trimmed, or the contents of the file it names. A file may name another one.
+///
+/// The error is the path that could not be read: a plain file with at least one byte of UTF-8 text is wanted.
+pub fn substitute(text: &str) -> Result<Cow<'_, str>, String> {
+    let mut text = Cow::Borrowed(text.trim());
+    for _ in 0..DEEPEST {
+        if !text.starts_with(['.', '/']) {
+            return Ok(text);
+        }
+        let contents = read(&text).ok_or_else(|| text.to_string())?;
+        text = Cow::Owned(contents.trim().to_owned());
+    }
+    Err(text.into_owned())
+}
+
+fn read(path: &str) -> Option<String> {
+    // Asked before it is opened: opening a pipe would wait for a writer.
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    fs::read_to_string(path).ok().filter(|contents| !contents.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_is_itself() {
+        assert_eq!(substitute(" a=b\n").unwrap(), "a=b");
+        assert_eq!(substitute("conf/x.cfg").unwrap(), "conf/x.cfg");
+    }
+
+    #[test]
+    fn files_and_files_that_name_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        fs::write(path("a"), "\n11211=x\n").unwrap();
+        fs::write(path("b"), path("a")).unwrap();
+        fs::write(path("empty"), "").unwrap();
+        fs::write(path("binary"), b"\xff\xfe").unwrap();
+        fs::write(path("loop"), path("loop")).unwrap();
+        assert_eq!(substitute(&path("a")).unwrap(), "11211=x");
+        assert_eq!(substitute(&path("b")).unwrap(), "11211=x");
+        for bad in ["missing", "empty", "binary", "loop", "."] {
+            assert_eq!(substitute(&path(bad)).unwrap_err(), path(bad));
+        }
+        assert_eq!(substitute("/dev/null").unwrap_err(), "/dev/null");
+    }
+}

@@ -1,0 +1,164 @@
+//! From the option texts and the environment to a configuration that can be run (05 §1).
+
+use std::sync::Arc;
+
+use super::agent::{self, Agent};
+use super::behavior::{Behavior, DownstreamProtocol};
+use super::cluster::{self, Form, RawSection};
+use super::document::{Document, LOCAL_HOST};
+use super::error::ConfigError;
+use super::snapshot::{BucketConfig, Config, Secret, Server};
+use super::{files, masking, server_list};
+use crate::routing::Router;
+use crate::routing::ketama::RingServer;
+
+/// Name of the bucket of every static section.
+const STATIC_BUCKET: &str = "default";
+/// Longest user and password taken from the environment, in bytes.
+const LONGEST_USER: usize = 249;
+const LONGEST_PASSWORD: usize = 899;
+
+/// A checked configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The buckets that are known at start: one for each static section.
+    pub config: Arc<Config>,
+    /// What to listen on.
+    pub sections: Vec<Section>,
+    /// Where to fetch further configuration from; empty for static configurations.
+    pub agents: Vec<Agent>,
+    /// The behaviour keys in force.
+    pub behavior: Arc<Behavior>,
+    /// Lines to log at any verbosity: environment and warnings. No secrets are in them.
+    pub log: Vec<String>,
+}
+
+/// A port to listen on for a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// TCP port.
+    pub port: u16,
+    /// Index into [`Config::buckets`].
+    pub bucket: usize,
+}
+
+/// Reads the `-z` text `z` and the `-Z` text, either of which may name a file.
+///
+/// An empty `z` is no error: there are no buckets then, and `-Z` is not even looked at.
+/// Every error is one that the program cannot start with.
+pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
+    if z.is_empty() {
+        return Ok(Loaded {
+            config: Arc::default(),
+            sections: Vec::new(),
+            agents: Vec::new(),
+            behavior: Arc::default(),
+            log: Vec::new(),
+        });
+    }
+    let (behavior, mut log) = load_behavior(behavior_text, env)?;
+    let text = files::substitute(z).map_err(|path| ConfigError::UnreadableCluster { path })?;
+    let behavior = Arc::new(behavior);
+    let mut config = Config::default();
+    let mut sections = Vec::new();
+    let mut agents = Vec::new();
+    match cluster::form(&text) {
+        Form::Agents => agents = agent::parse(&text, &behavior, &mut log)?,
+        Form::Static => {
+            for raw in cluster::sections(&text)? {
+                sections.push(Section { port: raw.place.port, bucket: config.buckets.len() });
+                config.buckets.push(Arc::new(bucket(&raw, &behavior)?));
+            }
+        }
+    }
+    Ok(Loaded { config: Arc::new(config), sections, agents, behavior, log })
+}
+
+/// The behaviour keys from the defaults, the environment and the `-Z` text, each over the one before, and what to log.
+pub fn load_behavior(
+    text: Option<&str>,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<(Behavior, Vec<String>), ConfigError> {
+    let text = files::substitute(text.unwrap_or("")).map_err(|path| ConfigError::UnreadableBehavior { path })?;
+    let mut behavior = Behavior::default();
+    let mut log = Vec::new();
+    let mut variable = |name: &str, longest: usize| {
+        let mut value = env(name)?;
+        truncate(&mut value, longest);
+        log.push(format!("env: {name} ({})", value.len()));
+        Some(value)
+    };
+    if let Some(user) = variable("MOXI_SASL_PLAIN_USR", LONGEST_USER) {
+        behavior.usr = user;
+    }
+    if let Some(password) = variable("MOXI_SASL_PLAIN_PWD", LONGEST_PASSWORD) {
+        behavior.pwd = Secret::new(password);
+    }
+    let (behavior, warnings) = behavior.with_text(&text);
+    log.extend(warnings);
+    Ok((behavior, log))
+}
+
+/// Cuts `text` to `longest` bytes, or a little less where that would cut a character.
+fn truncate(text: &mut String, longest: usize) {
+    while text.len() > longest {
+        text.pop();
+    }
+}
+
+/// The bucket of one static section.
+fn bucket(raw: &RawSection<'_>, behavior: &Arc<Behavior>) -> Result<BucketConfig, ConfigError> {
+    let (servers, router) =
+        if raw.body.starts_with('{') { from_document(raw, behavior)? } else { from_list(raw, behavior)? };
+    Ok(BucketConfig {
+        name: STATIC_BUCKET.to_owned(),
+        port: raw.place.port,
+        behavior: Arc::clone(behavior),
+        servers,
+        router,
+        get_errors: false,
+        text: masking::shown(raw.body),
+    })
+}
+
+type Servers = Vec<Arc<Server>>;
+
+fn from_document(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Router), ConfigError> {
+    let document =
+        Document::parse(raw.body, LOCAL_HOST).map_err(|error| ConfigError::Document { place: raw.place, error })?;
+    let (user, password) = document.credentials(behavior);
+    let servers = document.servers.into_iter();
+    let servers = servers.map(|address| server(address.host, address.port, &user, &password, behavior));
+    Ok((servers.collect(), document.router))
+}
+
+fn from_list(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Router), ConfigError> {
+    let list = server_list::parse(raw.body).map_err(|error| ConfigError::List { place: raw.place, error })?;
+    let ring: Vec<RingServer<'_>> =
+        list.iter().map(|server| RingServer { host: &server.host, port: server.port, weight: server.weight }).collect();
+    let router = Router::for_list(&behavior.mcs_opts, &ring);
+    let servers =
+        list.into_iter().map(|item| server(item.host, item.port, &behavior.usr, &behavior.pwd, behavior)).collect();
+    Ok((servers, router))
+}
+
+/// A server as the workers see it. Over ASCII there is neither authentication nor selection of a bucket (05 §9).
+fn server(host: String, port: u16, user: &str, password: &Secret, behavior: &Behavior) -> Arc<Server> {
+    let protocol = behavior.downstream_protocol;
+    Arc::new(match protocol {
+        DownstreamProtocol::Ascii => {
+            Server { host, port, user: String::new(), password: Secret::default(), bucket: String::new(), protocol }
+        }
+        DownstreamProtocol::Binary => Server {
+            host,
+            port,
+            user: user.to_owned(),
+            password: password.clone(),
+            bucket: behavior.bucket.clone(),
+            protocol,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! An ASCII server's answer, and whose it is (04 §5.2).
+
+use std::sync::Arc;
+
+use crate::protocol::ascii::reply::Reply;
+use crate::protocol::status::CommandClass;
+
+use super::Engine;
+use super::connection::Unfit;
+use super::downstream::{ConnId, Expect};
+use super::multiget::Named;
+use super::request::{RequestId, Work};
+
+impl Engine {
+    /// Takes one line or value that an ASCII server has sent.
+    pub(super) fn ascii_reply(
+        &mut self,
+        id: ConnId,
+        reply: &Reply<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+    ) -> Result<(), Unfit> {
+        let Some(conn) = self.conns.get(id) else { return Ok(()) };
+        let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
+        if conn.output.sent() <= conn.range(0).start {
+            return Err(Unfit); // an answer to something that was not sent yet
+        }
+        match head.expect {
+            Expect::Get { .. } => self.ascii_get(id, reply, owner),
+            Expect::MultiGet { part } => match reply {
+                Reply::Value { key, raw, .. } => {
+                    let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(raw, owner);
+                    match self.multiget_value(head.request, part, Named::Key(key), write) {
+                        true => Ok(()),
+                        false => Err(Unfit),
+                    }
+                }
+                // Whatever else a server says: its remaining keys are misses (03 §21.3 item 7).
+                Reply::End | Reply::Line { .. } => {
+                    if let Some(request) = self.unlink(id, 0) {
+                        self.multiget_part_done(request);
+                    }
+                    self.pop_head(id);
+                    Ok(())
+                }
+                Reply::Stat { .. } => Err(Unfit),
+            },
+            Expect::One { .. } => {
+                let Reply::Line { line } = reply else { return Err(Unfit) };
+                if line.is_empty() || line.starts_with(b"OK") {
+                    return Err(Unfit);
+                }
+                if let Some(request) = self.unlink(id, 0) {
+                    self.pass_line(request, line);
+                }
+                self.pop_head(id);
+                Ok(())
+            }
+            Expect::Value { key_at, key_len, answered, .. } => {
+                self.ascii_value(id, reply, owner, (key_at, key_len, answered))
+            }
+            Expect::Broadcast { .. } => self.ascii_broadcast(id, head.request, reply),
+        }
+    }
+
+    /// The answer to a get of one key, or to several that were joined.
+    fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
+        match reply {
+            Reply::Value { key, raw, .. } => {
+                let index =
+                    self.find_get(id, |conn, at, len| conn.output.slice(at..at + u64::from(len)) == Some(key))?;
+                if let Some(request) = self.unlink(id, index) {
+                    if let Some(sink) = self.sink(request) {
+                        sink.push(raw, owner);
+                        sink.tail().extend_from_slice(b"END\r\n");
+                    }
+                    self.complete(request);
+                }
+                Ok(())
+            }
+            Reply::End => {
+                self.finish_gets(id, b"END\r\n");
+                Ok(())
+            }
+            Reply::Line { line } => {
+                let lone = self.conns.get(id).is_some_and(|conn| conn.head_len() == 1);
+                let not_found = lone && line.starts_with(b"NOT_FOUND");
+                self.finish_gets(id, if not_found { b"NOT_FOUND\r\n" } else { b"END\r\n" });
+                Ok(())
+            }
+            Reply::Stat { .. } => Err(Unfit),
+        }
+    }
+
+    /// The entry of the joined get at the head that a value belongs to; it is noted as answered.
+    pub(super) fn find_get(
+        &mut self,
+        id: ConnId,
+        is_it: impl Fn(&super::downstream::Conn, u64, u8) -> bool,
+    ) -> Result<usize, Unfit> {
+        let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
+        let count = conn.head_len();
+        // Servers answer in the order of the keys; others are looked for, too.
+        let from = conn.cursor.min(count);
+        for index in (from..count).chain(0..from) {
+            let Some(entry) = conn.fifo.get(index) else { break };
+            let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { continue };
+            if !is_it(conn, key_at, key_len) {
+                continue;
+            }
+            if let Some(Expect::Get { answered, .. }) = conn.fifo.get_mut(index).map(|entry| &mut entry.expect) {
+                *answered = true;
+            }
+            conn.cursor = index + 1;
+            return Ok(index);
+        }
+        Err(Unfit)
+    }
+
+    /// The joined get at the head is over: those of its keys that were not answered get `reply`.
+    pub(super) fn finish_gets(&mut self, id: ConnId, reply: &[u8]) {
+        let count = self.conns.get(id).map_or(0, |conn| conn.head_len());
+        for index in 0..count {
+            // Those that were answered have been unlinked.
+            if let Some(request) = self.unlink(id, index) {
+                self.pass_bytes(request, reply);
+            }
+        }
+        self.pop_head(id);
+    }
+
+    /// The answer to a `gat` or `getl` of one key.
+    fn ascii_value(
+        &mut self,
+        id: ConnId,
+        reply: &Reply<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+        (key_at, key_len, answered): (u64, u8, bool),
+    ) -> Result<(), Unfit> {
+        match reply {
+            Reply::Value { key, raw, .. } => {
+                let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
+                if answered || conn.output.slice(key_at..key_at + u64::from(key_len)) != Some(key) {
+                    return Err(Unfit);
+                }
+                if let Some(Expect::Value { answered, .. }) = conn.fifo.front_mut().map(|entry| &mut entry.expect) {
+                    *answered = true;
+                }
+                if let Some(request) = self.unlink(id, 0) {
+                    if let Some(sink) = self.sink(request) {
+                        sink.push(raw, owner);
+                        sink.tail().extend_from_slice(b"END\r\n");
+                    }
+                    self.complete(request);
+                }
+                Ok(())
+            }
+            Reply::End | Reply::Line { .. } => {
+                if let Some(request) = self.unlink(id, 0) {
+                    match reply {
+                        Reply::Line { line } if line.starts_with(b"LOCK_ERROR") || line.starts_with(b"NOT_FOUND") => {
+                            self.pass_line(request, line);
+                        }
+                        _ => self.pass_bytes(request, b"END\r\n"),
+                    }
+                }
+                self.pop_head(id);
+                Ok(())
+            }
+            Reply::Stat { .. } => Err(Unfit),
+        }
+    }
+
+    fn ascii_broadcast(&mut self, id: ConnId, request: RequestId, reply: &Reply<'_>) -> Result<(), Unfit> {
+        let is_list = self.broadcast_of(request).is_none_or(|broadcast| broadcast.is_list());
+        match reply {
+            Reply::Value { .. } => return Err(Unfit),
+            Reply::Stat { line } => {
+                if !is_list {
+                    return Err(Unfit);
+                }
+                if let Some(broadcast) = self.broadcast_of(request) {
+                    broadcast.stat_line(line);
+                }
+                self.note_begun(id);
+                return Ok(());
+            }
+            Reply::End if !is_list => return Err(Unfit),
+            Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm()),
+            Reply::Line { line } if line.starts_with(b"OK") || *line == b"RESET" => {
+                self.with_broadcast(request, |broadcast| broadcast.confirm());
+            }
+            Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, false)),
+        }
+        self.broadcast_part_done(id);
+        Ok(())
+    }
+
+    pub(super) fn with_broadcast(&mut self, request: RequestId, change: impl FnOnce(&mut super::broadcast::Broadcast)) {
+        if let Some(broadcast) = self.broadcast_of(request) {
+            change(broadcast);
+        }
+    }
+
+    /// Something of a server's answer to a broadcast has come: it is not to be asked again.
+    pub(super) fn note_begun(&mut self, id: ConnId) {
+        let head = self.conns.get_mut(id).and_then(|conn| conn.fifo.front_mut());
+        if let Some(Expect::Broadcast { begun, .. }) = head.map(|entry| &mut entry.expect) {
+            *begun = true;
+        }
+    }
+
+    /// The server at the head has answered a broadcast.
+    pub(super) fn broadcast_part_done(&mut self, id: ConnId) {
+        if let Some(request) = self.unlink(id, 0)
+            && self.requests.get(request).is_some_and(|request| request.pending == 0)
+        {
+            self.finish_broadcast(request);
+        }
+        self.pop_head(id);
+    }
+
+    /// Answers a request with a server's line. Two of them are cut to the bare word.
+    fn pass_line(&mut self, id: RequestId, line: &[u8]) {
+        let line = [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line);
+        if let Some(sink) = self.sink(id) {
+            sink.tail().extend_from_slice(line);
+            sink.tail().extend_from_slice(b"\r\n");
+        }
+        self.complete(id);
+    }
+
+    /// Answers a request with these bytes.
+    pub(super) fn pass_bytes(&mut self, id: RequestId, reply: &[u8]) {
+        if let Some(sink) = self.sink(id) {
+            sink.tail().extend_from_slice(reply);
+        }
+        self.complete(id);
+    }
+
+    /// The class of a request with one key.
+    pub(super) fn class(&self, id: RequestId) -> (CommandClass, bool) {
+        match self.requests.get(id).map(|request| &request.work) {
+            Some(Work::Line(class)) => (*class, *class == CommandClass::Getl),
+            Some(Work::Get { cas }) => (CommandClass::Get, *cas),
+            _ => (CommandClass::Get, false),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What each ASCII command does (04 §2–§7).
+
+use std::sync::Arc;
+
+use crate::buffer::Output;
+use crate::config::behavior::DownstreamProtocol::{Ascii, Binary};
+use crate::protocol::ascii::command as ascii;
+use crate::protocol::binary::{command as binary, opcode};
+use crate::protocol::status::CommandClass;
+use crate::protocol::{Request, Store, StoreVerb};
+
+use super::broadcast::Broadcast;
+use super::dispatch::Wire;
+use super::pump::{Admit, Verdict};
+use super::request::Work;
+use super::upstream::ClientId;
+use super::{Action, Engine, VERSION};
+
+/// The most that the `verbosity` command sets (04 §4.2).
+const VERBOSITY_MAX: u32 = 4;
+
+/// The memory a large value arrived in, if it has one of its own.
+pub(super) type Owner<'a> = Option<&'a Arc<Vec<u8>>>;
+
+impl Engine {
+    /// Answers a request or sends it on its way.
+    pub(super) fn ascii_request(
+        &mut self,
+        id: ClientId,
+        request: &Request<'_>,
+        noreply: bool,
+        owner: Owner<'_>,
+    ) -> Verdict {
+        match request {
+            Request::Version => self.local_text(id, noreply, format_args!("VERSION {VERSION}\r\n")),
+            Request::Verbosity { level } => {
+                self.actions.push(Action::SetVerbosity((*level).min(VERBOSITY_MAX) as u8));
+                self.local_text(id, noreply, format_args!("OK\r\n"));
+            }
+            Request::Quit => self.quit(id),
+            Request::StatsProxy { sub } => self.stats_proxy(id, sub),
+            _ => match self.admit(id) {
+                Admit::Wait => return Verdict::Wait,
+                Admit::Go => self.proxied(id, request, noreply, owner),
+                Admit::TooLate => self.refuse_late(id, request, noreply),
+            },
+        }
+        Verdict::Taken
+    }
+
+    fn local_text(&mut self, id: ClientId, noreply: bool, text: std::fmt::Arguments<'_>) {
+        if !noreply {
+            self.local_reply(id, |out| {
+                // Writing to memory cannot fail.
+                let _ = std::io::Write::write_fmt(out, text);
+            });
+        }
+    }
+
+    /// `stats proxy`: recognised here; which words there are is in 04 §4.4.
+    fn stats_proxy(&mut self, id: ClientId, sub: &[u8]) {
+        let reply: &[u8] = match sub {
+            b"reset" => b"OK\r\n",
+            words if words.contains(&b' ') => b"ERROR\r\n",
+            _ => b"END\r\n",
+        };
+        self.local_reply(id, |out| out.extend_from_slice(reply));
+    }
+
+    /// A request that needs servers, and has a place.
+    fn proxied(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, owner: Owner<'_>) {
+        match *request {
+            Request::Get { keys, cas } => match keys.single() {
+                Some((_, key)) => self.get_one(id, key, cas),
+                None => self.get_many(id, keys, cas, None),
+            },
+            Request::Gat { exptime, keys, cas } => match keys.single() {
+                Some((_, key)) => {
+                    let work = self.one(id, Work::Get { cas }, false, true);
+                    self.send_key(work, key, opcode::GATK, Wire::Value, |speak, out, vbucket, at| match speak {
+                        Ascii => {
+                            ascii::gat_start(out.tail(), cas, exptime);
+                            *at = out.end() + 1;
+                            ascii::key(out.tail(), key);
+                            ascii::end(out.tail());
+                        }
+                        Binary => {
+                            binary::gat(out.tail(), key, exptime, false, vbucket, u32::from(vbucket));
+                            *at = out.end() - key.len() as u64;
+                        }
+                    });
+                }
+                None => self.get_many(id, keys, cas, Some(exptime)),
+            },
+            Request::Getl { key, exptime } => {
+                let work = self.one(id, Work::Line(CommandClass::Getl), false, false);
+                self.send_key(work, key, opcode::GETL, Wire::Value, |speak, out, vbucket, at| match speak {
+                    Ascii => {
+                        *at = out.end() + 5;
+                        ascii::getl(out.tail(), key, exptime);
+                    }
+                    Binary => {
+                        binary::getl(out.tail(), key, exptime, vbucket, u32::from(vbucket));
+                        *at = out.end() - key.len() as u64;
+                    }
+                });
+            }
+            Request::Store(store) => self.store(id, &store, noreply, owner),
+            Request::Arith { key, delta, decr } => {
+                let work = self.one(id, Work::Line(CommandClass::Arith), noreply, false);
+                let code = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
+                self.send_key(work, key, code, Wire::One, |speak, out, vbucket, _| match speak {
+                    Ascii => ascii::arith(out.tail(), key, delta, decr),
+                    Binary => binary::arith(out.tail(), key, delta, decr, vbucket, u32::from(vbucket)),
+                });
+            }
+            Request::Delete { key } => {
+                let work = self.one(id, Work::Line(CommandClass::Delete), noreply, true);
+                self.send_key(work, key, opcode::DELETE, Wire::One, |speak, out, vbucket, _| match speak {
+                    Ascii => ascii::delete(out.tail(), key),
+                    Binary => binary::delete(out.tail(), key, vbucket, u32::from(vbucket)),
+                });
+            }
+            Request::Touch { key, exptime } => {
+                let work = self.one(id, Work::Line(CommandClass::Touch), noreply, true);
+                self.send_key(work, key, opcode::TOUCH, Wire::One, |speak, out, vbucket, _| match speak {
+                    Ascii => ascii::touch(out.tail(), key, exptime),
+                    Binary => binary::touch(out.tail(), key, exptime, vbucket, u32::from(vbucket)),
+                });
+            }
+            Request::Unl { key, cas } => {
+                let work = self.one(id, Work::Line(CommandClass::Unl), false, false);
+                self.send_key(work, key, opcode::UNL, Wire::One, |speak, out, vbucket, _| match speak {
+                    Ascii => ascii::unl(out.tail(), key, cas),
+                    Binary => binary::unl(out.tail(), key, cas, vbucket, u32::from(vbucket)),
+                });
+            }
+            Request::Flush { delay } => {
+                self.broadcast(id, Broadcast::flush(), noreply, opcode::FLUSH, |speak, out| match speak {
+                    Ascii => ascii::flush(out.tail(), delay),
+                    Binary => binary::flush(out.tail(), delay),
+                })
+            }
+            Request::Stats { args } => {
+                let kind = if args == b"reset" { Broadcast::stats_reset() } else { Broadcast::stats() };
+                self.broadcast(id, kind, false, opcode::STAT, |speak, out| match speak {
+                    Ascii => ascii::stats(out.tail(), args),
+                    Binary => binary::stat(out.tail(), args),
+                });
+            }
+            Request::Version | Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } => {}
+        }
+    }
+
+    fn store(&mut self, id: ClientId, store: &Store<'_>, noreply: bool, owner: Owner<'_>) {
+        // What adds to the old value, or depends on it, must not be executed twice.
+        let idempotent = store.cas.is_none() && matches!(store.verb, StoreVerb::Set | StoreVerb::Replace);
+        let work = self.one(id, Work::Line(CommandClass::Store(store.verb)), noreply, idempotent);
+        let code = match store.verb {
+            StoreVerb::Set => opcode::SET,
+            StoreVerb::Add => opcode::ADD,
+            StoreVerb::Replace => opcode::REPLACE,
+            StoreVerb::Append => opcode::APPEND,
+            StoreVerb::Prepend => opcode::PREPEND,
+        };
+        self.send_key(work, store.key, code, Wire::One, |speak, out: &mut Output, vbucket, _| match speak {
+            Ascii => {
+                ascii::store_line(out.tail(), store);
+                out.push(store.value, owner);
+                ascii::end(out.tail());
+            }
+            Binary => {
+                binary::store_head(out.tail(), store, vbucket, u32::from(vbucket));
+                out.push(store.value, owner);
+            }
+        });
+    }
+
+    /// A request that has waited in the wait queue for too long.
+    fn refuse_late(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) {
+        let work = match request {
+            Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas },
+            Request::Getl { .. } => Work::Line(CommandClass::Getl),
+            _ => Work::Local,
+        };
+        let request = self.new_request(id, work, noreply);
+        self.fail(request, super::error::Failure::WaitQueue);
+    }
+}

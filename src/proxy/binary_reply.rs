@@ -1,0 +1,225 @@
+//! A binary server's answer, and whose it is (04 §6.2).
+
+use std::sync::Arc;
+
+use crate::buffer::Output;
+use crate::protocol::ascii::reply;
+use crate::protocol::binary::opcode::{self, status};
+use crate::protocol::binary::packet::Packet;
+use crate::protocol::numbers;
+use crate::protocol::status::{CommandClass, line, unl_line};
+
+use super::Engine;
+use super::connection::Unfit;
+use super::downstream::{ConnId, Entry, Expect};
+use super::multiget::Named;
+use super::request::RequestId;
+
+impl Engine {
+    /// Takes one packet that a binary server has sent.
+    pub(super) fn binary_reply(
+        &mut self,
+        id: ConnId,
+        packet: &Packet<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+    ) -> Result<(), Unfit> {
+        let Some(conn) = self.conns.get(id) else { return Ok(()) };
+        let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
+        if conn.output.sent() <= conn.range(0).start {
+            return Err(Unfit); // an answer to something that was not sent yet
+        }
+        let code = packet.header.opcode;
+        match head.expect {
+            Expect::Get { .. } => self.binary_get(id, packet, owner),
+            Expect::MultiGet { part } => self.binary_multiget(id, head.request, part, packet, owner),
+            Expect::One { opcode } if code == opcode => {
+                if let Some(request) = self.unlink(id, 0) {
+                    self.answer(request, packet);
+                }
+                self.pop_head(id);
+                Ok(())
+            }
+            Expect::Value { opcode, key_at, key_len, .. } if code == opcode => {
+                self.binary_value(id, packet, owner, (key_at, key_len));
+                Ok(())
+            }
+            Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
+            Expect::One { .. } | Expect::Value { .. } | Expect::Broadcast { .. } => Err(Unfit),
+        }
+    }
+
+    /// The answer to a get of one key, or to one of several that were joined.
+    fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
+        let lone = self.conns.get(id).is_some_and(|conn| conn.head_len() == 1);
+        match packet.header.opcode {
+            opcode::GETK if lone => {
+                let Some(Expect::Get { key_at, key_len, .. }) = self.head_expect(id) else { return Err(Unfit) };
+                self.binary_value(id, packet, owner, (key_at, key_len));
+                Ok(())
+            }
+            opcode::NOOP if !lone => {
+                self.finish_gets(id, b"END\r\n");
+                Ok(())
+            }
+            opcode::GETKQ if !lone => {
+                let index = self.find_opaque(id, packet.header.opaque)?;
+                if packet.header.vbucket_or_status != status::SUCCESS {
+                    // Whatever the reason: a miss (03 §21.3 item 7).
+                    if let Some(request) = self.unlink(id, index) {
+                        self.pass_bytes(request, b"END\r\n");
+                    }
+                    return Ok(());
+                }
+                if let Some(request) = self.unlink(id, index) {
+                    if let Some(sink) = self.sink(request) {
+                        value_block(sink, packet.key, packet, false, owner);
+                        sink.tail().extend_from_slice(b"END\r\n");
+                    }
+                    self.complete(request);
+                }
+                Ok(())
+            }
+            _ => Err(Unfit),
+        }
+    }
+
+    fn head_expect(&self, id: ConnId) -> Option<Expect> {
+        self.conns.get(id)?.fifo.front().map(|entry| entry.expect)
+    }
+
+    /// The entry of the joined get at the head with this opaque.
+    fn find_opaque(&mut self, id: ConnId, opaque: u32) -> Result<usize, Unfit> {
+        let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
+        let count = conn.head_len();
+        let from = conn.cursor.min(count);
+        for index in (from..count).chain(0..from) {
+            if let Some(Entry { expect: Expect::Get { answered: answered @ false, .. }, opaque: other, .. }) =
+                conn.fifo.get_mut(index)
+                && *other == opaque
+            {
+                *answered = true;
+                conn.cursor = index + 1;
+                return Ok(index);
+            }
+        }
+        Err(Unfit)
+    }
+
+    /// The only answer to a request for the value of one key.
+    fn binary_value(
+        &mut self,
+        id: ConnId,
+        packet: &Packet<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+        (key_at, key_len): (u64, u8),
+    ) {
+        let key: Vec<u8>;
+        let mut name = packet.key;
+        if name.is_empty() {
+            // Some servers leave it out (04 §6.2); the client asked for it by name.
+            let stored = self.conns.get(id).and_then(|conn| conn.output.slice(key_at..key_at + u64::from(key_len)));
+            key = stored.unwrap_or_default().to_vec();
+            name = &key;
+        }
+        if let Some(request) = self.unlink(id, 0) {
+            let (class, cas) = self.class(request);
+            let has_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
+            if let Some(sink) = self.sink(request) {
+                if has_value {
+                    value_block(sink, name, packet, cas, owner);
+                    sink.tail().extend_from_slice(b"END\r\n");
+                } else if class == CommandClass::Getl {
+                    sink.tail().extend_from_slice(line(class, packet.header.vbucket_or_status));
+                } else {
+                    sink.tail().extend_from_slice(b"END\r\n");
+                }
+            }
+            self.complete(request);
+        }
+        self.pop_head(id);
+    }
+
+    fn binary_multiget(
+        &mut self,
+        id: ConnId,
+        request: RequestId,
+        part: u32,
+        packet: &Packet<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+    ) -> Result<(), Unfit> {
+        let code = packet.header.opcode;
+        match code {
+            opcode::GETKQ | opcode::GATKQ | opcode::GETK | opcode::GATK => {
+                let is_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
+                let write = |out: &mut Output, cas: bool, key: &[u8]| {
+                    let key = if packet.key.is_empty() { key } else { packet.key };
+                    value_block(out, key, packet, cas, owner);
+                };
+                if is_value && !self.multiget_value(request, part, Named::Opaque(packet.header.opaque), write) {
+                    return Err(Unfit);
+                }
+                if matches!(code, opcode::GETKQ | opcode::GATKQ) {
+                    return Ok(());
+                }
+                // An answering get ends the exchange, whatever follows (04 §7 item 5).
+                self.multiget_head_done(id);
+                Err(Unfit)
+            }
+            opcode::NOOP => {
+                self.multiget_head_done(id);
+                Ok(())
+            }
+            _ => Err(Unfit),
+        }
+    }
+
+    fn multiget_head_done(&mut self, id: ConnId) {
+        if let Some(request) = self.unlink(id, 0) {
+            self.multiget_part_done(request);
+        }
+        self.pop_head(id);
+    }
+
+    fn binary_broadcast(&mut self, id: ConnId, head: Entry, packet: &Packet<'_>) -> Result<(), Unfit> {
+        let code = packet.header.vbucket_or_status;
+        if code != status::SUCCESS {
+            let text = line(CommandClass::Flush, code);
+            let text = text.strip_suffix(b"\r\n").unwrap_or(text);
+            self.with_broadcast(head.request, |broadcast| broadcast.refuse(text, code == status::NOT_SUPPORTED));
+        } else if packet.header.opcode == opcode::STAT && !packet.key.is_empty() {
+            self.with_broadcast(head.request, |broadcast| broadcast.stat(packet.key, packet.value));
+            self.note_begun(id);
+            return Ok(());
+        } else {
+            self.with_broadcast(head.request, |broadcast| broadcast.confirm());
+        }
+        self.broadcast_part_done(id);
+        Ok(())
+    }
+
+    /// The answer to a request with one key that has no value.
+    fn answer(&mut self, id: RequestId, packet: &Packet<'_>) {
+        let (class, _) = self.class(id);
+        let code = packet.header.vbucket_or_status;
+        if let Some(sink) = self.sink(id) {
+            let out = sink.tail();
+            match (class, code, <[u8; 8]>::try_from(packet.value)) {
+                (CommandClass::Arith, status::SUCCESS, Ok(number)) => {
+                    numbers::push_u64(out, u64::from_be_bytes(number));
+                    out.extend_from_slice(b"\r\n");
+                }
+                (CommandClass::Unl, ..) => unl_line(out, packet.value),
+                _ => out.extend_from_slice(line(class, code)),
+            }
+        }
+        self.complete(id);
+    }
+}
+
+/// Writes a `VALUE` block from a binary reply.
+fn value_block(out: &mut Output, key: &[u8], packet: &Packet<'_>, cas: bool, owner: Option<&Arc<Vec<u8>>>) {
+    let flags = packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags));
+    reply::value(out.tail(), key, flags, cas.then_some(packet.header.cas), packet.value.len());
+    out.push(packet.value, owner);
+    out.tail().extend_from_slice(b"\r\n");
+}

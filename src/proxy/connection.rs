@@ -1,0 +1,350 @@
+//! Server connections coming and going: handshake, replies, loss, and what is sent again (03 §8.1, §16.2).
+
+use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::ascii;
+use crate::protocol::binary::opcode::{self, status};
+use crate::protocol::binary::packet::{self, Packet};
+
+use super::Action;
+use super::Engine;
+use super::downstream::{Conn, ConnId, Entry, Expect, State, Step};
+use super::error::Failure;
+use super::request::RequestId;
+
+/// A server sent something that does not fit what was asked: the connection is out of step and must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unfit;
+
+/// Why a connection is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The server closed it, or it broke.
+    Closed,
+    /// The server was not reached.
+    Unreachable,
+    /// The server refused the user or the bucket.
+    Refused,
+    /// It took too long.
+    Overdue,
+    /// The server sent something that does not fit.
+    Malformed,
+}
+
+/// A lost connection, and the requests on it that are to be sent again. Its output holds what was sent.
+#[derive(Debug)]
+pub(super) struct Lost {
+    conn: Conn,
+    again: Vec<(RequestId, usize)>,
+}
+
+impl Engine {
+    /// The TCP connection is made.
+    pub fn connected(&mut self, id: ConnId) {
+        self.next_step(id, State::Connecting);
+    }
+
+    /// The TCP connection could not be made.
+    pub fn connect_failed(&mut self, id: ConnId, reason: &str) {
+        if let Some(host) = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host)) {
+            let text = format!("connect failed: {}:{}: {reason}", host.server.host, host.server.port);
+            self.log(1, text);
+        }
+        self.close_conn(id, Loss::Unreachable);
+    }
+
+    /// The server's connection was closed or broke.
+    pub fn conn_closed(&mut self, id: ConnId) {
+        self.close_conn(id, Loss::Closed);
+    }
+
+    /// Goes on from a finished step of the handshake.
+    fn next_step(&mut self, id: ConnId, done: State) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let rest = match done {
+            State::Connecting => 0,
+            State::Handshake(Step::Authenticate) => 1,
+            State::Handshake(Step::Select) | State::Ready => 2,
+        };
+        let next = conn.handshake.iter().skip(rest).flatten().next().map(|(step, _)| *step);
+        conn.state = next.map_or(State::Ready, State::Handshake);
+        conn.state_since = self.now;
+        if conn.state == State::Ready {
+            conn.head_since = self.now;
+            if let Some(host) = self.hosts.get(conn.host)
+                && host.health.succeed()
+            {
+                let text = format!("{}:{} is back", host.server.host, host.server.port);
+                self.log(0, text);
+            }
+            self.begin_queue(id);
+        }
+        self.arm_conn(id);
+        self.mark_conn(id);
+    }
+
+    /// The connection has become ready: what waits behind its first request counts as queued from now on.
+    fn begin_queue(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.fifo.is_empty() {
+            return self.make_idle(id);
+        }
+        let mut clients = Vec::new();
+        for entry in conn.fifo.iter().skip(conn.head_len()) {
+            if let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done) {
+                request.queued += 1;
+                request.queued_since = self.now;
+                clients.push(request.client);
+            }
+        }
+        for client in clients {
+            self.arm_client(client);
+        }
+    }
+
+    /// Puts the connection on its host's list of idle ones.
+    fn make_idle(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.output.release(conn.answered_to);
+        conn.output.rest(&mut self.spare);
+        if !conn.is_idle && !conn.is_stalled {
+            conn.is_idle = true;
+            if let Some(host) = self.hosts.get_mut(conn.host) {
+                host.idle.push(id);
+            }
+        }
+    }
+
+    /// Understands as much as possible of what the server has sent.
+    pub(super) fn parse_replies(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let mut input = std::mem::take(&mut conn.input);
+        let speak = self.speak(id);
+        let mut fits = Ok(());
+        while fits.is_ok() && input.is_worth_parsing() && self.conns.contains(id) {
+            let owner = input.owner();
+            let used = match speak {
+                DownstreamProtocol::Ascii => {
+                    let mut scanned = input.scanned;
+                    match ascii::reply::parse(input.data(), &mut scanned) {
+                        ascii::reply::Parsed::Incomplete { need } => {
+                            input.scanned = scanned;
+                            input.expect(need, &mut self.server_buffers);
+                            break;
+                        }
+                        ascii::reply::Parsed::Reply { reply, len } => {
+                            fits = self.ascii_reply(id, &reply, owner.as_ref());
+                            len
+                        }
+                        ascii::reply::Parsed::Malformed => {
+                            fits = Err(Unfit);
+                            0
+                        }
+                    }
+                }
+                DownstreamProtocol::Binary => match packet::parse_reply(input.data()) {
+                    packet::Parsed::Incomplete { need } => {
+                        input.expect(need, &mut self.server_buffers);
+                        break;
+                    }
+                    packet::Parsed::Packet { packet, len } => {
+                        fits = match self.conns.get(id).map(|conn| conn.state) {
+                            Some(State::Handshake(step)) => self.handshake_reply(id, step, &packet),
+                            _ => self.binary_reply(id, &packet, owner.as_ref()),
+                        };
+                        len
+                    }
+                    packet::Parsed::Malformed => {
+                        fits = Err(Unfit);
+                        0
+                    }
+                },
+            };
+            drop(owner);
+            input.consume(used);
+        }
+        input.rest(&mut self.server_buffers);
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.input = input;
+        }
+        if fits.is_err() {
+            self.close_conn(id, Loss::Malformed);
+        }
+    }
+
+    fn handshake_reply(&mut self, id: ConnId, step: Step, packet: &Packet<'_>) -> Result<(), Unfit> {
+        let expected = match step {
+            Step::Authenticate => opcode::SASL_AUTH,
+            Step::Select => opcode::BUCKET,
+        };
+        if packet.header.opcode != expected {
+            return Err(Unfit);
+        }
+        if packet.header.vbucket_or_status == status::SUCCESS {
+            self.next_step(id, State::Handshake(step));
+        } else {
+            self.close_conn(id, Loss::Refused);
+        }
+        Ok(())
+    }
+
+    /// The request at the head of the connection is answered: the next one becomes the head.
+    pub(super) fn pop_head(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        for _ in 0..conn.head_len() {
+            if let Some(entry) = conn.fifo.pop_front() {
+                conn.popped += 1;
+                conn.answered_to = entry.end;
+            }
+        }
+        conn.cursor = 0;
+        conn.head_since = self.now;
+        conn.output.release(conn.answered_to);
+        if conn.alone.front().is_some_and(|range| range.end <= conn.answered_to) {
+            conn.alone.pop_front();
+        }
+        let waits_alone = !conn.alone.is_empty();
+        if std::mem::take(&mut conn.is_stalled)
+            && let Some(host) = self.hosts.get(conn.host)
+        {
+            host.health.succeed();
+        }
+        if conn.fifo.is_empty() {
+            return self.make_idle(id);
+        }
+        for entry in conn.fifo.iter().take(conn.head_len()) {
+            if let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done) {
+                request.queued = request.queued.saturating_sub(1);
+            }
+        }
+        if waits_alone || !conn.output.is_sent() {
+            self.mark_conn(id);
+        }
+        self.arm_conn(id);
+    }
+
+    /// Forgets the connection. Its requests fail, or are sent again at the end of this turn.
+    pub(super) fn close_conn(&mut self, id: ConnId, loss: Loss) {
+        self.close_get(id);
+        let Some(conn) = self.conns.get(id) else { return };
+        let (was_ready, count, host_id) = (conn.state == State::Ready, conn.fifo.len(), conn.host);
+        let sent = conn.output.sent();
+        let mut again = Vec::new();
+        let mut failed = Vec::new();
+        for index in 0..count {
+            let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
+            let Some(request) = self.unlink(id, index) else { continue };
+            if was_ready && self.may_retry(request, &entry, sent) {
+                // Kept from being finished until it has been sent again.
+                if let Some(request) = self.requests.get_mut(request) {
+                    request.pending += 1;
+                }
+                again.push((request, index));
+            } else {
+                failed.push(request);
+            }
+        }
+        self.actions.push(Action::CloseConn(id));
+        let Some(mut conn) = self.conns.remove(id) else { return };
+        conn.input.consume(usize::MAX);
+        conn.input.rest(&mut self.server_buffers);
+        let mut dead_idle = Vec::new();
+        if let Some(host) = self.hosts.get_mut(host_id) {
+            host.conns.retain(|other| *other != id);
+            host.idle.retain(|other| *other != id);
+            if !again.is_empty() {
+                // The server has probably gone: its other connections are not to be trusted with a second try.
+                dead_idle = std::mem::take(&mut host.idle);
+            }
+            if (count > 0 || !was_ready) && host.health.fail(self.now, &host.behavior) {
+                let server = &host.server;
+                let pause = host.behavior.connect_retry_interval;
+                let text =
+                    format!("{}:{} has failed too often, and is left alone for {pause} ms", server.host, server.port);
+                self.actions.push(Action::Log(0, text));
+            }
+        }
+        if count > 0
+            && let Some(host) = self.hosts.get(host_id)
+        {
+            let text = format!(
+                "lost a connection to {}:{} with {count} requests: {loss:?}",
+                host.server.host, host.server.port
+            );
+            self.actions.push(Action::Log(1, text));
+        }
+        for other in dead_idle {
+            if self.conns.get(other).is_some_and(|conn| conn.is_idle) {
+                self.close_conn(other, Loss::Closed);
+            }
+        }
+        let failure = if was_ready { Failure::Closed } else { Failure::Connect };
+        for request in failed {
+            self.part_failed(request, failure);
+        }
+        if !again.is_empty() {
+            self.lost.push(Lost { conn, again });
+        }
+    }
+
+    /// Whether a request may be sent again (03 §8.1): what a server may have executed is not, if that would change
+    /// more than once.
+    fn may_retry(&self, id: RequestId, entry: &Entry, sent: u64) -> bool {
+        let Some(request) = self.requests.get(id) else { return false };
+        let most = self.buckets[request.bucket].config.behavior.downstream_retry;
+        let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. });
+        entry.retries < most && !begun && (request.idempotent || entry.end > sent)
+    }
+
+    /// Sends again what was on the connections lost in this turn, in the same order.
+    pub(super) fn resend_lost(&mut self) {
+        for Lost { conn, again } in std::mem::take(&mut self.lost) {
+            for (id, index) in again {
+                let Some(request) = self.requests.get_mut(id) else { continue };
+                request.pending = request.pending.saturating_sub(1);
+                if !request.is_done {
+                    self.resend(id, &conn, index);
+                }
+            }
+        }
+    }
+
+    fn resend(&mut self, id: RequestId, old: &Conn, index: usize) {
+        let Some(entry) = old.fifo.get(index) else { return };
+        let retries = entry.retries + 1;
+        match entry.expect {
+            Expect::Get { key_at, key_len, .. } => {
+                let Some(key) = old.output.slice(key_at..key_at + u64::from(key_len)) else {
+                    return self.fail(id, Failure::Closed);
+                };
+                let Some(bucket) = self.requests.get(id).map(|request| request.bucket) else { return };
+                let (_, cas) = self.class(id);
+                let (_, vbucket) = self.route(bucket, key);
+                self.send_get(id, old.host, key, vbucket, cas, retries);
+            }
+            Expect::MultiGet { part } => {
+                self.send_part(id, part, retries);
+                self.multiget_part_done(id);
+            }
+            Expect::One { .. } | Expect::Value { .. } | Expect::Broadcast { .. } => {
+                let Some(client) = self.requests.get(id).map(|request| request.client) else { return };
+                let conn_id = match self.pick(client, old.host, false) {
+                    Ok(conn) => conn,
+                    Err(failure) => return self.part_failed(id, failure),
+                };
+                let range = old.range(index);
+                let Some(conn) = self.begin(conn_id) else { return };
+                let start = conn.output.end();
+                conn.output.copy_from(&old.output, range.clone());
+                let end = conn.output.end();
+                if old.alone.contains(&range) {
+                    conn.alone.push_back(start..end);
+                }
+                let mut expect = entry.expect;
+                if let Expect::Value { key_at, .. } = &mut expect {
+                    *key_at = *key_at - range.start + start;
+                }
+                self.enqueue(conn_id, Entry { expect, end, retries, request: id, ..*entry });
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What is overdue: connecting, authenticating, answering; waiting for a place, waiting behind others (03 §7).
+
+use super::Engine;
+use super::connection::Loss;
+use super::downstream::{ConnId, State};
+use super::error::Failure;
+use super::request::RequestId;
+use super::timers::{Micros, Owner, deadline};
+use super::upstream::{Admission, ClientId};
+
+impl Engine {
+    /// Handles everything whose deadline has come.
+    pub(super) fn expire(&mut self) {
+        while let Some((at, owner)) = self.timers.pop_due(self.now) {
+            match owner {
+                Owner::Client(id) => {
+                    let Some(client) = self.clients.get_mut(id) else { continue };
+                    if client.timer == Some(at) {
+                        client.timer = None;
+                        self.expire_client(id);
+                    }
+                }
+                Owner::Conn(id) => {
+                    let Some(conn) = self.conns.get_mut(id) else { continue };
+                    if conn.timer == Some(at) {
+                        conn.timer = None;
+                        self.expire_conn(id);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The oldest of a client's unanswered requests.
+    pub(super) fn oldest(&self, id: ClientId) -> Option<RequestId> {
+        let client = self.clients.get(id)?;
+        let first = |queue: &std::collections::VecDeque<RequestId>| {
+            let mut waiting = queue.iter().filter_map(|id| Some((self.requests.get(*id)?, *id)));
+            waiting.find(|(request, _)| !request.is_done).map(|(request, id)| (request.sequence, id))
+        };
+        first(&client.order).into_iter().chain(first(&client.quiet)).min().map(|(_, id)| id)
+    }
+
+    /// Until when the client's oldest request may go on waiting for its turn.
+    pub(super) fn client_deadline(&self, id: ClientId) -> Option<Micros> {
+        let client = self.clients.get(id)?;
+        let behavior = &self.buckets[client.bucket].config.behavior;
+        if let Some(request) = self.oldest(id).and_then(|oldest| self.requests.get(oldest)) {
+            if request.queued == 0 {
+                return None;
+            }
+            let since = client.oldest_since.max(request.queued_since);
+            return deadline(since, behavior.downstream_conn_queue_timeout);
+        }
+        match client.admission {
+            Admission::Waiting { since: Some(since) } => deadline(since, behavior.wait_queue_timeout),
+            _ => None,
+        }
+    }
+
+    fn expire_client(&mut self, id: ClientId) {
+        while let Some(at) = self.client_deadline(id) {
+            if at > self.now {
+                return self.arm_client(id);
+            }
+            match self.oldest(id) {
+                Some(request) => self.fail(request, Failure::ConnQueue),
+                None => {
+                    if let Some(client) = self.clients.get_mut(id) {
+                        client.admission = Admission::Expired;
+                    }
+                    return self.make_ready(id);
+                }
+            }
+        }
+    }
+
+    /// Until when the server connection has to make progress.
+    fn conn_deadline(&self, id: ConnId) -> Option<Micros> {
+        let conn = self.conns.get(id)?;
+        let behavior = &self.hosts.get(conn.host)?.behavior;
+        match conn.state {
+            State::Connecting => deadline(conn.state_since, behavior.connect_timeout),
+            State::Handshake(_) => deadline(conn.state_since, behavior.auth_timeout),
+            State::Ready if conn.fifo.is_empty() => None,
+            State::Ready => deadline(conn.head_since, behavior.downstream_timeout),
+        }
+    }
+
+    /// Makes sure that the connection is looked at when it is overdue.
+    pub(super) fn arm_conn(&mut self, id: ConnId) {
+        let Some(at) = self.conn_deadline(id) else { return };
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.timer.is_none_or(|armed| at < armed) {
+            conn.timer = Some(at);
+            self.timers.add(at, Owner::Conn(id));
+        }
+    }
+
+    fn expire_conn(&mut self, id: ConnId) {
+        match self.conn_deadline(id) {
+            Some(at) if at > self.now => self.arm_conn(id),
+            Some(_) => match self.conns.get(id).map(|conn| conn.state) {
+                Some(State::Ready) => self.head_overdue(id),
+                Some(_) => self.close_conn(id, Loss::Overdue),
+                None => {}
+            },
+            None => {}
+        }
+    }
+
+    /// The oldest request on the connection was not answered in time: it fails, and the connection gets no new
+    /// work. The next one that somebody waits for is given the same time; when that passes too, or nobody waits for
+    /// anything on the connection, it is closed.
+    fn head_overdue(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let second = std::mem::replace(&mut conn.is_stalled, true);
+        conn.head_since = self.now;
+        let count = if second { conn.fifo.len() } else { conn.head_len() };
+        for index in 0..count {
+            if let Some(request) = self.unlink(id, index) {
+                self.part_failed(request, Failure::Timeout);
+                if second {
+                    break;
+                }
+            }
+        }
+        if second || self.conns.get(id).is_some_and(|conn| conn.wanted == 0) {
+            self.close_conn(id, Loss::Overdue);
+        } else {
+            self.arm_conn(id);
+        }
+    }
+}

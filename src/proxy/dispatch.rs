@@ -1,0 +1,307 @@
+//! Which connection a request takes, and how it gets there; joining gets.
+
+use crate::buffer::Output;
+use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::ascii::command as ascii;
+use crate::protocol::binary::{command as binary, opcode};
+
+use super::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State, Step};
+use super::error::Failure;
+use super::host::HostId;
+use super::request::{Request, RequestId, Work};
+use super::upstream::ClientId;
+use super::{Action, Engine};
+
+/// How many keys a joined get has at most.
+const JOIN_KEYS: u32 = 100;
+
+/// How long a joined get may become in bytes: well within a socket buffer.
+const JOIN_BYTES: u64 = 16 * 1024;
+
+/// The opaques of the keys that join a get: above every vbucket id, which the first key carries.
+const JOIN_OPAQUE: u32 = 0x0001_0000;
+
+/// Where the opcode and the opaque stand in a binary header.
+const OPCODE_AT: usize = 1;
+
+/// The shape of the reply to a single-key request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wire {
+    /// A line or a packet.
+    One,
+    /// Perhaps a value.
+    Value,
+}
+
+impl Engine {
+    /// A new request of the client, which holds a place.
+    pub(super) fn one(&mut self, id: ClientId, work: Work, noreply: bool, idempotent: bool) -> RequestId {
+        let request = self.new_request(id, work, noreply);
+        if let Some(request) = self.requests.get_mut(request) {
+            request.has_place = true;
+            request.idempotent = idempotent;
+        }
+        request
+    }
+
+    /// A new request of the client. The caller has made sure that the client is there.
+    pub(super) fn new_request(&mut self, id: ClientId, work: Work, noreply: bool) -> RequestId {
+        let Some(client) = self.clients.get_mut(id) else { return RequestId::NONE };
+        let request = self.requests.insert(Request::new(id, client.bucket, client.next_sequence, work, noreply));
+        client.next_sequence += 1;
+        if noreply {
+            client.quiet.push_back(request);
+        } else {
+            client.order.push_back(request);
+        }
+        client.unanswered += 1;
+        if client.unanswered == 1 {
+            client.oldest_since = self.now;
+        }
+        request
+    }
+
+    /// The server and vbucket of `key`.
+    pub(super) fn route(&self, bucket: usize, key: &[u8]) -> (Option<HostId>, u16) {
+        let bucket = &self.buckets[bucket];
+        let route = bucket.config.router.route(key);
+        (route.server.and_then(|server| bucket.hosts.get(server).copied()), route.vbucket)
+    }
+
+    /// Sends a single-key request. `encode` gets the server's protocol, where to write, the vbucket and where to
+    /// note the position of the key.
+    pub(super) fn send_key(
+        &mut self,
+        id: RequestId,
+        key: &[u8],
+        code: u8,
+        wire: Wire,
+        encode: impl FnOnce(DownstreamProtocol, &mut Output, u16, &mut u64),
+    ) {
+        let Some(request) = self.requests.get(id) else { return };
+        let (client, bucket) = (request.client, request.bucket);
+        let (host, vbucket) = self.route(bucket, key);
+        let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
+            Ok(conn) => conn,
+            Err(failure) => return self.fail(id, failure),
+        };
+        let speak = self.speak(conn_id);
+        let Some(conn) = self.begin(conn_id) else { return };
+        let start = conn.output.end();
+        let mut key_at = start;
+        encode(speak, &mut conn.output, vbucket, &mut key_at);
+        let end = conn.output.end();
+        if speak == DownstreamProtocol::Binary && matches!(code, opcode::GETL | opcode::UNL) {
+            // memcached does not know them, and loses its place in the stream over them (04 §8.6).
+            conn.alone.push_back(start..end);
+        }
+        let expect = match wire {
+            Wire::One => Expect::One { opcode: code },
+            Wire::Value => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
+        };
+        self.enqueue(conn_id, Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0 });
+    }
+
+    /// A get of one key.
+    pub(super) fn get_one(&mut self, client: ClientId, key: &[u8], cas: bool) {
+        let id = self.one(client, Work::Get { cas }, false, true);
+        let Some(bucket) = self.clients.get(client).map(|client| client.bucket) else { return };
+        let (host, vbucket) = self.route(bucket, key);
+        match host {
+            Some(host) => self.send_get(id, host, key, vbucket, cas, 0),
+            None => self.fail(id, Failure::NoServer),
+        }
+    }
+
+    /// Sends the get of one key, joining it to an open one if there is one.
+    pub(super) fn send_get(&mut self, id: RequestId, host: HostId, key: &[u8], vbucket: u16, cas: bool, retries: u32) {
+        let Some(request) = self.requests.get(id) else { return };
+        let (client, bucket) = (request.client, request.bucket);
+        let joinable = !cas && self.buckets[bucket].config.behavior.join_gets;
+        let conn_id = match self.pick(client, host, joinable) {
+            Ok(conn) => conn,
+            Err(failure) => return self.fail(id, failure),
+        };
+        let speak = self.speak(conn_id);
+        let Some(conn) = self.conns.get_mut(conn_id) else { return };
+        let open =
+            conn.open.filter(|open| joinable && open.keys < JOIN_KEYS && conn.output.end() - open.start < JOIN_BYTES);
+        let opaque;
+        if let Some(open) = open {
+            opaque = JOIN_OPAQUE + open.keys;
+            join(conn, &open, speak, key, vbucket, opaque);
+        } else {
+            opaque = u32::from(vbucket);
+            let Some(conn) = self.begin(conn_id) else { return };
+            let start = conn.output.end();
+            match speak {
+                DownstreamProtocol::Ascii => {
+                    ascii::get_start(conn.output.tail(), cas);
+                    ascii::key(conn.output.tail(), key);
+                    if !joinable {
+                        ascii::end(conn.output.tail());
+                    }
+                }
+                DownstreamProtocol::Binary => binary::get(conn.output.tail(), key, vbucket, opaque),
+            }
+            if joinable {
+                conn.open = Some(OpenGet { start, keys: 1, first: conn.popped + conn.fifo.len() as u64 });
+                if let Some(host) = self.hosts.get_mut(host) {
+                    host.open = Some(conn_id);
+                }
+            }
+        }
+        let Some(conn) = self.conns.get(conn_id) else { return };
+        let end = conn.output.end();
+        let closed = speak == DownstreamProtocol::Ascii && !joinable;
+        let key_at = end - key.len() as u64 - if closed { 2 } else { 0 };
+        let expect = Expect::Get { key_at, key_len: key.len().min(255) as u8, last: true, answered: false };
+        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries });
+    }
+
+    /// Closes the get that others could join: something else follows, or it is sent.
+    pub(super) fn close_get(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Some(open) = conn.open.take() else { return };
+        let Some(host) = self.hosts.get_mut(conn.host) else { return };
+        if host.open == Some(id) {
+            host.open = None;
+        }
+        match host.server.protocol {
+            DownstreamProtocol::Ascii => ascii::end(conn.output.tail()),
+            DownstreamProtocol::Binary if open.keys > 1 => binary::noop(conn.output.tail(), 0),
+            DownstreamProtocol::Binary => {}
+        }
+        let end = conn.output.end();
+        if let Some(last) = conn.fifo.back_mut() {
+            last.end = end;
+        }
+    }
+
+    /// The protocol of the connection's server.
+    pub(super) fn speak(&self, id: ConnId) -> DownstreamProtocol {
+        let host = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host));
+        host.map_or(DownstreamProtocol::Binary, |host| host.server.protocol)
+    }
+
+    /// The connection, ready for another request to be written to its output.
+    pub(super) fn begin(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.close_get(id);
+        let conn = self.conns.get_mut(id)?;
+        conn.output.wake(&mut self.spare);
+        Some(conn)
+    }
+
+    /// Notes that a reply is expected for what was just written to the connection's output.
+    pub(super) fn enqueue(&mut self, id: ConnId, entry: Entry) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let was_empty = conn.fifo.is_empty();
+        conn.fifo.push_back(entry);
+        conn.wanted += 1;
+        conn.is_idle = false;
+        let is_head = conn.newest_is_head();
+        let (host, is_ready) = (conn.host, conn.state == State::Ready);
+        if is_ready && was_empty {
+            conn.head_since = self.now;
+            self.arm_conn(id);
+        }
+        self.mark_conn(id);
+        let Some(request) = self.requests.get_mut(entry.request) else { return };
+        request.pending += 1;
+        request.target = Some(host);
+        request.links.add(id);
+        let client_id = request.client;
+        if is_ready && !is_head {
+            request.queued += 1;
+            if request.queued == 1 {
+                request.queued_since = self.now;
+            }
+        }
+        let must_wait = request.queued > 0;
+        if let Some(client) = self.clients.get_mut(client_id) {
+            client.stick(host, id);
+        }
+        if must_wait {
+            self.arm_client(client_id);
+        }
+    }
+
+    /// The connection that takes the client's next request for `host`.
+    pub(super) fn pick(&mut self, client: ClientId, host_id: HostId, joinable: bool) -> Result<ConnId, Failure> {
+        // Where the client's unanswered work for this server is, its order is kept.
+        if let Some(conn) = self.clients.get(client).and_then(|client| client.sticky(host_id))
+            && self.conns.contains(conn)
+        {
+            return Ok(conn);
+        }
+        let Some(host) = self.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };
+        if joinable
+            && let Some(conn) = host.open
+            && self.conns.get(conn).and_then(|conn| conn.open).is_some_and(|open| open.keys < JOIN_KEYS)
+        {
+            return Ok(conn);
+        }
+        while let Some(conn) = host.idle.pop() {
+            if self.conns.get(conn).is_some_and(|conn| conn.is_idle) {
+                return Ok(conn);
+            }
+        }
+        let most = host.behavior.downstream_conn_max as usize;
+        if most == 0 || host.conns.len() < most {
+            if !host.health.is_suspended(self.now) {
+                return Ok(self.connect(host_id));
+            }
+            if host.conns.is_empty() {
+                return Err(Failure::NoServer);
+            }
+        }
+        let load = |conn: &&ConnId| self.conns.get(**conn).map(|conn| (conn.is_stalled, conn.fifo.len()));
+        host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
+    }
+
+    /// Begins a new connection to `host`.
+    fn connect(&mut self, host_id: HostId) -> ConnId {
+        let mut conn = Conn::new(host_id, self.now);
+        if let Some(host) = self.hosts.get(host_id)
+            && host.server.protocol == DownstreamProtocol::Binary
+        {
+            let server = &host.server;
+            if !server.user.is_empty() {
+                binary::sasl_plain(conn.output.tail(), server.user.as_bytes(), server.password.reveal().as_bytes());
+                conn.handshake[0] = Some((Step::Authenticate, conn.output.end()));
+            }
+            if !server.bucket.is_empty() {
+                binary::select_bucket(conn.output.tail(), server.bucket.as_bytes());
+                conn.handshake[1] = Some((Step::Select, conn.output.end()));
+            }
+            conn.answered_to = conn.output.end();
+        }
+        let id = self.conns.insert(conn);
+        if let Some(host) = self.hosts.get_mut(host_id) {
+            host.conns.push(id);
+            self.actions.push(Action::Connect(id, std::sync::Arc::clone(&host.server)));
+        }
+        self.arm_conn(id);
+        id
+    }
+}
+
+/// Adds a key to the get at the end of the connection's output.
+fn join(conn: &mut Conn, open: &OpenGet, speak: DownstreamProtocol, key: &[u8], vbucket: u16, opaque: u32) {
+    match speak {
+        DownstreamProtocol::Ascii => ascii::key(conn.output.tail(), key),
+        DownstreamProtocol::Binary => {
+            if open.keys == 1
+                && let Some(header) = conn.output.tail_from(open.start)
+                && let Some(code) = header.get_mut(OPCODE_AT)
+            {
+                *code = opcode::GETKQ;
+            }
+            binary::getq(conn.output.tail(), key, vbucket, opaque);
+        }
+    }
+    if let Some(Entry { expect: Expect::Get { last, .. }, .. }) = conn.fifo.back_mut() {
+        *last = false;
+    }
+    conn.open = Some(OpenGet { keys: open.keys + 1, ..*open });
+}

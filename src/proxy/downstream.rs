@@ -1,0 +1,216 @@
+//! A server connection as the engine sees it: connect, authenticate, select the bucket, ready; and its queue of
+//! expected replies.
+//!
+//! Its states are in LIFECYCLE.md beside this file.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use crate::arena::Id;
+use crate::buffer::{Input, Output};
+
+use super::host::HostId;
+use super::request::RequestId;
+use super::timers::Micros;
+
+/// Names a server connection.
+pub type ConnId = Id<Conn>;
+
+/// How far a server connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The name is being resolved, or the TCP handshake is under way.
+    Connecting,
+    /// The handshake packet of this step was sent; nothing else goes out before it is answered.
+    Handshake(Step),
+    /// Requests go out.
+    Ready,
+}
+
+/// The steps of the handshake (03 §16.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// SASL PLAIN.
+    Authenticate,
+    /// Bucket selection.
+    Select,
+}
+
+/// What an expected reply looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// A single-key get, alone or joined with its neighbours to one get on the wire.
+    Get {
+        /// Where its key stands in the connection's output.
+        key_at: u64,
+        /// The length of the key.
+        key_len: u8,
+        /// It is the last one of the get on the wire.
+        last: bool,
+        /// Its value has come, or it was answered otherwise; only the end of the get is awaited.
+        answered: bool,
+    },
+    /// One part of a multi-key get.
+    MultiGet {
+        /// Index of the part.
+        part: u32,
+    },
+    /// One line, or one packet with this opcode.
+    One {
+        /// The opcode sent to a binary server.
+        opcode: u8,
+    },
+    /// The values of a `gat` or `getl` of one key, or a line.
+    Value {
+        /// The opcode sent to a binary server.
+        opcode: u8,
+        /// Where its key stands in the connection's output.
+        key_at: u64,
+        /// The length of the key.
+        key_len: u8,
+        /// The value has come; only the end is awaited.
+        answered: bool,
+    },
+    /// The answer of one server to a broadcast.
+    Broadcast {
+        /// The opcode sent to a binary server.
+        opcode: u8,
+        /// Something of the answer has come already.
+        begun: bool,
+    },
+}
+
+/// An expected reply.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// Whose reply it is; nobody's if that request has gone.
+    pub request: RequestId,
+    /// What it looks like.
+    pub expect: Expect,
+    /// The opaque sent to a binary server.
+    pub opaque: u32,
+    /// Where the request ends in the connection's output; it begins where the one before it ends.
+    pub end: u64,
+    /// How often it was sent before, on connections that were lost.
+    pub retries: u32,
+}
+
+impl Entry {
+    /// Whether it is the last reply to what one request on the wire asked for.
+    pub fn is_last(&self) -> bool {
+        !matches!(self.expect, Expect::Get { last: false, .. })
+    }
+}
+
+/// A get at the end of the output that further keys may join.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenGet {
+    /// Where it begins in the output.
+    pub start: u64,
+    /// How many keys it has.
+    pub keys: u32,
+    /// The number of its first entry, counted over the connection's life.
+    pub first: u64,
+}
+
+/// A server connection.
+#[derive(Debug)]
+pub struct Conn {
+    /// The server.
+    pub host: HostId,
+    /// How far it has come.
+    pub state: State,
+    /// When that state began.
+    pub state_since: Micros,
+    /// Where the handshake packets end in the output.
+    pub handshake: [Option<(Step, u64)>; 2],
+    /// Received and not yet understood.
+    pub input: Input,
+    /// Everything that is not yet answered, sent or not.
+    pub output: Output,
+    /// The expected replies, oldest first.
+    pub fifo: VecDeque<Entry>,
+    /// How many entries have left `fifo` since the connection was made.
+    pub popped: u64,
+    /// Where the answered requests end in the output.
+    pub answered_to: u64,
+    /// When the oldest expected reply became the oldest.
+    pub head_since: Micros,
+    /// How many of the expected replies somebody still waits for.
+    pub wanted: u32,
+    /// The get that further keys may join in this turn.
+    pub open: Option<OpenGet>,
+    /// Within the get at the head: where to look for the next value's key.
+    pub cursor: usize,
+    /// The oldest reply is overdue; the connection gets no new work until a reply comes.
+    pub is_stalled: bool,
+    /// Where in the output the requests are that travel alone: all before them must be answered before they are
+    /// sent, and they before anything behind them is.
+    pub alone: VecDeque<Range<u64>>,
+    /// It is on its host's list of idle connections.
+    pub is_idle: bool,
+    /// It is on the worker's list of connections to flush.
+    pub is_dirty: bool,
+    /// The deadline it has an entry for.
+    pub timer: Option<Micros>,
+}
+
+impl Conn {
+    /// A connection that is about to be made.
+    pub fn new(host: HostId, now: Micros) -> Conn {
+        Conn {
+            host,
+            state: State::Connecting,
+            state_since: now,
+            handshake: [None; 2],
+            input: Input::default(),
+            output: Output::default(),
+            fifo: VecDeque::new(),
+            popped: 0,
+            answered_to: 0,
+            head_since: now,
+            wanted: 0,
+            open: None,
+            cursor: 0,
+            is_stalled: false,
+            alone: VecDeque::new(),
+            is_idle: false,
+            is_dirty: false,
+            timer: None,
+        }
+    }
+
+    /// Up to which position the output may be sent.
+    pub fn send_limit(&self) -> u64 {
+        match self.state {
+            State::Connecting => 0,
+            State::Handshake(step) => {
+                self.handshake.iter().flatten().find(|(other, _)| *other == step).map_or(0, |(_, end)| *end)
+            }
+            State::Ready => match self.alone.front() {
+                None => u64::MAX,
+                Some(range) if self.answered_to >= range.start => range.end,
+                Some(range) => range.start,
+            },
+        }
+    }
+
+    /// How many entries the oldest request on the wire has.
+    pub fn head_len(&self) -> usize {
+        self.fifo.iter().position(Entry::is_last).map_or(self.fifo.len(), |last| last + 1)
+    }
+
+    /// Where the request of entry `index` lies in the output.
+    pub fn range(&self, index: usize) -> Range<u64> {
+        let start = match index.checked_sub(1).and_then(|before| self.fifo.get(before)) {
+            Some(before) => before.end,
+            None => self.answered_to,
+        };
+        start..self.fifo.get(index).map_or(start, |entry| entry.end)
+    }
+
+    /// Whether the newest entry is part of the oldest request on the wire.
+    pub fn newest_is_head(&self) -> bool {
+        self.fifo.len() == 1 || self.open.is_some_and(|open| open.first == self.popped)
+    }
+}

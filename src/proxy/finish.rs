@@ -1,0 +1,254 @@
+//! Replies in order: what is owed to a client, and when it may be sent.
+
+use crate::buffer::Output;
+use crate::protocol::status::CommandClass;
+
+use super::Engine;
+use super::connection::Loss;
+use super::downstream::{ConnId, State};
+use super::error::Failure;
+use super::request::{RequestId, Work};
+use super::upstream::{Admission, ClientId, Phase};
+
+/// A reply of several values may be sent in parts once this much of it is complete.
+const PART_MIN: u64 = 64 * 1024;
+
+impl Engine {
+    /// Answers the client's next request without asking a server.
+    pub(super) fn local_reply(&mut self, id: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.order.is_empty() {
+            client.output.wake(&mut self.spare);
+            write(client.output.tail());
+            client.committed = client.output.end();
+            return self.mark_client(id);
+        }
+        let request = self.new_request(id, Work::Local, false);
+        if let Some(request) = self.requests.get_mut(request) {
+            write(request.parked.tail());
+        }
+        self.complete(request);
+    }
+
+    /// Where the reply of this request is written: straight into the client's output if it is its turn. `None` if
+    /// nobody wants it.
+    pub(super) fn sink(&mut self, id: RequestId) -> Option<&mut Output> {
+        let request = self.requests.get_mut(id)?;
+        if request.noreply || request.is_done {
+            return None;
+        }
+        let client = self.clients.get_mut(request.client)?;
+        let output = if client.order.front() == Some(&id) { &mut client.output } else { &mut request.parked };
+        output.wake(&mut self.spare);
+        Some(output)
+    }
+
+    /// A value of a reply of several was written to [`Engine::sink`]: a long reply may go on its way in parts.
+    pub(super) fn commit_part(&mut self, id: RequestId) {
+        let Some(client_id) = self.requests.get(id).map(|request| request.client) else { return };
+        let Some(client) = self.clients.get_mut(client_id) else { return };
+        if client.order.front() == Some(&id) && client.output.end() - client.committed >= PART_MIN {
+            client.committed = client.output.end();
+            self.mark_client(client_id);
+        }
+    }
+
+    /// The reply of this request is complete in its sink: passes on whatever may be sent now.
+    pub(super) fn complete(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        if std::mem::replace(&mut request.is_done, true) {
+            return;
+        }
+        let (client_id, bucket, has_place, noreply) =
+            (request.client, request.bucket, request.has_place, request.noreply);
+        let sequence = request.sequence;
+        if has_place {
+            self.return_place(bucket);
+        }
+        let Some(client) = self.clients.get_mut(client_id) else { return };
+        client.unanswered = client.unanswered.saturating_sub(1);
+        if noreply {
+            self.forget_quiet(client_id);
+        } else if client.order.front() == Some(&id) {
+            self.pass_on(client_id);
+        }
+        let Some(client) = self.clients.get_mut(client_id) else { return };
+        if client.unanswered > 0 {
+            let next = self.oldest(client_id).and_then(|oldest| self.requests.get(oldest));
+            let was_oldest = next.is_some_and(|next| next.sequence > sequence);
+            if was_oldest && let Some(client) = self.clients.get_mut(client_id) {
+                client.oldest_since = self.now;
+                self.arm_client(client_id);
+            }
+        } else if let Admission::Waiting { since: since @ None } = &mut client.admission {
+            *since = Some(self.now);
+            self.arm_client(client_id);
+        }
+        let Some(client) = self.clients.get(client_id) else { return };
+        if client.stopped && !matches!(client.admission, Admission::Waiting { .. }) {
+            self.make_ready(client_id);
+        }
+        if noreply {
+            self.settle_client(client_id);
+        }
+    }
+
+    /// Moves complete replies whose turn has come into the client's output.
+    fn pass_on(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let mut done = 0;
+        while let Some(front) = client.order.front() {
+            let Some(request) = self.requests.get_mut(*front) else {
+                client.order.pop_front();
+                continue;
+            };
+            if !request.is_done && done > 0 {
+                client.committed = client.output.end();
+            }
+            client.output.wake(&mut self.spare);
+            client.output.append(&mut request.parked);
+            request.parked.rest(&mut self.spare);
+            if !request.is_done {
+                break;
+            }
+            done += 1;
+            if let Some(Work::MultiGet(multiget)) = self.requests.remove(*front).map(|request| request.work) {
+                self.spare_multigets.push(multiget);
+            }
+            client.order.pop_front();
+        }
+        if client.order.is_empty() {
+            client.committed = client.output.end();
+        }
+        self.mark_client(id);
+    }
+
+    /// Drops answered requests without reply from the front of the client's list.
+    fn forget_quiet(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        while let Some(front) = client.quiet.front() {
+            if self.requests.get(*front).is_some_and(|request| !request.is_done) {
+                break;
+            }
+            self.requests.remove(*front);
+            client.quiet.pop_front();
+        }
+    }
+
+    /// A part of the request has failed.
+    pub(super) fn part_failed(&mut self, id: RequestId, failure: Failure) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        match request.work {
+            Work::MultiGet(_) | Work::Broadcast(_) => {
+                request.failure.get_or_insert(failure);
+                if request.pending == 0 {
+                    self.finish_parts(id);
+                }
+            }
+            Work::Local | Work::Get { .. } | Work::Line(_) => self.fail(id, failure),
+        }
+    }
+
+    /// All parts of a request have been answered, or have failed.
+    pub(super) fn finish_parts(&mut self, id: RequestId) {
+        match self.requests.get(id).map(|request| &request.work) {
+            Some(Work::MultiGet(_)) => self.finish_multiget(id),
+            Some(Work::Broadcast(_)) => self.finish_broadcast(id),
+            _ => {}
+        }
+    }
+
+    /// The request has failed as a whole.
+    pub(super) fn fail(&mut self, id: RequestId, failure: Failure) {
+        self.release_links(id);
+        let Some(request) = self.requests.get_mut(id) else { return };
+        request.pending = 0;
+        if let Work::MultiGet(_) | Work::Broadcast(_) = request.work {
+            request.failure = Some(failure);
+            return self.finish_parts(id);
+        }
+        let is_get = matches!(request.work, Work::Get { .. } | Work::Line(CommandClass::Getl));
+        let (target, bucket) = (request.target, request.bucket);
+        let is_miss = is_get && (failure == Failure::Closed || !self.buckets[bucket].config.get_errors);
+        let host = target.and_then(|host| self.hosts.get(host)).map(|host| std::sync::Arc::clone(&host.server));
+        if let Some(sink) = self.sink(id) {
+            if is_miss {
+                sink.tail().extend_from_slice(b"END\r\n");
+            } else {
+                let named = !(is_get && failure == Failure::Timeout);
+                failure.write_ascii(sink.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str()));
+            }
+        }
+        self.complete(id);
+    }
+
+    /// Nobody waits for the request's missing answers any more.
+    fn release_links(&mut self, id: RequestId) {
+        while let Some(request) = self.requests.get_mut(id) {
+            let client = request.client;
+            request.queued = 0;
+            let Some(conn_id) = request.links.pop() else { return };
+            if let Some(client) = self.clients.get_mut(client) {
+                client.unstick(conn_id);
+            }
+            if let Some(conn) = self.conns.get_mut(conn_id) {
+                conn.wanted = conn.wanted.saturating_sub(1);
+                if conn.is_stalled && conn.wanted == 0 {
+                    self.close_conn(conn_id, Loss::Overdue);
+                }
+            }
+        }
+    }
+
+    /// Takes entry `index` of the connection's expected replies from its request: the answer is there, or will not
+    /// come. `None` if nobody waits for it.
+    pub(super) fn unlink(&mut self, conn_id: ConnId, index: usize) -> Option<RequestId> {
+        let conn = self.conns.get_mut(conn_id)?;
+        let head = conn.head_len();
+        let entry = conn.fifo.get_mut(index)?;
+        let id = std::mem::replace(&mut entry.request, RequestId::NONE);
+        let request = self.requests.get_mut(id).filter(|request| !request.is_done)?;
+        conn.wanted = conn.wanted.saturating_sub(1);
+        request.pending = request.pending.saturating_sub(1);
+        if conn.state == State::Ready && index >= head {
+            request.queued = request.queued.saturating_sub(1);
+        }
+        request.links.remove(conn_id);
+        let client = request.client;
+        if let Some(client) = self.clients.get_mut(client) {
+            client.unstick(conn_id);
+        }
+        Some(id)
+    }
+
+    /// The client has gone: its request is forgotten, and the answers still to come will find nobody.
+    pub(super) fn forget_request(&mut self, id: RequestId) {
+        self.release_links(id);
+        let Some(mut request) = self.requests.remove(id) else { return };
+        if request.has_place && !request.is_done {
+            self.return_place(request.bucket);
+        }
+        let end = request.parked.end();
+        request.parked.release(end);
+        if let Work::MultiGet(multiget) = request.work {
+            self.spare_multigets.push(multiget);
+        }
+    }
+
+    /// Closes the client if it has finished and got everything; gives back memory that it does not need.
+    pub(super) fn settle_client(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.is_pumped || !client.is_settled() {
+            return;
+        }
+        client.output.rest(&mut self.spare);
+        let is_over = match client.phase {
+            Phase::Open => false,
+            Phase::HalfClosed => !client.stopped && !client.is_ready && !client.input.is_worth_parsing(),
+            Phase::Quitting => true,
+        };
+        if is_over && client.quiet.is_empty() {
+            self.client_lost(id);
+        }
+    }
+}

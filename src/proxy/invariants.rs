@@ -1,0 +1,40 @@
+//! What must hold between two calls of the engine. Checked in debug builds.
+
+use super::Engine;
+
+#[cfg(debug_assertions)]
+impl Engine {
+    /// Panics if the engine's records contradict each other.
+    pub(super) fn check_invariants(&self) {
+        for (id, conn) in self.conns.iter() {
+            let live = |id| self.requests.get(id).is_some_and(|request| !request.is_done);
+            let wanted = conn.fifo.iter().filter(|entry| live(entry.request)).count();
+            assert_eq!(conn.wanted as usize, wanted, "wanted replies of connection {id:?}: {conn:?}");
+            assert!(!conn.is_idle || conn.fifo.is_empty(), "idle connection {id:?} with expected replies");
+            assert!(conn.answered_to <= conn.output.end(), "connection {id:?}");
+            let mut at = conn.answered_to;
+            for entry in &conn.fifo {
+                assert!(entry.end >= at, "order of requests on connection {id:?}");
+                at = entry.end;
+            }
+        }
+        for (id, client) in self.clients.iter() {
+            let unanswered = client.order.iter().chain(&client.quiet);
+            let unanswered = unanswered.filter(|id| self.requests.get(**id).is_some_and(|request| !request.is_done));
+            assert_eq!(client.unanswered as usize, unanswered.count(), "unanswered requests of client {id:?}");
+            let front = client.order.front().and_then(|front| self.requests.get(*front));
+            assert!(front.is_none_or(|front| !front.is_done), "a finished reply at the head of client {id:?}");
+            assert!(client.committed <= client.output.end(), "client {id:?}");
+        }
+        for (index, bucket) in self.buckets.iter().enumerate() {
+            let held = self
+                .requests
+                .iter()
+                .filter(|(_, request)| request.bucket == index && request.has_place && !request.is_done);
+            let granted = self.clients.iter().filter(|(_, client)| {
+                client.bucket == index && client.admission == super::upstream::Admission::Granted
+            });
+            assert_eq!(bucket.active as usize, held.count() + granted.count(), "places of bucket {index}");
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! The proxy engine: clients, server connections and the requests between them, without any I/O.
+//!
+//! One [`Engine`] serves one worker. It is given bytes, events and the time; it produces bytes and
+//! [`Action`]s. The event loop (`net::worker`) moves these between the engine and the sockets; a simulation can do
+//! the same without sockets.
+//!
+//! ```text
+//!  client bytes ─► pump ─► ascii_request ─► dispatch ─► downstream.output ─► server
+//!                            (or multiget, broadcast)      + fifo entry
+//!  client bytes ◄─ upstream.output ◄─ finish ◄─ ascii_reply, binary_reply ◄─ downstream.input ◄─ server
+//!                                       ▲
+//!                             failing: deadlines, lost connections
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | [`upstream`], [`downstream`], [`host`], [`request`] | the state, one thing each |
+//! | `pump` | a client's input, request by request; admission and back-pressure |
+//! | `ascii_request` | what each ASCII command does |
+//! | `dispatch` | which connection a request takes; joining gets |
+//! | `multiget`, `broadcast` | requests with several answers |
+//! | `ascii_reply`, `binary_reply` | a server's answer and whose it is |
+//! | `finish` | replies in order |
+//! | `connection` | server connections coming and going, retries |
+//! | `deadlines` | what is overdue |
+//! | [`error`] | every failure and its reply |
+
+mod ascii_reply;
+mod ascii_request;
+mod binary_reply;
+mod broadcast;
+mod connection;
+mod deadlines;
+mod dispatch;
+pub mod downstream;
+pub mod error;
+mod finish;
+pub mod host;
+mod invariants;
+mod multiget;
+mod pump;
+pub mod request;
+pub mod timers;
+pub mod upstream;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::arena::Arena;
+use crate::buffer::{Output, Pool};
+use crate::config::snapshot::{BucketConfig, Config, Server};
+
+use connection::Lost;
+use downstream::{Conn, ConnId};
+use host::{HealthTable, Host, HostId};
+use multiget::{Duplicates, MultiGet};
+use request::Request;
+use timers::{Micros, Timers};
+use upstream::{Binding, Client, ClientId, Phase};
+
+/// The size of the buffer a client's bytes are read into.
+const CLIENT_BUFFER: usize = 16 * 1024;
+/// The size of the buffer a server's bytes are read into: many replies arrive together.
+const SERVER_BUFFER: usize = 64 * 1024;
+
+/// What the version commands answer.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// What the event loop is to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Connect to this server, then call [`Engine::connected`] or [`Engine::connect_failed`].
+    Connect(ConnId, Arc<Server>),
+    /// Close this server connection's socket; the engine has forgotten it.
+    CloseConn(ConnId),
+    /// Close this client's socket; the engine has forgotten it.
+    CloseClient(ClientId),
+    /// Set the log level of the process.
+    SetVerbosity(u8),
+    /// Write to the log at this verbosity.
+    Log(u8, String),
+}
+
+/// What applies to all clients of a worker.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How many requests of one client are handled in a row (`-R`).
+    pub requests_per_turn: u32,
+    /// Which protocol clients must speak (`-B`).
+    pub binding: Binding,
+}
+
+/// A bucket as one worker sees it.
+#[derive(Debug)]
+struct Bucket {
+    config: Arc<BucketConfig>,
+    /// The server of each index; one server may stand at several.
+    hosts: Vec<HostId>,
+    /// How many requests are unanswered, and places kept for admitted ones.
+    active: u32,
+    /// Clients whose next request waits for a place. May name ones that no longer wait.
+    waiting: VecDeque<ClientId>,
+}
+
+/// All proxying of one worker.
+pub struct Engine {
+    settings: Settings,
+    now: Micros,
+    buckets: Vec<Bucket>,
+    clients: Arena<Client>,
+    requests: Arena<Request>,
+    conns: Arena<Conn>,
+    hosts: Arena<Host>,
+    host_of: HashMap<Arc<Server>, HostId>,
+    timers: Timers,
+    /// Connections that were lost in this turn, with the requests to be sent again.
+    lost: Vec<Lost>,
+    /// Clients whose input is to be looked at again.
+    ready: Vec<ClientId>,
+    dirty_clients: Vec<ClientId>,
+    dirty_conns: Vec<ConnId>,
+    actions: Vec<Action>,
+    client_buffers: Pool,
+    server_buffers: Pool,
+    spare: Vec<Vec<u8>>,
+    spare_multigets: Vec<Box<MultiGet>>,
+    duplicates: Duplicates,
+}
+
+impl Engine {
+    /// An engine for the buckets of `config`. `health` is shared by all workers.
+    pub fn new(config: &Config, health: &HealthTable, settings: Settings) -> Engine {
+        let mut engine = Engine {
+            settings,
+            now: 0,
+            buckets: Vec::new(),
+            clients: Arena::default(),
+            requests: Arena::default(),
+            conns: Arena::default(),
+            hosts: Arena::default(),
+            host_of: HashMap::new(),
+            timers: Timers::default(),
+            lost: Vec::new(),
+            ready: Vec::new(),
+            dirty_clients: Vec::new(),
+            dirty_conns: Vec::new(),
+            actions: Vec::new(),
+            client_buffers: Pool::new(CLIENT_BUFFER),
+            server_buffers: Pool::new(SERVER_BUFFER),
+            spare: Vec::new(),
+            spare_multigets: Vec::new(),
+            duplicates: Duplicates::default(),
+        };
+        for bucket in &config.buckets {
+            let hosts = bucket.servers.iter().map(|server| engine.host(server, bucket, health)).collect();
+            let config = Arc::clone(bucket);
+            engine.buckets.push(Bucket { config, hosts, active: 0, waiting: VecDeque::new() });
+        }
+        engine
+    }
+
+    /// The worker's record of `server`.
+    fn host(&mut self, server: &Arc<Server>, bucket: &BucketConfig, health: &HealthTable) -> HostId {
+        if let Some(id) = self.host_of.get(server) {
+            return *id;
+        }
+        let id = self.hosts.insert(Host {
+            server: Arc::clone(server),
+            behavior: Arc::clone(&bucket.behavior),
+            conns: Vec::new(),
+            idle: Vec::new(),
+            open: None,
+            health: health.of(server),
+        });
+        self.host_of.insert(Arc::clone(server), id);
+        id
+    }
+
+    /// Tells the time, once per turn of the event loop.
+    pub fn set_time(&mut self, now: Micros) {
+        self.now = now;
+    }
+
+    /// When [`Engine::turn`] must be called at the latest.
+    pub fn next_deadline(&self) -> Option<Micros> {
+        self.timers.next()
+    }
+
+    /// Whether there is work left that no event will announce.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty() || !self.lost.is_empty()
+    }
+
+    /// The next thing the event loop is to do.
+    pub fn take_actions(&mut self, into: &mut Vec<Action>) {
+        into.append(&mut self.actions);
+    }
+
+    /// Does what follows from the events of this turn: overdue requests, retries, clients that can go on.
+    /// Names of clients that were looked at again are added to `looked_at`: their sockets may have more to read.
+    pub fn turn(&mut self, looked_at: &mut Vec<ClientId>) {
+        self.expire();
+        while !self.lost.is_empty() {
+            self.resend_lost();
+        }
+        let ready = std::mem::take(&mut self.ready);
+        for id in &ready {
+            if let Some(client) = self.clients.get_mut(*id) {
+                client.is_ready = false;
+                client.stopped = false;
+                self.pump(*id);
+                looked_at.push(*id);
+            }
+        }
+        if self.ready.is_empty() && ready.capacity() > 0 {
+            self.ready = ready;
+            self.ready.clear();
+        }
+        #[cfg(debug_assertions)]
+        self.check_invariants();
+    }
+
+    /// A client has connected to bucket `bucket`. `None`: it is to be turned away.
+    pub fn add_client(&mut self, bucket: usize) -> Option<ClientId> {
+        (bucket < self.buckets.len()).then(|| self.clients.insert(Client::new(bucket, self.settings.binding)))
+    }
+
+    /// Where the client's next bytes are to be read to; `None` while it is not to be read from.
+    pub fn client_space(&mut self, id: ClientId) -> Option<&mut [u8]> {
+        let client = self.clients.get_mut(id)?;
+        if client.stopped || client.is_ready || client.phase != Phase::Open {
+            return None;
+        }
+        Some(client.input.space(&mut self.client_buffers))
+    }
+
+    /// `count` bytes were read into [`Engine::client_space`].
+    pub fn client_filled(&mut self, id: ClientId, count: usize) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.input.filled(count);
+        }
+        self.pump(id);
+    }
+
+    /// Whether the client's last bytes end inside a request.
+    pub fn is_mid_request(&self, id: ClientId) -> bool {
+        self.clients.get(id).is_some_and(|client| !client.input.is_empty() && !client.stopped && !client.is_ready)
+    }
+
+    /// The client has finished sending.
+    pub fn client_eof(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id) {
+            if client.phase == Phase::Open {
+                client.phase = Phase::HalfClosed;
+            }
+            client.input.rest(&mut self.client_buffers);
+            self.settle_client(id);
+        }
+    }
+
+    /// The client has gone: nothing can be sent to it any more.
+    pub fn client_lost(&mut self, id: ClientId) {
+        let Some(mut client) = self.clients.remove(id) else { return };
+        for request in client.order.drain(..).chain(client.quiet.drain(..)) {
+            self.forget_request(request);
+        }
+        if client.admission == upstream::Admission::Granted {
+            self.return_place(client.bucket);
+        }
+        client.input.consume(usize::MAX);
+        client.input.rest(&mut self.client_buffers);
+        self.actions.push(Action::CloseClient(id));
+    }
+
+    /// The next client that has something to be sent, with up to where.
+    pub fn next_dirty_client(&mut self) -> Option<ClientId> {
+        while let Some(id) = self.dirty_clients.pop() {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.is_dirty = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The client's output, and the position up to which it may be sent.
+    pub fn client_output(&self, id: ClientId) -> Option<(&Output, u64)> {
+        self.clients.get(id).map(|client| (&client.output, client.committed))
+    }
+
+    /// The client's socket took `count` bytes.
+    pub fn client_sent(&mut self, id: ClientId, count: usize) {
+        let Some(client) = self.clients.get_mut(id) else { return };
+        client.output.advance(count);
+        client.output.release_sent();
+        if client.stopped {
+            self.make_ready(id);
+        }
+        self.settle_client(id);
+    }
+
+    /// The next server connection that has something to be sent.
+    pub fn next_dirty_conn(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.dirty_conns.pop() {
+            self.close_get(id);
+            if let Some(conn) = self.conns.get_mut(id) {
+                conn.is_dirty = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The server connection's output, and the position up to which it may be sent.
+    pub fn conn_output(&self, id: ConnId) -> Option<(&Output, u64)> {
+        self.conns.get(id).map(|conn| (&conn.output, conn.send_limit()))
+    }
+
+    /// The server's socket took `count` bytes.
+    pub fn conn_sent(&mut self, id: ConnId, count: usize) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.output.advance(count);
+            conn.output.release(conn.answered_to);
+            if conn.fifo.is_empty() {
+                conn.output.rest(&mut self.spare);
+            }
+        }
+    }
+
+    /// Where the server's next bytes are to be read to.
+    pub fn conn_space(&mut self, id: ConnId) -> Option<&mut [u8]> {
+        Some(self.conns.get_mut(id)?.input.space(&mut self.server_buffers))
+    }
+
+    /// `count` bytes were read into [`Engine::conn_space`].
+    pub fn conn_filled(&mut self, id: ConnId, count: usize) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.input.filled(count);
+        }
+        self.parse_replies(id);
+    }
+
+    /// How many clients are connected.
+    pub fn client_count(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// No more requests are taken: what is in flight is answered, then every client is closed.
+    pub fn drain(&mut self) {
+        let ids: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.phase = Phase::Quitting;
+            }
+            self.settle_client(id);
+        }
+    }
+
+    /// Puts the client on the list of those to look at again.
+    fn make_ready(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id)
+            && !client.is_ready
+        {
+            client.is_ready = true;
+            self.ready.push(id);
+        }
+    }
+
+    /// Puts the client on the list of those to flush.
+    fn mark_client(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id)
+            && !client.is_dirty
+        {
+            client.is_dirty = true;
+            self.dirty_clients.push(id);
+        }
+    }
+
+    /// Puts the connection on the list of those to flush.
+    fn mark_conn(&mut self, id: ConnId) {
+        if let Some(conn) = self.conns.get_mut(id)
+            && !conn.is_dirty
+        {
+            conn.is_dirty = true;
+            self.dirty_conns.push(id);
+        }
+    }
+
+    fn log(&mut self, level: u8, text: String) {
+        self.actions.push(Action::Log(level, text));
+    }
+}

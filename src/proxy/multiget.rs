@@ -1,0 +1,388 @@
+//! A get of several keys: split over the servers, merged again (04 §7).
+//!
+//! Every server is asked once for each key, however often the client named it. If one server has all the keys, its
+//! values are passed on as they come, a repeated key's value as often as it was named; the values of several
+//! servers are put into the order of the request.
+
+use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
+
+use crate::buffer::Output;
+use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Keys;
+use crate::protocol::ascii::command as ascii;
+use crate::protocol::binary::command as binary;
+
+use super::Engine;
+use super::downstream::{Entry, Expect};
+use super::error::Failure;
+use super::host::HostId;
+use super::request::{RequestId, Work};
+use super::upstream::ClientId;
+
+/// A get of several keys in flight.
+#[derive(Debug, Default)]
+pub struct MultiGet {
+    /// Whether the reply carries CAS ids.
+    pub cas: bool,
+    /// `gat`: the new expiry.
+    exptime: Option<i64>,
+    /// The client's command line; the keys lie in it.
+    line: Vec<u8>,
+    keys: Vec<Key>,
+    /// The first `used` ones are in use; the others keep their memory for the next request.
+    parts: Vec<Part>,
+    used: usize,
+    /// The values, while they cannot be passed on because they are to be put into order.
+    values: Output,
+    /// At least one server was asked.
+    was_sent: bool,
+}
+
+/// A key of the request.
+#[derive(Debug)]
+struct Key {
+    /// Where it stands in the line; also its opaque (04 §6.1).
+    at: u32,
+    len: u32,
+    vbucket: u16,
+    /// The index of its first occurrence; its own, if this is it.
+    first: u32,
+    /// How often it occurs; kept at the first occurrence.
+    times: u32,
+    has_value: bool,
+    /// Where its value lies in [`MultiGet::values`].
+    value: Range<u64>,
+}
+
+/// The keys that one server has.
+#[derive(Debug)]
+struct Part {
+    host: HostId,
+    keys: Vec<u32>,
+    /// Where to look for the next value's key.
+    cursor: usize,
+}
+
+impl MultiGet {
+    fn reset(&mut self) {
+        self.line.clear();
+        self.keys.clear();
+        self.used = 0;
+        self.was_sent = false;
+        let end = self.values.end();
+        self.values.advance(usize::MAX);
+        self.values.release(end);
+    }
+
+    fn key(&self, index: u32) -> &[u8] {
+        let Some(key) = self.keys.get(index as usize) else { return &[] };
+        let start = key.at as usize;
+        self.line.get(start..start + key.len as usize).unwrap_or_default()
+    }
+
+    /// The part of `host`, made if it is new.
+    fn part_of(&mut self, host: HostId) -> &mut Part {
+        let found = self.parts[..self.used].iter().position(|part| part.host == host);
+        let index = found.unwrap_or_else(|| {
+            match self.parts.get_mut(self.used) {
+                Some(part) => {
+                    part.host = host;
+                    part.keys.clear();
+                }
+                None => self.parts.push(Part { host, keys: Vec::new(), cursor: 0 }),
+            }
+            self.used += 1;
+            self.used - 1
+        });
+        &mut self.parts[index]
+    }
+
+    /// The index of the key that a value from part `part` belongs to, if it was asked for and has none yet.
+    fn find(&mut self, part: u32, is_it: impl Fn(&MultiGet, u32) -> bool) -> Option<u32> {
+        let keys = &self.parts.get(part as usize)?.keys;
+        let (cursor, count) = (self.parts[part as usize].cursor, keys.len());
+        // Servers answer in the order of the keys; others are looked for, too.
+        let at = (cursor..count).chain(0..cursor.min(count)).find(|at| is_it(self, keys[*at]))?;
+        let index = keys[at];
+        self.parts[part as usize].cursor = at + 1;
+        let key = self.keys.get_mut(index as usize)?;
+        (!std::mem::replace(&mut key.has_value, true)).then_some(index)
+    }
+}
+
+/// What a value is recognised by.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Named<'a> {
+    /// An ASCII server repeats the key.
+    Key(&'a [u8]),
+    /// A binary server repeats the opaque.
+    Opaque(u32),
+}
+
+impl Engine {
+    /// A get of several keys.
+    pub(super) fn get_many(&mut self, client_id: ClientId, keys: Keys<'_>, cas: bool, exptime: Option<i64>) {
+        let Some(bucket) = self.clients.get(client_id).map(|client| client.bucket) else { return };
+        let mut multiget = self.spare_multigets.pop().unwrap_or_default();
+        multiget.reset();
+        multiget.cas = cas;
+        multiget.exptime = exptime;
+        multiget.line.extend_from_slice(keys.line());
+        self.duplicates.clear();
+        let mut failure = None;
+        for (index, (at, key)) in keys.iter().enumerate() {
+            let index = index as u32;
+            let first = self.duplicates.first(key, index, |other| multiget.key(other));
+            let mut entry = Key {
+                at: at as u32,
+                len: key.len() as u32,
+                vbucket: 0,
+                first,
+                times: 1,
+                has_value: false,
+                value: 0..0,
+            };
+            if first == index {
+                let (host, vbucket) = self.route(bucket, key);
+                entry.vbucket = vbucket;
+                match host {
+                    Some(host) => multiget.part_of(host).keys.push(index),
+                    None => failure = Some(Failure::NoServer),
+                }
+            } else if let Some(first) = multiget.keys.get_mut(first as usize) {
+                first.times += 1;
+            }
+            multiget.keys.push(entry);
+        }
+        let parts = multiget.used as u32;
+        let id = self.one(client_id, Work::MultiGet(multiget), false, true);
+        if let Some(request) = self.requests.get_mut(id) {
+            request.failure = failure;
+        }
+        for part in 0..parts {
+            self.send_part(id, part, 0);
+        }
+        if self.requests.get(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
+            self.finish_multiget(id);
+        }
+    }
+
+    /// Asks a server for those of its keys that have no value yet.
+    pub(super) fn send_part(&mut self, id: RequestId, part: u32, retries: u32) {
+        let Some(request) = self.requests.get(id) else { return };
+        let Work::MultiGet(multiget) = &request.work else { return };
+        let Some(host) = multiget.parts.get(part as usize).map(|part| part.host) else { return };
+        let conn_id = match self.pick(request.client, host, false) {
+            Ok(conn) => conn,
+            Err(failure) => {
+                if let Some(request) = self.requests.get_mut(id) {
+                    request.failure.get_or_insert(failure);
+                }
+                return;
+            }
+        };
+        let speak = self.speak(conn_id);
+        self.close_get(conn_id);
+        let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) else { return };
+        let Some(conn) = self.conns.get_mut(conn_id) else { return };
+        conn.output.wake(&mut self.spare);
+        multiget.was_sent = true;
+        multiget.parts[part as usize].cursor = 0;
+        multiget.write(part as usize, speak, &mut conn.output);
+        let end = conn.output.end();
+        self.enqueue(conn_id, Entry { request: id, expect: Expect::MultiGet { part }, opaque: 0, end, retries });
+    }
+
+    /// A value has come from a server. `write` appends the whole block. `false` if no such key was asked for.
+    pub(super) fn multiget_value(
+        &mut self,
+        id: RequestId,
+        part: u32,
+        named: Named<'_>,
+        mut write: impl FnMut(&mut Output, bool, &[u8]),
+    ) -> bool {
+        let Some(request) = self.requests.get_mut(id).filter(|request| !request.is_done) else { return true };
+        let Work::MultiGet(multiget) = &mut request.work else { return false };
+        let found = match named {
+            Named::Key(key) => multiget.find(part, |multiget, index| multiget.key(index) == key),
+            Named::Opaque(at) => {
+                multiget.find(part, |multiget, index| multiget.keys.get(index as usize).is_some_and(|key| key.at == at))
+            }
+        };
+        let Some(index) = found else { return false };
+        let cas = multiget.cas;
+        if multiget.used > 1 {
+            let start = multiget.values.end();
+            let mut values = std::mem::take(&mut multiget.values);
+            write(&mut values, cas, multiget.key(index));
+            multiget.keys[index as usize].value = start..values.end();
+            multiget.values = values;
+            return true;
+        }
+        let times = multiget.keys[index as usize].times;
+        let mut taken = std::mem::take(multiget);
+        if let Some(sink) = self.sink(id) {
+            for _ in 0..times {
+                write(sink, cas, taken.key(index));
+            }
+        }
+        if let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) {
+            std::mem::swap(&mut taken, multiget);
+        }
+        self.commit_part(id);
+        true
+    }
+
+    /// A server has answered its part.
+    pub(super) fn multiget_part_done(&mut self, id: RequestId) {
+        if self.requests.get(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
+            self.finish_multiget(id);
+        }
+    }
+
+    /// All servers have answered, or failed: the values in order, then the end.
+    pub(super) fn finish_multiget(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let (bucket, failure) = (request.bucket, request.failure);
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        let multiget = std::mem::take(&mut **multiget);
+        let is_error = self.buckets[bucket].config.get_errors
+            && match failure {
+                None | Some(Failure::Closed) => false,
+                Some(Failure::Connect | Failure::NoServer) => multiget.keys.iter().all(|key| !key.has_value),
+                Some(_) => true,
+            };
+        if let Some(sink) = self.sink(id) {
+            if multiget.used > 1 {
+                for key in &multiget.keys {
+                    if let Some(first) = multiget.keys.get(key.first as usize) {
+                        sink.copy_from(&multiget.values, first.value.clone());
+                    }
+                }
+            }
+            match failure.filter(|_| is_error) {
+                Some(failure) => failure.write_ascii(sink.tail(), None),
+                None => sink.tail().extend_from_slice(b"END\r\n"),
+            }
+        }
+        if let Some(Work::MultiGet(place)) = self.requests.get_mut(id).map(|request| &mut request.work) {
+            **place = multiget;
+        }
+        self.complete(id);
+    }
+}
+
+impl MultiGet {
+    /// Writes the request for the keys of `part` that have no value.
+    fn write(&self, part: usize, speak: DownstreamProtocol, out: &mut Output) {
+        let wanted = self.parts[part].keys.iter().filter(|index| !self.keys[**index as usize].has_value);
+        let out = out.tail();
+        match (speak, self.exptime) {
+            (DownstreamProtocol::Ascii, exptime) => {
+                match exptime {
+                    None => ascii::get_start(out, self.cas),
+                    Some(exptime) => ascii::gat_start(out, self.cas, exptime),
+                }
+                wanted.for_each(|index| ascii::key(out, self.key(*index)));
+                ascii::end(out);
+            }
+            (DownstreamProtocol::Binary, exptime) => {
+                for index in wanted {
+                    let (key, entry) = (self.key(*index), &self.keys[*index as usize]);
+                    match exptime {
+                        None => binary::getq(out, key, entry.vbucket, entry.at),
+                        Some(exptime) => binary::gat(out, key, exptime, true, entry.vbucket, entry.at),
+                    }
+                }
+                binary::noop(out, 0);
+            }
+        }
+    }
+}
+
+/// Finds the repeated keys of one request. The hash is keyed: clients cannot choose colliding keys.
+#[derive(Debug, Default)]
+pub struct Duplicates {
+    hasher: RandomState,
+    /// Open addressing; index + 1 of a key, 0 is free.
+    slots: Vec<u32>,
+    count: usize,
+    /// Up to here, comparing all is cheaper.
+    few: Vec<u32>,
+}
+
+/// How many keys are simply compared with each other.
+const FEW: usize = 8;
+
+impl Duplicates {
+    fn clear(&mut self) {
+        self.few.clear();
+        self.slots.clear();
+        self.count = 0;
+    }
+
+    /// The index of the first occurrence of `key`: an earlier one, or `index`. `text` gives the key of an index.
+    fn first<'a>(&mut self, key: &[u8], index: u32, text: impl Fn(u32) -> &'a [u8]) -> u32 {
+        if self.slots.is_empty() {
+            if let Some(found) = self.few.iter().find(|other| text(**other) == key) {
+                return *found;
+            }
+            if self.few.len() < FEW {
+                self.few.push(index);
+                return index;
+            }
+            self.grow(4 * FEW, &text);
+        } else if self.count * 2 >= self.slots.len() {
+            self.grow(self.slots.len() * 4, &text);
+        }
+        self.insert(key, index, &text)
+    }
+
+    fn insert<'a>(&mut self, key: &[u8], index: u32, text: &impl Fn(u32) -> &'a [u8]) -> u32 {
+        let mask = self.slots.len() - 1;
+        let mut at = self.hasher.hash_one(key) as usize & mask;
+        loop {
+            match self.slots[at] {
+                0 => {
+                    self.slots[at] = index + 1;
+                    self.count += 1;
+                    return index;
+                }
+                other if text(other - 1) == key => return other - 1,
+                _ => at = (at + 1) & mask,
+            }
+        }
+    }
+
+    fn grow<'a>(&mut self, size: usize, text: &impl Fn(u32) -> &'a [u8]) {
+        let old: Vec<u32> = match self.slots.is_empty() {
+            true => self.few.iter().map(|index| index + 1).collect(),
+            false => self.slots.iter().copied().filter(|slot| *slot != 0).collect(),
+        };
+        self.slots.clear();
+        self.slots.resize(size.next_power_of_two(), 0);
+        self.count = 0;
+        for slot in old {
+            self.insert(text(slot - 1), slot - 1, text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicates_are_found_among_few_and_many() {
+        let keys: Vec<Vec<u8>> = (0..1000).map(|number| format!("key{}", number % 700).into_bytes()).collect();
+        let mut duplicates = Duplicates::default();
+        for _ in 0..2 {
+            duplicates.clear();
+            for (index, key) in keys.iter().enumerate() {
+                let first = duplicates.first(key, index as u32, |other| &keys[other as usize]);
+                assert_eq!(first as usize, index % 700);
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! A client's input, request by request: what may go on, what must wait.
+
+use crate::buffer::Input;
+use crate::protocol::ascii::request::{self, Parsed};
+
+use super::Engine;
+use super::timers::Owner;
+use super::upstream::{Admission, ClientId, Phase, Protocol};
+
+/// What became of a request that was just parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is under way or answered; its bytes are no longer needed.
+    Taken,
+    /// It has to wait for a place; its bytes stay.
+    Wait,
+}
+
+impl Engine {
+    /// Handles as many of the client's requests as may be handled now.
+    pub(super) fn pump(&mut self, id: ClientId) {
+        if !self.lost.is_empty() {
+            // What has to be sent again goes before what comes now.
+            return self.make_ready(id);
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        let mut input = std::mem::take(&mut client.input);
+        client.is_pumped = true;
+        let mut budget = self.settings.requests_per_turn.max(1);
+        while self.step(id, &mut input) {
+            budget -= 1;
+            if budget == 0 {
+                if input.is_worth_parsing() {
+                    self.make_ready(id);
+                }
+                break;
+            }
+        }
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.phase == Phase::Quitting {
+            input.consume(usize::MAX);
+        }
+        input.rest(&mut self.client_buffers);
+        client.input = input;
+        client.is_pumped = false;
+        self.settle_client(id);
+    }
+
+    /// Handles one request; `false` when nothing more can be done now.
+    fn step(&mut self, id: ClientId, input: &mut Input) -> bool {
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if client.phase == Phase::Quitting {
+            return false;
+        }
+        if client.swallow > 0 {
+            let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());
+            input.consume(count);
+            client.swallow -= count as u64;
+        }
+        if !input.is_worth_parsing() {
+            return false;
+        }
+        let behavior = &self.buckets[client.bucket].config.behavior;
+        let requests = (client.order.len() + client.quiet.len()) as u64;
+        if requests >= u64::from(behavior.upstream_requests_max) && requests > 0
+            || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
+        {
+            client.stopped = true;
+            return false;
+        }
+        let value_max = behavior.value_max;
+        match client.protocol {
+            Protocol::Undecided => {
+                client.protocol = Protocol::Ascii;
+                true
+            }
+            Protocol::Ascii => self.step_ascii(id, input, value_max),
+        }
+    }
+
+    fn step_ascii(&mut self, id: ClientId, input: &mut Input, value_max: u64) -> bool {
+        let owner = input.owner();
+        let mut scanned = input.scanned;
+        let used = match request::parse(input.data(), &mut scanned, value_max) {
+            Parsed::Incomplete { need } => {
+                input.scanned = scanned;
+                input.expect(need, &mut self.client_buffers);
+                return false;
+            }
+            Parsed::Request { request, noreply, len } => {
+                match self.ascii_request(id, &request, noreply, owner.as_ref()) {
+                    Verdict::Taken => len,
+                    Verdict::Wait => return false,
+                }
+            }
+            Parsed::Rejected { reply, noreply, len } => {
+                if !noreply {
+                    self.local_reply(id, |out| out.extend_from_slice(reply));
+                }
+                len
+            }
+            Parsed::TooLarge { reply, noreply, len, swallow } => {
+                if !noreply {
+                    self.local_reply(id, |out| out.extend_from_slice(reply));
+                }
+                if let Some(client) = self.clients.get_mut(id) {
+                    client.swallow = swallow;
+                }
+                len
+            }
+            Parsed::LineTooLong => {
+                self.local_reply(id, |out| out.extend_from_slice(request::LINE_TOO_LONG));
+                self.quit(id);
+                input.len()
+            }
+        };
+        drop(owner);
+        input.consume(used);
+        true
+    }
+
+    /// The client's requests so far are the last ones.
+    pub(super) fn quit(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(id) {
+            client.phase = Phase::Quitting;
+        }
+    }
+
+    /// Whether the client's next request may be sent: it gets a place among the bucket's concurrent requests, or
+    /// the client joins the wait queue.
+    pub(super) fn admit(&mut self, id: ClientId) -> Admit {
+        let Some(client) = self.clients.get_mut(id) else { return Admit::Wait };
+        let bucket = &mut self.buckets[client.bucket];
+        let most = bucket.config.behavior.downstream_max;
+        match client.admission {
+            Admission::Granted => {
+                // Counted when it was granted.
+                client.admission = Admission::Unasked;
+                Admit::Go
+            }
+            Admission::Expired => {
+                client.admission = Admission::Unasked;
+                Admit::TooLate
+            }
+            Admission::Unasked if most == 0 || bucket.active < most && bucket.waiting.is_empty() => {
+                bucket.active += 1;
+                Admit::Go
+            }
+            Admission::Unasked => {
+                let since = (client.unanswered == 0).then_some(self.now);
+                client.admission = Admission::Waiting { since };
+                client.stopped = true;
+                bucket.waiting.push_back(id);
+                if since.is_some() {
+                    self.arm_client(id);
+                }
+                Admit::Wait
+            }
+            Admission::Waiting { .. } => {
+                client.stopped = true;
+                Admit::Wait
+            }
+        }
+    }
+
+    /// A request of bucket `bucket` has been answered: its place goes to the next client in the wait queue.
+    pub(super) fn return_place(&mut self, bucket: usize) {
+        let bucket = &mut self.buckets[bucket];
+        bucket.active = bucket.active.saturating_sub(1);
+        let most = bucket.config.behavior.downstream_max;
+        while most == 0 || bucket.active < most {
+            let Some(id) = bucket.waiting.pop_front() else { return };
+            let Some(client) = self.clients.get_mut(id) else { continue };
+            if let Admission::Waiting { .. } = client.admission {
+                client.admission = Admission::Granted;
+                bucket.active += 1;
+                return self.make_ready(id);
+            }
+        }
+    }
+
+    /// Makes sure that the client is looked at when its oldest request, or its place in the wait queue, is overdue.
+    pub(super) fn arm_client(&mut self, id: ClientId) {
+        let Some(at) = self.client_deadline(id) else { return };
+        let Some(client) = self.clients.get_mut(id) else { return };
+        if client.timer.is_none_or(|armed| at < armed) {
+            client.timer = Some(at);
+            self.timers.add(at, Owner::Client(id));
+        }
+    }
+}
+
+/// The answer of [`Engine::admit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Admit {
+    /// It has a place.
+    Go,
+    /// It waits; its bytes stay in the input.
+    Wait,
+    /// It has waited too long.
+    TooLate,
+}

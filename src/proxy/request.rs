@@ -1,0 +1,133 @@
+//! A request in flight: what it is, which answers it waits for, what is already known of its reply.
+
+use crate::arena::Id;
+use crate::buffer::Output;
+use crate::protocol::status::CommandClass;
+
+use super::broadcast::Broadcast;
+use super::downstream::ConnId;
+use super::error::Failure;
+use super::host::HostId;
+use super::multiget::MultiGet;
+use super::timers::Micros;
+use super::upstream::ClientId;
+
+/// Names a request.
+pub type RequestId = Id<Request>;
+
+/// What kind of answer a request waits for.
+#[derive(Debug)]
+pub enum Work {
+    /// None: the reply was known at once, and only waits for its turn.
+    Local,
+    /// A get of one key.
+    Get {
+        /// Whether the reply carries the CAS id.
+        cas: bool,
+    },
+    /// One key, one line or status.
+    Line(CommandClass),
+    /// A get of several keys.
+    MultiGet(Box<MultiGet>),
+    /// The same command on all servers.
+    Broadcast(Box<Broadcast>),
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub struct Request {
+    /// Whose it is.
+    pub client: ClientId,
+    /// Index of its bucket.
+    pub bucket: usize,
+    /// Its number among the client's requests.
+    pub sequence: u64,
+    /// What kind of answer it waits for.
+    pub work: Work,
+    /// The client gets no reply.
+    pub noreply: bool,
+    /// It may be repeated although a server may have executed it.
+    pub idempotent: bool,
+    /// It holds one of the bucket's places (`downstream_max`).
+    pub has_place: bool,
+    /// All servers have answered, or were given up.
+    pub is_done: bool,
+    /// How many answers are missing.
+    pub pending: u32,
+    /// Of these, how many are behind others on a ready connection.
+    pub queued: u32,
+    /// When the first of these became so.
+    pub queued_since: Micros,
+    /// Where the answers are expected: one entry for each missing one.
+    pub links: Links,
+    /// The server it was sent to last, to be named when it fails.
+    pub target: Option<HostId>,
+    /// The first failure of a part of it.
+    pub failure: Option<Failure>,
+    /// The complete part of its reply, while it is not its turn.
+    pub parked: Output,
+}
+
+impl Request {
+    /// A request that has not been sent yet.
+    pub fn new(client: ClientId, bucket: usize, sequence: u64, work: Work, noreply: bool) -> Request {
+        Request {
+            client,
+            bucket,
+            sequence,
+            work,
+            noreply,
+            idempotent: true,
+            has_place: false,
+            is_done: false,
+            pending: 0,
+            queued: 0,
+            queued_since: 0,
+            links: Links::default(),
+            target: None,
+            failure: None,
+            parked: Output::default(),
+        }
+    }
+}
+
+/// The connections on which a request's answers are expected. Nearly always one: no allocation then.
+#[derive(Debug, Default)]
+pub struct Links {
+    first: Option<ConnId>,
+    more: Vec<ConnId>,
+}
+
+impl Links {
+    /// One more answer is expected on `conn`.
+    pub fn add(&mut self, conn: ConnId) {
+        match self.first {
+            None => self.first = Some(conn),
+            Some(_) => self.more.push(conn),
+        }
+    }
+
+    /// One answer less is expected on `conn`.
+    pub fn remove(&mut self, conn: ConnId) {
+        if self.first == Some(conn) {
+            self.first = self.more.pop();
+        } else if let Some(at) = self.more.iter().position(|other| *other == conn) {
+            self.more.swap_remove(at);
+        }
+    }
+
+    /// Takes one out.
+    pub fn pop(&mut self) -> Option<ConnId> {
+        self.more.pop().or_else(|| self.first.take())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}

@@ -1,0 +1,181 @@
+//! A client connection as the engine sees it: what it sent, what it is owed, in which order.
+//!
+//! Its states are in LIFECYCLE.md beside this file.
+
+use std::collections::VecDeque;
+
+use crate::arena::Id;
+use crate::buffer::{Input, Output};
+
+use super::downstream::ConnId;
+use super::host::HostId;
+use super::request::RequestId;
+use super::timers::Micros;
+
+/// Names a client.
+pub type ClientId = Id<Client>;
+
+/// Which protocol clients must speak (`-B`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Binding {
+    /// The first byte of a connection decides: 0x80 is binary, anything else ASCII.
+    #[default]
+    Auto,
+    /// ASCII only.
+    Ascii,
+    /// Binary only.
+    Binary,
+}
+
+/// What is known of a client's protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// No byte has come yet.
+    Undecided,
+    /// ASCII.
+    Ascii,
+}
+
+/// How far the client's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It sends and receives.
+    Open,
+    /// It has finished sending. What it sent is answered, then the connection is closed.
+    HalfClosed,
+    /// It asked to quit, or sent what cannot be understood: no more requests; what is owed is sent, then the
+    /// connection is closed.
+    Quitting,
+}
+
+/// Whether the client's next request has a place among the bucket's concurrent ones (`downstream_max`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It has not been asked yet.
+    Unasked,
+    /// It is in the wait queue. `since` is when it became the client's oldest unanswered one.
+    Waiting {
+        /// `None` while older requests of the client are unanswered.
+        since: Option<Micros>,
+    },
+    /// A place is kept for it.
+    Granted,
+    /// `wait_queue_timeout` has passed: it is answered with an error.
+    Expired,
+}
+
+/// The server connection that holds unanswered work of a client. Later work for the same server follows it there,
+/// so that a client's requests for one key stay in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Sticky {
+    /// The server.
+    pub host: HostId,
+    /// The connection.
+    pub conn: ConnId,
+    /// How many of its expected replies are for this client.
+    pub count: u32,
+}
+
+/// A client connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Index of its bucket.
+    pub bucket: usize,
+    /// What is known of its protocol.
+    pub protocol: Protocol,
+    /// How far its life has come.
+    pub phase: Phase,
+    /// What it sent and was not looked at yet.
+    pub input: Input,
+    /// What it is to receive.
+    pub output: Output,
+    /// Everything before this position in `output` may be sent. What is behind it belongs to a reply that is
+    /// not complete.
+    pub committed: u64,
+    /// Bytes of a refused value that are still to be dropped.
+    pub swallow: u64,
+    /// Its requests that get a reply, oldest first. The first one is unfinished; finished ones behind it wait
+    /// for their turn.
+    pub order: VecDeque<RequestId>,
+    /// Its requests without a reply, oldest first, with finished ones in between.
+    pub quiet: VecDeque<RequestId>,
+    /// How many of all these the servers have not answered.
+    pub unanswered: u32,
+    /// When its oldest unanswered request became the oldest.
+    pub oldest_since: Micros,
+    /// The sequence number of its next request.
+    pub next_sequence: u64,
+    /// See [`Admission`].
+    pub admission: Admission,
+    /// Where its unanswered work is.
+    pub sticky: Vec<Sticky>,
+    /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
+    /// output was taken.
+    pub stopped: bool,
+    /// Its input is being worked on, and therefore not in `input`.
+    pub is_pumped: bool,
+    /// It is on the worker's list of clients to look at again.
+    pub is_ready: bool,
+    /// It is on the worker's list of clients to flush.
+    pub is_dirty: bool,
+    /// The deadline it has an entry for.
+    pub timer: Option<Micros>,
+}
+
+impl Client {
+    /// A client that has just connected to bucket `bucket`.
+    pub fn new(bucket: usize, binding: Binding) -> Client {
+        Client {
+            bucket,
+            protocol: match binding {
+                Binding::Ascii => Protocol::Ascii,
+                Binding::Auto | Binding::Binary => Protocol::Undecided,
+            },
+            phase: Phase::Open,
+            input: Input::default(),
+            output: Output::default(),
+            committed: 0,
+            swallow: 0,
+            order: VecDeque::new(),
+            quiet: VecDeque::new(),
+            unanswered: 0,
+            oldest_since: 0,
+            next_sequence: 0,
+            admission: Admission::Unasked,
+            sticky: Vec::new(),
+            stopped: false,
+            is_pumped: false,
+            is_ready: false,
+            is_dirty: false,
+            timer: None,
+        }
+    }
+
+    /// Whether nothing is owed to it and nothing is left to send.
+    pub fn is_settled(&self) -> bool {
+        self.order.is_empty() && self.output.is_sent()
+    }
+
+    /// The connection to `host` that holds unanswered work of this client.
+    pub fn sticky(&self, host: HostId) -> Option<ConnId> {
+        self.sticky.iter().find(|sticky| sticky.host == host).map(|sticky| sticky.conn)
+    }
+
+    /// Notes one more expected reply on `conn`.
+    pub fn stick(&mut self, host: HostId, conn: ConnId) {
+        match self.sticky.iter_mut().find(|sticky| sticky.conn == conn) {
+            Some(sticky) => sticky.count += 1,
+            None => self.sticky.push(Sticky { host, conn, count: 1 }),
+        }
+    }
+
+    /// Notes one expected reply less on `conn`.
+    pub fn unstick(&mut self, conn: ConnId) {
+        if let Some(at) = self.sticky.iter().position(|sticky| sticky.conn == conn) {
+            self.sticky[at].count -= 1;
+            if self.sticky[at].count == 0 {
+                self.sticky.swap_remove(at);
+            }
+        }
+    }
+}
