@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::VERSION;
 use super::flags::{Action, FLAGS, Flag};
+use crate::config::behavior::setting::Kind;
 use crate::config::behavior::{Behavior, KEYS, Key, Unit};
 
 /// Where the description of a flag begins.
@@ -126,7 +127,12 @@ const MAIN_KEYS: [&str; 15] = [
 
 /// Appends a `-Z` key under one of its names, with its default.
 fn describe_key(text: &mut String, name: &str, key: &Key) {
-    let default = if key.is_secret() { String::new() } else { key.value(&Behavior::default()) };
+    let default = match key.kind {
+        Kind::Secret => String::new(),
+        // Statistics show its number, people write its word.
+        Kind::Protocol => "binary".to_owned(),
+        _ => key.value(&Behavior::default()),
+    };
     let _ = writeln!(text, "  {name}={default}");
     let mut help = key.help.to_owned();
     match key.unit {
@@ -167,6 +173,7 @@ downstream_timeout=5000,cycle=200 \\
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::behavior::DownstreamProtocol;
 
     #[test]
     fn begins_with_name_and_version() {
@@ -230,5 +237,7 @@ mod tests {
             });
             assert_eq!(lines.count(), 1, "{}", key.name);
         }
+        assert_eq!(Behavior::default().downstream_protocol, DownstreamProtocol::Binary);
+        assert!(text.contains("\n  downstream_protocol=binary\n"));
     }
 }
