@@ -9,9 +9,9 @@ use std::sync::Arc;
 use crate::buffer::Output;
 use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::ascii::command as ascii;
+use crate::protocol::binary::command;
 use crate::protocol::binary::opcode::{self, loud};
 use crate::protocol::binary::packet::{Packet, Parsed, parse_request, write_reply};
-use crate::protocol::binary::command;
 
 use super::Engine;
 use super::broadcast::Broadcast;

@@ -110,15 +110,14 @@ impl Engine {
     fn quiet_reply(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
-        let found = conn.fifo.iter_mut().take_while(|entry| !entry.is_last()).position(|entry| {
-            match &mut entry.expect {
+        let found =
+            conn.fifo.iter_mut().take_while(|entry| !entry.is_last()).position(|entry| match &mut entry.expect {
                 Expect::Quiet { opcode, answered: answered @ false } if *opcode == code && entry.opaque == opaque => {
                     *answered = true;
                     true
                 }
                 _ => false,
-            }
-        });
+            });
         let Some(index) = found else { return Err(Unfit) };
         if let Some(request) = self.unlink(id, index) {
             if let Some(sink) = self.sink(request) {

@@ -139,7 +139,10 @@ impl Engine {
     pub(super) fn entry_failed(&mut self, id: RequestId, entry: &Entry, failure: Failure) {
         let Some(request) = self.requests.get_mut(id) else { return };
         match (&request.work, entry.expect) {
-            (Work::Batch(_), Expect::Quiet { opcode, .. } | Expect::Packet { opcode } | Expect::Create { opcode, .. }) => {
+            (
+                Work::Batch(_),
+                Expect::Quiet { opcode, .. } | Expect::Packet { opcode } | Expect::Create { opcode, .. },
+            ) => {
                 self.packet_failed(id, opcode, entry.opaque, failure);
             }
             (Work::Batch(_), Expect::Translated(translated)) => {
