@@ -73,10 +73,8 @@ fn a_vbucket_without_master() {
     let mock = Mock::new();
     for protocol in PROTOCOLS {
         // `hello` is in vbucket 0, `foo` in 3.
-        let moxi = moxi!()
-            .vbuckets([mock.port()], &[-1, 0, 0, 0])
-            .set(format!("downstream_protocol={protocol}"))
-            .start();
+        let moxi =
+            moxi!().vbuckets([mock.port()], &[-1, 0, 0, 0]).set(format!("downstream_protocol={protocol}")).start();
         ask(&moxi, "set hello 0 0 1\r\n1\r\n", "SERVER_ERROR proxy write to downstream\r\n");
         ask(&moxi, "incr hello 1\r\n", "SERVER_ERROR proxy write to downstream\r\n");
         ask(&moxi, "get hello\r\n", "END\r\n");

@@ -261,7 +261,11 @@ fn replies_for_a_client_that_has_gone() {
             gone.send("get a b\r\n");
             let mut line = mock.accept();
             line.expect(&seen);
-            if reset { gone.reset() } else { gone.close() }
+            if reset {
+                gone.reset()
+            } else {
+                gone.close()
+            }
             turn(&moxi);
             line.send(&says[..10]);
             turn(&moxi);

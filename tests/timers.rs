@@ -184,7 +184,8 @@ fn downstream_conn_queue_timeout() {
     // What had been sent already is answered for nobody; a proxy that had kept it back says nothing here.
     let mut fourth = moxi.client();
     fourth.send("incr d 1\r\n");
-    let answers = [("incr b 1\r\n", "22\r\n"), ("get c\r\n", "VALUE c 0 1\r\nx\r\nEND\r\n"), ("incr d 1\r\n", "44\r\n")];
+    let answers =
+        [("incr b 1\r\n", "22\r\n"), ("get c\r\n", "VALUE c 0 1\r\nx\r\nEND\r\n"), ("incr d 1\r\n", "44\r\n")];
     loop {
         let asked = line.line();
         let (request, reply) =

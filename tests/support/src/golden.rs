@@ -30,7 +30,14 @@ pub struct Exchange {
 impl Exchange {
     /// An exchange in which the client sends `sends`, no server hears of it, and nothing is answered.
     pub fn new(name: impl Into<String>, sends: impl AsRef<[u8]>) -> Exchange {
-        Exchange { name: name.into(), sends: sends.as_ref().to_vec(), parts: Vec::new(), gets: Vec::new(), closed: false, several: false }
+        Exchange {
+            name: name.into(),
+            sends: sends.as_ref().to_vec(),
+            parts: Vec::new(),
+            gets: Vec::new(),
+            closed: false,
+            several: false,
+        }
     }
 
     /// The first server must see `sees` and answers `says`.
