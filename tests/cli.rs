@@ -235,3 +235,32 @@ fn the_manual_page_describes_every_flag_and_its_default() {
         assert_eq!(flag.deprecated, entry.contains("Deprecated"), "-{letter}: deprecated or not?");
     }
 }
+
+#[test]
+fn the_manual_page_describes_every_behaviour_key_and_its_default() {
+    use moxi::config::behavior::{Behavior, KEYS};
+    let page = include_str!("../man/moxi.1");
+    let page = page.split(".SH PROXY BEHAVIOUR").nth(1).unwrap().split(".SH ENVIRONMENT").next().unwrap();
+    let entries: Vec<(&str, &str)> = page
+        .split(".TP\n.BR ")
+        .skip(1)
+        .map(|entry| entry.lines().next().unwrap_or_default())
+        .map(|line| line.split_once('=').expect("a default"))
+        .map(|(name, default)| (name.trim(), default))
+        .collect();
+    for key in KEYS {
+        let (_, default) = *entries
+            .iter()
+            .find(|(name, _)| key.is_called(name))
+            .unwrap_or_else(|| panic!("{} has no entry", key.name));
+        if !key.is_secret() {
+            let shown = default.trim_start_matches("\\fR").trim_matches('"');
+            let real = key.value(&Behavior::default());
+            assert!(shown == real || (key.name, shown) == ("downstream_protocol", "binary"), "{}: {shown}", key.name);
+        }
+        for synonym in key.synonyms {
+            assert!(page.contains(synonym), "{synonym} is not named");
+        }
+    }
+    assert_eq!(entries.len(), KEYS.len());
+}

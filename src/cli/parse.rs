@@ -218,6 +218,6 @@ mod tests {
         assert_eq!(fail(&["-X"]).code, USAGE);
         assert_eq!(fail(&["-X", "-p", "0"]).code, USAGE);
         assert!(run(&["-X", "-p", "1"]).mcmux);
-        assert!(run(&["-X", "-s", "/tmp/x"]).mcmux);
+        assert!(run(&["-X", "-s", "moxi.sock"]).mcmux);
     }
 }

@@ -149,14 +149,30 @@ pub fn write_reply(
     key: &[u8],
     value: &[u8],
 ) {
+    write_reply_head(out, opcode, status, opaque, cas, extras, key, value.len());
+    out.extend_from_slice(value);
+}
+
+/// Appends a reply up to its value, which is `value_len` bytes that the caller appends. Limits as for
+/// [`write_reply`].
+#[expect(clippy::too_many_arguments, reason = "a packet has that many parts")]
+pub fn write_reply_head(
+    out: &mut Vec<u8>,
+    opcode: u8,
+    status: u16,
+    opaque: u32,
+    cas: u64,
+    extras: &[u8],
+    key: &[u8],
+    value_len: usize,
+) {
     let extras = &extras[..extras.len().min(usize::from(u8::MAX))];
     let key = &key[..key.len().min(usize::from(u16::MAX))];
     let header =
-        Header { opcode, vbucket_or_status: status, opaque, cas, ..lengths(extras.len(), key.len(), value.len()) };
+        Header { opcode, vbucket_or_status: status, opaque, cas, ..lengths(extras.len(), key.len(), value_len) };
     header.write(out, REPLY_MAGIC);
     out.extend_from_slice(extras);
     out.extend_from_slice(key);
-    out.extend_from_slice(value);
 }
 
 /// A header with these lengths, all else 0.
