@@ -250,7 +250,7 @@ impl Engine {
         }
         let most = host.behavior.downstream_conn_max as usize;
         if most == 0 || host.conns.len() < most {
-            if !host.health.is_suspended(self.now) {
+            if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
             if host.conns.is_empty() {
@@ -262,7 +262,7 @@ impl Engine {
     }
 
     /// Begins a new connection to `host`.
-    fn connect(&mut self, host_id: HostId) -> ConnId {
+    pub(super) fn connect(&mut self, host_id: HostId) -> ConnId {
         let mut conn = Conn::new(host_id, self.now);
         if let Some(host) = self.hosts.get(host_id)
             && host.server.protocol == DownstreamProtocol::Binary

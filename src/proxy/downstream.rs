@@ -27,6 +27,17 @@ pub enum State {
     Ready,
 }
 
+impl State {
+    /// Its name in log lines.
+    pub fn phase(self) -> &'static str {
+        match self {
+            State::Connecting => "connect",
+            State::Handshake(_) => "authenticate",
+            State::Ready => "reply",
+        }
+    }
+}
+
 /// The steps of the handshake (03 §16.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
