@@ -19,9 +19,8 @@ impl Keys {
     /// `count` keys that begin with `word` and have values of `value_size` bytes.
     pub fn new(word: &str, count: u32, value_size: usize) -> Keys {
         let prefix: [u8; 4] = format!("{word:_<4.4}").into_bytes().try_into().unwrap_or(*b"key_");
-        let names = (0..count)
-            .flat_map(|number| [&prefix[..], format!("{number:0DIGITS$}").as_bytes()].concat())
-            .collect();
+        let names =
+            (0..count).flat_map(|number| [&prefix[..], format!("{number:0DIGITS$}").as_bytes()].concat()).collect();
         let mut random = Random::new(value_size as u64 + 1);
         let noise = (0..count as usize + value_size).map(|_| b'0' + random.below(64) as u8).collect();
         Keys { prefix, count, value_size, names, noise }

@@ -32,9 +32,10 @@ use workload::Workload;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--echo", port] => {
-            port.parse().map_err(|_| "no port".to_owned()).and_then(|port| echo::serve(port).map_err(|error| error.to_string()))
-        }
+        ["--echo", port] => port
+            .parse()
+            .map_err(|_| "no port".to_owned())
+            .and_then(|port| echo::serve(port).map_err(|error| error.to_string())),
         // How `cargo bench` starts it. Without that word it is `cargo test --benches`, which is to be quick.
         [.., "--bench"] | ["--bench", ..] => Plan::from_environment().and_then(|plan| run(&plan)),
         _ => {

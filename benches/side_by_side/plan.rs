@@ -48,7 +48,11 @@ impl Plan {
             return Err(format!("BENCH_WORKLOADS: {unknown} is none of {}", known.join(", ")));
         }
         let is_wanted = |workload: &&Workload| {
-            if names.is_empty() { workload.is_quick || !is_quick } else { names.iter().any(|name| name == workload.name) }
+            if names.is_empty() {
+                workload.is_quick || !is_quick
+            } else {
+                names.iter().any(|name| name == workload.name)
+            }
         };
         let (rounds, seconds) = if is_quick { (2, 0.4) } else { (3, 1.0) };
         let rounds = read("BENCH_ROUNDS").map_or(Ok(rounds), |text| text.parse()).map_err(|_| "BENCH_ROUNDS")?;

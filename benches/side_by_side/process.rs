@@ -172,9 +172,7 @@ impl Counting {
         end(&mut self.child, Signal::SIGINT);
         let text = fs::read_to_string(&self.out).ok()?;
         match self.counter {
-            Counter::Perf => {
-                text.lines().find(|line| line.contains("sys_enter"))?.split(',').next()?.parse().ok()
-            }
+            Counter::Perf => text.lines().find(|line| line.contains("sys_enter"))?.split(',').next()?.parse().ok(),
             Counter::Strace => {
                 let total = text.lines().find(|line| line.ends_with("total"))?;
                 total.split_whitespace().filter_map(|word| word.parse().ok()).next()

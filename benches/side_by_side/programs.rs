@@ -36,14 +36,14 @@ impl Program {
     /// When an entry of `peers` is not of that form.
     pub fn all(peers: &str) -> Result<Vec<Program>, String> {
         let program = |name: &str, start| Program { name: name.to_owned(), start };
-        let mut all = vec![
-            program("moxi", Start::Moxi("ascii")),
-            program("moxi, binary servers", Start::Moxi("binary")),
-        ];
+        let mut all =
+            vec![program("moxi", Start::Moxi("ascii")), program("moxi, binary servers", Start::Moxi("binary"))];
         if is_in_path("nutcracker") {
             all.push(program("twemproxy", Start::Twemproxy));
         }
-        for entry in peers.split('\n').flat_map(|line| line.split(";;")).map(str::trim).filter(|entry| !entry.is_empty()) {
+        for entry in
+            peers.split('\n').flat_map(|line| line.split(";;")).map(str::trim).filter(|entry| !entry.is_empty())
+        {
             let (name, command) = entry.split_once('=').ok_or_else(|| format!("BENCH_PEERS: no name in {entry}"))?;
             all.push(program(name.trim(), Start::Peer(command.to_owned())));
         }
@@ -72,7 +72,7 @@ impl Program {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let command = match &self.start {
             Start::Moxi(protocol) => {
-                let binary = std::env::var("MOXI").unwrap_or_else(|_| "target/release/moxi".to_owned());
+                let binary = std::env::var("MOXI").unwrap_or_else(|_| env!("CARGO_BIN_EXE_moxi").to_owned());
                 let sections = format!("{port}={}", list.join(","));
                 let behavior = format!("downstream_protocol={protocol}");
                 let options = ["-u", "root", "-t", "1", "-c", "10000", "-z", &sections, "-Z", &behavior];

@@ -61,7 +61,10 @@ impl Reader {
         let value = line.strip_prefix(b"VALUE ").and_then(|rest| rest.split_at_checked(KEY_LENGTH));
         if let Some((name, rest)) = value
             && let Some(number) = keys.number(name)
-            && rest.strip_prefix(b" 0 ").and_then(|rest| rest.strip_suffix(b"\r\n")).is_some_and(|size| is_number(size, keys.value_size()))
+            && rest
+                .strip_prefix(b" 0 ")
+                .and_then(|rest| rest.strip_suffix(b"\r\n"))
+                .is_some_and(|size| is_number(size, keys.value_size()))
             && request.see(number, keys)
         {
             self.value = Some((number, 0));
@@ -77,7 +80,8 @@ impl Reader {
         }
         let Some(header) = input.get(..HEADER) else { return Ok(taken(0, false)) };
         let number = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-        let (opcode, extras, status, body, opaque) = (header[1], header[4], [header[6], header[7]], number(8), number(12));
+        let (opcode, extras, status, body, opaque) =
+            (header[1], header[4], [header[6], header[7]], number(8), number(12));
         if header[0] == 0x81 && status == [0, 0] {
             match (request.kind, opcode) {
                 (Kind::Set, SET) if body == 0 && opaque == request.first => return Ok(taken(HEADER, true)),

@@ -44,7 +44,11 @@ impl Cell {
         let mut all: Vec<f64> = self.samples.iter().map(figure).collect();
         all.sort_by(f64::total_cmp);
         let middle = all.len() / 2;
-        if all.len() % 2 == 1 { all.get(middle).copied() } else { Some((all.get(middle.checked_sub(1)?)? + all.get(middle)?) / 2.0) }
+        if all.len() % 2 == 1 {
+            all.get(middle).copied()
+        } else {
+            Some((all.get(middle.checked_sub(1)?)? + all.get(middle)?) / 2.0)
+        }
     }
 }
 
@@ -65,7 +69,11 @@ impl Row {
 
     /// What the overview compares: the cost, or how long small requests wait for large ones.
     pub fn figure(&self, cell: &Cell) -> Option<f64> {
-        if self.workload.large_readers > 0 { cell.median(|sample| sample.p99) } else { cell.median(|sample| sample.cpu) }
+        if self.workload.large_readers > 0 {
+            cell.median(|sample| sample.p99)
+        } else {
+            cell.median(|sample| sample.cpu)
+        }
     }
 }
 

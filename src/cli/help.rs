@@ -101,14 +101,8 @@ The cluster configuration says where the servers are.
 
 /// The keys that most installations set, with what they do (05 §3.2).
 const KEYS: &[(&str, &str)] = &[
-    (
-        "port_listen=11211",
-        "port for the clients of a cluster that is configured by URL",
-    ),
-    (
-        "usr=",
-        "user name for the cluster; without it, the environment variable MOXI_SASL_PLAIN_USR",
-    ),
+    ("port_listen=11211", "port for the clients of a cluster that is configured by URL"),
+    ("usr=", "user name for the cluster; without it, the environment variable MOXI_SASL_PLAIN_USR"),
     (
         "pwd=",
         "password for the cluster; without it, the environment variable MOXI_SASL_PLAIN_PWD. \
@@ -118,42 +112,15 @@ const KEYS: &[(&str, &str)] = &[
         "default_bucket_name=[ <FIRST_BUCKET> ]",
         "bucket of clients that do not name one; by default the first one of the cluster",
     ),
-    (
-        "concurrency=1024",
-        "requests that each worker thread handles at a time, per bucket; 0 is no limit",
-    ),
-    (
-        "wait_queue_timeout=200",
-        "ms that a request waits for its turn when there are more of them; 0 is no limit",
-    ),
-    (
-        "connect_timeout=400",
-        "ms that connecting to a server may take; 0 is no limit",
-    ),
-    (
-        "auth_timeout=100",
-        "ms that each step of the authentication to a server may take; 0 is no limit",
-    ),
-    (
-        "connect_max_errors=5",
-        "a server with more errors in a row than this is left alone for a while; 0 is never",
-    ),
-    (
-        "connect_retry_interval=30000",
-        "ms for which it is left alone",
-    ),
-    (
-        "downstream_conn_max=4",
-        "connections to each server, per worker thread; 0 is no limit",
-    ),
-    (
-        "downstream_conn_queue_timeout=200",
-        "ms that a request waits for one of them; 0 is no limit",
-    ),
-    (
-        "downstream_timeout=5000",
-        "ms that a server may take to answer a request; 0 is no limit",
-    ),
+    ("concurrency=1024", "requests that each worker thread handles at a time, per bucket; 0 is no limit"),
+    ("wait_queue_timeout=200", "ms that a request waits for its turn when there are more of them; 0 is no limit"),
+    ("connect_timeout=400", "ms that connecting to a server may take; 0 is no limit"),
+    ("auth_timeout=100", "ms that each step of the authentication to a server may take; 0 is no limit"),
+    ("connect_max_errors=5", "a server with more errors in a row than this is left alone for a while; 0 is never"),
+    ("connect_retry_interval=30000", "ms for which it is left alone"),
+    ("downstream_conn_max=4", "connections to each server, per worker thread; 0 is no limit"),
+    ("downstream_conn_queue_timeout=200", "ms that a request waits for one of them; 0 is no limit"),
+    ("downstream_timeout=5000", "ms that a server may take to answer a request; 0 is no limit"),
     ("cycle=200", "ms between two readings of the coarse clock"),
     (
         "mcs_opts=",
@@ -210,21 +177,16 @@ mod tests {
     fn flags_and_keys_come_in_the_order_of_the_c_program() {
         let text = text();
         let order = [
-            "-Z", "-u", "-c", "-v", "-vv", "-vvv", "-h", "-i", "-a", "-l", "-d", "-P", "-t", "-R",
-            "-b", "-B", "-Y", "-s", "-p", "-U", "-k", "-m", "-M", "-r", "-f", "-n", "-L", "-D",
-            "-C", "-O", "-X",
+            "-Z", "-u", "-c", "-v", "-vv", "-vvv", "-h", "-i", "-a", "-l", "-d", "-P", "-t", "-R", "-b", "-B", "-Y",
+            "-s", "-p", "-U", "-k", "-m", "-M", "-r", "-f", "-n", "-L", "-D", "-C", "-O", "-X",
         ];
         let mut at = 0;
         for flag in order {
-            let found = text[at..]
-                .find(&format!("\n{flag}"))
-                .unwrap_or_else(|| panic!("{flag}"));
+            let found = text[at..].find(&format!("\n{flag}")).unwrap_or_else(|| panic!("{flag}"));
             at += found + 1;
         }
         for (key, _) in KEYS {
-            at += text[at..]
-                .find(&format!("\n  {key}\n"))
-                .unwrap_or_else(|| panic!("{key}"));
+            at += text[at..].find(&format!("\n  {key}\n")).unwrap_or_else(|| panic!("{key}"));
         }
     }
 }

@@ -81,43 +81,24 @@ impl Acceptor {
     /// A loop without listeners.
     pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut signals.source, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
         let (stopper, stop_requests) = mpsc::channel();
-        Ok(Acceptor {
-            poll,
-            signals,
-            listeners: Vec::new(),
-            workers,
-            next: 0,
-            paused: None,
-            stop_requests,
-            stopper,
-        })
+        Ok(Acceptor { poll, signals, listeners: Vec::new(), workers, next: 0, paused: None, stop_requests, stopper })
     }
 
     /// Accepts the clients of `bucket` from `listener`, too.
     pub fn listen(&mut self, mut listener: Listener, bucket: usize) -> io::Result<()> {
         let token = Token(self.listeners.len());
-        self.poll
-            .registry()
-            .register(&mut listener, token, Interest::READABLE)?;
+        self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
         // Clients may have come between bind and now.
-        self.listeners.push(Entry {
-            listener,
-            bucket,
-            ready: true,
-        });
+        self.listeners.push(Entry { listener, bucket, ready: true });
         Ok(())
     }
 
     /// A way for one other thread to end the loop; to be called once.
     pub fn stopper(&self) -> io::Result<Stopper> {
         let waker = Waker::new(self.poll.registry(), WAKER)?;
-        Ok(Stopper {
-            request: self.stopper.clone(),
-            waker,
-        })
+        Ok(Stopper { request: self.stopper.clone(), waker })
     }
 
     /// Runs until something ends it. The listeners are closed by then.
@@ -224,11 +205,7 @@ impl Acceptor {
         let count = self.workers.len();
         for step in 0..count {
             let index = (self.next + step) % count;
-            if let Some(worker) = self
-                .workers
-                .get(index)
-                .filter(|worker| !worker.is_finished())
-            {
+            if let Some(worker) = self.workers.get(index).filter(|worker| !worker.is_finished()) {
                 worker.send(client);
                 self.next = (index + 1) % count;
                 return true;
