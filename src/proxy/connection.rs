@@ -247,14 +247,16 @@ impl Engine {
         self.close_get(id);
         let Some(conn) = self.conns.get(id) else { return };
         let (was_ready, count, host_id) = (conn.state == State::Ready, conn.fifo.len(), conn.host);
-        let sent = conn.output.sent();
+        let (sent, head) = (conn.output.sent(), conn.head_len());
         let mut again = Vec::new();
         let mut failed = Vec::new();
         let mut is_probed = false;
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
             is_probed |= entry.expect == Expect::Probe;
-            let Some(request) = self.unlink(id, index) else { continue };
+            let Some(request) = self.unlink_known(id, index, was_ready && index >= head) else {
+                continue;
+            };
             if was_ready && self.may_retry(request, &entry, sent) {
                 // Kept from being finished until it has been sent again.
                 if let Some(request) = self.requests.get_mut(request) {

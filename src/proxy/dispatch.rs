@@ -196,9 +196,8 @@ impl Engine {
     pub(super) fn enqueue(&mut self, id: ConnId, entry: Entry) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was_empty = conn.fifo.is_empty();
-        conn.fifo.push_back(entry);
+        let is_head = conn.expect(entry);
         conn.is_idle = false;
-        let is_head = conn.newest_is_head();
         let (host, is_ready) = (conn.host, conn.state == State::Ready);
         if is_ready && was_empty {
             conn.head_since = self.now;
