@@ -23,6 +23,7 @@
 //! | `finish` | replies in order |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
+//! | `refused` | "not my vbucket": learn, and try the next server |
 //! | `reconfigure` | another configuration takes the place of the present one |
 //! | [`error`] | every failure and its reply |
 
@@ -44,6 +45,7 @@ mod invariants;
 mod multiget;
 mod pump;
 mod reconfigure;
+mod refused;
 pub mod request;
 mod sasl;
 pub mod timers;
@@ -61,6 +63,7 @@ use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
 use multiget::{Duplicates, MultiGet};
+use refused::Paused;
 use request::Request;
 use timers::{Micros, Timers};
 use upstream::{Binding, Client, ClientId, Phase};
@@ -122,6 +125,8 @@ pub struct Engine {
     timers: Timers,
     /// Connections that were lost in this turn, with the requests to be sent again.
     lost: Vec<Lost>,
+    /// Requests that pause before they are sent to another server.
+    paused: VecDeque<Paused>,
     /// Clients whose input is to be looked at again.
     ready: Vec<ClientId>,
     dirty_clients: Vec<ClientId>,
@@ -151,6 +156,7 @@ impl Engine {
             host_of: HashMap::new(),
             timers: Timers::default(),
             lost: Vec::new(),
+            paused: VecDeque::new(),
             ready: Vec::new(),
             dirty_clients: Vec::new(),
             dirty_conns: Vec::new(),

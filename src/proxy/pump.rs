@@ -63,7 +63,8 @@ impl Engine {
         }
         let behavior = &self.buckets[client.bucket].config.behavior;
         let requests = (client.order.len() + client.quiet.len()) as u64;
-        if requests >= u64::from(behavior.upstream_requests_max) && requests > 0
+        if client.paused > 0
+            || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
             || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
         {
             client.stopped = true;

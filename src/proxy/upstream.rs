@@ -113,6 +113,8 @@ pub struct Client {
     pub admission: Admission,
     /// Where its unanswered work is.
     pub sticky: Vec<Sticky>,
+    /// How many of its requests pause before they are sent again. None of its later ones may overtake them.
+    pub paused: u32,
     /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
     /// output was taken.
     pub stopped: bool,
@@ -149,6 +151,7 @@ impl Client {
             next_sequence: 0,
             admission: Admission::Unasked,
             sticky: Vec::new(),
+            paused: 0,
             stopped: false,
             is_pumped: false,
             is_ready: false,
