@@ -390,7 +390,8 @@ mod tests {
     fn requests_in_both_dialects() {
         let set = [0, 0, 0, 5, 0, 0, 0, 9];
         let arith = [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0];
-        let table: [(Vec<u8>, Result<&str, u16>, Result<&str, u16>); 8] = [
+        type Line = Result<&'static str, u16>;
+        let table: [(Vec<u8>, Line, Line); 8] = [
             (packet(opcode::GETKQ, &[], b"k", &[], 0), Ok("mg k v f c\r\n"), Ok("gets k\r\n")),
             (packet(opcode::SETQ, &set, b"k", b"ab", 0), Ok("ms k 2 c MS F5 T9\r\n"), Ok("set k 5 9 2\r\n")),
             (packet(opcode::SET, &set, b"k", b"ab", 4), Ok("ms k 2 c MS F5 T9 C4\r\n"), Ok("cas k 5 9 2 4\r\n")),
