@@ -96,11 +96,7 @@ impl PidFile {
                 Some(PidFile { path, content })
             }
             Err(error) => {
-                log!(
-                    0,
-                    "Could not open the pid file {} for writing: {error}",
-                    path.display()
-                );
+                log!(0, "Could not open the pid file {} for writing: {error}", path.display());
                 None
             }
         }
@@ -112,11 +108,7 @@ impl PidFile {
             && let Err(error) = fs::remove_file(&self.path)
         {
             // Normal when the directory belongs to root and we do not any more.
-            log!(
-                1,
-                "cannot remove the pid file {}: {error}",
-                self.path.display()
-            );
+            log!(1, "cannot remove the pid file {}: {error}", self.path.display());
         }
     }
 }
@@ -130,10 +122,7 @@ pub fn find_user(name: &str) -> Result<Option<User>, Failure> {
     }
     match User::from_name(name) {
         Ok(Some(user)) => Ok(Some(user)),
-        _ => Err(Failure::new(
-            NO_USER,
-            format!("can't find the user {name} to switch to"),
-        )),
+        _ => Err(Failure::new(NO_USER, format!("can't find the user {name} to switch to"))),
     }
 }
 
@@ -156,17 +145,14 @@ pub fn become_user(user: &User) -> Result<(), Failure> {
             return Ok(());
         }
         let name = &user.name;
-        Err(Failure::new(
-            SYSTEM,
-            format!("failed to assume identity of user {name}"),
-        ))
+        Err(Failure::new(SYSTEM, format!("failed to assume identity of user {name}")))
     })
 }
 
 /// Raises the limit of open files to `wanted`. A higher limit is left alone.
 pub fn raise_open_files(wanted: u64) -> Result<(), Failure> {
-    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)
-        .map_err(|_| Failure::new(SYSTEM, "failed to getrlimit number of files"))?;
+    let (soft, hard) =
+        getrlimit(Resource::RLIMIT_NOFILE).map_err(|_| Failure::new(SYSTEM, "failed to getrlimit number of files"))?;
     let Some((soft, hard)) = raised(soft, hard, wanted) else {
         return Ok(());
     };
@@ -202,11 +188,7 @@ pub fn allow_core_files() -> Result<(), Failure> {
 pub fn lock_memory() {
     use nix::sys::mman::{MlockAllFlags, mlockall};
     if let Err(errno) = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE) {
-        log!(
-            0,
-            "warning: -k invalid, mlockall() failed: {}",
-            errno.desc()
-        );
+        log!(0, "warning: -k invalid, mlockall() failed: {}", errno.desc());
     }
 }
 
@@ -227,10 +209,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
         let file = PidFile::write(&path).unwrap();
-        assert_eq!(
-            fs::read_to_string(&path).unwrap(),
-            format!("{}\n", std::process::id())
-        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
         file.remove();
         assert!(!path.exists());
 

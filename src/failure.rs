@@ -23,10 +23,7 @@ pub struct Failure {
 impl Failure {
     /// A failure that ends the program with `code`.
     pub fn new(code: u8, message: impl Into<String>) -> Failure {
-        Failure {
-            code,
-            message: message.into(),
-        }
+        Failure { code, message: message.into() }
     }
 }
 
@@ -54,9 +51,6 @@ mod tests {
     fn reasons_read_like_strerror() {
         let in_use = std::io::Error::from(nix::errno::Errno::EADDRINUSE);
         assert_eq!(reason(&in_use), "Address already in use");
-        assert_eq!(
-            reason(&std::io::Error::other("no such name")),
-            "no such name"
-        );
+        assert_eq!(reason(&std::io::Error::other("no such name")), "no such name");
     }
 }

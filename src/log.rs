@@ -25,10 +25,7 @@ use crate::failure::reason;
 const LINE_MAX: usize = 4096;
 
 static VERBOSITY: AtomicU8 = AtomicU8::new(0);
-static LOGGER: RwLock<Logger> = RwLock::new(Logger {
-    sink: Sink::Stderr,
-    fallback: Fallback::Stderr,
-});
+static LOGGER: RwLock<Logger> = RwLock::new(Logger { sink: Sink::Stderr, fallback: Fallback::Stderr });
 
 /// Where lines go.
 #[derive(Debug)]
@@ -132,30 +129,16 @@ pub fn reopen() -> Reopened {
     let sink = match open(path) {
         Ok(new) => {
             emit_file(&new, "Log Cycled ");
-            Sink::File {
-                file: new,
-                path: std::mem::take(path),
-            }
+            Sink::File { file: new, path: std::mem::take(path) }
         }
         Err(error) => {
-            let lost = format!(
-                "cycling errorlog '{}' failed: {}.",
-                path.display(),
-                reason(&error)
-            );
+            let lost = format!("cycling errorlog '{}' failed: {}.", path.display(), reason(&error));
             let name = match logger.fallback {
                 Fallback::Stderr => "stderr",
                 Fallback::Syslog => "syslog()",
             };
-            let next = Logger {
-                sink: logger.fallback.sink(),
-                fallback: logger.fallback,
-            };
-            next.emit(
-                module_path!(),
-                line!(),
-                format_args!("{lost} failing back to {name}"),
-            );
+            let next = Logger { sink: logger.fallback.sink(), fallback: logger.fallback };
+            next.emit(module_path!(), line!(), format_args!("{lost} failing back to {name}"));
             next.sink
         }
     };
@@ -187,21 +170,12 @@ fn describe() -> (u8, String) {
 
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o644)
-        .open(path)
+    OpenOptions::new().append(true).create(true).mode(0o644).open(path)
 }
 
 fn emit_file(mut file: &File, message: &str) {
     let mut text = stamp();
-    compose(
-        &mut text,
-        module_path!(),
-        line!(),
-        format_args!("{message}"),
-    );
+    compose(&mut text, module_path!(), line!(), format_args!("{message}"));
     text.push('\n');
     let _ = file.write_all(text.as_bytes());
 }
@@ -300,38 +274,25 @@ mod tests {
 
     #[test]
     fn lines_name_module_and_line_and_keep_their_last_character() {
-        assert_eq!(
-            composed(format_args!("in use {}", 1)),
-            "(listener.12) in use 1"
-        );
+        assert_eq!(composed(format_args!("in use {}", 1)), "(listener.12) in use 1");
     }
 
     #[test]
     fn control_characters_cannot_forge_a_line() {
-        assert_eq!(
-            composed(format_args!("a\r\nb\x1b[1m\u{9f}ü")),
-            "(listener.12) a\\r\\nb\\u{1b}[1m\\u{9f}ü"
-        );
+        assert_eq!(composed(format_args!("a\r\nb\x1b[1m\u{9f}ü")), "(listener.12) a\\r\\nb\\u{1b}[1m\\u{9f}ü");
     }
 
     #[test]
     fn long_messages_are_cut_at_a_character() {
         let long = "ü".repeat(5000);
         let line = composed(format_args!("{long}"));
-        assert!(
-            line.len() < LINE_MAX && line.len() > LINE_MAX - 10,
-            "{}",
-            line.len()
-        );
+        assert!(line.len() < LINE_MAX && line.len() > LINE_MAX - 10, "{}", line.len());
     }
 
     #[test]
     fn stamps_have_the_shape_that_log_parsers_expect() {
         let stamp = stamp();
-        let shape: String = stamp
-            .chars()
-            .map(|c| if c.is_ascii_digit() { '9' } else { c })
-            .collect();
+        let shape: String = stamp.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
         assert_eq!(shape, "9999-99-99 99:99:99: ");
     }
 }

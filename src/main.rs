@@ -64,8 +64,7 @@ fn run(options: &Options) -> Result<(), Failure> {
 
     let (listeners, socket) = listen(options, &loaded)?;
     let detached = if options.daemon { Some(daemon::detach()?) } else { None };
-    let pid_file =
-        options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
+    let pid_file = options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
     if let Some(user) = user {
         daemon::become_user(&user)?;
     }
@@ -118,10 +117,7 @@ fn check_features(options: &Options) -> Result<&str, Failure> {
             Ok(cluster)
         }
         (None, Some((flag, _))) => Err(unavailable(&format!("the built-in memcached server ({flag})"))),
-        (None, None) => Err(Failure::new(
-            GENERAL,
-            "ERROR: need cluster configuration. See usage (-h).",
-        )),
+        (None, None) => Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h).")),
     }
 }
 
@@ -181,11 +177,7 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
 }
 
 /// One socket cannot lead to several sections: clients reach the last one (01 §5).
-fn listen_unix(
-    options: &Options,
-    loaded: &Loaded,
-    path: &Path,
-) -> Result<(Listeners, Option<SocketFile>), Failure> {
+fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Listeners, Option<SocketFile>), Failure> {
     let name = path.display();
     let bound = listener::unix(path, options.socket_mode, options.backlog);
     let (listener, file) = bound.map_err(|error| {
@@ -201,14 +193,8 @@ fn listen_unix(
 }
 
 /// Starts the threads.
-fn start(
-    options: &Options,
-    loaded: &Loaded,
-    listeners: Listeners,
-    starting: Starting,
-) -> Result<Acceptor, Failure> {
-    let signals: Signals = signals::Signals::new(starting)
-        .map_err(|error| system("cannot handle signals", &error))?;
+fn start(options: &Options, loaded: &Loaded, listeners: Listeners, starting: Starting) -> Result<Acceptor, Failure> {
+    let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
     let shared = Shared::new().map_err(thread)?;
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
@@ -222,7 +208,7 @@ fn start(
             acceptor.listen(listener, bucket)?;
         }
         if options.watch_stdin {
-            watch_stdin(acceptor.stopper()?)?;
+            watch_stdin(acceptor.stopper())?;
         }
         Ok(acceptor)
     };

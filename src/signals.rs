@@ -21,14 +21,12 @@ pub enum Signal {
     Hangup,
 }
 
-const WATCHED: [(i32, Signal); 3] = [
-    (SIGINT, Signal::Interrupt),
-    (SIGTERM, Signal::Terminate),
-    (SIGHUP, Signal::Hangup),
-];
+const WATCHED: [(i32, Signal); 3] =
+    [(SIGINT, Signal::Interrupt), (SIGTERM, Signal::Terminate), (SIGHUP, Signal::Hangup)];
 
 /// Until [`Signals::new`] takes over, an interrupted start-up ends with exit code 0, as an interrupted
-/// program does: whoever sent SIGINT does not have to know how far it had come.
+/// program does: whoever sent SIGINT does not have to know how far it had come. SIGHUP, which would kill,
+/// has no effect yet: the log has just been opened.
 #[derive(Debug)]
 pub struct Starting(Arc<AtomicBool>);
 
@@ -37,6 +35,7 @@ impl Starting {
     pub fn new() -> io::Result<Starting> {
         let starting = Arc::new(AtomicBool::new(true));
         signal_hook::flag::register_conditional_shutdown(SIGINT, 0, Arc::clone(&starting))?;
+        signal_hook::flag::register(SIGHUP, Arc::default())?;
         Ok(Starting(starting))
     }
 }
@@ -62,20 +61,14 @@ impl Signals {
             signal_hook::low_level::pipe::register(*number, writer.try_clone()?)?;
         }
         starting.0.store(false, Ordering::SeqCst);
-        Ok(Signals {
-            source: mio::net::UnixStream::from_std(reader),
-            raised,
-        })
+        Ok(Signals { source: mio::net::UnixStream::from_std(reader), raised })
     }
 
     /// The signals that have arrived since the last call, each once, the most urgent first.
     pub fn take(&mut self) -> impl Iterator<Item = Signal> {
         let mut bytes = [0; 64];
         while matches!(self.source.read(&mut bytes), Ok(length) if length > 0) {}
-        self.raised
-            .iter()
-            .filter(|(_, flag)| flag.swap(false, Ordering::SeqCst))
-            .map(|(signal, _)| *signal)
+        self.raised.iter().filter(|(_, flag)| flag.swap(false, Ordering::SeqCst)).map(|(signal, _)| *signal)
     }
 }
 

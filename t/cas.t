@@ -52,7 +52,10 @@ $c->talk("cas k 0 0 6 $id\r\nvalue4\r\n", "NOT_FOUND\r\n", 'an id does not outli
 $c->store('one', '1');
 $c->store('two', '22');
 my ($one, $two) = ($c->unique('one'), $c->unique('two'));
-isnt($one, $two, 'two keys, two ids');
+SKIP: {
+    skip 'two servers may well count alike', 1 if Moxi::topology() eq 'fanout-list';
+    isnt($one, $two, 'two keys, two ids');
+}
 $c->talk(
     "gets one two\r\n",
     "VALUE one 0 1 $one\r\n1\r\nVALUE two 0 2 $two\r\n22\r\nEND\r\n",

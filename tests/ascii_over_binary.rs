@@ -114,7 +114,9 @@ fn multi_get() {
     let noop = Packet::reply(op::NOOP);
     let quiet = |key: &str, offset: u32, value: &str| hit(op::GETKQ, key, 7, value).opaque(offset);
     stage().run_all(&[
-        Exchange::new("all missing", "get aa b\r\n").server(asked(&[("aa", 4), ("b", 7)]), noop.bytes()).gets("END\r\n"),
+        Exchange::new("all missing", "get aa b\r\n")
+            .server(asked(&[("aa", 4), ("b", 7)]), noop.bytes())
+            .gets("END\r\n"),
         Exchange::new("some found", "get aa b\r\n")
             .server(asked(&[("aa", 4), ("b", 7)]), join([quiet("aa", 4, "1"), noop.clone()]))
             .gets("VALUE aa 7 1\r\n1\r\nEND\r\n"),
@@ -143,19 +145,12 @@ fn multi_get() {
         Exchange::new("misses may be told", "get a b\r\n")
             .server(
                 asked(&[("a", 4), ("b", 6)]),
-                join([
-                    Packet::reply(op::GETKQ).opaque(4).status(1).key("a"),
-                    quiet("b", 6, "22"),
-                    noop.clone(),
-                ]),
+                join([Packet::reply(op::GETKQ).opaque(4).status(1).key("a"), quiet("b", 6, "22"), noop.clone()]),
             )
             .gets("VALUE b 7 2\r\n22\r\nEND\r\n"),
         Exchange::new("twice", "get a a b a\r\n")
-            .server(
-                asked(&[("a", 4), ("b", 8)]),
-                join([quiet("a", 4, "1"), quiet("b", 8, "22"), noop.clone()]),
-            )
-            .gets("VALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE b 7 2\r\n22\r\nVALUE a 7 1\r\n1\r\nEND\r\n"),
+            .server(asked(&[("a", 4), ("b", 8)]), join([quiet("a", 4, "1"), quiet("b", 8, "22"), noop.clone()]))
+            .gets("VALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE b 7 2\r\n22\r\nEND\r\n"),
         // 04 §7 item 5: a reply with the opcode that is not quiet ends the server's turn.
         Exchange::new("ended by GETK", "get a b\r\n")
             .server(
@@ -179,12 +174,7 @@ fn store() {
         ),
         exchange("add a 5 9 3\r\nabc\r\n", storing(op::ADD), Packet::reply(op::ADD), "STORED\r\n"),
         exchange("replace a 5 9 3\r\nabc\r\n", storing(op::REPLACE), Packet::reply(op::REPLACE), "STORED\r\n"),
-        exchange(
-            "append a 5 9 3\r\nabc\r\n",
-            keyed(op::APPEND).value("abc"),
-            Packet::reply(op::APPEND),
-            "STORED\r\n",
-        ),
+        exchange("append a 5 9 3\r\nabc\r\n", keyed(op::APPEND).value("abc"), Packet::reply(op::APPEND), "STORED\r\n"),
         exchange(
             "prepend a 5 9 3\r\nabc\r\n",
             keyed(op::PREPEND).value("abc"),

@@ -20,13 +20,6 @@ fn ask(moxi: &Moxi, request: &str, reply: &str) {
     client.expect(reply);
 }
 
-/// Sends a binary request; returns the reply.
-fn ask_binary(moxi: &Moxi, request: &Packet) -> Packet {
-    let mut client = moxi.client();
-    client.send(request.bytes());
-    client.packet()
-}
-
 /// The commands other than gets, and what each says when its server cannot be reached.
 const KEYED: [&str; 12] = [
     "set a 0 0 1\r\n1\r\n",
@@ -74,33 +67,14 @@ fn a_failed_noreply_command_is_silent() {
     }
 }
 
-#[test]
-fn binary_clients_of_a_refused_connection() {
-    let down = Down::new();
-    for protocol in PROTOCOLS {
-        let moxi = over(protocol, &[down.port()]).set("connect_max_errors=0").start();
-        for opcode in [op::GET, op::GETK, op::DELETE] {
-            let reply = ask_binary(&moxi, &Packet::request(opcode).key("a").opaque(0x0102_0304));
-            assert_eq!((reply.magic, reply.opcode, reply.status), (0x81, opcode, 0x84), "{protocol}");
-            assert_eq!((reply.opaque, reply.cas), (0x0102_0304, 0), "{protocol}");
-            // DESIGN: 0x84 carries the ASCII line.
-            let body = String::from_utf8(reply.value).expect("text");
-            assert_eq!(body, "SERVER_ERROR proxy write to downstream 127.0.0.1\r\n", "{protocol}");
-            assert!(reply.key.is_empty() && reply.extras.is_empty(), "{protocol}");
-        }
-    }
-}
-
 /// A vbucket whose master is -1 has no server (05 §10.1).
 #[test]
 fn a_vbucket_without_master() {
     let mock = Mock::new();
     for protocol in PROTOCOLS {
         // `hello` is in vbucket 0, `foo` in 3.
-        let moxi = moxi!()
-            .vbuckets([mock.port()], &[-1, 0, 0, 0])
-            .set(format!("downstream_protocol={protocol}"))
-            .start();
+        let moxi =
+            moxi!().vbuckets([mock.port()], &[-1, 0, 0, 0]).set(format!("downstream_protocol={protocol}")).start();
         ask(&moxi, "set hello 0 0 1\r\n1\r\n", "SERVER_ERROR proxy write to downstream\r\n");
         ask(&moxi, "incr hello 1\r\n", "SERVER_ERROR proxy write to downstream\r\n");
         ask(&moxi, "get hello\r\n", "END\r\n");

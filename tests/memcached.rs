@@ -113,7 +113,11 @@ fn all_commands(moxi: &Moxi, servers: &[Memcached]) {
         ask(client, format!("get gone-{key}\r\n"), "END\r\n");
         // Binary and line ends in values; flags at their limit.
         ask(client, format!("set bin-{key} 4294967295 0 9\r\nEND\r\n\0\r\n\0\r\n"), "STORED\r\n");
-        ask(client, format!("get bin-{key}\r\n"), format!("VALUE bin-{key} 4294967295 9\r\nEND\r\n\0\r\n\0\r\nEND\r\n"));
+        ask(
+            client,
+            format!("get bin-{key}\r\n"),
+            format!("VALUE bin-{key} 4294967295 9\r\nEND\r\n\0\r\n\0\r\nEND\r\n"),
+        );
     }
 
     // Each key is where it belongs, and only there.

@@ -323,10 +323,9 @@ fn not_my_vbucket() {
 /// At most 2 × servers further tries, then the client is told (04 §11.4).
 #[test]
 fn not_my_vbucket_for_ever() {
-    for (request, opcode, reply) in [
-        ("delete foo\r\n", op::DELETE, "SERVER_ERROR a2b not_my_vbucket\r\n"),
-        ("get foo\r\n", op::GETK, "END\r\n"),
-    ] {
+    for (request, opcode, reply) in
+        [("delete foo\r\n", op::DELETE, "SERVER_ERROR a2b not_my_vbucket\r\n"), ("get foo\r\n", op::GETK, "END\r\n")]
+    {
         let mocks = Mock::several(2);
         let moxi = moxi!().vbuckets(mocks.iter().map(Mock::port), &[0, 0, 0, 0]).binary().start();
         let mut client = moxi.client();

@@ -73,9 +73,8 @@ fn multi_get_binary() {
     let asked = |key: &str, vbucket: u16, offset: u32| {
         join([Packet::request(op::GETKQ).key(key).status(vbucket).opaque(offset), Packet::request(op::NOOP)])
     };
-    let hit = |key: &str, value: &str, offset: u32| {
-        Packet::reply(op::GETKQ).extra32(0).key(key).value(value).opaque(offset)
-    };
+    let hit =
+        |key: &str, value: &str, offset: u32| Packet::reply(op::GETKQ).extra32(0).key(key).value(value).opaque(offset);
     let noop = Packet::reply(op::NOOP);
     binary().run_all(&[
         Exchange::new("answers reversed", "get hello foo\r\n")

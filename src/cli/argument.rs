@@ -74,10 +74,7 @@ impl<'a> Argument<'a> {
 
     /// The failure that says what the flag expects. The value itself is not shown: it may be a secret.
     pub fn refuse(&self, wanted: &str) -> Failure {
-        Failure::new(
-            USAGE,
-            format!("Invalid argument for -{}: expected {wanted}\n", self.flag),
-        )
+        Failure::new(USAGE, format!("Invalid argument for -{}: expected {wanted}\n", self.flag))
     }
 }
 
@@ -101,10 +98,7 @@ mod tests {
     use super::*;
 
     fn argument(value: &str) -> Argument<'_> {
-        Argument {
-            flag: 'x',
-            value: OsStr::new(value),
-        }
+        Argument { flag: 'x', value: OsStr::new(value) }
     }
 
     #[test]
@@ -112,23 +106,10 @@ mod tests {
         assert_eq!(argument("12").number(0..=20), Ok(12));
         assert_eq!(argument(" +12 ").number(0..=20), Ok(12));
         assert_eq!(argument("-1").number(-1..=20), Ok(-1));
-        for bad in [
-            "",
-            "21",
-            "-2",
-            "abc",
-            "1x",
-            "+-1",
-            "++1",
-            "99999999999999999999",
-            "1.5",
-        ] {
+        for bad in ["", "21", "-2", "abc", "1x", "+-1", "++1", "99999999999999999999", "1.5"] {
             let failure = argument(bad).number(-1..=20).unwrap_err();
             assert_eq!(failure.code, USAGE, "{bad:?}");
-            assert_eq!(
-                failure.message,
-                "Invalid argument for -x: expected a whole number from -1 to 20\n"
-            );
+            assert_eq!(failure.message, "Invalid argument for -x: expected a whole number from -1 to 20\n");
         }
     }
 
@@ -136,18 +117,10 @@ mod tests {
     fn positive_numbers_keep_the_old_message_for_what_atoi_called_zero() {
         assert_eq!(argument("3").positive(9, "no"), Ok(3));
         for zero in ["0", "-5", "abc", "", "+", "-99999"] {
-            assert_eq!(
-                argument(zero).positive(9, "no"),
-                Err(Failure::new(GENERAL, "no")),
-                "{zero:?}"
-            );
+            assert_eq!(argument(zero).positive(9, "no"), Err(Failure::new(GENERAL, "no")), "{zero:?}");
         }
         for bad in ["4x", "10", "99999999999999999999"] {
-            assert_eq!(
-                argument(bad).positive(9, "no").unwrap_err().code,
-                USAGE,
-                "{bad:?}"
-            );
+            assert_eq!(argument(bad).positive(9, "no").unwrap_err().code, USAGE, "{bad:?}");
         }
     }
 
@@ -155,18 +128,10 @@ mod tests {
     fn factors() {
         assert_eq!(argument("1.25").factor("no"), Ok(1.25));
         for low in ["1", "1.0", "0", "-3", "abc", "", "NaN"] {
-            assert_eq!(
-                argument(low).factor("no"),
-                Err(Failure::new(GENERAL, "no")),
-                "{low:?}"
-            );
+            assert_eq!(argument(low).factor("no"), Err(Failure::new(GENERAL, "no")), "{low:?}");
         }
         for bad in ["1.2x", "1e999"] {
-            assert_eq!(
-                argument(bad).factor("no").unwrap_err().code,
-                USAGE,
-                "{bad:?}"
-            );
+            assert_eq!(argument(bad).factor("no").unwrap_err().code, USAGE, "{bad:?}");
         }
     }
 

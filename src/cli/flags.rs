@@ -110,10 +110,7 @@ pub static FLAGS: &[Flag] = &[
         help: "verbose (errors and warnings)",
         also: &[
             ("-vv", "very verbose (also client commands and responses)"),
-            (
-                "-vvv",
-                "extremely verbose (also internal state transitions)",
-            ),
+            ("-vvv", "extremely verbose (also internal state transitions)"),
         ],
         ..FLAG
     },
@@ -124,12 +121,7 @@ pub static FLAGS: &[Flag] = &[
         help: "print this help and exit",
         ..FLAG
     },
-    Flag {
-        letter: 'i',
-        action: Action::Print(licence::text),
-        help: "print the licences and exit",
-        ..FLAG
-    },
+    Flag { letter: 'i', action: Action::Print(licence::text), help: "print the licences and exit", ..FLAG },
     Flag {
         letter: 'V',
         name: Some("version"),
@@ -197,8 +189,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         letter: 'b',
         action: Action::Value("num", |options, argument| {
-            options.backlog =
-                i32::try_from(argument.number(0..=i64::from(i32::MAX))?).unwrap_or(i32::MAX);
+            options.backlog = i32::try_from(argument.number(0..=i64::from(i32::MAX))?).unwrap_or(i32::MAX);
             Ok(())
         }),
         default: "1024",
@@ -407,13 +398,7 @@ mod tests {
         let mut options = Options::default();
         match by_letter(letter).expect("known flag").action {
             Action::Value(_, set) => {
-                set(
-                    &mut options,
-                    &Argument {
-                        flag: letter,
-                        value: OsStr::new(value),
-                    },
-                )?;
+                set(&mut options, &Argument { flag: letter, value: OsStr::new(value) })?;
             }
             _ => panic!("-{letter} has no argument"),
         }
@@ -436,12 +421,7 @@ mod tests {
             // Setting a numeric flag to its stated default must change nothing.
             let value = flag.default.trim_end_matches(" MB");
             if !value.is_empty() && !matches!(flag.letter, 'l' | 'D') {
-                assert_eq!(
-                    set(flag.letter, value).as_ref(),
-                    Ok(&defaults),
-                    "-{}",
-                    flag.letter
-                );
+                assert_eq!(set(flag.letter, value).as_ref(), Ok(&defaults), "-{}", flag.letter);
             }
         }
     }
@@ -449,16 +429,8 @@ mod tests {
     #[test]
     fn messages_of_the_c_program() {
         for (letter, value, message) in [
-            (
-                'R',
-                "0",
-                "Number of requests per event must be greater than 0\n",
-            ),
-            (
-                'R',
-                "-1",
-                "Number of requests per event must be greater than 0\n",
-            ),
+            ('R', "0", "Number of requests per event must be greater than 0\n"),
+            ('R', "-1", "Number of requests per event must be greater than 0\n"),
             ('t', "0", "Number of threads must be greater than 0\n"),
             ('f', "1.0", "Factor must be greater than 1\n"),
             ('n', "0", "Chunk size must be greater than 0\n"),
@@ -471,14 +443,8 @@ mod tests {
     #[test]
     fn ports() {
         assert_eq!(set('p', "0").unwrap().tcp_port, Some(ServerPort::Off));
-        assert_eq!(
-            set('U', "-1").unwrap().udp_port,
-            Some(ServerPort::Ephemeral)
-        );
-        assert_eq!(
-            set('p', "65535").unwrap().tcp_port,
-            Some(ServerPort::Fixed(65535))
-        );
+        assert_eq!(set('U', "-1").unwrap().udp_port, Some(ServerPort::Ephemeral));
+        assert_eq!(set('p', "65535").unwrap().tcp_port, Some(ServerPort::Fixed(65535)));
         for bad in ["65536", "99999", "-2", "abc", ""] {
             assert_eq!(set('p', bad).unwrap_err().code, USAGE);
         }
@@ -493,10 +459,7 @@ mod tests {
 
     #[test]
     fn largest_memory_does_not_overflow() {
-        assert_eq!(
-            set('m', "17592186044415").unwrap().memory,
-            0xffff_ffff_fff0_0000
-        );
+        assert_eq!(set('m', "17592186044415").unwrap().memory, 0xffff_ffff_fff0_0000);
         assert_eq!(set('m', "17592186044416").unwrap_err().code, USAGE);
         assert_eq!(set('m', "-1").unwrap_err().code, USAGE);
     }
@@ -504,10 +467,7 @@ mod tests {
     #[test]
     fn socket_path_must_fit() {
         assert!(set('s', &"x".repeat(SOCKET_PATH_MAX)).is_ok());
-        assert_eq!(
-            set('s', &"x".repeat(SOCKET_PATH_MAX + 1)).unwrap_err().code,
-            USAGE
-        );
+        assert_eq!(set('s', &"x".repeat(SOCKET_PATH_MAX + 1)).unwrap_err().code, USAGE);
         assert_eq!(set('s', "").unwrap_err().code, USAGE);
     }
 

@@ -4,8 +4,7 @@ use super::VERSION;
 
 /// The whole text.
 pub fn text() -> String {
-    let mut text =
-        format!("moxi {VERSION}\n\n{LICENCE}\nThe program contains these libraries:\n\n");
+    let mut text = format!("moxi {VERSION}\n\n{LICENCE}\nThe program contains these libraries:\n\n");
     for (name, licence) in LIBRARIES {
         text.push_str(&format!("  {name:<20} {licence}\n"));
     }
@@ -82,19 +81,13 @@ mod tests {
     #[test]
     fn names_every_library_of_the_manifest() {
         let manifest = include_str!("../../Cargo.toml");
-        let section = manifest
-            .split("[dependencies]\n")
-            .nth(1)
-            .expect("a section");
+        let section = manifest.split("[dependencies]\n").nth(1).expect("a section");
         let section = section.split("\n[").next().expect("its end");
         for line in section.lines() {
             let Some((name, _)) = line.split_once(" = ") else {
                 continue;
             };
-            assert!(
-                LIBRARIES.iter().any(|(known, _)| *known == name),
-                "{name} is missing"
-            );
+            assert!(LIBRARIES.iter().any(|(known, _)| *known == name), "{name} is missing");
         }
     }
 

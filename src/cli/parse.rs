@@ -41,10 +41,19 @@ where
                 operands.push(operand);
                 continue;
             }
-            Ok(Some(lexopt::Arg::Short(letter))) => flags::by_letter(letter)
-                .ok_or_else(|| illegal(&program, &format!("invalid option -- '{letter}'")))?,
-            Ok(Some(lexopt::Arg::Long(name))) => flags::by_name(name)
-                .ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?,
+            Ok(Some(lexopt::Arg::Short(letter))) => {
+                flags::by_letter(letter).ok_or_else(|| illegal(&program, &format!("invalid option -- '{letter}'")))?
+            }
+            Ok(Some(lexopt::Arg::Long(name))) => {
+                let flag = flags::by_name(name)
+                    .ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?;
+                if parser.optional_value().is_some() {
+                    let name = flag.name.unwrap_or_default();
+                    let complaint = format!("option '--{name}' doesn't allow an argument");
+                    return Err(illegal(&program, &complaint));
+                }
+                flag
+            }
             Err(error) => return Err(illegal(&program, &error.to_string())),
         };
         match flag.action {
@@ -52,13 +61,7 @@ where
             Action::Switch(set) => set(&mut options),
             Action::Value(_, set) => {
                 let value = parser.value().map_err(|_| missing(&program, flag))?;
-                set(
-                    &mut options,
-                    &Argument {
-                        flag: flag.letter,
-                        value: &value,
-                    },
-                )?;
+                set(&mut options, &Argument { flag: flag.letter, value: &value })?;
             }
         }
     }
@@ -70,17 +73,11 @@ where
 /// What getopt and then the program say about a word that is no flag.
 fn illegal(program: &OsStr, complaint: &str) -> Failure {
     let program = program.to_string_lossy();
-    Failure::new(
-        GENERAL,
-        format!("{program}: {complaint}\nIllegal argument \"?\"\n"),
-    )
+    Failure::new(GENERAL, format!("{program}: {complaint}\nIllegal argument \"?\"\n"))
 }
 
 fn missing(program: &OsStr, flag: &Flag) -> Failure {
-    illegal(
-        program,
-        &format!("option requires an argument -- '{}'", flag.letter),
-    )
+    illegal(program, &format!("option requires an argument -- '{}'", flag.letter))
 }
 
 /// The one operand stands for `-z` if it looks like a cluster configuration. Launchers pass an empty one,
@@ -91,10 +88,7 @@ fn take_operands(options: &mut Options, operands: &[OsString]) -> Result<(), Fai
         return Ok(());
     };
     if operands.next().is_some() {
-        return Err(Failure::new(
-            USAGE,
-            "More than one cluster configuration: join several URLs with commas\n",
-        ));
+        return Err(Failure::new(USAGE, "More than one cluster configuration: join several URLs with commas\n"));
     }
     match operand.to_str() {
         Some(text) if names_a_cluster(text) && options.cluster.is_none() && !options.mcmux => {
@@ -106,24 +100,16 @@ fn take_operands(options: &mut Options, operands: &[OsString]) -> Result<(), Fai
 }
 
 fn names_a_cluster(text: &str) -> bool {
-    ["apikey=", "auth=", "url=", "http://", "https://"]
-        .iter()
-        .any(|start| text.starts_with(start))
+    ["apikey=", "auth=", "url=", "http://", "https://"].iter().any(|start| text.starts_with(start))
         || text.contains('@')
 }
 
 /// What is only known when all words have been read.
 fn check(options: &Options) -> Result<(), Failure> {
-    let listener = options.socket.is_some()
-        || matches!(
-            options.tcp_port,
-            Some(ServerPort::Fixed(_) | ServerPort::Ephemeral)
-        );
+    let listener =
+        options.socket.is_some() || matches!(options.tcp_port, Some(ServerPort::Fixed(_) | ServerPort::Ephemeral));
     if options.mcmux && !listener {
-        return Err(Failure::new(
-            USAGE,
-            "-X needs a listener: -p PORT or -s FILE\n",
-        ));
+        return Err(Failure::new(USAGE, "-X needs a listener: -p PORT or -s FILE\n"));
     }
     Ok(())
 }
@@ -149,10 +135,7 @@ mod tests {
     #[test]
     fn nothing_gives_the_defaults() {
         assert_eq!(run(&[]), Options::default());
-        assert_eq!(
-            parse(Vec::<OsString>::new()),
-            Ok(Command::Run(Box::default()))
-        );
+        assert_eq!(parse(Vec::<OsString>::new()), Ok(Command::Run(Box::default())));
     }
 
     #[test]
@@ -175,12 +158,7 @@ mod tests {
         let url = "http://a.example,http://b.example";
         assert_eq!(run(&[url, "-v"]).cluster.as_deref(), Some(url));
         assert_eq!(run(&["-v", "--", url]).cluster.as_deref(), Some(url));
-        for text in [
-            "apikey=x",
-            "https://a.example",
-            "user@a.example",
-            "url=http://a.example",
-        ] {
+        for text in ["apikey=x", "https://a.example", "user@a.example", "url=http://a.example"] {
             assert_eq!(run(&[text]).cluster.as_deref(), Some(text));
         }
         assert_eq!(run(&["-z", "1=a", ""]).cluster.as_deref(), Some("1=a"));
@@ -204,10 +182,7 @@ mod tests {
 
     #[test]
     fn the_first_word_that_ends_the_program_does() {
-        assert!(matches!(
-            parse(["moxi", "-h", "-B", "http"]),
-            Ok(Command::Print(_))
-        ));
+        assert!(matches!(parse(["moxi", "-h", "-B", "http"]), Ok(Command::Print(_))));
         assert!(matches!(parse(["moxi", "-vh"]), Ok(Command::Print(_))));
         assert_eq!(fail(&["-B", "http", "-h"]).code, USAGE);
     }
@@ -222,10 +197,7 @@ mod tests {
         ] {
             let failure = fail(&line);
             assert_eq!(failure.code, GENERAL);
-            assert_eq!(
-                failure.message,
-                format!("moxi: {complaint}\nIllegal argument \"?\"\n")
-            );
+            assert_eq!(failure.message, format!("moxi: {complaint}\nIllegal argument \"?\"\n"));
         }
         assert_eq!(fail(&["--help=x"]).code, GENERAL);
     }
@@ -246,6 +218,6 @@ mod tests {
         assert_eq!(fail(&["-X"]).code, USAGE);
         assert_eq!(fail(&["-X", "-p", "0"]).code, USAGE);
         assert!(run(&["-X", "-p", "1"]).mcmux);
-        assert!(run(&["-X", "-s", "/tmp/x"]).mcmux);
+        assert!(run(&["-X", "-s", "moxi.sock"]).mcmux);
     }
 }

@@ -1,6 +1,7 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Stopper {
     request: mpsc::Sender<()>,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 impl Stopper {
@@ -75,14 +76,16 @@ pub struct Acceptor {
     paused: Option<Instant>,
     stop_requests: mpsc::Receiver<()>,
     stopper: mpsc::Sender<()>,
+    /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
+    waker: Arc<Waker>,
 }
 
 impl Acceptor {
     /// A loop without listeners.
     pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
-        poll.registry()
-            .register(&mut signals.source, SIGNALS, Interest::READABLE)?;
+        poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (stopper, stop_requests) = mpsc::channel();
         Ok(Acceptor {
             poll,
@@ -93,31 +96,22 @@ impl Acceptor {
             paused: None,
             stop_requests,
             stopper,
+            waker,
         })
     }
 
     /// Accepts the clients of `bucket` from `listener`, too.
     pub fn listen(&mut self, mut listener: Listener, bucket: usize) -> io::Result<()> {
         let token = Token(self.listeners.len());
-        self.poll
-            .registry()
-            .register(&mut listener, token, Interest::READABLE)?;
+        self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
         // Clients may have come between bind and now.
-        self.listeners.push(Entry {
-            listener,
-            bucket,
-            ready: true,
-        });
+        self.listeners.push(Entry { listener, bucket, ready: true });
         Ok(())
     }
 
-    /// A way for one other thread to end the loop; to be called once.
-    pub fn stopper(&self) -> io::Result<Stopper> {
-        let waker = Waker::new(self.poll.registry(), WAKER)?;
-        Ok(Stopper {
-            request: self.stopper.clone(),
-            waker,
-        })
+    /// A way for another thread to end the loop.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { request: self.stopper.clone(), waker: Arc::clone(&self.waker) }
     }
 
     /// Runs until something ends it. The listeners are closed by then.
@@ -224,11 +218,7 @@ impl Acceptor {
         let count = self.workers.len();
         for step in 0..count {
             let index = (self.next + step) % count;
-            if let Some(worker) = self
-                .workers
-                .get(index)
-                .filter(|worker| !worker.is_finished())
-            {
+            if let Some(worker) = self.workers.get(index).filter(|worker| !worker.is_finished()) {
                 worker.send(client);
                 self.next = (index + 1) % count;
                 return true;

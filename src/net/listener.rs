@@ -39,24 +39,14 @@ impl Listener {
 }
 
 impl Source for Listener {
-    fn register(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match self {
             Listener::Tcp(listener) => listener.register(registry, token, interest),
             Listener::Unix(listener) => listener.register(registry, token, interest),
         }
     }
 
-    fn reregister(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match self {
             Listener::Tcp(listener) => listener.reregister(registry, token, interest),
             Listener::Unix(listener) => listener.reregister(registry, token, interest),
@@ -102,14 +92,9 @@ pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>,
 /// The addresses of `host`, each once.
 fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
     let Some(host) = host else {
-        return Ok(vec![
-            (Ipv4Addr::UNSPECIFIED, port).into(),
-            (Ipv6Addr::UNSPECIFIED, port).into(),
-        ]);
+        return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]);
     };
-    let found = (host, port)
-        .to_socket_addrs()
-        .map_err(|error| format!("getaddrinfo({host}): {}", reason(&error)))?;
+    let found = (host, port).to_socket_addrs().map_err(|error| format!("getaddrinfo({host}): {}", reason(&error)))?;
     let mut unique = Vec::new();
     for address in found {
         if !unique.contains(&address) {
@@ -131,11 +116,7 @@ fn may_skip(error: &io::Error, wildcard6: bool) -> bool {
 }
 
 fn tcp_at(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // The IPv4 half has a socket of its own.
         socket.set_only_v6(true)?;
@@ -164,11 +145,7 @@ impl SocketFile {
         if identity(&self.path).is_ok_and(|found| found == self.identity)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log!(
-                1,
-                "cannot remove the socket {}: {error}",
-                self.path.display()
-            );
+            log!(1, "cannot remove the socket {}: {error}", self.path.display());
         }
     }
 }
@@ -194,10 +171,7 @@ pub fn unix(path: &Path, mask: u32, backlog: i32) -> io::Result<(Listener, Socke
     umask(before);
     bound?;
     // A daemon leaves the directory that a relative path starts in.
-    let file = SocketFile {
-        path: std::path::absolute(path)?,
-        identity: identity(path)?,
-    };
+    let file = SocketFile { path: std::path::absolute(path)?, identity: identity(path)? };
     socket.listen(backlog)?;
     Ok((Listener::Unix(UnixListener::from_std(socket.into())), file))
 }
@@ -217,9 +191,7 @@ mod tests {
     #[test]
     fn clients_are_accepted() {
         let listeners = tcp(Some("127.0.0.1"), 0, 16).unwrap();
-        let [listener] = listeners.as_slice() else {
-            panic!("one address")
-        };
+        let [listener] = listeners.as_slice() else { panic!("one address") };
         let error = listener.accept().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         let _client = std::net::TcpStream::connect(("127.0.0.1", port_of(listener))).unwrap();
@@ -277,18 +249,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f");
         fs::write(&path, "precious").unwrap();
-        assert_eq!(
-            unix(&path, 0o700, 16).unwrap_err().kind(),
-            io::ErrorKind::AddrInUse
-        );
+        assert_eq!(unix(&path, 0o700, 16).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-        assert!(
-            unix(
-                &directory.path().join("x".repeat(SOCKET_PATH_MAX)),
-                0o700,
-                16
-            )
-            .is_err()
-        );
+        assert!(unix(&directory.path().join("x".repeat(SOCKET_PATH_MAX)), 0o700, 16).is_err());
     }
 }

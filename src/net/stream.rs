@@ -68,24 +68,14 @@ impl Write for Stream {
 }
 
 impl Source for Stream {
-    fn register(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.register(registry, token, interest),
             Stream::Unix(stream) => stream.register(registry, token, interest),
         }
     }
 
-    fn reregister(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
+    fn reregister(&mut self, registry: &Registry, token: Token, interest: Interest) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.reregister(registry, token, interest),
             Stream::Unix(stream) => stream.reregister(registry, token, interest),
@@ -113,11 +103,7 @@ mod tests {
         far.set_quickack();
         let mut bytes = [0; 4];
         assert_eq!(far.read(&mut bytes).unwrap(), 2);
-        assert_eq!(
-            far.write_vectored(&[IoSlice::new(b"c"), IoSlice::new(b"d")])
-                .unwrap(),
-            2
-        );
+        assert_eq!(far.write_vectored(&[IoSlice::new(b"c"), IoSlice::new(b"d")]).unwrap(), 2);
 
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let mut near = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -127,10 +113,6 @@ mod tests {
         far.set_quickack();
         near.write_all(b"ab").unwrap();
         assert_eq!(far.read(&mut bytes).unwrap(), 2);
-        assert_eq!(
-            far.write_vectored(&[IoSlice::new(b"c"), IoSlice::new(b"d")])
-                .unwrap(),
-            2
-        );
+        assert_eq!(far.write_vectored(&[IoSlice::new(b"c"), IoSlice::new(b"d")]).unwrap(), 2);
     }
 }

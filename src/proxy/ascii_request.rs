@@ -11,13 +11,14 @@ use crate::protocol::{Request, Store, StoreVerb};
 
 use super::broadcast::Broadcast;
 use super::dispatch::Wire;
+use super::error::Failure;
 use super::pump::{Admit, Verdict};
 use super::request::Work;
 use super::upstream::ClientId;
 use super::{Action, Engine, VERSION};
 
 /// The most that the `verbosity` command sets (04 §4.2).
-const VERBOSITY_MAX: u32 = 4;
+pub(super) const VERBOSITY_MAX: u32 = 4;
 
 /// The memory a large value arrived in, if it has one of its own.
 pub(super) type Owner<'a> = Option<&'a Arc<Vec<u8>>>;
@@ -39,10 +40,13 @@ impl Engine {
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
-            _ => match self.admit(id) {
-                Admit::Wait => return Verdict::Wait,
-                Admit::Go => self.proxied(id, request, noreply, owner),
-                Admit::TooLate => self.refuse_late(id, request, noreply),
+            _ => match self.no_servers(id) {
+                Some(failure) => self.refuse(id, request, noreply, failure),
+                None => match self.admit(id) {
+                    Admit::Wait => return Verdict::Wait,
+                    Admit::Go => self.proxied(id, request, noreply, owner),
+                    Admit::TooLate => self.refuse(id, request, noreply, Failure::WaitQueue),
+                },
             },
         }
         Verdict::Taken
@@ -154,8 +158,8 @@ impl Engine {
 
     fn store(&mut self, id: ClientId, store: &Store<'_>, noreply: bool, owner: Owner<'_>) {
         // What adds to the old value, or depends on it, must not be executed twice.
-        let idempotent = store.cas.is_none() && matches!(store.verb, StoreVerb::Set | StoreVerb::Replace);
-        let work = self.one(id, Work::Line(CommandClass::Store(store.verb)), noreply, idempotent);
+        let may_repeat = store.cas.is_none() && matches!(store.verb, StoreVerb::Set | StoreVerb::Replace);
+        let work = self.one(id, Work::Line(CommandClass::Store(store.verb)), noreply, may_repeat);
         let code = match store.verb {
             StoreVerb::Set => opcode::SET,
             StoreVerb::Add => opcode::ADD,
@@ -176,14 +180,24 @@ impl Engine {
         });
     }
 
-    /// A request that has waited in the wait queue for too long.
-    fn refuse_late(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) {
+    /// Why nothing can be sent to the servers of the client's bucket: it has none.
+    pub(super) fn no_servers(&self, id: ClientId) -> Option<Failure> {
+        let bucket = &self.buckets[self.clients.get(id)?.bucket];
+        match bucket.hosts.is_empty() {
+            false => None,
+            true if bucket.config.is_null => Some(Failure::NullBucket),
+            true => Some(Failure::NoDownstreams),
+        }
+    }
+
+    /// A request that cannot be sent.
+    fn refuse(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
             Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas },
             Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };
         let request = self.new_request(id, work, noreply);
-        self.fail(request, super::error::Failure::WaitQueue);
+        self.fail(request, failure);
     }
 }

@@ -27,6 +27,17 @@ pub enum State {
     Ready,
 }
 
+impl State {
+    /// Its name in log lines.
+    pub fn phase(self) -> &'static str {
+        match self {
+            State::Connecting => "connect",
+            State::Handshake(_) => "authenticate",
+            State::Ready => "reply",
+        }
+    }
+}
+
 /// The steps of the handshake (03 §16.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -71,6 +82,32 @@ pub enum Expect {
         /// The value has come; only the end is awaited.
         answered: bool,
     },
+    /// A packet of a binary client, answered by a packet with this opcode that is passed on as it is.
+    Packet {
+        /// The opcode sent.
+        opcode: u8,
+    },
+    /// A quiet packet of a binary client: it is answered only if something unusual happens, and never later than
+    /// the packet that closes its group.
+    Quiet {
+        /// The opcode sent.
+        opcode: u8,
+        /// It has been answered.
+        answered: bool,
+    },
+    /// The NOOP that closes a group of quiet packets, where the client's own closing packet goes elsewhere.
+    Close,
+    /// A packet of a binary client, put into ASCII.
+    Translated(Translated),
+    /// The creation of a number for a binary client, on an ASCII server.
+    Create {
+        /// The client's opcode.
+        opcode: u8,
+        /// The number.
+        initial: u64,
+    },
+    /// The question whether an ASCII server knows the meta commands.
+    Probe,
     /// The answer of one server to a broadcast.
     Broadcast {
         /// The opcode sent to a binary server.
@@ -78,6 +115,22 @@ pub enum Expect {
         /// Something of the answer has come already.
         begun: bool,
     },
+}
+
+/// A packet of a binary client on its way to an ASCII server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translated {
+    /// The client's opcode.
+    pub opcode: u8,
+    /// It was sent as a meta command.
+    pub is_meta: bool,
+    /// Where its key stands in the connection's output.
+    pub key_at: u64,
+    /// The length of the key.
+    pub key_len: u8,
+    /// The number to begin with and its expiry, if the client wants a missing one created and the server has no
+    /// command for it.
+    pub create: Option<(u64, u32)>,
 }
 
 /// An expected reply.
@@ -93,12 +146,14 @@ pub struct Entry {
     pub end: u64,
     /// How often it was sent before, on connections that were lost.
     pub retries: u32,
+    /// The server may be asked again although it may have done it already (03 §8.1).
+    pub may_repeat: bool,
 }
 
 impl Entry {
     /// Whether it is the last reply to what one request on the wire asked for.
     pub fn is_last(&self) -> bool {
-        !matches!(self.expect, Expect::Get { last: false, .. })
+        !matches!(self.expect, Expect::Get { last: false, .. } | Expect::Quiet { .. })
     }
 }
 
@@ -140,8 +195,11 @@ pub struct Conn {
     pub wanted: u32,
     /// The get that further keys may join in this turn.
     pub open: Option<OpenGet>,
-    /// Within the get at the head: where to look for the next value's key.
+    /// Within the request at the head, if it has several entries: where to look for the one that is answered next.
     pub cursor: usize,
+    /// The number of the first entry of the newest request on the wire, counted over the connection's life. Gets
+    /// that are joined are not counted together here.
+    pub group: u64,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
     pub is_stalled: bool,
     /// Where in the output the requests are that travel alone: all before them must be answered before they are
@@ -172,6 +230,7 @@ impl Conn {
             wanted: 0,
             open: None,
             cursor: 0,
+            group: 0,
             is_stalled: false,
             alone: VecDeque::new(),
             is_idle: false,
@@ -209,8 +268,12 @@ impl Conn {
         start..self.fifo.get(index).map_or(start, |entry| entry.end)
     }
 
-    /// Whether the newest entry is part of the oldest request on the wire.
-    pub fn newest_is_head(&self) -> bool {
-        self.fifo.len() == 1 || self.open.is_some_and(|open| open.first == self.popped)
+    /// Adds an expected reply; tells whether it is part of the oldest request on the wire.
+    pub fn expect(&mut self, entry: Entry) -> bool {
+        if !matches!(self.fifo.back(), Some(Entry { expect: Expect::Quiet { .. }, .. })) {
+            self.group = self.popped + self.fifo.len() as u64;
+        }
+        self.fifo.push_back(entry);
+        self.group <= self.popped || self.open.is_some_and(|open| open.first == self.popped)
     }
 }

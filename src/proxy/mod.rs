@@ -16,18 +16,21 @@
 //! |---|---|
 //! | [`upstream`], [`downstream`], [`host`], [`request`] | the state, one thing each |
 //! | `pump` | a client's input, request by request; admission and back-pressure |
-//! | `ascii_request` | what each ASCII command does |
+//! | `ascii_request`, `binary_request`, `sasl` | what each command does |
 //! | `dispatch` | which connection a request takes; joining gets |
-//! | `multiget`, `broadcast` | requests with several answers |
-//! | `ascii_reply`, `binary_reply` | a server's answer and whose it is |
+//! | `multiget`, `broadcast`, `batch` | requests with several answers |
+//! | `ascii_reply`, `binary_reply`, `translated_reply` | a server's answer and whose it is |
 //! | `finish` | replies in order |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
+//! | `reconfigure` | another configuration takes the place of the present one |
 //! | [`error`] | every failure and its reply |
 
 mod ascii_reply;
 mod ascii_request;
+mod batch;
 mod binary_reply;
+mod binary_request;
 mod broadcast;
 mod connection;
 mod deadlines;
@@ -36,11 +39,15 @@ pub mod downstream;
 pub mod error;
 mod finish;
 pub mod host;
+#[cfg(debug_assertions)]
 mod invariants;
 mod multiget;
 mod pump;
+mod reconfigure;
 pub mod request;
+mod sasl;
 pub mod timers;
+mod translated_reply;
 pub mod upstream;
 
 use std::collections::{HashMap, VecDeque};
@@ -123,6 +130,9 @@ pub struct Engine {
     client_buffers: Pool,
     server_buffers: Pool,
     spare: Vec<Vec<u8>>,
+    /// Room for a key while its reply is written.
+    scratch: Vec<u8>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
     spare_multigets: Vec<Box<MultiGet>>,
     duplicates: Duplicates,
 }
@@ -148,32 +158,12 @@ impl Engine {
             client_buffers: Pool::new(CLIENT_BUFFER),
             server_buffers: Pool::new(SERVER_BUFFER),
             spare: Vec::new(),
+            scratch: Vec::new(),
             spare_multigets: Vec::new(),
             duplicates: Duplicates::default(),
         };
-        for bucket in &config.buckets {
-            let hosts = bucket.servers.iter().map(|server| engine.host(server, bucket, health)).collect();
-            let config = Arc::clone(bucket);
-            engine.buckets.push(Bucket { config, hosts, active: 0, waiting: VecDeque::new() });
-        }
+        engine.reconfigure(config, health);
         engine
-    }
-
-    /// The worker's record of `server`.
-    fn host(&mut self, server: &Arc<Server>, bucket: &BucketConfig, health: &HealthTable) -> HostId {
-        if let Some(id) = self.host_of.get(server) {
-            return *id;
-        }
-        let id = self.hosts.insert(Host {
-            server: Arc::clone(server),
-            behavior: Arc::clone(&bucket.behavior),
-            conns: Vec::new(),
-            idle: Vec::new(),
-            open: None,
-            health: health.of(server),
-        });
-        self.host_of.insert(Arc::clone(server), id);
-        id
     }
 
     /// Tells the time, once per turn of the event loop.
@@ -264,6 +254,7 @@ impl Engine {
         for request in client.order.drain(..).chain(client.quiet.drain(..)) {
             self.forget_request(request);
         }
+        client.corked = Vec::new();
         if client.admission == upstream::Admission::Granted {
             self.return_place(client.bucket);
         }

@@ -30,7 +30,14 @@ pub struct Exchange {
 impl Exchange {
     /// An exchange in which the client sends `sends`, no server hears of it, and nothing is answered.
     pub fn new(name: impl Into<String>, sends: impl AsRef<[u8]>) -> Exchange {
-        Exchange { name: name.into(), sends: sends.as_ref().to_vec(), parts: Vec::new(), gets: Vec::new(), closed: false, several: false }
+        Exchange {
+            name: name.into(),
+            sends: sends.as_ref().to_vec(),
+            parts: Vec::new(),
+            gets: Vec::new(),
+            closed: false,
+            several: false,
+        }
     }
 
     /// The first server must see `sees` and answers `says`.
@@ -177,7 +184,15 @@ impl Stage {
                 _ => Some(0),
             };
             if let Some(mut line) = self.lines[*index].take() {
-                self.send(&mut line, &part.says, cuts);
+                if part.dropped && cut == Cut::Drip {
+                    // It may be dropped before the last byte.
+                    for byte in &part.says {
+                        line.send_into_the_dark([*byte]);
+                        self.turn();
+                    }
+                } else {
+                    self.send(&mut line, &part.says, cuts);
+                }
                 if part.dropped {
                     line.expect_closed();
                 } else {

@@ -5,12 +5,9 @@ pub fn show(bytes: &[u8]) -> String {
     const HEAD: usize = 400;
     const TAIL: usize = 100;
     match (bytes.get(..HEAD), bytes.len().checked_sub(TAIL)) {
-        (Some(head), Some(tail)) if tail > HEAD => format!(
-            "\"{}\" …{} more… \"{}\"",
-            head.escape_ascii(),
-            tail - HEAD,
-            bytes[tail..].escape_ascii()
-        ),
+        (Some(head), Some(tail)) if tail > HEAD => {
+            format!("\"{}\" …{} more… \"{}\"", head.escape_ascii(), tail - HEAD, bytes[tail..].escape_ascii())
+        }
         _ => format!("\"{}\"", bytes.escape_ascii()),
     }
 }
