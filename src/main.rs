@@ -208,7 +208,7 @@ fn start(options: &Options, loaded: &Loaded, listeners: Listeners, starting: Sta
             acceptor.listen(listener, bucket)?;
         }
         if options.watch_stdin {
-            watch_stdin(acceptor.stopper()?)?;
+            watch_stdin(acceptor.stopper())?;
         }
         Ok(acceptor)
     };

@@ -25,7 +25,8 @@ const WATCHED: [(i32, Signal); 3] =
     [(SIGINT, Signal::Interrupt), (SIGTERM, Signal::Terminate), (SIGHUP, Signal::Hangup)];
 
 /// Until [`Signals::new`] takes over, an interrupted start-up ends with exit code 0, as an interrupted
-/// program does: whoever sent SIGINT does not have to know how far it had come.
+/// program does: whoever sent SIGINT does not have to know how far it had come. SIGHUP, which would kill,
+/// has no effect yet: the log has just been opened.
 #[derive(Debug)]
 pub struct Starting(Arc<AtomicBool>);
 
@@ -34,6 +35,7 @@ impl Starting {
     pub fn new() -> io::Result<Starting> {
         let starting = Arc::new(AtomicBool::new(true));
         signal_hook::flag::register_conditional_shutdown(SIGINT, 0, Arc::clone(&starting))?;
+        signal_hook::flag::register(SIGHUP, Arc::default())?;
         Ok(Starting(starting))
     }
 }

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use super::VERSION;
 use super::flags::{Action, FLAGS, Flag};
+use crate::config::behavior::setting::Kind;
+use crate::config::behavior::{Behavior, KEYS, Key, Unit};
 
 /// Where the description of a flag begins.
 const COLUMN: usize = 18;
@@ -16,10 +18,15 @@ pub fn text() -> String {
     for flag in FLAGS {
         describe(&mut text, flag);
     }
-    text.push_str("\nKeys of -Z, with their defaults (moxi(1) lists all of them):\n\n");
-    for (key, help) in KEYS {
-        let _ = writeln!(text, "  {key}");
-        wrap(&mut text, help, 6, 6);
+    text.push_str("\nKeys of -Z, with their defaults:\n\n");
+    for name in MAIN_KEYS {
+        if let Some(key) = Key::find(name) {
+            describe_key(&mut text, name, key);
+        }
+    }
+    text.push_str("\nFurther keys of -Z, seldom needed:\n\n");
+    for key in KEYS.iter().filter(|key| !MAIN_KEYS.iter().any(|name| key.is_called(name))) {
+        describe_key(&mut text, key.name, key);
     }
     text.push_str(EXAMPLES);
     text
@@ -99,35 +106,48 @@ The cluster configuration says where the servers are.
       -z ./moxi.conf
 ";
 
-/// The keys that most installations set, with what they do (05 §3.2).
-const KEYS: &[(&str, &str)] = &[
-    ("port_listen=11211", "port for the clients of a cluster that is configured by URL"),
-    ("usr=", "user name for the cluster; without it, the environment variable MOXI_SASL_PLAIN_USR"),
-    (
-        "pwd=",
-        "password for the cluster; without it, the environment variable MOXI_SASL_PLAIN_PWD. \
-         Prefer that variable, or a -Z file: other users can see the command line",
-    ),
-    (
-        "default_bucket_name=[ <FIRST_BUCKET> ]",
-        "bucket of clients that do not name one; by default the first one of the cluster",
-    ),
-    ("concurrency=1024", "requests that each worker thread handles at a time, per bucket; 0 is no limit"),
-    ("wait_queue_timeout=200", "ms that a request waits for its turn when there are more of them; 0 is no limit"),
-    ("connect_timeout=400", "ms that connecting to a server may take; 0 is no limit"),
-    ("auth_timeout=100", "ms that each step of the authentication to a server may take; 0 is no limit"),
-    ("connect_max_errors=5", "a server with more errors in a row than this is left alone for a while; 0 is never"),
-    ("connect_retry_interval=30000", "ms for which it is left alone"),
-    ("downstream_conn_max=4", "connections to each server, per worker thread; 0 is no limit"),
-    ("downstream_conn_queue_timeout=200", "ms that a request waits for one of them; 0 is no limit"),
-    ("downstream_timeout=5000", "ms that a server may take to answer a request; 0 is no limit"),
-    ("cycle=200", "ms between two readings of the coarse clock"),
-    (
-        "mcs_opts=",
-        "how a list of servers is hashed: distribution:ketama, distribution:ketama-weighted, or \
-         distribution:modula",
-    ),
+/// The keys that most installations set, by the names they are known under, in the order of the C program (01 §15).
+const MAIN_KEYS: [&str; 15] = [
+    "port_listen",
+    "usr",
+    "pwd",
+    "default_bucket_name",
+    "concurrency",
+    "wait_queue_timeout",
+    "connect_timeout",
+    "auth_timeout",
+    "connect_max_errors",
+    "connect_retry_interval",
+    "downstream_conn_max",
+    "downstream_conn_queue_timeout",
+    "downstream_timeout",
+    "cycle",
+    "mcs_opts",
 ];
+
+/// Appends a `-Z` key under one of its names, with its default.
+fn describe_key(text: &mut String, name: &str, key: &Key) {
+    let default = match key.kind {
+        Kind::Secret => String::new(),
+        // Statistics show its number, people write its word.
+        Kind::Protocol => "binary".to_owned(),
+        _ => key.value(&Behavior::default()),
+    };
+    let _ = writeln!(text, "  {name}={default}");
+    let mut help = key.help.to_owned();
+    match key.unit {
+        Unit::Milliseconds => help.push_str(" In milliseconds."),
+        Unit::Bytes => help.push_str(" In bytes."),
+        Unit::None => {}
+    }
+    if let Some((_, variable)) = VARIABLES.iter().find(|(key, _)| *key == name) {
+        let _ = write!(help, " By default the value of the environment variable {variable}.");
+    }
+    wrap(text, &help, 6, 6);
+}
+
+/// Keys whose default comes from the environment (01 §9).
+const VARIABLES: [(&str, &str); 2] = [("usr", "MOXI_SASL_PLAIN_USR"), ("pwd", "MOXI_SASL_PLAIN_PWD")];
 
 const EXAMPLES: &str = "
 Examples:
@@ -153,6 +173,7 @@ downstream_timeout=5000,cycle=200 \\
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::behavior::DownstreamProtocol;
 
     #[test]
     fn begins_with_name_and_version() {
@@ -185,8 +206,38 @@ mod tests {
             let found = text[at..].find(&format!("\n{flag}")).unwrap_or_else(|| panic!("{flag}"));
             at += found + 1;
         }
-        for (key, _) in KEYS {
+        for key in [
+            "port_listen=11211",
+            "usr=",
+            "pwd=",
+            "default_bucket_name=[ <FIRST_BUCKET> ]",
+            "concurrency=1024",
+            "wait_queue_timeout=200",
+            "connect_timeout=400",
+            "auth_timeout=100",
+            "connect_max_errors=5",
+            "connect_retry_interval=30000",
+            "downstream_conn_max=4",
+            "downstream_conn_queue_timeout=200",
+            "downstream_timeout=5000",
+            "cycle=200",
+            "mcs_opts=",
+        ] {
             at += text[at..].find(&format!("\n  {key}\n")).unwrap_or_else(|| panic!("{key}"));
         }
+    }
+
+    #[test]
+    fn every_key_is_there_once() {
+        let text = text();
+        for key in KEYS {
+            let lines = text.lines().filter(|line| {
+                let name = line.strip_prefix("  ").and_then(|line| line.split_once('='));
+                name.is_some_and(|(name, _)| key.is_called(name))
+            });
+            assert_eq!(lines.count(), 1, "{}", key.name);
+        }
+        assert_eq!(Behavior::default().downstream_protocol, DownstreamProtocol::Binary);
+        assert!(text.contains("\n  downstream_protocol=binary\n"));
     }
 }

@@ -45,7 +45,14 @@ where
                 flags::by_letter(letter).ok_or_else(|| illegal(&program, &format!("invalid option -- '{letter}'")))?
             }
             Ok(Some(lexopt::Arg::Long(name))) => {
-                flags::by_name(name).ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?
+                let flag = flags::by_name(name)
+                    .ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?;
+                if parser.optional_value().is_some() {
+                    let name = flag.name.unwrap_or_default();
+                    let complaint = format!("option '--{name}' doesn't allow an argument");
+                    return Err(illegal(&program, &complaint));
+                }
+                flag
             }
             Err(error) => return Err(illegal(&program, &error.to_string())),
         };
@@ -211,6 +218,6 @@ mod tests {
         assert_eq!(fail(&["-X"]).code, USAGE);
         assert_eq!(fail(&["-X", "-p", "0"]).code, USAGE);
         assert!(run(&["-X", "-p", "1"]).mcmux);
-        assert!(run(&["-X", "-s", "/tmp/x"]).mcmux);
+        assert!(run(&["-X", "-s", "moxi.sock"]).mcmux);
     }
 }

@@ -1,6 +1,7 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -43,7 +44,7 @@ pub enum Stop {
 #[derive(Debug)]
 pub struct Stopper {
     request: mpsc::Sender<()>,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 impl Stopper {
@@ -75,6 +76,8 @@ pub struct Acceptor {
     paused: Option<Instant>,
     stop_requests: mpsc::Receiver<()>,
     stopper: mpsc::Sender<()>,
+    /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
+    waker: Arc<Waker>,
 }
 
 impl Acceptor {
@@ -82,8 +85,19 @@ impl Acceptor {
     pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (stopper, stop_requests) = mpsc::channel();
-        Ok(Acceptor { poll, signals, listeners: Vec::new(), workers, next: 0, paused: None, stop_requests, stopper })
+        Ok(Acceptor {
+            poll,
+            signals,
+            listeners: Vec::new(),
+            workers,
+            next: 0,
+            paused: None,
+            stop_requests,
+            stopper,
+            waker,
+        })
     }
 
     /// Accepts the clients of `bucket` from `listener`, too.
@@ -95,10 +109,9 @@ impl Acceptor {
         Ok(())
     }
 
-    /// A way for one other thread to end the loop; to be called once.
-    pub fn stopper(&self) -> io::Result<Stopper> {
-        let waker = Waker::new(self.poll.registry(), WAKER)?;
-        Ok(Stopper { request: self.stopper.clone(), waker })
+    /// A way for another thread to end the loop.
+    pub fn stopper(&self) -> Stopper {
+        Stopper { request: self.stopper.clone(), waker: Arc::clone(&self.waker) }
     }
 
     /// Runs until something ends it. The listeners are closed by then.

@@ -8,6 +8,7 @@ pub mod ascii;
 pub mod binary;
 pub mod numbers;
 pub mod status;
+pub mod translate;
 
 /// Longest key in bytes (memcached's protocol document).
 pub const KEY_MAX: usize = 250;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::protocol::ascii::reply::Reply;
+use crate::protocol::binary::opcode::status;
 use crate::protocol::status::CommandClass;
 
 use super::Engine;
@@ -37,12 +38,12 @@ impl Engine {
                 // Whatever else a server says: its remaining keys are misses (03 §21.3 item 7).
                 Reply::End | Reply::Line { .. } => {
                     if let Some(request) = self.unlink(id, 0) {
-                        self.multiget_part_done(request);
+                        self.part_done(request);
                     }
                     self.pop_head(id);
                     Ok(())
                 }
-                Reply::Stat { .. } => Err(Unfit),
+                Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
             },
             Expect::One { .. } => {
                 let Reply::Line { line } = reply else { return Err(Unfit) };
@@ -59,6 +60,11 @@ impl Engine {
                 self.ascii_value(id, reply, owner, (key_at, key_len, answered))
             }
             Expect::Broadcast { .. } => self.ascii_broadcast(id, head.request, reply),
+            Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply, owner),
+            Expect::Create { opcode, initial } => self.create_reply(id, opcode, initial, head.opaque, reply),
+            Expect::Probe => self.probe_reply(id, reply),
+            // These are sent to binary servers only.
+            Expect::Packet { .. } | Expect::Quiet { .. } | Expect::Close => Err(Unfit),
         }
     }
 
@@ -87,7 +93,7 @@ impl Engine {
                 self.finish_gets(id, if not_found { b"NOT_FOUND\r\n" } else { b"END\r\n" });
                 Ok(())
             }
-            Reply::Stat { .. } => Err(Unfit),
+            Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
         }
     }
 
@@ -166,14 +172,14 @@ impl Engine {
                 self.pop_head(id);
                 Ok(())
             }
-            Reply::Stat { .. } => Err(Unfit),
+            Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
         }
     }
 
     fn ascii_broadcast(&mut self, id: ConnId, request: RequestId, reply: &Reply<'_>) -> Result<(), Unfit> {
         let is_list = self.broadcast_of(request).is_none_or(|broadcast| broadcast.is_list());
         match reply {
-            Reply::Value { .. } => return Err(Unfit),
+            Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
             Reply::Stat { line } => {
                 if !is_list {
                     return Err(Unfit);
@@ -186,10 +192,10 @@ impl Engine {
             }
             Reply::End if !is_list => return Err(Unfit),
             Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm()),
-            Reply::Line { line } if line.starts_with(b"OK") || *line == b"RESET" => {
+            Reply::Line { line } if line.starts_with(b"OK") || *line == b"RESET" || line.starts_with(b"VERSION ") => {
                 self.with_broadcast(request, |broadcast| broadcast.confirm());
             }
-            Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, false)),
+            Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, status::INTERNAL)),
         }
         self.broadcast_part_done(id);
         Ok(())
@@ -211,10 +217,8 @@ impl Engine {
 
     /// The server at the head has answered a broadcast.
     pub(super) fn broadcast_part_done(&mut self, id: ConnId) {
-        if let Some(request) = self.unlink(id, 0)
-            && self.requests.get(request).is_some_and(|request| request.pending == 0)
-        {
-            self.finish_broadcast(request);
+        if let Some(request) = self.unlink(id, 0) {
+            self.part_done(request);
         }
         self.pop_head(id);
     }

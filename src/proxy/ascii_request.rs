@@ -17,7 +17,7 @@ use super::upstream::ClientId;
 use super::{Action, Engine, VERSION};
 
 /// The most that the `verbosity` command sets (04 §4.2).
-const VERBOSITY_MAX: u32 = 4;
+pub(super) const VERBOSITY_MAX: u32 = 4;
 
 /// The memory a large value arrived in, if it has one of its own.
 pub(super) type Owner<'a> = Option<&'a Arc<Vec<u8>>>;
@@ -154,8 +154,8 @@ impl Engine {
 
     fn store(&mut self, id: ClientId, store: &Store<'_>, noreply: bool, owner: Owner<'_>) {
         // What adds to the old value, or depends on it, must not be executed twice.
-        let idempotent = store.cas.is_none() && matches!(store.verb, StoreVerb::Set | StoreVerb::Replace);
-        let work = self.one(id, Work::Line(CommandClass::Store(store.verb)), noreply, idempotent);
+        let may_repeat = store.cas.is_none() && matches!(store.verb, StoreVerb::Set | StoreVerb::Replace);
+        let work = self.one(id, Work::Line(CommandClass::Store(store.verb)), noreply, may_repeat);
         let code = match store.verb {
             StoreVerb::Set => opcode::SET,
             StoreVerb::Add => opcode::ADD,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::buffer::Output;
 use crate::protocol::ascii::reply;
-use crate::protocol::binary::opcode::{self, status};
+use crate::protocol::binary::opcode::{self, is_quiet, status};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::numbers;
 use crate::protocol::status::{CommandClass, line, unl_line};
@@ -44,7 +44,30 @@ impl Engine {
                 Ok(())
             }
             Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
-            Expect::One { .. } | Expect::Value { .. } | Expect::Broadcast { .. } => Err(Unfit),
+            Expect::Packet { opcode } if code == opcode => {
+                if let Some(request) = self.unlink(id, 0) {
+                    if let Some(sink) = self.packet_sink(request, opcode) {
+                        sink.push(packet.raw, owner);
+                    }
+                    self.packet_done(request);
+                }
+                self.pop_head(id);
+                Ok(())
+            }
+            Expect::Close if code == opcode::NOOP => {
+                if let Some(request) = self.unlink(id, 0) {
+                    self.packet_done(request);
+                }
+                self.pop_head(id);
+                Ok(())
+            }
+            Expect::Quiet { .. } if is_quiet(code) => self.quiet_reply(id, packet, owner),
+            Expect::Quiet { .. } => {
+                // What closes the group: the quiet ones have had their say.
+                self.drop_quiet(id);
+                self.binary_reply(id, packet, owner)
+            }
+            _ => Err(Unfit),
         }
     }
 
@@ -80,6 +103,40 @@ impl Engine {
                 Ok(())
             }
             _ => Err(Unfit),
+        }
+    }
+
+    /// An unusual answer to a quiet packet: it is passed on.
+    fn quiet_reply(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
+        let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
+        let (code, opaque) = (packet.header.opcode, packet.header.opaque);
+        let found =
+            conn.fifo.iter_mut().take_while(|entry| !entry.is_last()).position(|entry| match &mut entry.expect {
+                Expect::Quiet { opcode, answered: answered @ false } if *opcode == code && entry.opaque == opaque => {
+                    *answered = true;
+                    true
+                }
+                _ => false,
+            });
+        let Some(index) = found else { return Err(Unfit) };
+        if let Some(request) = self.unlink(id, index) {
+            if let Some(sink) = self.sink(request) {
+                sink.push(packet.raw, owner);
+            }
+            self.commit_part(request);
+        }
+        Ok(())
+    }
+
+    /// Takes the quiet packets off the head of the expected replies; what closes them is next.
+    fn drop_quiet(&mut self, id: ConnId) {
+        while let Some(Expect::Quiet { .. }) = self.head_expect(id) {
+            self.unlink(id, 0);
+            let Some(conn) = self.conns.get_mut(id) else { return };
+            if let Some(entry) = conn.fifo.pop_front() {
+                conn.popped += 1;
+                conn.answered_to = entry.end;
+            }
         }
     }
 
@@ -175,7 +232,7 @@ impl Engine {
 
     fn multiget_head_done(&mut self, id: ConnId) {
         if let Some(request) = self.unlink(id, 0) {
-            self.multiget_part_done(request);
+            self.part_done(request);
         }
         self.pop_head(id);
     }
@@ -185,7 +242,7 @@ impl Engine {
         if code != status::SUCCESS {
             let text = line(CommandClass::Flush, code);
             let text = text.strip_suffix(b"\r\n").unwrap_or(text);
-            self.with_broadcast(head.request, |broadcast| broadcast.refuse(text, code == status::NOT_SUPPORTED));
+            self.with_broadcast(head.request, |broadcast| broadcast.refuse(text, code));
         } else if packet.header.opcode == opcode::STAT && !packet.key.is_empty() {
             self.with_broadcast(head.request, |broadcast| broadcast.stat(packet.key, packet.value));
             self.note_begun(id);

@@ -2,6 +2,9 @@
 
 use crate::buffer::Output;
 use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::binary::opcode::status;
+use crate::protocol::binary::packet;
+use crate::protocol::status::text;
 use crate::stats::merge::Merger;
 
 use super::Engine;
@@ -18,12 +21,13 @@ pub struct Broadcast {
     confirmed: u32,
     /// A server answered "not supported" (0x83).
     is_unsupported: bool,
-    /// The first error line that a server gave.
-    error: Option<Vec<u8>>,
+    /// The first error that a server gave: its line, and its status.
+    error: Option<(Vec<u8>, u16)>,
 }
 
 #[derive(Debug)]
 enum Kind {
+    Noop,
     Flush,
     Stats(Merger),
     StatsReset,
@@ -32,6 +36,11 @@ enum Kind {
 impl Broadcast {
     fn new(kind: Kind) -> Broadcast {
         Broadcast { kind, confirmed: 0, is_unsupported: false, error: None }
+    }
+
+    /// The binary NOOP.
+    pub(super) fn noop() -> Broadcast {
+        Broadcast::new(Kind::Noop)
     }
 
     /// `flush_all`.
@@ -54,10 +63,10 @@ impl Broadcast {
         self.confirmed += 1;
     }
 
-    /// A server has refused with this line.
-    pub(super) fn refuse(&mut self, line: &[u8], is_unsupported: bool) {
-        self.is_unsupported |= is_unsupported;
-        self.error.get_or_insert_with(|| line.to_vec());
+    /// A server has refused with this line or status.
+    pub(super) fn refuse(&mut self, line: &[u8], code: u16) {
+        self.is_unsupported |= code == status::NOT_SUPPORTED;
+        self.error.get_or_insert_with(|| (line.to_vec(), code));
     }
 
     /// A server has sent this statistics line.
@@ -76,38 +85,67 @@ impl Broadcast {
 
     /// Whether a server answers with several lines or packets.
     pub(super) fn is_list(&self) -> bool {
-        !matches!(self.kind, Kind::Flush)
+        matches!(self.kind, Kind::Stats(_) | Kind::StatsReset)
     }
 
-    /// Writes the one answer. `failure` is the first one among the servers.
+    /// Whether the sum of the statistics cannot be given: one server that takes too long spoils it, and so does
+    /// reaching none (06 §2.5).
+    fn is_spoiled(&self, failure: Option<Failure>) -> bool {
+        match failure {
+            Some(Failure::Timeout | Failure::ConnQueue) => true,
+            Some(Failure::Connect | Failure::NoServer) => self.confirmed == 0 && self.error.is_none(),
+            _ => false,
+        }
+    }
+
+    /// Writes the one answer for an ASCII client. `failure` is the first one among the servers.
     fn write(&self, out: &mut Vec<u8>, failure: Option<Failure>) {
         let fail = |out: &mut Vec<u8>| failure.unwrap_or(Failure::Closed).write_ascii(out, None);
         match &self.kind {
             Kind::Flush if self.is_unsupported => out.extend_from_slice(b"SERVER_ERROR flush_all not supported\r\n"),
-            Kind::Flush if self.confirmed > 0 => out.extend_from_slice(b"OK\r\n"),
-            Kind::Flush => match &self.error {
-                Some(line) => {
+            Kind::Flush | Kind::Noop if self.confirmed > 0 => out.extend_from_slice(b"OK\r\n"),
+            Kind::Flush | Kind::Noop => match &self.error {
+                Some((line, _)) => {
                     out.extend_from_slice(line);
                     out.extend_from_slice(b"\r\n");
                 }
                 None => fail(out),
             },
-            // One server that takes too long spoils the sum (06 §2.5).
-            Kind::Stats(_) | Kind::StatsReset if matches!(failure, Some(Failure::Timeout | Failure::ConnQueue)) => {
-                fail(out)
-            }
-            Kind::Stats(_) | Kind::StatsReset
-                if self.confirmed == 0
-                    && self.error.is_none()
-                    && matches!(failure, Some(Failure::Connect | Failure::NoServer)) =>
-            {
-                fail(out);
-            }
+            Kind::Stats(_) | Kind::StatsReset if self.is_spoiled(failure) => fail(out),
             Kind::Stats(merger) => {
                 merger.write_ascii(out);
                 out.extend_from_slice(b"END\r\n");
             }
             Kind::StatsReset => out.extend_from_slice(b"RESET\r\n"),
+        }
+    }
+
+    /// Writes the one answer for a binary client.
+    pub(super) fn write_binary(&self, out: &mut Vec<u8>, code: u8, opaque: u32, failure: Option<Failure>) {
+        let mut packet = |status: u16, key: &[u8], value: &[u8]| {
+            packet::write_reply(out, code, status, opaque, 0, &[], key, value);
+        };
+        let error = match &self.kind {
+            Kind::Noop | Kind::Flush if self.is_unsupported => Some(Err(status::NOT_SUPPORTED)),
+            Kind::Noop | Kind::Flush if self.confirmed > 0 => None,
+            Kind::Noop | Kind::Flush => {
+                Some(self.error.as_ref().map_or(Ok(failure.unwrap_or(Failure::Closed)), |(_, code)| Err(*code)))
+            }
+            Kind::Stats(_) | Kind::StatsReset => failure.filter(|_| self.is_spoiled(failure)).map(Ok),
+        };
+        match error {
+            None => {
+                if let Kind::Stats(merger) = &self.kind {
+                    merger.iter().for_each(|(name, value)| packet(status::SUCCESS, name, value));
+                }
+                packet(status::SUCCESS, &[], &[]);
+            }
+            Some(Err(code)) => packet(code, &[], text(code).as_bytes()),
+            Some(Ok(failure)) => {
+                let mut line = Vec::new();
+                failure.write_ascii(&mut line, None);
+                packet(failure.status(), &[], &line);
+            }
         }
     }
 }
@@ -140,7 +178,7 @@ impl Engine {
             encode(speak, &mut conn.output);
             let end = conn.output.end();
             let expect = Expect::Broadcast { opcode: code, begun: false };
-            self.enqueue(conn_id, Entry { request: id, expect, opaque: 0, end, retries: 0 });
+            self.enqueue(conn_id, Entry { request: id, expect, opaque: 0, end, retries: 0, may_repeat: true });
         }
         if self.requests.get(id).is_some_and(|request| request.pending == 0) {
             self.finish_broadcast(id);
@@ -151,6 +189,7 @@ impl Engine {
     pub(super) fn broadcast_of(&mut self, id: RequestId) -> Option<&mut Broadcast> {
         match &mut self.requests.get_mut(id).filter(|request| !request.is_done)?.work {
             Work::Broadcast(broadcast) => Some(broadcast),
+            Work::Batch(batch) => batch.broadcast.as_mut(),
             _ => None,
         }
     }

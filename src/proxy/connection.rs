@@ -7,8 +7,9 @@ use crate::protocol::binary::packet::{self, Packet};
 
 use super::Action;
 use super::Engine;
-use super::downstream::{Conn, ConnId, Entry, Expect, State, Step};
+use super::downstream::{Conn, ConnId, Entry, Expect, State, Step, Translated};
 use super::error::Failure;
+use super::host::Dialect;
 use super::request::RequestId;
 
 /// A server sent something that does not fit what was asked: the connection is out of step and must go.
@@ -70,6 +71,9 @@ impl Engine {
         conn.state_since = self.now;
         if conn.state == State::Ready {
             conn.head_since = self.now;
+            if let Some(host) = self.hosts.get_mut(conn.host) {
+                host.forget_dialect();
+            }
             if let Some(host) = self.hosts.get(conn.host)
                 && host.health.succeed()
             {
@@ -230,8 +234,10 @@ impl Engine {
         let sent = conn.output.sent();
         let mut again = Vec::new();
         let mut failed = Vec::new();
+        let mut is_probed = false;
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
+            is_probed |= entry.expect == Expect::Probe;
             let Some(request) = self.unlink(id, index) else { continue };
             if was_ready && self.may_retry(request, &entry, sent) {
                 // Kept from being finished until it has been sent again.
@@ -240,8 +246,11 @@ impl Engine {
                 }
                 again.push((request, index));
             } else {
-                failed.push(request);
+                failed.push((request, entry));
             }
+        }
+        if is_probed {
+            self.dialect_known(host_id, Dialect::Unreachable);
         }
         self.actions.push(Action::CloseConn(id));
         let Some(mut conn) = self.conns.remove(id) else { return };
@@ -278,8 +287,8 @@ impl Engine {
             }
         }
         let failure = if was_ready { Failure::Closed } else { Failure::Connect };
-        for request in failed {
-            self.part_failed(request, failure);
+        for (request, entry) in failed {
+            self.entry_failed(request, &entry, failure);
         }
         if !again.is_empty() {
             self.lost.push(Lost { conn, again });
@@ -292,47 +301,69 @@ impl Engine {
         let Some(request) = self.requests.get(id) else { return false };
         let most = self.buckets[request.bucket].config.behavior.downstream_retry;
         let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. });
-        entry.retries < most && !begun && (request.idempotent || entry.end > sent)
+        entry.retries < most && !begun && (entry.may_repeat || entry.end > sent)
     }
 
     /// Sends again what was on the connections lost in this turn, in the same order.
     pub(super) fn resend_lost(&mut self) {
         for Lost { conn, again } in std::mem::take(&mut self.lost) {
-            for (id, index) in again {
-                let Some(request) = self.requests.get_mut(id) else { continue };
+            for (place, (id, index)) in again.iter().enumerate() {
+                let Some(request) = self.requests.get_mut(*id) else { continue };
                 request.pending = request.pending.saturating_sub(1);
-                if !request.is_done {
-                    self.resend(id, &conn, index);
+                if request.is_done {
+                    continue;
+                }
+                let sent_on = self.resend(*id, &conn, *index);
+                // A group whose closing packet is not repeated gets another one.
+                if let Some(sent_on) = sent_on
+                    && again.get(place + 1).is_none_or(|(next, _)| next != id)
+                {
+                    self.reclose_group(*id, sent_on);
                 }
             }
         }
     }
 
-    fn resend(&mut self, id: RequestId, old: &Conn, index: usize) {
-        let Some(entry) = old.fifo.get(index) else { return };
+    /// Sends one of them again; gives the connection if it was copied as it was.
+    fn resend(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
+        let entry = old.fifo.get(index)?;
         let retries = entry.retries + 1;
         match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
                 let Some(key) = old.output.slice(key_at..key_at + u64::from(key_len)) else {
-                    return self.fail(id, Failure::Closed);
+                    self.fail(id, Failure::Closed);
+                    return None;
                 };
-                let Some(bucket) = self.requests.get(id).map(|request| request.bucket) else { return };
+                let bucket = self.requests.get(id).map(|request| request.bucket)?;
                 let (_, cas) = self.class(id);
                 let (_, vbucket) = self.route(bucket, key);
                 self.send_get(id, old.host, key, vbucket, cas, retries);
+                None
             }
             Expect::MultiGet { part } => {
                 self.send_part(id, part, retries);
-                self.multiget_part_done(id);
+                self.part_done(id);
+                None
             }
-            Expect::One { .. } | Expect::Value { .. } | Expect::Broadcast { .. } => {
-                let Some(client) = self.requests.get(id).map(|request| request.client) else { return };
+            Expect::Probe => None,
+            Expect::One { .. }
+            | Expect::Value { .. }
+            | Expect::Packet { .. }
+            | Expect::Quiet { .. }
+            | Expect::Close
+            | Expect::Translated(_)
+            | Expect::Create { .. }
+            | Expect::Broadcast { .. } => {
+                let client = self.requests.get(id).map(|request| request.client)?;
                 let conn_id = match self.pick(client, old.host, false) {
                     Ok(conn) => conn,
-                    Err(failure) => return self.part_failed(id, failure),
+                    Err(failure) => {
+                        self.entry_failed(id, entry, failure);
+                        return None;
+                    }
                 };
                 let range = old.range(index);
-                let Some(conn) = self.begin(conn_id) else { return };
+                let conn = self.begin(conn_id)?;
                 let start = conn.output.end();
                 conn.output.copy_from(&old.output, range.clone());
                 let end = conn.output.end();
@@ -340,10 +371,11 @@ impl Engine {
                     conn.alone.push_back(start..end);
                 }
                 let mut expect = entry.expect;
-                if let Expect::Value { key_at, .. } = &mut expect {
+                if let Expect::Value { key_at, .. } | Expect::Translated(Translated { key_at, .. }) = &mut expect {
                     *key_at = *key_at - range.start + start;
                 }
                 self.enqueue(conn_id, Entry { expect, end, retries, request: id, ..*entry });
+                Some(conn_id)
             }
         }
     }

@@ -118,8 +118,9 @@ impl Engine {
         conn.head_since = self.now;
         let count = if second { conn.fifo.len() } else { conn.head_len() };
         for index in 0..count {
+            let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
             if let Some(request) = self.unlink(id, index) {
-                self.part_failed(request, Failure::Timeout);
+                self.entry_failed(request, &entry, Failure::Timeout);
                 if second {
                     break;
                 }

@@ -35,11 +35,11 @@ pub(super) enum Wire {
 
 impl Engine {
     /// A new request of the client, which holds a place.
-    pub(super) fn one(&mut self, id: ClientId, work: Work, noreply: bool, idempotent: bool) -> RequestId {
+    pub(super) fn one(&mut self, id: ClientId, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
         let request = self.new_request(id, work, noreply);
         if let Some(request) = self.requests.get_mut(request) {
             request.has_place = true;
-            request.idempotent = idempotent;
+            request.may_repeat = may_repeat;
         }
         request
     }
@@ -79,7 +79,7 @@ impl Engine {
         encode: impl FnOnce(DownstreamProtocol, &mut Output, u16, &mut u64),
     ) {
         let Some(request) = self.requests.get(id) else { return };
-        let (client, bucket) = (request.client, request.bucket);
+        let (client, bucket, may_repeat) = (request.client, request.bucket, request.may_repeat);
         let (host, vbucket) = self.route(bucket, key);
         let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
             Ok(conn) => conn,
@@ -99,7 +99,7 @@ impl Engine {
             Wire::One => Expect::One { opcode: code },
             Wire::Value => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
         };
-        self.enqueue(conn_id, Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0 });
+        self.enqueue(conn_id, Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0, may_repeat });
     }
 
     /// A get of one key.
@@ -156,7 +156,7 @@ impl Engine {
         let closed = speak == DownstreamProtocol::Ascii && !joinable;
         let key_at = end - key.len() as u64 - if closed { 2 } else { 0 };
         let expect = Expect::Get { key_at, key_len: key.len().min(255) as u8, last: true, answered: false };
-        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries });
+        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries, may_repeat: true });
     }
 
     /// Closes the get that others could join: something else follows, or it is sent.
@@ -197,7 +197,6 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was_empty = conn.fifo.is_empty();
         conn.fifo.push_back(entry);
-        conn.wanted += 1;
         conn.is_idle = false;
         let is_head = conn.newest_is_head();
         let (host, is_ready) = (conn.host, conn.state == State::Ready);
@@ -207,6 +206,9 @@ impl Engine {
         }
         self.mark_conn(id);
         let Some(request) = self.requests.get_mut(entry.request) else { return };
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.wanted += 1;
+        }
         request.pending += 1;
         request.target = Some(host);
         request.links.add(id);

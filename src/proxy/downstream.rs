@@ -71,6 +71,32 @@ pub enum Expect {
         /// The value has come; only the end is awaited.
         answered: bool,
     },
+    /// A packet of a binary client, answered by a packet with this opcode that is passed on as it is.
+    Packet {
+        /// The opcode sent.
+        opcode: u8,
+    },
+    /// A quiet packet of a binary client: it is answered only if something unusual happens, and never later than
+    /// the packet that closes its group.
+    Quiet {
+        /// The opcode sent.
+        opcode: u8,
+        /// It has been answered.
+        answered: bool,
+    },
+    /// The NOOP that closes a group of quiet packets, where the client's own closing packet goes elsewhere.
+    Close,
+    /// A packet of a binary client, put into ASCII.
+    Translated(Translated),
+    /// The creation of a number for a binary client, on an ASCII server.
+    Create {
+        /// The client's opcode.
+        opcode: u8,
+        /// The number.
+        initial: u64,
+    },
+    /// The question whether an ASCII server knows the meta commands.
+    Probe,
     /// The answer of one server to a broadcast.
     Broadcast {
         /// The opcode sent to a binary server.
@@ -78,6 +104,22 @@ pub enum Expect {
         /// Something of the answer has come already.
         begun: bool,
     },
+}
+
+/// A packet of a binary client on its way to an ASCII server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Translated {
+    /// The client's opcode.
+    pub opcode: u8,
+    /// It was sent as a meta command.
+    pub is_meta: bool,
+    /// Where its key stands in the connection's output.
+    pub key_at: u64,
+    /// The length of the key.
+    pub key_len: u8,
+    /// The number to begin with and its expiry, if the client wants a missing one created and the server has no
+    /// command for it.
+    pub create: Option<(u64, u32)>,
 }
 
 /// An expected reply.
@@ -93,12 +135,14 @@ pub struct Entry {
     pub end: u64,
     /// How often it was sent before, on connections that were lost.
     pub retries: u32,
+    /// The server may be asked again although it may have done it already (03 §8.1).
+    pub may_repeat: bool,
 }
 
 impl Entry {
     /// Whether it is the last reply to what one request on the wire asked for.
     pub fn is_last(&self) -> bool {
-        !matches!(self.expect, Expect::Get { last: false, .. })
+        !matches!(self.expect, Expect::Get { last: false, .. } | Expect::Quiet { .. })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::protocol::status::CommandClass;
 
 use super::Engine;
 use super::connection::Loss;
-use super::downstream::{ConnId, State};
+use super::downstream::{ConnId, Entry, Expect, State};
 use super::error::Failure;
 use super::request::{RequestId, Work};
 use super::upstream::{Admission, ClientId, Phase};
@@ -135,26 +135,38 @@ impl Engine {
         }
     }
 
-    /// A part of the request has failed.
-    pub(super) fn part_failed(&mut self, id: RequestId, failure: Failure) {
+    /// The reply to `entry` will not come.
+    pub(super) fn entry_failed(&mut self, id: RequestId, entry: &Entry, failure: Failure) {
         let Some(request) = self.requests.get_mut(id) else { return };
-        match request.work {
-            Work::MultiGet(_) | Work::Broadcast(_) => {
-                request.failure.get_or_insert(failure);
-                if request.pending == 0 {
-                    self.finish_parts(id);
-                }
+        match (&request.work, entry.expect) {
+            (
+                Work::Batch(_),
+                Expect::Quiet { opcode, .. } | Expect::Packet { opcode } | Expect::Create { opcode, .. },
+            ) => {
+                self.packet_failed(id, opcode, entry.opaque, failure);
             }
-            Work::Local | Work::Get { .. } | Work::Line(_) => self.fail(id, failure),
+            (Work::Batch(_), Expect::Translated(translated)) => {
+                self.packet_failed(id, translated.opcode, entry.opaque, failure);
+            }
+            (Work::MultiGet(_) | Work::Broadcast(_) | Work::Batch(_), _) => {
+                request.failure.get_or_insert(failure);
+                self.part_done(id);
+            }
+            (Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. }, _) => self.fail(id, failure),
         }
     }
 
-    /// All parts of a request have been answered, or have failed.
-    pub(super) fn finish_parts(&mut self, id: RequestId) {
-        match self.requests.get(id).map(|request| &request.work) {
-            Some(Work::MultiGet(_)) => self.finish_multiget(id),
-            Some(Work::Broadcast(_)) => self.finish_broadcast(id),
-            _ => {}
+    /// A part of a request has been answered, or has failed.
+    pub(super) fn part_done(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get(id) else { return };
+        if request.pending > 0 || request.is_done {
+            return;
+        }
+        match &request.work {
+            Work::MultiGet(_) => self.finish_multiget(id),
+            Work::Broadcast(_) => self.finish_broadcast(id),
+            Work::Batch(_) => self.packet_done(id),
+            Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. } => {}
         }
     }
 
@@ -163,9 +175,17 @@ impl Engine {
         self.release_links(id);
         let Some(request) = self.requests.get_mut(id) else { return };
         request.pending = 0;
-        if let Work::MultiGet(_) | Work::Broadcast(_) = request.work {
-            request.failure = Some(failure);
-            return self.finish_parts(id);
+        match request.work {
+            Work::MultiGet(_) | Work::Broadcast(_) => {
+                request.failure = Some(failure);
+                return self.part_done(id);
+            }
+            Work::Batch(_) => return self.fail_batch(id, failure),
+            Work::Packet { opcode, opaque } => {
+                self.write_failure(id, opcode, opaque, failure);
+                return self.complete(id);
+            }
+            Work::Local | Work::Get { .. } | Work::Line(_) => {}
         }
         let is_get = matches!(request.work, Work::Get { .. } | Work::Line(CommandClass::Getl));
         let (target, bucket) = (request.target, request.bucket);

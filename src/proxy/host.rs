@@ -10,6 +10,7 @@ use crate::config::snapshot::Server;
 
 use super::downstream::ConnId;
 use super::timers::Micros;
+use super::upstream::ClientId;
 
 /// Names a server of this worker.
 pub type HostId = Id<Host>;
@@ -30,6 +31,36 @@ pub struct Host {
     pub open: Option<ConnId>,
     /// What all workers know of it.
     pub health: Arc<Health>,
+    /// Whether it understands the meta commands; asked when a binary client first needs to know.
+    pub dialect: Dialect,
+    /// Clients that wait for the answer.
+    pub curious: Vec<ClientId>,
+}
+
+/// What is known of an ASCII server's commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It has been asked.
+    Asked,
+    /// It knows the meta commands.
+    Meta,
+    /// It knows only the classic commands.
+    Classic,
+    /// It could not be asked.
+    Unreachable,
+}
+
+impl Host {
+    /// A connection was made: perhaps to another version of the server than before.
+    pub fn forget_dialect(&mut self) {
+        let is_new = self.conns.len() == 1 && self.dialect != Dialect::Asked;
+        if is_new || self.dialect == Dialect::Unreachable {
+            self.dialect = Dialect::Unknown;
+        }
+    }
 }
 
 /// The health of one server, shared by all workers.

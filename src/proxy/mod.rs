@@ -16,10 +16,10 @@
 //! |---|---|
 //! | [`upstream`], [`downstream`], [`host`], [`request`] | the state, one thing each |
 //! | `pump` | a client's input, request by request; admission and back-pressure |
-//! | `ascii_request` | what each ASCII command does |
+//! | `ascii_request`, `binary_request`, `sasl` | what each command does |
 //! | `dispatch` | which connection a request takes; joining gets |
-//! | `multiget`, `broadcast` | requests with several answers |
-//! | `ascii_reply`, `binary_reply` | a server's answer and whose it is |
+//! | `multiget`, `broadcast`, `batch` | requests with several answers |
+//! | `ascii_reply`, `binary_reply`, `translated_reply` | a server's answer and whose it is |
 //! | `finish` | replies in order |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
@@ -27,7 +27,9 @@
 
 mod ascii_reply;
 mod ascii_request;
+mod batch;
 mod binary_reply;
+mod binary_request;
 mod broadcast;
 mod connection;
 mod deadlines;
@@ -40,7 +42,9 @@ mod invariants;
 mod multiget;
 mod pump;
 pub mod request;
+mod sasl;
 pub mod timers;
+mod translated_reply;
 pub mod upstream;
 
 use std::collections::{HashMap, VecDeque};
@@ -52,7 +56,7 @@ use crate::config::snapshot::{BucketConfig, Config, Server};
 
 use connection::Lost;
 use downstream::{Conn, ConnId};
-use host::{HealthTable, Host, HostId};
+use host::{Dialect, HealthTable, Host, HostId};
 use multiget::{Duplicates, MultiGet};
 use request::Request;
 use timers::{Micros, Timers};
@@ -123,6 +127,9 @@ pub struct Engine {
     client_buffers: Pool,
     server_buffers: Pool,
     spare: Vec<Vec<u8>>,
+    /// Room for a key while its reply is written.
+    scratch: Vec<u8>,
+    #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
     spare_multigets: Vec<Box<MultiGet>>,
     duplicates: Duplicates,
 }
@@ -148,6 +155,7 @@ impl Engine {
             client_buffers: Pool::new(CLIENT_BUFFER),
             server_buffers: Pool::new(SERVER_BUFFER),
             spare: Vec::new(),
+            scratch: Vec::new(),
             spare_multigets: Vec::new(),
             duplicates: Duplicates::default(),
         };
@@ -171,6 +179,8 @@ impl Engine {
             idle: Vec::new(),
             open: None,
             health: health.of(server),
+            dialect: Dialect::Unknown,
+            curious: Vec::new(),
         });
         self.host_of.insert(Arc::clone(server), id);
         id
@@ -264,6 +274,7 @@ impl Engine {
         for request in client.order.drain(..).chain(client.quiet.drain(..)) {
             self.forget_request(request);
         }
+        client.corked = Vec::new();
         if client.admission == upstream::Admission::Granted {
             self.return_place(client.bucket);
         }

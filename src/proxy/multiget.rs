@@ -191,7 +191,10 @@ impl Engine {
         multiget.parts[part as usize].cursor = 0;
         multiget.write(part as usize, speak, &mut conn.output);
         let end = conn.output.end();
-        self.enqueue(conn_id, Entry { request: id, expect: Expect::MultiGet { part }, opaque: 0, end, retries });
+        self.enqueue(
+            conn_id,
+            Entry { request: id, expect: Expect::MultiGet { part }, opaque: 0, end, retries, may_repeat: true },
+        );
     }
 
     /// A value has come from a server. `write` appends the whole block. `false` if no such key was asked for.
@@ -232,13 +235,6 @@ impl Engine {
         }
         self.commit_part(id);
         true
-    }
-
-    /// A server has answered its part.
-    pub(super) fn multiget_part_done(&mut self, id: RequestId) {
-        if self.requests.get(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
-            self.finish_multiget(id);
-        }
     }
 
     /// All servers have answered, or failed: the values in order, then the end.

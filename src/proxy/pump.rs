@@ -2,6 +2,7 @@
 
 use crate::buffer::Input;
 use crate::protocol::ascii::request::{self, Parsed};
+use crate::protocol::binary::packet;
 
 use super::Engine;
 use super::timers::Owner;
@@ -71,9 +72,11 @@ impl Engine {
         let value_max = behavior.value_max;
         match client.protocol {
             Protocol::Undecided => {
-                client.protocol = Protocol::Ascii;
+                let is_binary = input.data().first() == Some(&packet::REQUEST_MAGIC);
+                client.protocol = if is_binary { Protocol::Binary } else { Protocol::Ascii };
                 true
             }
+            Protocol::Binary => self.step_binary(id, input),
             Protocol::Ascii => self.step_ascii(id, input, value_max),
         }
     }

@@ -4,6 +4,7 @@ use crate::arena::Id;
 use crate::buffer::Output;
 use crate::protocol::status::CommandClass;
 
+use super::batch::Batch;
 use super::broadcast::Broadcast;
 use super::downstream::ConnId;
 use super::error::Failure;
@@ -31,6 +32,15 @@ pub enum Work {
     MultiGet(Box<MultiGet>),
     /// The same command on all servers.
     Broadcast(Box<Broadcast>),
+    /// A packet of a binary client, to the server of its key.
+    Packet {
+        /// Its opcode.
+        opcode: u8,
+        /// Its opaque.
+        opaque: u32,
+    },
+    /// Quiet packets of a binary client, and the one that closed them.
+    Batch(Box<Batch>),
 }
 
 /// A request in flight.
@@ -46,8 +56,8 @@ pub struct Request {
     pub work: Work,
     /// The client gets no reply.
     pub noreply: bool,
-    /// It may be repeated although a server may have executed it.
-    pub idempotent: bool,
+    /// A server may be asked again although it may have done it already (03 §8.1).
+    pub may_repeat: bool,
     /// It holds one of the bucket's places (`downstream_max`).
     pub has_place: bool,
     /// All servers have answered, or were given up.
@@ -77,7 +87,7 @@ impl Request {
             sequence,
             work,
             noreply,
-            idempotent: true,
+            may_repeat: true,
             has_place: false,
             is_done: false,
             pending: 0,

@@ -34,6 +34,8 @@ pub enum Protocol {
     Undecided,
     /// ASCII.
     Ascii,
+    /// Binary.
+    Binary,
 }
 
 /// How far the client's life has come.
@@ -92,6 +94,8 @@ pub struct Client {
     /// Everything before this position in `output` may be sent. What is behind it belongs to a reply that is
     /// not complete.
     pub committed: u64,
+    /// Quiet packets that are held back until one comes that is answered.
+    pub corked: Vec<u8>,
     /// Bytes of a refused value that are still to be dropped.
     pub swallow: u64,
     /// Its requests that get a reply, oldest first. The first one is unfinished; finished ones behind it wait
@@ -129,12 +133,14 @@ impl Client {
             bucket,
             protocol: match binding {
                 Binding::Ascii => Protocol::Ascii,
-                Binding::Auto | Binding::Binary => Protocol::Undecided,
+                Binding::Binary => Protocol::Binary,
+                Binding::Auto => Protocol::Undecided,
             },
             phase: Phase::Open,
             input: Input::default(),
             output: Output::default(),
             committed: 0,
+            corked: Vec::new(),
             swallow: 0,
             order: VecDeque::new(),
             quiet: VecDeque::new(),

@@ -34,6 +34,13 @@ pub enum Reply<'a> {
         /// The line without its end.
         line: &'a [u8],
     },
+    /// The value that a meta command gives (`VA`, memcached's `protocol.txt`).
+    Meta {
+        /// The flags of the line, each with its argument.
+        flags: &'a [u8],
+        /// The value.
+        data: &'a [u8],
+    },
     /// Any other line; never empty.
     Line {
         /// The line without its end.
@@ -81,6 +88,11 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
     if let Some(fields) = line.strip_prefix(b"VALUE ") {
         return value_block(buf, fields, len);
     }
+    if let Some(fields) = line.strip_prefix(b"VA ")
+        && let Some((bytes, flags)) = meta_fields(fields)
+    {
+        return meta_block(buf, bytes, flags, len);
+    }
     let reply = match line {
         b"END" => Reply::End,
         // An empty line answers nothing, so whatever follows it would be out of step.
@@ -109,6 +121,24 @@ fn value_block<'a>(buf: &'a [u8], fields: &'a [u8], line_len: usize) -> Parsed<'
             Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len }
         }
         (_, Some(_), _) => Parsed::Malformed,
+        _ => Parsed::Incomplete { need: len },
+    }
+}
+
+/// Size and flags of a `VA` line.
+fn meta_fields(fields: &[u8]) -> Option<(usize, &[u8])> {
+    let (size, flags) = fields.split_at(memchr(b' ', fields).unwrap_or(fields.len()));
+    let bytes = parse_u64(size).filter(|&bytes| bytes <= VALUE_MAX)?;
+    Some((usize::try_from(bytes).ok()?, flags))
+}
+
+/// The value after a `VA` line that ends before `line_len`.
+fn meta_block<'a>(buf: &'a [u8], bytes: usize, flags: &'a [u8], line_len: usize) -> Parsed<'a> {
+    let data_end = line_len.saturating_add(bytes);
+    let len = data_end.saturating_add(2);
+    match (buf.get(line_len..data_end), buf.get(data_end..len)) {
+        (Some(data), Some(b"\r\n")) => Parsed::Reply { reply: Reply::Meta { flags, data }, len },
+        (_, Some(_)) => Parsed::Malformed,
         _ => Parsed::Incomplete { need: len },
     }
 }
@@ -165,6 +195,9 @@ mod tests {
                             }
                             Reply::End => "end\n".into(),
                             Reply::Stat { line } => format!("stat {}\n", line.escape_ascii()),
+                            Reply::Meta { flags, data } => {
+                                format!("meta{} {}\n", flags.escape_ascii(), data.escape_ascii())
+                            }
                             Reply::Line { line } => format!("line {}\n", line.escape_ascii()),
                         };
                         len
@@ -187,6 +220,16 @@ mod tests {
         }
         let bytes: Vec<&[u8]> = input.chunks(1).collect();
         assert_eq!(session(&bytes), expected, "byte by byte: {}", input.escape_ascii());
+    }
+
+    #[test]
+    fn meta_values_have_flags_and_data() {
+        assert_eq!(
+            session(&[b"VA 3 f5 c9\r\na\r\n\r\nHD c1\r\nVA x\r\n"]),
+            "meta f5 c9 a\\r\\n\nline HD c1\nline VA x\n"
+        );
+        assert_eq!(session(&[b"VA 0\r\n", b"\r\nEN\r\n"]), "meta \nline EN\n");
+        assert_eq!(session(&[b"VA 1\r\nabc"]), "malformed\n");
     }
 
     #[test]

@@ -149,18 +149,34 @@ pub fn write_reply(
     key: &[u8],
     value: &[u8],
 ) {
-    let extras = &extras[..extras.len().min(usize::from(u8::MAX))];
-    let key = &key[..key.len().min(usize::from(u16::MAX))];
-    let header =
-        Header { opcode, vbucket_or_status: status, opaque, cas, ..lengths(extras.len(), key.len(), value.len()) };
-    header.write(out, REPLY_MAGIC);
-    out.extend_from_slice(extras);
-    out.extend_from_slice(key);
+    write_reply_head(out, opcode, status, opaque, cas, extras, key, value.len());
     out.extend_from_slice(value);
 }
 
+/// Appends a reply up to its value, which is `value_len` bytes that the caller appends. Limits as for
+/// [`write_reply`].
+#[expect(clippy::too_many_arguments, reason = "a packet has that many parts")]
+pub fn write_reply_head(
+    out: &mut Vec<u8>,
+    opcode: u8,
+    status: u16,
+    opaque: u32,
+    cas: u64,
+    extras: &[u8],
+    key: &[u8],
+    value_len: usize,
+) {
+    let extras = &extras[..extras.len().min(usize::from(u8::MAX))];
+    let key = &key[..key.len().min(usize::from(u16::MAX))];
+    let header =
+        Header { opcode, vbucket_or_status: status, opaque, cas, ..lengths(extras.len(), key.len(), value_len) };
+    header.write(out, REPLY_MAGIC);
+    out.extend_from_slice(extras);
+    out.extend_from_slice(key);
+}
+
 /// A header with these lengths, all else 0.
-pub(super) fn lengths(extras: usize, key: usize, value: usize) -> Header {
+pub(crate) fn lengths(extras: usize, key: usize, value: usize) -> Header {
     debug_assert!(extras <= usize::from(u8::MAX) && key <= usize::from(u16::MAX));
     debug_assert!(u32::try_from(extras + key + value).is_ok());
     Header {

@@ -1,0 +1,55 @@
+# make            builds the program (release)
+# make run        starts a memcached and moxi in front of it, to try it out
+# make test       everything that must pass before a change is merged
+# make install    PREFIX and DESTDIR as usual
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CARGO   ?= cargo
+INSTALL ?= install
+
+target   := $(or $(CARGO_TARGET_DIR),target)
+bindir   := $(DESTDIR)$(PREFIX)/bin
+man1dir  := $(DESTDIR)$(PREFIX)/share/man/man1
+# The companion programs, besides moxi itself.
+tools    := $(patsubst src/bin/%.rs,%,$(wildcard src/bin/*.rs))
+programs := moxi $(tools)
+pages    := $(notdir $(wildcard man/*.1))
+
+.PHONY: all build run test test-original install uninstall clean
+
+all: build
+
+build:
+	@t/need cargo cc
+	$(CARGO) build --release --locked
+
+# PORT=N for another port than 11211.
+run: build
+	@t/need memcached
+	@exec t/try $(target)/release/moxi $(PORT)
+
+test:
+	@t/need cargo cc rustfmt clippy memcached perl python3
+	@t/check
+
+# The original suite of the C program, which is not part of this repository:
+# make test-original SUITE=<checkout of github.com/couchbase/moxi>
+test-original: build
+	@test -n "$(SUITE)" || { echo "usage: make test-original SUITE=<checkout of github.com/couchbase/moxi>" >&2; exit 2; }
+	@t/need memcached perl python3
+	@MOXI_BIN=$(target)/release/moxi t/original/run.py $(SUITE)
+
+# Does not build: "make && sudo make install" needs no Rust for root.
+install:
+	@test -x $(target)/release/moxi || { echo "run make first" >&2; exit 1; }
+	$(INSTALL) -d $(bindir)
+	for program in $(programs); do $(INSTALL) -m 755 $(target)/release/$$program $(bindir)/ || exit 1; done
+	$(if $(pages),$(INSTALL) -d $(man1dir))
+	$(if $(pages),$(INSTALL) -m 644 $(addprefix man/,$(pages)) $(man1dir)/)
+
+uninstall:
+	rm -f $(addprefix $(bindir)/,$(programs)) $(addprefix $(man1dir)/,$(pages))
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,439 @@
+//! Binary requests in ASCII words, and the answers back, for binary clients of ASCII servers.
+//!
+//! Servers that know the meta commands (memcached 1.6) get those: they carry CAS ids, initial values and expiry in
+//! one atomic command. Others get the classic commands; what these cannot say is refused with 0x83.
+
+use std::sync::Arc;
+
+use super::ascii::command::{flush, key as push_key};
+use super::ascii::reply::Reply;
+use super::binary::opcode::{self, loud, status};
+use super::binary::packet::{Packet, write_reply};
+use super::numbers::{parse_u64, push_u64};
+use super::status::text;
+use crate::buffer::Output;
+
+/// "Do not create a missing number" (memcached's `protocol_binary.txt`).
+const NO_CREATE: u32 = 0xffff_ffff;
+
+/// What was written for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Where the key stands, counted from where the writing began.
+    pub key_at: usize,
+    /// The packet's value and a line end are to follow.
+    pub has_value: bool,
+    /// A missing number is to be created with this value and expiry, by a further command.
+    pub create: Option<(u64, u32)>,
+}
+
+/// What a reply means for its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is answered; a quiet one perhaps with nothing.
+    Answered,
+    /// The number is missing and is to be created.
+    Missing,
+    /// The server's reply does not fit.
+    Unfit,
+}
+
+/// Whether `key` can stand in an ASCII command.
+fn is_word(key: &[u8]) -> bool {
+    !key.is_empty() && !key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | b' '))
+}
+
+/// The ASCII expiry for a binary one: what is beyond the ASCII range is never.
+fn expiry(exptime: u32) -> u64 {
+    if exptime > i32::MAX as u32 { 0 } else { u64::from(exptime) }
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
+}
+
+fn short(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
+}
+
+/// Appends the line for `packet`, whose shape has been checked.
+///
+/// # Errors
+/// The status for the client if the server has no such command; nothing is written then.
+pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>, is_meta: bool) -> Result<Written, u16> {
+    let code = loud(packet.header.opcode).unwrap_or(packet.header.opcode);
+    if code == opcode::FLUSH {
+        let delay = short(packet.extras, 0);
+        flush(out, (delay != 0).then_some(i64::from(delay)));
+        return Ok(Written { key_at: 0, has_value: false, create: None });
+    }
+    if !is_word(packet.key) {
+        return Err(status::INVALID);
+    }
+    if is_meta { write_meta(out, packet, code) } else { write_classic(out, packet, code) }
+}
+
+fn flag(out: &mut Vec<u8>, name: u8, argument: u64) {
+    out.extend_from_slice(&[b' ', name]);
+    push_u64(out, argument);
+}
+
+fn write_meta(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Written, u16> {
+    let (key, extras, cas) = (packet.key, packet.extras, packet.header.cas);
+    let mode: &[u8] = match code {
+        opcode::SET => b" MS",
+        opcode::ADD if cas != 0 => b" MS", // as memcached treats an add with an id
+        opcode::ADD => b" ME",
+        opcode::REPLACE => b" MR",
+        opcode::APPEND => b" MA",
+        opcode::PREPEND => b" MP",
+        opcode::INCREMENT => b" MI",
+        opcode::DECREMENT => b" MD",
+        _ => b"",
+    };
+    let verb: &[u8] = match code {
+        opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK | opcode::TOUCH => b"mg",
+        opcode::SET | opcode::ADD | opcode::REPLACE | opcode::APPEND | opcode::PREPEND => b"ms",
+        opcode::DELETE => b"md",
+        opcode::INCREMENT | opcode::DECREMENT => b"ma",
+        _ => return Err(status::UNKNOWN_COMMAND),
+    };
+    out.extend_from_slice(verb);
+    let key_at = verb.len() + 1;
+    push_key(out, key);
+    let mut has_value = false;
+    match code {
+        opcode::GET | opcode::GETK => out.extend_from_slice(b" v f c"),
+        opcode::GAT | opcode::GATK => {
+            out.extend_from_slice(b" v f c");
+            flag(out, b'T', expiry(short(extras, 0)));
+        }
+        opcode::TOUCH => {
+            out.extend_from_slice(b" f c");
+            flag(out, b'T', expiry(short(extras, 0)));
+        }
+        opcode::DELETE => {
+            if cas != 0 {
+                flag(out, b'C', cas);
+            }
+        }
+        opcode::INCREMENT | opcode::DECREMENT => {
+            out.extend_from_slice(b" v c");
+            out.extend_from_slice(mode);
+            flag(out, b'D', number(extras, 0));
+            let exptime = short(extras, 16);
+            if exptime != NO_CREATE {
+                flag(out, b'J', number(extras, 8));
+                flag(out, b'N', expiry(exptime));
+            }
+            if cas != 0 {
+                flag(out, b'C', cas);
+            }
+        }
+        _ => {
+            has_value = true;
+            out.push(b' ');
+            push_u64(out, packet.value.len() as u64);
+            out.extend_from_slice(b" c");
+            out.extend_from_slice(mode);
+            if extras.len() == 8 {
+                flag(out, b'F', u64::from(short(extras, 0)));
+                flag(out, b'T', expiry(short(extras, 4)));
+            }
+            if cas != 0 {
+                flag(out, b'C', cas);
+            }
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(Written { key_at, has_value, create: None })
+}
+
+fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Written, u16> {
+    let (key, extras, cas) = (packet.key, packet.extras, packet.header.cas);
+    let with_cas = code == opcode::SET && cas != 0;
+    let verb: &[u8] = match code {
+        opcode::GET | opcode::GETK => b"gets",
+        opcode::GAT | opcode::GATK => b"gats",
+        opcode::SET if with_cas => b"cas",
+        // The other classic commands cannot be made to depend on an id.
+        _ if cas != 0 => return Err(status::NOT_SUPPORTED),
+        opcode::SET => b"set",
+        opcode::ADD => b"add",
+        opcode::REPLACE => b"replace",
+        opcode::APPEND => b"append",
+        opcode::PREPEND => b"prepend",
+        opcode::DELETE => b"delete",
+        opcode::TOUCH => b"touch",
+        opcode::INCREMENT => b"incr",
+        opcode::DECREMENT => b"decr",
+        _ => return Err(status::UNKNOWN_COMMAND),
+    };
+    out.extend_from_slice(verb);
+    let mut key_at = verb.len() + 1;
+    let mut create = None;
+    let mut has_value = false;
+    match code {
+        opcode::GAT | opcode::GATK => {
+            let start = out.len();
+            out.push(b' ');
+            push_u64(out, expiry(short(extras, 0)));
+            key_at += out.len() - start;
+            push_key(out, key);
+        }
+        opcode::TOUCH => {
+            push_key(out, key);
+            out.push(b' ');
+            push_u64(out, expiry(short(extras, 0)));
+        }
+        opcode::INCREMENT | opcode::DECREMENT => {
+            push_key(out, key);
+            out.push(b' ');
+            push_u64(out, number(extras, 0));
+            let exptime = short(extras, 16);
+            create = (exptime != NO_CREATE).then(|| (number(extras, 8), exptime));
+        }
+        opcode::GET | opcode::GETK | opcode::DELETE => push_key(out, key),
+        _ => {
+            has_value = true;
+            push_key(out, key);
+            for number in [u64::from(short(extras, 0)), expiry(short(extras, 4)), packet.value.len() as u64] {
+                out.push(b' ');
+                push_u64(out, number);
+            }
+            if with_cas {
+                out.push(b' ');
+                push_u64(out, cas);
+            }
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(Written { key_at, has_value, create })
+}
+
+/// Appends the command that creates a missing number. It is answered like an `add`.
+pub fn write_create(out: &mut Vec<u8>, key: &[u8], (initial, exptime): (u64, u32)) {
+    let mut digits = Vec::with_capacity(20);
+    push_u64(&mut digits, initial);
+    out.extend_from_slice(b"add");
+    push_key(out, key);
+    out.extend_from_slice(b" 0 ");
+    push_u64(out, expiry(exptime));
+    out.push(b' ');
+    push_u64(out, digits.len() as u64);
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(&digits);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The request that a reply belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The client's opcode.
+    pub opcode: u8,
+    /// The client's opaque.
+    pub opaque: u32,
+    /// The key.
+    pub key: &'a [u8],
+    /// A missing number is still to be created.
+    pub may_create: bool,
+}
+
+/// A flag of a meta reply line, as a number.
+fn meta_flag(flags: &[u8], name: u8) -> Option<u64> {
+    flags.split(|byte| *byte == b' ').find_map(|word| parse_u64(word.strip_prefix(&[name])?))
+}
+
+/// Appends the binary answer to what the server said; nothing if a quiet request has nothing to hear.
+pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Outcome {
+    let code = loud(asked.opcode).unwrap_or(asked.opcode);
+    let is_get = matches!(code, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
+    let is_arith = matches!(code, opcode::INCREMENT | opcode::DECREMENT);
+    let is_quiet = loud(asked.opcode).is_some();
+    let mut silent = None;
+    let sink = out.unwrap_or_else(|| silent.insert(Output::default()));
+    match reply {
+        Reply::Value { flags, cas, data, .. } if is_get => value(sink, asked, *flags, cas.unwrap_or(0), data, owner),
+        Reply::Meta { flags, data } if is_get => {
+            let client_flags = meta_flag(flags, b'f').unwrap_or(0) as u32;
+            value(sink, asked, client_flags, meta_flag(flags, b'c').unwrap_or(0), data, owner);
+        }
+        Reply::Meta { flags, data } if is_arith => {
+            let Some(number) = parse_u64(data.trim_ascii()) else { return Outcome::Unfit };
+            counted(sink, asked, number, meta_flag(flags, b'c').unwrap_or(0), is_quiet);
+        }
+        // The end of a get: a miss.
+        Reply::End if is_get => refuse(sink, asked, status::KEY_NOT_FOUND),
+        Reply::Line { line } => return word(sink, asked, code, line),
+        Reply::Value { .. } | Reply::Meta { .. } | Reply::End | Reply::Stat { .. } => return Outcome::Unfit,
+    }
+    Outcome::Answered
+}
+
+/// The answer to a line.
+fn word(out: &mut Output, asked: &Asked<'_>, code: u8, line: &[u8]) -> Outcome {
+    let is_arith = matches!(code, opcode::INCREMENT | opcode::DECREMENT);
+    let is_get = matches!(code, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
+    let is_quiet = loud(asked.opcode).is_some();
+    if is_arith && let Some(number) = parse_u64(line.trim_ascii()) {
+        counted(out, asked, number, 0, is_quiet);
+        return Outcome::Answered;
+    }
+    let (first, flags) = line.split_at(memchr::memchr(b' ', line).unwrap_or(line.len()));
+    let status = match first {
+        b"HD" if is_get => return Outcome::Unfit,
+        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" => {
+            if !is_quiet {
+                done(out, asked, code, flags);
+            }
+            return Outcome::Answered;
+        }
+        b"EN" | b"NF" | b"NOT_FOUND" if is_arith && asked.may_create => return Outcome::Missing,
+        b"EN" | b"NF" | b"NOT_FOUND" => match code {
+            opcode::APPEND | opcode::PREPEND => status::NOT_STORED,
+            _ => status::KEY_NOT_FOUND,
+        },
+        b"EX" | b"EXISTS" => status::KEY_EXISTS,
+        b"NS" | b"NOT_STORED" => match code {
+            opcode::ADD | opcode::INCREMENT | opcode::DECREMENT => status::KEY_EXISTS,
+            opcode::REPLACE => status::KEY_NOT_FOUND,
+            _ => status::NOT_STORED,
+        },
+        b"ERROR" => status::UNKNOWN_COMMAND,
+        _ if line.starts_with(b"CLIENT_ERROR cannot increment or decrement") => status::DELTA_BAD_VALUE,
+        b"CLIENT_ERROR" => status::INVALID,
+        _ if line.starts_with(b"SERVER_ERROR object too large") => status::TOO_LARGE,
+        _ if line.starts_with(b"SERVER_ERROR out of memory") => status::OUT_OF_MEMORY,
+        b"SERVER_ERROR" => status::INTERNAL,
+        _ => return Outcome::Unfit,
+    };
+    refuse(out, asked, status);
+    Outcome::Answered
+}
+
+fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: &[u8], owner: Option<&Arc<Vec<u8>>>) {
+    let code = loud(asked.opcode).unwrap_or(asked.opcode);
+    let key = if matches!(code, opcode::GETK | opcode::GATK) { asked.key } else { &[] };
+    super::binary::packet::write_reply_head(
+        out.tail(),
+        asked.opcode,
+        status::SUCCESS,
+        asked.opaque,
+        cas,
+        &flags.to_be_bytes(),
+        key,
+        data.len(),
+    );
+    out.push(data, owner);
+}
+
+fn counted(out: &mut Output, asked: &Asked<'_>, number: u64, cas: u64, is_quiet: bool) {
+    if !is_quiet {
+        write_reply(out.tail(), asked.opcode, status::SUCCESS, asked.opaque, cas, &[], &[], &number.to_be_bytes());
+    }
+}
+
+/// The answer that a missing number was created.
+pub fn created(out: &mut Output, asked: &Asked<'_>, initial: u64) {
+    counted(out, asked, initial, 0, loud(asked.opcode).is_some());
+}
+
+/// Success without a value.
+fn done(out: &mut Output, asked: &Asked<'_>, code: u8, flags: &[u8]) {
+    let cas = meta_flag(flags, b'c').unwrap_or(0);
+    let client_flags = (meta_flag(flags, b'f').unwrap_or(0) as u32).to_be_bytes();
+    // memcached's answer to a touch carries the item's flags.
+    let extras: &[u8] = if code == opcode::TOUCH { &client_flags } else { &[] };
+    write_reply(out.tail(), asked.opcode, status::SUCCESS, asked.opaque, cas, extras, &[], &[]);
+}
+
+/// Anything but success. A quiet get that misses hears nothing.
+fn refuse(out: &mut Output, asked: &Asked<'_>, code: u16) {
+    let get = loud(asked.opcode).unwrap_or(asked.opcode);
+    let is_get = matches!(get, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
+    let is_quiet = loud(asked.opcode).is_some();
+    if is_get && is_quiet && code == status::KEY_NOT_FOUND {
+        return;
+    }
+    if matches!(get, opcode::GETK | opcode::GATK) && code == status::KEY_NOT_FOUND {
+        return write_reply(out.tail(), asked.opcode, code, asked.opaque, 0, &[], asked.key, &[]);
+    }
+    write_reply(out.tail(), asked.opcode, code, asked.opaque, 0, &[], &[], text(code).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ascii::reply;
+    use crate::protocol::binary::packet::{Parsed, lengths, parse_request};
+
+    fn packet(code: u8, extras: &[u8], key: &[u8], value: &[u8], cas: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut header = lengths(extras.len(), key.len(), value.len());
+        (header.opcode, header.cas, header.opaque) = (code, cas, 7);
+        header.write(&mut out, 0x80);
+        for part in [extras, key, value] {
+            out.extend_from_slice(part);
+        }
+        out
+    }
+
+    fn line(bytes: &[u8], is_meta: bool) -> Result<String, u16> {
+        let Parsed::Packet { packet, .. } = parse_request(bytes) else { panic!("not a packet") };
+        let mut out = Vec::new();
+        let written = write(&mut out, &packet, is_meta)?;
+        assert!(out[written.key_at..].starts_with(packet.key));
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn requests_in_both_dialects() {
+        let set = [0, 0, 0, 5, 0, 0, 0, 9];
+        let arith = [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0];
+        type Line = Result<&'static str, u16>;
+        let table: [(Vec<u8>, Line, Line); 8] = [
+            (packet(opcode::GETKQ, &[], b"k", &[], 0), Ok("mg k v f c\r\n"), Ok("gets k\r\n")),
+            (packet(opcode::SETQ, &set, b"k", b"ab", 0), Ok("ms k 2 c MS F5 T9\r\n"), Ok("set k 5 9 2\r\n")),
+            (packet(opcode::SET, &set, b"k", b"ab", 4), Ok("ms k 2 c MS F5 T9 C4\r\n"), Ok("cas k 5 9 2 4\r\n")),
+            (packet(opcode::APPEND, &[], b"k", b"ab", 4), Ok("ms k 2 c MA C4\r\n"), Err(status::NOT_SUPPORTED)),
+            (packet(opcode::DELETE, &[], b"k", &[], 0), Ok("md k\r\n"), Ok("delete k\r\n")),
+            (packet(opcode::INCREMENT, &arith, b"k", &[], 0), Ok("ma k v c MI D3 J8 N0\r\n"), Ok("incr k 3\r\n")),
+            (packet(opcode::GATQ, &[0, 0, 0, 6], b"k", &[], 0), Ok("mg k v f c T6\r\n"), Ok("gats 6 k\r\n")),
+            (packet(opcode::GETL, &[], b"k", &[], 0), Err(status::UNKNOWN_COMMAND), Err(status::UNKNOWN_COMMAND)),
+        ];
+        for (bytes, meta, classic) in table {
+            assert_eq!(line(&bytes, true), meta.map(str::to_owned));
+            assert_eq!(line(&bytes, false), classic.map(str::to_owned));
+        }
+    }
+
+    fn reply(code: u8, may_create: bool, server: &[u8]) -> (Outcome, Vec<u8>) {
+        let reply::Parsed::Reply { reply, .. } = reply::parse(server, &mut 0) else { panic!("not a reply") };
+        let mut out = Output::default();
+        let asked = Asked { opcode: code, opaque: 7, key: b"k", may_create };
+        let outcome = answer(Some(&mut out), &asked, &reply, None);
+        let bytes = out.contiguous(u64::MAX).unwrap_or_default().to_vec();
+        (outcome, bytes)
+    }
+
+    #[test]
+    fn answers_carry_status_and_cas() {
+        let (outcome, bytes) = reply(opcode::GETK, false, b"VA 2 f5 c9\r\nab\r\n");
+        assert_eq!(outcome, Outcome::Answered);
+        assert_eq!(bytes, b"\x81\x0c\0\x01\x04\0\0\0\0\0\0\x07\0\0\0\x07\0\0\0\0\0\0\0\x09\0\0\0\x05kab");
+        let (_, bytes) = reply(opcode::SET, false, b"HD c9\r\n");
+        assert_eq!(bytes, b"\x81\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09");
+        assert_eq!(reply(opcode::SETQ, false, b"HD c9\r\n"), (Outcome::Answered, vec![]));
+        assert_eq!(reply(opcode::GETQ, false, b"EN\r\n"), (Outcome::Answered, vec![]));
+        assert_eq!(reply(opcode::INCREMENT, true, b"NOT_FOUND\r\n"), (Outcome::Missing, vec![]));
+        let (_, bytes) = reply(opcode::INCREMENT, false, b"VA 2 c9\r\n12\r\n");
+        assert_eq!(&bytes[24..], 12u64.to_be_bytes());
+        let status = |code, server| u16::from_be_bytes(reply(code, false, server).1[6..8].try_into().unwrap());
+        assert_eq!(status(opcode::ADD, b"NS\r\n"), status::KEY_EXISTS);
+        assert_eq!(status(opcode::REPLACE, b"NOT_STORED\r\n"), status::KEY_NOT_FOUND);
+        assert_eq!(status(opcode::APPENDQ, b"NS\r\n"), status::NOT_STORED);
+        assert_eq!(status(opcode::SETQ, b"EX\r\n"), status::KEY_EXISTS);
+        assert_eq!(status(opcode::GET, b"END\r\n"), status::KEY_NOT_FOUND);
+        assert_eq!(reply(opcode::SET, false, b"END\r\n").0, Outcome::Unfit);
+    }
+}

@@ -1,0 +1,278 @@
+//! What each packet of a binary client does (04 §8).
+
+use std::sync::Arc;
+
+use crate::buffer::Input;
+use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::binary::opcode::{self, is_quiet, status};
+use crate::protocol::binary::packet::{HEADER, Packet, Parsed, parse_request, write_reply};
+use crate::protocol::binary::shape::{Shape, check};
+use crate::protocol::status::text;
+use crate::protocol::translate;
+use crate::routing::Router;
+
+use super::ascii_request::VERBOSITY_MAX;
+use super::batch::Closing;
+use super::downstream::{ConnId, Entry, Expect, Translated};
+use super::error::Failure;
+use super::host::HostId;
+use super::pump::{Admit, Verdict};
+use super::request::{RequestId, Work};
+use super::upstream::ClientId;
+use super::{Action, Engine, VERSION};
+
+/// Where the vbucket id stands in a request's header.
+const VBUCKET_AT: usize = 6;
+
+impl Engine {
+    /// Handles one packet of the client; `false` when nothing more can be done now.
+    pub(super) fn step_binary(&mut self, id: ClientId, input: &mut Input) -> bool {
+        let owner = input.owner();
+        let used = match parse_request(input.data()) {
+            Parsed::Incomplete { need } => {
+                input.expect(need, &mut self.client_buffers);
+                return false;
+            }
+            Parsed::Malformed => {
+                self.quit(id);
+                input.len()
+            }
+            Parsed::Packet { packet, len } => match self.binary_request(id, &packet, owner.as_ref()) {
+                Verdict::Taken => len,
+                Verdict::Wait => return false,
+            },
+        };
+        drop(owner);
+        input.consume(used);
+        true
+    }
+
+    fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Verdict {
+        let code = packet.header.opcode;
+        if matches!(code, opcode::SASL_LIST_MECHS | opcode::SASL_AUTH | opcode::SASL_STEP) {
+            self.sasl(id, packet);
+            return Verdict::Taken;
+        }
+        if check(packet) == Shape::Wrong {
+            // As memcached does; behind a wrong shape the stream cannot be trusted.
+            self.local_packet(id, packet, status::INVALID);
+            self.quit(id);
+            return Verdict::Taken;
+        }
+        match code {
+            opcode::VERSION => self.local_body(id, packet, status::SUCCESS, VERSION.as_bytes()),
+            opcode::HELLO => self.local_body(id, packet, status::SUCCESS, b""),
+            opcode::SELECT_BUCKET | opcode::BUCKET => self.select_bucket(id, packet),
+            opcode::VERBOSITY => self.verbosity(id, packet),
+            opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
+            opcode::STAT if packet.key == b"proxy buckets" => self.local_body(id, packet, status::SUCCESS, b""),
+            opcode::QUIT | opcode::QUITQ => return self.binary_quit(id, packet),
+            _ if is_quiet(code) => return self.cork(id, packet),
+            _ => return self.binary_proxied(id, packet, owner),
+        }
+        Verdict::Taken
+    }
+
+    fn local_body(&mut self, id: ClientId, packet: &Packet<'_>, code: u16, body: &[u8]) {
+        let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        self.local_reply(id, |out| write_reply(out, opcode, code, opaque, 0, &[], &[], body));
+    }
+
+    /// Answers a packet with a status and its usual text.
+    pub(super) fn local_packet(&mut self, id: ClientId, packet: &Packet<'_>, code: u16) {
+        self.local_body(id, packet, code, text(code).as_bytes());
+    }
+
+    /// Chooses a bucket: only the one the client is in already can be chosen without authentication.
+    fn select_bucket(&mut self, id: ClientId, packet: &Packet<'_>) {
+        let Some(client) = self.clients.get(id) else { return };
+        match self.buckets[client.bucket].config.name.as_bytes() == packet.key {
+            true => self.local_body(id, packet, status::SUCCESS, b""),
+            false => self.local_packet(id, packet, status::KEY_NOT_FOUND),
+        }
+    }
+
+    fn verbosity(&mut self, id: ClientId, packet: &Packet<'_>) {
+        let Some(level) = packet.extras.first_chunk::<4>() else {
+            return self.local_packet(id, packet, status::INVALID);
+        };
+        self.actions.push(Action::SetVerbosity(u32::from_be_bytes(*level).min(VERBOSITY_MAX) as u8));
+        self.local_body(id, packet, status::SUCCESS, b"");
+    }
+
+    /// The client takes its leave; what it sent quietly before is still done.
+    fn binary_quit(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+        if self.clients.get(id).is_some_and(|client| !client.corked.is_empty())
+            && self.release_corked(id) == Verdict::Wait
+        {
+            return Verdict::Wait;
+        }
+        if packet.header.opcode == opcode::QUIT {
+            self.local_body(id, packet, status::SUCCESS, b"");
+        }
+        self.quit(id);
+        Verdict::Taken
+    }
+
+    /// A packet that needs servers, with the quiet ones before it.
+    fn binary_proxied(&mut self, id: ClientId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Verdict {
+        let Some(client) = self.clients.get(id) else { return Verdict::Taken };
+        let is_broadcast = matches!(packet.header.opcode, opcode::NOOP | opcode::FLUSH | opcode::STAT);
+        let is_batch = is_broadcast || !client.corked.is_empty();
+        let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        if !self.knows_dialects(id, (!is_broadcast).then_some(packet.key), is_broadcast) {
+            return Verdict::Wait;
+        }
+        match self.admit(id) {
+            Admit::Wait => return Verdict::Wait,
+            Admit::TooLate => {
+                self.drop_corked(id);
+                let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
+                self.fail(request, Failure::WaitQueue);
+                return Verdict::Taken;
+            }
+            Admit::Go => {}
+        }
+        if is_batch {
+            let closing = if is_broadcast { Closing::All(packet) } else { Closing::Keyed(packet, owner) };
+            self.send_batch(id, &closing);
+        } else {
+            let request = self.one(id, Work::Packet { opcode, opaque }, false, repeatable(packet));
+            self.send_packet(request, packet, owner);
+        }
+        Verdict::Taken
+    }
+
+    /// Sends a packet to the server of its key.
+    pub(super) fn send_packet(&mut self, id: RequestId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) {
+        let Some(request) = self.requests.get(id) else { return };
+        let (client, bucket) = (request.client, request.bucket);
+        if packet.key.is_empty() {
+            return self.fail(id, Failure::NoServer);
+        }
+        let (host, vbucket) = self.route(bucket, packet.key);
+        match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
+            Ok(conn) => self.put_packet(id, conn, packet, owner, vbucket, 0),
+            Err(failure) => self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure),
+        }
+    }
+
+    /// Writes a packet to a connection, or what says the same to an ASCII server, and notes the reply.
+    pub(super) fn put_packet(
+        &mut self,
+        id: RequestId,
+        conn_id: ConnId,
+        packet: &Packet<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+        vbucket: u16,
+        retries: u32,
+    ) {
+        let (code, opaque) = (packet.header.opcode, packet.header.opaque);
+        let Some(bucket) = self.requests.get(id).map(|request| request.bucket) else { return };
+        let is_meta = self.speaks_meta(conn_id);
+        let has_map = matches!(self.buckets[bucket].config.router, Router::Vbucket(_));
+        let speak = self.speak(conn_id);
+        let Some(conn) = self.begin(conn_id) else { return };
+        let start = conn.output.end();
+        let expect = match speak {
+            DownstreamProtocol::Binary => {
+                let head = HEADER + packet.extras.len() + packet.key.len();
+                conn.output.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw));
+                if has_map && let Some(field) = conn.output.tail_from(start + VBUCKET_AT as u64) {
+                    field.iter_mut().zip(vbucket.to_be_bytes()).for_each(|(field, byte)| *field = byte);
+                }
+                conn.output.push(packet.value, owner);
+                if check(packet) == Shape::Foreign {
+                    let end = conn.output.end();
+                    conn.alone.push_back(start..end);
+                }
+                match is_quiet(code) {
+                    true => Expect::Quiet { opcode: code, answered: false },
+                    false => Expect::Packet { opcode: code },
+                }
+            }
+            DownstreamProtocol::Ascii => match translate::write(conn.output.tail(), packet, is_meta) {
+                Ok(written) => {
+                    if written.has_value {
+                        conn.output.push(packet.value, owner);
+                        conn.output.tail().extend_from_slice(b"\r\n");
+                    }
+                    Expect::Translated(Translated {
+                        opcode: code,
+                        is_meta,
+                        key_at: start + written.key_at as u64,
+                        key_len: packet.key.len().min(255) as u8,
+                        create: written.create,
+                    })
+                }
+                Err(code) => return self.refuse_packet(id, packet, code),
+            },
+        };
+        let end = self.conns.get(conn_id).map_or(start, |conn| conn.output.end());
+        let entry = Entry { request: id, expect, opaque, end, retries, may_repeat: repeatable(packet) };
+        self.enqueue(conn_id, entry);
+    }
+
+    /// Answers a packet that an ASCII server cannot be told.
+    fn refuse_packet(&mut self, id: RequestId, packet: &Packet<'_>, code: u16) {
+        let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        if let Some(sink) = self.packet_sink(id, opcode) {
+            write_reply(sink.tail(), opcode, code, opaque, 0, &[], &[], text(code).as_bytes());
+        }
+        self.packet_done(id);
+    }
+
+    /// Whether all ASCII servers that a request needs are known to understand meta commands or not. If not, they
+    /// are asked, and the client waits.
+    pub(super) fn knows_dialects(&mut self, id: ClientId, key: Option<&[u8]>, all: bool) -> bool {
+        let Some(client) = self.clients.get(id) else { return true };
+        let bucket = client.bucket;
+        let is_ascii =
+            |host: &HostId| self.hosts.get(*host).is_some_and(|host| host.server.protocol == DownstreamProtocol::Ascii);
+        if !self.buckets[bucket].hosts.iter().any(is_ascii) {
+            return true;
+        }
+        let mut hosts: Vec<HostId> = Vec::new();
+        let mut add = |host: Option<HostId>| {
+            if let Some(host) = host
+                && !hosts.contains(&host)
+            {
+                hosts.push(host);
+            }
+        };
+        if all {
+            self.buckets[bucket].hosts.iter().for_each(|host| add(Some(*host)));
+        }
+        if let Some(key) = key {
+            add(self.route(bucket, key).0);
+        }
+        for packet in super::batch::packets(&client.corked) {
+            add(self.route(bucket, packet.key).0);
+        }
+        let mut is_known = true;
+        for host in hosts {
+            is_known &= self.knows_dialect(id, host);
+        }
+        is_known
+    }
+}
+
+/// Whether a server may execute the packet twice.
+fn repeatable(packet: &Packet<'_>) -> bool {
+    let code = opcode::loud(packet.header.opcode).unwrap_or(packet.header.opcode);
+    let by_kind = matches!(
+        code,
+        opcode::GET
+            | opcode::GETK
+            | opcode::GAT
+            | opcode::GATK
+            | opcode::TOUCH
+            | opcode::SET
+            | opcode::REPLACE
+            | opcode::DELETE
+            | opcode::FLUSH
+            | opcode::NOOP
+            | opcode::STAT
+    );
+    by_kind && packet.header.cas == 0
+}

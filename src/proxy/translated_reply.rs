@@ -1,0 +1,162 @@
+//! An ASCII server's answer to a packet of a binary client; and what commands the server understands.
+
+use std::sync::Arc;
+
+use crate::protocol::ascii::reply::Reply;
+use crate::protocol::binary::opcode::{self, loud, status};
+use crate::protocol::binary::packet::write_reply;
+use crate::protocol::status::text;
+use crate::protocol::translate::{self, Asked, Outcome};
+
+use super::Engine;
+use super::connection::Unfit;
+use super::downstream::{ConnId, Entry, Expect, Translated};
+use super::host::{Dialect, HostId};
+use super::request::RequestId;
+use super::upstream::ClientId;
+
+impl Engine {
+    /// The answer to a packet that was put into ASCII.
+    pub(super) fn translated_reply(
+        &mut self,
+        id: ConnId,
+        asked: Translated,
+        opaque: u32,
+        reply: &Reply<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+    ) -> Result<(), Unfit> {
+        let code = loud(asked.opcode).unwrap_or(asked.opcode);
+        let is_get = matches!(code, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
+        let ends = match reply {
+            Reply::Value { .. } if is_get && !asked.is_meta => false, // END follows
+            Reply::Value { .. } | Reply::Stat { .. } => return Err(Unfit),
+            Reply::Meta { .. } | Reply::End | Reply::Line { .. } => true,
+        };
+        let mut key = std::mem::take(&mut self.scratch);
+        key.clear();
+        if let Some(conn) = self.conns.get(id) {
+            conn.output.read(asked.key_at..asked.key_at + u64::from(asked.key_len), &mut key);
+        }
+        if let Reply::Value { key: other, .. } = reply
+            && *other != key
+        {
+            self.scratch = key;
+            return Err(Unfit);
+        }
+        let mut outcome = Outcome::Answered;
+        let request = self.unlink(id, 0);
+        if let Some(request) = request {
+            let asked = Asked { opcode: asked.opcode, opaque, key: &key, may_create: asked.create.is_some() };
+            outcome = translate::answer(self.packet_sink(request, asked.opcode), &asked, reply, owner);
+        }
+        if ends && outcome != Outcome::Unfit {
+            self.pop_head(id);
+        }
+        match (request, outcome, asked.create) {
+            (Some(request), Outcome::Missing, Some(create)) => self.create(id, request, &asked, &key, create, opaque),
+            (Some(request), Outcome::Answered | Outcome::Missing, _) => self.packet_done(request),
+            (Some(request), Outcome::Unfit, _) => self.fail(request, super::error::Failure::Closed),
+            (None, ..) => {}
+        }
+        self.scratch = key;
+        if outcome == Outcome::Unfit { Err(Unfit) } else { Ok(()) }
+    }
+
+    /// Creates a missing number, on the connection that said so.
+    fn create(
+        &mut self,
+        conn_id: ConnId,
+        request: RequestId,
+        asked: &Translated,
+        key: &[u8],
+        create: (u64, u32),
+        opaque: u32,
+    ) {
+        let Some(conn) = self.begin(conn_id) else { return };
+        translate::write_create(conn.output.tail(), key, create);
+        let end = conn.output.end();
+        let expect = Expect::Create { opcode: asked.opcode, initial: create.0 };
+        self.enqueue(conn_id, Entry { request, expect, opaque, end, retries: 0, may_repeat: false });
+    }
+
+    /// The answer to the creation of a number.
+    pub(super) fn create_reply(
+        &mut self,
+        id: ConnId,
+        opcode: u8,
+        initial: u64,
+        opaque: u32,
+        reply: &Reply<'_>,
+    ) -> Result<(), Unfit> {
+        let Reply::Line { line } = reply else { return Err(Unfit) };
+        if let Some(request) = self.unlink(id, 0) {
+            if let Some(sink) = self.packet_sink(request, opcode) {
+                match *line {
+                    b"STORED" => {
+                        translate::created(sink, &Asked { opcode, opaque, key: &[], may_create: false }, initial);
+                    }
+                    // Somebody else was quicker: the client may try again.
+                    _ => {
+                        let code = status::TEMPORARY_FAILURE;
+                        write_reply(sink.tail(), opcode, code, opaque, 0, &[], &[], text(code).as_bytes());
+                    }
+                }
+            }
+            self.packet_done(request);
+        }
+        self.pop_head(id);
+        Ok(())
+    }
+
+    /// Whether the connection's server is known to understand the meta commands.
+    pub(super) fn speaks_meta(&self, id: ConnId) -> bool {
+        let host = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host));
+        host.is_some_and(|host| host.dialect == Dialect::Meta)
+    }
+
+    /// Whether it is known what the server understands. If not, it is asked, and the client waits.
+    pub(super) fn knows_dialect(&mut self, client_id: ClientId, host_id: HostId) -> bool {
+        let Some(host) = self.hosts.get_mut(host_id) else { return true };
+        if matches!(host.dialect, Dialect::Meta | Dialect::Classic | Dialect::Unreachable) {
+            return true;
+        }
+        if host.dialect == Dialect::Unknown {
+            let Ok(conn_id) = self.pick(client_id, host_id, false) else { return true };
+            let Some(conn) = self.begin(conn_id) else { return true };
+            conn.output.tail().extend_from_slice(b"mn\r\n");
+            let end = conn.output.end();
+            let request = RequestId::NONE;
+            let entry = Entry { request, expect: Expect::Probe, opaque: 0, end, retries: 0, may_repeat: true };
+            self.enqueue(conn_id, entry);
+        }
+        if let Some(host) = self.hosts.get_mut(host_id) {
+            host.dialect = Dialect::Asked;
+            host.curious.push(client_id);
+        }
+        if let Some(client) = self.clients.get_mut(client_id) {
+            client.stopped = true;
+        }
+        false
+    }
+
+    /// The answer to the question which commands the server understands.
+    pub(super) fn probe_reply(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
+        let Reply::Line { line } = reply else { return Err(Unfit) };
+        let dialect = if line.starts_with(b"MN") { Dialect::Meta } else { Dialect::Classic };
+        let host = self.conns.get(id).map(|conn| conn.host);
+        self.pop_head(id);
+        if let Some(host) = host {
+            self.dialect_known(host, dialect);
+        }
+        Ok(())
+    }
+
+    /// Those who have waited for the answer can go on.
+    pub(super) fn dialect_known(&mut self, id: HostId, dialect: Dialect) {
+        let Some(host) = self.hosts.get_mut(id) else { return };
+        host.dialect = dialect;
+        for client in std::mem::take(&mut host.curious) {
+            self.make_ready(client);
+        }
+    }
+}

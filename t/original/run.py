@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""Runs the original Perl suite of couchbase/moxi, unchanged, against our program.
+
+    t/original/run.py [-j JOBS] [-c TOPOLOGY/PROTOCOL] [-f FILE.t] [-l SECONDS] [-v] CHECKOUT
+
+CHECKOUT is a checkout of github.com/couchbase/moxi. It is only read: what the
+suite needs is copied to a scratch directory. MOXI_BIN names the program under
+test, else target/release/moxi or target/debug/moxi.
+
+The suite's own drivers stop at the first file that fails, and their exit codes
+say little. So every file is run by itself (with the suite's t/moxi_one.pl), in
+each of the six combinations of its t/moxi_all.pl, and judged by what it prints.
+The files that the original drivers leave out because the C program fails them
+are run, too, where they make sense for a proxy.
+
+Prints a table and a closing line; the exit code is 0 only if all has passed.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+# As t/moxi_all.pl runs them.
+COMBINATIONS = [
+    "simple/ascii",
+    "chain/ascii",
+    "fanout/ascii",
+    "fanoutin/ascii",
+    "simple/binary",
+    "fanout/binary",
+]
+
+# What t/moxi.pl calls good tests. It leaves cas.t out of the fan-outs, because
+# the C program answers several keys in any order, and incrdecr.t out where
+# servers speak the binary protocol, because it loses the text of an error.
+GOOD = [
+    "binary-get.t",
+    "bogus-commands.t",
+    "cas.t",
+    "expirations.t",
+    "flags.t",
+    "incrdecr.t",
+    "line-lengths.t",
+    "maxconns.t",
+    "multiversioning.t",
+    "slab-reassign.t",
+    "whitespace.t",
+]
+
+# What it leaves out altogether, though a proxy can do it.
+MORE = ["flush-all.t", "getset.t", "noreply.t"]
+
+# Tests that look at the wall clock may be unlucky once, when a second ends
+# between two of their steps.
+CLOCK_BOUND = {"expirations.t", "flush-all.t"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description="the original moxi suite against our program")
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("-j", "--jobs", type=int, default=2)
+    parser.add_argument("-c", "--combination", action="append")
+    parser.add_argument("-f", "--file", action="append")
+    parser.add_argument("-l", "--limit", type=float, default=120, help="seconds for one file")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show what passing files print")
+    options = parser.parse_args()
+
+    check_tools(options.checkout)
+    combinations = options.combination or COMBINATIONS
+    files = [Path(name).name for name in options.file or sorted(GOOD + MORE)]
+    prefix = namespaces()
+    # On one network the suite's random ports may meet.
+    jobs = options.jobs if prefix else 1
+
+    scratch = Path(tempfile.mkdtemp(prefix="moxi-original-"))
+    # Leave by an exception when told to stop, so that the clean-up below is done.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    try:
+        prepare(scratch, options.checkout)
+        results = {}
+        todo = [(name, combination) for name in files for combination in combinations]
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            waiting = {pool.submit(run_one, scratch, prefix, *item, options.limit): item for item in todo}
+            try:
+                for done in concurrent.futures.as_completed(waiting):
+                    name, combination = waiting[done]
+                    verdict, output, seconds = done.result()
+                    results[name, combination] = verdict
+                    number = len(results)
+                    word = "ok" if verdict.startswith("ok") or verdict == "skip" else "not ok"
+                    note = "" if verdict == "ok" else f" # {verdict}"
+                    print(f"{word} {number} - {combination} {name} ({seconds:.1f} s){note}", flush=True)
+                    if word != "ok" or options.verbose:
+                        print(excerpt(output, options.verbose), flush=True)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                stop_running()
+                raise
+        return report(files, combinations, results)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_tools(checkout):
+    """Ends with a message that names what is missing."""
+    for tool, package in (("memcached", "memcached"), ("perl", "perl")):
+        if not shutil.which(tool):
+            sys.exit(f"{tool} is missing (Debian: apt-get install {package})")
+    for name in ("t/moxi_one.pl", "doc/protocol.txt", "memcached.spec.in"):
+        if not (checkout / name).is_file():
+            sys.exit(f"{checkout} is no checkout of couchbase/moxi: it has no {name}")
+
+
+def program():
+    """The program under test."""
+    named = os.environ.get("MOXI_BIN")
+    places = [Path(named)] if named else [ROOT / "target/release/moxi", ROOT / "target/debug/moxi"]
+    for place in places:
+        if os.access(place, os.X_OK):
+            return place.resolve()
+    sys.exit(f"no moxi at {' or '.join(map(str, places))}: build it first")
+
+
+def prepare(scratch, checkout):
+    """Builds the directory that the suite expects to be started in."""
+    shutil.copytree(checkout / "t", scratch / "t", symlinks=True)
+    (scratch / "doc").mkdir()
+    shutil.copy2(checkout / "doc/protocol.txt", scratch / "doc")
+    shutil.copy2(checkout / "memcached.spec.in", scratch)
+    if (checkout / "devtools").is_dir():
+        shutil.copytree(checkout / "devtools", scratch / "devtools", symlinks=True)
+    for pattern in ("*.pl", "*.sh", "*.t"):
+        for path in (scratch / "t").glob(pattern):
+            path.chmod(path.stat().st_mode | 0o755)
+    # The process must be called moxi.
+    (scratch / "under-test").mkdir()
+    shutil.copy2(program(), scratch / "under-test/moxi")
+    shutil.copy2(HERE / "moxi-with-server.pl", scratch / "moxi")
+    (scratch / "moxi").chmod(0o755)
+
+
+def namespaces():
+    """How to start a command on a network, and among processes, of its own: the
+    suite takes ports where it likes and may leave processes behind."""
+    own = ["unshare", "-n", "-p", "-m", "--fork", "--kill-child", "--mount-proc"]
+    if not shutil.which("unshare"):
+        return []
+    for prefix in (own, own[:1] + ["-r"] + own[1:]):
+        try:
+            check = subprocess.run(
+                prefix + [sys.executable, str(HERE / "loopback.py"), "true"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=20,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        if check.returncode == 0:
+            return prefix + [sys.executable, str(HERE / "loopback.py")]
+    return []
+
+
+running = set()
+
+
+def stop_running():
+    for process in list(running):
+        kill_session(process)
+
+
+def kill_session(process):
+    """Ends the process and all that it has started: the suite puts each server
+    into a process group of its own, but they all stay in one session."""
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            # Behind the name: state, parent, group, session.
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+            if int(fields[3]) == process.pid:
+                os.kill(int(entry.name), signal.SIGKILL)
+        except (OSError, IndexError, ValueError):
+            continue
+
+
+def run_one(scratch, prefix, name, combination, limit):
+    """Runs one file in one combination: (verdict, output, seconds)."""
+    begun = time.monotonic()
+    verdict, output = attempt(scratch, prefix, name, combination, limit)
+    if verdict == "FAIL" and name in CLOCK_BOUND:
+        again, more = attempt(scratch, prefix, name, combination, limit)
+        if again == "ok":
+            verdict = "ok (2nd try)"
+        output += more
+    return verdict, output, time.monotonic() - begun
+
+
+def attempt(scratch, prefix, name, combination, limit):
+    if not (scratch / "t" / name).is_file():
+        return "missing", b""
+    topology, protocol = combination.split("/")
+    command = prefix + ["./t/moxi_one.pl", f"./t/{name}", topology, protocol, "libvbucket"]
+    environment = dict(os.environ, MOXI_UNDER_TEST=str(scratch / "under-test/moxi"), LC_ALL="C")
+    # A file and not a pipe: a child that stays behind would hold a pipe open.
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command,
+            cwd=scratch,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        running.add(process)
+        late = False
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            late = True
+        finally:
+            kill_session(process)
+            process.wait()
+            running.discard(process)
+        log.seek(0)
+        output = log.read()
+    return ("time" if late else judge(output)), output
+
+
+def judge(output):
+    """By what was printed: a plan, as many results, and none of them bad."""
+    lines = output.splitlines()
+    if any(re.match(rb"not ok|fail ", line) for line in lines):
+        return "FAIL"
+    plan = None
+    for line in lines:
+        found = re.match(rb"1\.\.(\d+)(.*)", line)
+        if found:
+            plan = int(found[1])
+            if plan == 0:
+                return "skip" if b"skip" in found[2].lower() else "FAIL"
+    if plan is None:
+        return "FAIL"
+    passed = sum(1 for line in lines if re.match(rb"ok\b", line))
+    return "ok" if passed == plan else "FAIL"
+
+
+def excerpt(output, everything):
+    text = re.sub(rb"[^\n\x20-\x7e]", b"?", output).decode("ascii")
+    lines = [line for line in text.splitlines() if everything or not line.startswith("ok")]
+    if not everything and len(lines) > 30:
+        lines = [f"({len(lines) - 30} lines before these)"] + lines[-30:]
+    return "\n".join("    " + (line if len(line) < 300 else line[:300] + "...") for line in lines)
+
+
+def report(files, combinations, results):
+    width = max(len(name) for name in files)
+    print()
+    print("# " + " " * width + "".join(f"  {combination:>14}" for combination in combinations))
+    for name in files:
+        row = "".join(f"  {results[name, combination]:>14}" for combination in combinations)
+        print(f"# {name:<{width}}{row}")
+    verdicts = list(results.values())
+    skipped = verdicts.count("skip")
+    passed = sum(1 for verdict in verdicts if verdict.startswith("ok"))
+    failed = len(verdicts) - passed - skipped
+    print("#")
+    if skipped:
+        print(f"# {skipped} skipped by the files themselves")
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 0 if passed and not failed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,445 @@
+//! The life of the built program: listeners, signals, daemon, pid file, log (01 §4, §5, §10, §12, §13).
+
+mod launch;
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::Stdio;
+
+use launch::{Daemon, Running, connect, content, finish, free_port, moxi, refuses, run, text, wait_for};
+
+/// A static section on `port` whose server does not exist; nothing connects to it.
+fn section(port: u16) -> String {
+    format!("{port}=127.0.0.1:1")
+}
+
+#[test]
+fn interrupt_ends_with_exit_code_0() {
+    let port = free_port();
+    let running = Running::listening(port, &["-z", &section(port)]);
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "SIGINT handled.\n"));
+    assert_eq!(finished.stderr, "");
+}
+
+#[test]
+fn terminate_ends_with_exit_code_0_and_refuses_new_clients() {
+    let port = free_port();
+    let running = Running::listening(port, &["-z", &section(port)]);
+    let _idle = connect(port);
+    running.signal("TERM");
+    let finished = running.finish();
+    assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""));
+    assert!(refuses(port));
+}
+
+#[test]
+fn hangup_and_broken_pipe_do_not_end_it() {
+    let port = free_port();
+    let mut running = Running::listening(port, &["-z", &section(port)]);
+    running.signal("HUP");
+    running.signal("PIPE");
+    running.signal("HUP");
+    connect(port);
+    assert!(running.is_alive());
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn hangup_without_a_log_file_is_logged() {
+    let port = free_port();
+    let mut running = Running::listening(port, &["-z", &section(port)]);
+    running.signal("HUP");
+    assert!(running.error_line().ends_with(") SIGHUP ignored: the log is not a file\n"));
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn each_section_has_its_port() {
+    let (one, two) = (free_port(), free_port());
+    let config = format!("{};{}", section(one), section(two));
+    let running = Running::listening(one, &["-z", &config, "-t", "2", "-R", "5", "-b", "8"]);
+    connect(two);
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn the_command_line_of_the_cluster_manager() {
+    let port = free_port();
+    let config = section(port);
+    let mut command = moxi(&["-z", &config, "-p", "0", "-Y", "y", "-O", "stderr", ""]);
+    command.stdin(Stdio::piped()).env("EVENT_NOSELECT", "1");
+    let mut running = Running::start(&mut command);
+    connect(port);
+    running.input(b"bytes before a line end are skipped");
+    connect(port);
+    assert!(running.is_alive());
+    running.input(b"\n");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(0));
+    assert_eq!(finished.stderr, "EOL on stdin.  Exiting\n");
+}
+
+#[test]
+fn the_end_of_standard_input_ends_it() {
+    let port = free_port();
+    let config = section(port);
+    let mut command = moxi(&["-z", &config, "-Y", "y"]);
+    let mut running = Running::start(command.stdin(Stdio::piped()));
+    connect(port);
+    running.close_input();
+    let finished = running.finish();
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), "EOF on stdin.  Exiting\n"));
+}
+
+#[test]
+fn standard_input_is_not_watched_by_default() {
+    let port = free_port();
+    let config = section(port);
+    for arguments in [&["-z", &config][..], &["-z", &config, "-Y", "n"]] {
+        let mut running = Running::listening(port, arguments);
+        connect(port);
+        assert!(running.is_alive());
+        running.signal("INT");
+        assert_eq!(running.finish().code, Some(0));
+    }
+}
+
+/// A port held at both halves of "all addresses", so that neither is left to the program.
+fn occupied() -> (u16, Vec<TcpListener>) {
+    let first = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = first.local_addr().unwrap().port();
+    let second = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None);
+    let second = second.and_then(|socket| {
+        socket.set_only_v6(true)?;
+        socket.bind(&std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)).into())?;
+        socket.listen(1)?;
+        Ok(TcpListener::from(socket))
+    });
+    (port, std::iter::once(first).chain(second.ok()).collect())
+}
+
+#[test]
+fn a_port_in_use() {
+    let (port, _held) = occupied();
+    let finished = run(&["-z", &section(port)]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains(&format!(") bind(0.0.0.0:{port}): Address already in use")));
+    assert!(finished.stderr.ends_with(&format!(
+        ") ERROR: could not listen on port {port}. Please use -Z port_listen=PORT_NUM to specify \
+         a different port number.\n"
+    )));
+}
+
+#[test]
+fn a_name_that_does_not_resolve() {
+    let port = free_port();
+    let finished = run(&["-l", "no-such-host.invalid", "-z", &section(port)]);
+    assert_eq!(finished.code, Some(1));
+    let reason = finished.stderr.lines().find(|line| line.contains("getaddrinfo(no-such-host"));
+    let reason = reason.expect("the reason is logged");
+    assert!(!reason.contains("Success"), "{reason}");
+    assert!(finished.stderr.contains(&format!("ERROR: could not listen on port {port}. ")));
+}
+
+#[test]
+fn an_address_that_is_not_ours() {
+    let finished = run(&["-l", "192.0.2.1", "-z", &section(free_port())]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains("): Cannot assign requested address\n"), "{}", finished.stderr);
+}
+
+#[test]
+fn one_address_only() {
+    let port = free_port();
+    let running = Running::listening(port, &["-l", "127.0.0.1", "-z", &section(port)]);
+    assert!(TcpStream::connect(("127.0.0.2", port)).is_err());
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn a_unix_socket_instead_of_ports() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("moxi.sock");
+    let (one, two) = (free_port(), free_port());
+    let config = format!("{};{}", section(one), section(two));
+    let running = Running::start(&mut moxi(&["-s", text(&path), "-a", "766", "-z", &config]));
+    wait_for("the socket", || UnixStream::connect(&path).is_ok());
+    running.wait_started();
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o766);
+    assert!(refuses(one) && refuses(two));
+    running.signal("TERM");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(0));
+    assert!(
+        finished.stderr.ends_with(&format!("reach the section of port {two}, the last one\n")),
+        "{}",
+        finished.stderr
+    );
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_unix_socket_that_was_left_behind_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("moxi.sock");
+    drop(UnixListener::bind(&path).unwrap());
+    let before = fs::metadata(&path).unwrap().ino();
+    let config = section(free_port());
+    let mut command = moxi(&["-s", "moxi.sock", "-z", &config]);
+    let running = Running::start(command.current_dir(directory.path()));
+    wait_for("the socket", || UnixStream::connect(&path).is_ok());
+    running.wait_started();
+    let now = fs::metadata(&path).unwrap();
+    assert!(now.ino() != before || now.permissions().mode() & 0o777 == 0o700);
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn another_file_is_not_replaced_by_a_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("precious");
+    fs::write(&path, "x").unwrap();
+    let finished = run(&["-s", text(&path), "-z", &section(free_port())]);
+    assert_eq!(finished.code, Some(71));
+    assert!(
+        finished
+            .stderr
+            .ends_with(&format!(") failed to listen on UNIX socket: {}: Address already in use\n", path.display()))
+    );
+    assert_eq!(content(&path), "x");
+}
+
+#[test]
+fn the_log_is_opened_again_on_hangup() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, old) = (directory.path().join("moxi.log"), directory.path().join("moxi.log.1"));
+    let port = free_port();
+    let running = Running::listening(port, &["-v", "-O", text(&log), "-z", &section(port)]);
+    assert!(content(&log).contains(&format!(") moxi log, mode=2, file={}\n", log.display())));
+    assert_eq!(fs::metadata(&log).unwrap().permissions().mode() & 0o133, 0);
+    fs::rename(&log, &old).unwrap();
+    running.signal("HUP");
+    wait_for("the new log", || content(&log).ends_with(") Log Cycled \n"));
+    assert!(content(&old).ends_with(") About to cycle log \n"));
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_log_that_cannot_be_opened_is_not_fatal() {
+    let port = free_port();
+    let arguments = ["-v", "-O", "/nonexistent/moxi.log", "-z", &section(port)];
+    let running = Running::listening(port, &arguments);
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(0));
+    assert!(finished.stderr.starts_with(
+        "ERROR: opening errorlog '/nonexistent/moxi.log' failed. error: No such file or \
+         directory, Switching to stderr.\n"
+    ));
+    assert!(finished.stderr.contains(") moxi log, mode=1, file=(null)\n"));
+}
+
+#[test]
+fn lines_of_the_log_begin_with_date_and_local_time() {
+    let port = free_port();
+    let config = section(port);
+    let mut command = moxi(&["-v", "-z", &config]);
+    // Nine hours ahead, in the notation that needs no time zone files.
+    let running = Running::start(command.env("TZ", "XYZ-9"));
+    connect(port);
+    running.wait_started();
+    running.signal("INT");
+    let stderr = running.finish().stderr;
+    let line = stderr.lines().next().expect("a line");
+    let shape: String = line.chars().map(|c| if c.is_ascii_digit() { '9' } else { c }).collect();
+    assert!(shape.starts_with("9999-99-99 99:99:99: (log.999) moxi log"), "{line}");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let local = now.as_secs() / 3600 + 9;
+    let hour: u64 = line[11..13].parse().unwrap();
+    assert!(hour == local % 24 || hour == (local + 23) % 24, "{line}");
+}
+
+#[test]
+fn a_file_limit_is_raised_but_not_lowered() {
+    let port = free_port();
+    let running = Running::listening(port, &["-c", "2000", "-z", &section(port)]);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    let soft = line.split_whitespace().nth(3).unwrap();
+    assert!(soft == "unlimited" || soft.parse::<u64>().unwrap() >= 2000, "{line}");
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn an_impossible_file_limit() {
+    let finished = run(&["-c", "2147483647", "-z", &section(free_port())]);
+    assert_eq!(finished.code, Some(71));
+    assert!(finished.stderr.ends_with(
+        ") failed to set rlimit for open files. Try running as root or requesting smaller \
+         maxconns value.\n"
+    ));
+}
+
+#[test]
+fn running_out_of_descriptors_is_survived() {
+    let port = free_port();
+    // The shell lowers the limit; -c 0 leaves it alone.
+    let script = format!("ulimit -n 24; exec \"$0\" -v -t 1 -c 0 -z {}", section(port));
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_moxi")]).stdin(Stdio::null());
+    let mut running = Running::start(&mut command);
+    let _clients: Vec<TcpStream> = (0..40).map(|_| connect(port)).collect();
+    while !running.error_line().ends_with(") Too many open connections\n") {
+        assert!(running.is_alive());
+    }
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
+}
+
+#[test]
+fn an_unknown_user() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return; // only root can become somebody else
+    }
+    let finished = run(&["-u", "fictional-user", "-z", &section(free_port())]);
+    assert_eq!(finished.code, Some(67));
+    assert!(finished.stderr.ends_with(") can't find the user fictional-user to switch to\n"));
+}
+
+#[test]
+fn privileges_are_dropped_completely_and_after_everything_that_needs_them() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return; // only root can become somebody else
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let pid_file = directory.path().join("pid");
+    let port = free_port();
+    let arguments = ["-d", "-u", "nobody", "-P", text(&pid_file), "-z", &section(port), "-t", "1"];
+    assert_eq!(run(&arguments).code, Some(0));
+    let daemon = Daemon::of(&pid_file);
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.id)).unwrap();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    let field = |name: &str| -> Vec<String> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect()
+    };
+    assert_eq!(field("Uid:"), vec![nobody.uid.to_string(); 4]);
+    assert_eq!(field("Gid:"), vec![nobody.gid.to_string(); 4]);
+    assert!(!field("Groups:").contains(&"0".to_owned()));
+    connect(port);
+    daemon.signal("TERM");
+    daemon.wait_gone();
+}
+
+#[test]
+fn a_daemon_is_ready_when_its_parent_has_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = directory.path().join("pid");
+    let port = free_port();
+    let finished = run(&["-d", "-P", text(&pid_file), "-z", &section(port)]);
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    let daemon = Daemon::of(&pid_file);
+    TcpStream::connect(("127.0.0.1", port)).expect("it listens already");
+    assert_eq!(fs::read_link(format!("/proc/{}/cwd", daemon.id)).unwrap(), Path::new("/"));
+    for stream in 0..3 {
+        let link = fs::read_link(format!("/proc/{}/fd/{stream}", daemon.id)).unwrap();
+        assert_eq!(link, Path::new("/dev/null"));
+    }
+    // Without a log file there is nothing to open again, and it must live.
+    daemon.signal("HUP");
+    connect(port);
+    assert!(daemon.is_alive());
+    daemon.signal("TERM");
+    daemon.wait_gone();
+    assert!(!pid_file.exists());
+}
+
+#[test]
+fn relative_paths_of_a_daemon_start_in_the_starting_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let port = free_port();
+    fs::write(at("moxi.cfg"), section(port)).unwrap();
+    fs::write(at("behavior.cfg"), "downstream_max=8").unwrap();
+    let arguments =
+        ["-d", "-z", "./moxi.cfg", "-Z", "./behavior.cfg", "-P", "pid", "-O", "moxi.log", "-s", "moxi.sock"];
+    let finished = finish(moxi(&arguments).current_dir(directory.path()));
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    let daemon = Daemon::of(&at("pid"));
+    UnixStream::connect(at("moxi.sock")).expect("it listens already");
+    fs::rename(at("moxi.log"), at("moxi.log.1")).unwrap();
+    daemon.signal("HUP");
+    wait_for("the new log", || content(&at("moxi.log")).ends_with(") Log Cycled \n"));
+    daemon.signal("INT");
+    daemon.wait_gone();
+    assert!(!at("pid").exists());
+    assert!(!at("moxi.sock").exists());
+}
+
+#[test]
+fn a_daemon_may_stay_in_its_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let config = section(port);
+    let mut command = moxi(&["-d", "-r", "-P", "pid", "-z", &config]);
+    let finished = finish(command.current_dir(directory.path()));
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let daemon = Daemon::of(&directory.path().join("pid"));
+    let there = fs::read_link(format!("/proc/{}/cwd", daemon.id)).unwrap();
+    assert_eq!(there, directory.path().canonicalize().unwrap());
+    daemon.signal("TERM");
+    daemon.wait_gone();
+}
+
+#[test]
+fn the_parent_reports_what_stops_a_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = directory.path().join("pid");
+    let (port, _held) = occupied();
+    let finished = run(&["-d", "-P", text(&pid_file), "-z", &section(port)]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains(&format!("could not listen on port {port}")));
+    let finished = run(&["-d", "-P", text(&pid_file), "-z", "./nonexistent"]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains("could not read cfg file: ./nonexistent"));
+    assert!(!pid_file.exists());
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_not_fatal() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("moxi.log");
+    let port = free_port();
+    let finished = run(&["-d", "-O", text(&log), "-P", "/nonexistent/pid", "-z", &section(port)]);
+    assert_eq!(finished.code, Some(0));
+    assert!(content(&log).contains(") Could not open the pid file /nonexistent/pid for writing"));
+    // Its id is not in a file, so it is found by its log file.
+    let daemon = Daemon::with_argument(text(&log));
+    daemon.signal("TERM");
+    daemon.wait_gone();
+}
+
+#[test]
+fn a_pid_file_is_only_written_by_a_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = directory.path().join("pid");
+    let port = free_port();
+    let running = Running::listening(port, &["-P", text(&pid_file), "-z", &section(port)]);
+    assert!(!pid_file.exists());
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
+}

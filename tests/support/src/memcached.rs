@@ -1,0 +1,64 @@
+//! Real memcached servers (the Debian package).
+
+use std::process::Command;
+
+use crate::moxi::wait_until;
+use crate::ports::Port;
+use crate::process::Process;
+use crate::wire::Wire;
+
+/// A running memcached on 127.0.0.1; stopped when dropped.
+#[derive(Debug)]
+pub struct Memcached {
+    process: Process,
+    port: Port,
+}
+
+impl Memcached {
+    /// Starts one with further arguments and waits until it accepts.
+    pub fn start(arguments: &[&str]) -> Memcached {
+        Memcached::on(Port::reserve(), arguments)
+    }
+
+    fn on(port: Port, arguments: &[&str]) -> Memcached {
+        let mut command = Command::new("memcached");
+        command
+            .args(["-l", "127.0.0.1", "-U", "0", "-t", "1", "-u", "root"])
+            .args(["-p", &port.number().to_string()])
+            .args(arguments);
+        let mut process = Process::start("memcached", &mut command);
+        wait_until(&mut process, || Wire::try_connect("probe", port.number()).is_ok());
+        Memcached { process, port }
+    }
+
+    /// Several of them.
+    pub fn several(count: usize, arguments: &[&str]) -> Vec<Memcached> {
+        (0..count).map(|_| Memcached::start(arguments)).collect()
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// A direct connection to it.
+    pub fn client(&self) -> Wire {
+        Wire::connect("memcached", self.port())
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Kills it; its port stays reserved.
+    pub fn kill(mut self) -> Port {
+        self.process.kill();
+        self.port
+    }
+
+    /// Starts it again on the port it had.
+    pub fn revive(port: Port, arguments: &[&str]) -> Memcached {
+        Memcached::on(port, arguments)
+    }
+}

@@ -1,0 +1,163 @@
+//! The binary under test.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::LIMIT;
+use crate::ports::Port;
+use crate::process::Process;
+use crate::wire::Wire;
+
+/// A running moxi; stopped with SIGINT when dropped. That it died before is a failure of the test.
+#[derive(Debug)]
+pub struct Moxi {
+    process: Process,
+    port: Port,
+}
+
+impl Moxi {
+    /// The port of its proxy.
+    pub fn port(&self) -> u16 {
+        self.port.number()
+    }
+
+    /// A new client connection.
+    pub fn client(&self) -> Wire {
+        Wire::connect("client", self.port())
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Stops it now.
+    pub fn stop(mut self) {
+        self.process.stop(Signal::SIGINT);
+    }
+}
+
+/// How to start a moxi.
+#[derive(Clone, Debug)]
+pub struct MoxiBuilder {
+    binary: PathBuf,
+    cluster: String,
+    behavior: Vec<String>,
+    threads: usize,
+    arguments: Vec<OsString>,
+    unix: Option<PathBuf>,
+}
+
+impl MoxiBuilder {
+    /// One worker, no servers yet. Use the macro [`crate::moxi!`].
+    pub fn new(binary: impl Into<PathBuf>) -> MoxiBuilder {
+        MoxiBuilder {
+            binary: binary.into(),
+            cluster: String::new(),
+            behavior: Vec::new(),
+            threads: 1,
+            arguments: Vec::new(),
+            unix: None,
+        }
+    }
+
+    /// A static server list (ketama unless `mcs_opts` says otherwise).
+    pub fn servers(mut self, ports: impl IntoIterator<Item = u16>) -> MoxiBuilder {
+        self.cluster = ports.into_iter().map(address).collect::<Vec<_>>().join(",");
+        self
+    }
+
+    /// A static vbucket map with one row for each of `masters`, an index into `ports` or -1.
+    pub fn vbuckets(mut self, ports: impl IntoIterator<Item = u16>, masters: &[i32]) -> MoxiBuilder {
+        let list: Vec<_> = ports.into_iter().map(|port| format!("\"{}\"", address(port))).collect();
+        let map: Vec<_> = masters.iter().map(|master| format!("[{master}]")).collect();
+        self.cluster = format!(
+            "{{\"hashAlgorithm\":\"CRC\",\"numReplicas\":0,\"serverList\":[{}],\"vBucketMap\":[{}]}}",
+            list.join(","),
+            map.join(",")
+        );
+        self
+    }
+
+    /// What stands behind `PORT=` in `-z`.
+    pub fn cluster(mut self, body: impl Into<String>) -> MoxiBuilder {
+        self.cluster = body.into();
+        self
+    }
+
+    /// ASCII servers.
+    pub fn ascii(self) -> MoxiBuilder {
+        self.set("downstream_protocol=ascii")
+    }
+
+    /// Binary servers.
+    pub fn binary(self) -> MoxiBuilder {
+        self.set("downstream_protocol=binary")
+    }
+
+    /// Adds `key=value` to `-Z`.
+    pub fn set(mut self, pair: impl Into<String>) -> MoxiBuilder {
+        self.behavior.push(pair.into());
+        self
+    }
+
+    /// The number of workers.
+    pub fn threads(mut self, count: usize) -> MoxiBuilder {
+        self.threads = count;
+        self
+    }
+
+    /// Adds an argument.
+    pub fn argument(mut self, argument: impl Into<OsString>) -> MoxiBuilder {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Clients come to a unix socket: wait for that one.
+    pub fn unix(mut self, path: &Path) -> MoxiBuilder {
+        self.unix = Some(path.to_path_buf());
+        self.argument("-s").argument(path)
+    }
+
+    /// Starts it and waits until it accepts.
+    pub fn start(self) -> Moxi {
+        let port = Port::reserve();
+        let mut command = Command::new(&self.binary);
+        command
+            .arg("-z")
+            .arg(format!("{}={}", port.number(), self.cluster))
+            .args(["-p", "0", "-U", "0", "-t", &self.threads.to_string()])
+            .args(&self.arguments);
+        if !self.behavior.is_empty() {
+            command.arg("-Z").arg(self.behavior.join(","));
+        }
+        let mut process = Process::start("moxi", &mut command);
+        wait_until(&mut process, || match &self.unix {
+            Some(path) => std::os::unix::net::UnixStream::connect(path).is_ok(),
+            None => Wire::try_connect("probe", port.number()).is_ok(),
+        });
+        Moxi { process, port }
+    }
+}
+
+/// Waits until `ready` holds, or fails the test when `process` ends before or the time limit has passed.
+pub fn wait_until(process: &mut Process, ready: impl Fn() -> bool) {
+    let limit = Instant::now() + LIMIT;
+    while !ready() {
+        if let Some(status) = process.ended() {
+            // Its end is reported with its messages when it is dropped.
+            panic!("it ended while starting: {status}");
+        }
+        assert!(Instant::now() < limit, "it does not accept connections");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}

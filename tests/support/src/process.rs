@@ -1,0 +1,116 @@
+//! A child process that is always stopped.
+
+use std::io::Read;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long a child may take to end after it was asked to.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running child: stopped when dropped. What it wrote on standard error is printed when a test fails.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    stderr: Arc<Mutex<Vec<u8>>>,
+    reader: Option<JoinHandle<()>>,
+    stopped: bool,
+}
+
+impl Process {
+    /// Starts `command`; `name` is for messages.
+    pub fn start(name: impl Into<String>, command: &mut Command) -> Process {
+        let name = name.into();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name}: cannot start {command:?}: {error}"));
+        let stderr = Arc::new(Mutex::new(Vec::new()));
+        let reader = child.stderr.take().map(|mut pipe| {
+            let stderr = Arc::clone(&stderr);
+            thread::spawn(move || {
+                let mut chunk = [0; 4096];
+                while let Ok(count @ 1..) = pipe.read(&mut chunk) {
+                    stderr.lock().expect("reader of stderr").extend_from_slice(&chunk[..count]);
+                }
+            })
+        });
+        Process { name, child, stderr, reader, stopped: false }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has written on standard error so far.
+    pub fn stderr(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.lock().expect("reader of stderr")).into_owned()
+    }
+
+    /// The exit status if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("waiting for a child")
+    }
+
+    /// Sends `signal`.
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).expect("pid");
+        kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{}: {signal}: {error}", self.name));
+    }
+
+    /// Asks it to end with `signal` and waits; a child that does not obey is killed, and the test fails.
+    pub fn stop(&mut self, signal: Signal) -> ExitStatus {
+        self.stopped = true;
+        if let Some(status) = self.ended() {
+            return status;
+        }
+        self.signal(signal);
+        let limit = Instant::now() + STOP_LIMIT;
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            if Instant::now() > limit {
+                self.kill();
+                if thread::panicking() {
+                    return self.child.wait().expect("waiting for a killed child");
+                }
+                panic!("{} did not end on {signal}; stderr:\n{}", self.name, self.stderr());
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Kills it at once, as a crash or a pulled plug would.
+    pub fn kill(&mut self) {
+        self.stopped = true;
+        // It may have ended by itself in this moment.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let died = if self.stopped { None } else { self.ended() };
+        if died.is_none() && !self.stopped {
+            self.stop(Signal::SIGINT);
+        }
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        if thread::panicking() {
+            eprintln!("--- stderr of {} ({died:?}):\n{}---", self.name, self.stderr());
+        } else if let Some(status) = died {
+            panic!("{} died: {status}; stderr:\n{}", self.name, self.stderr());
+        }
+    }
+}
