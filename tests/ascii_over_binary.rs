@@ -150,7 +150,7 @@ fn multi_get() {
             .gets("VALUE b 7 2\r\n22\r\nEND\r\n"),
         Exchange::new("twice", "get a a b a\r\n")
             .server(asked(&[("a", 4), ("b", 8)]), join([quiet("a", 4, "1"), quiet("b", 8, "22"), noop.clone()]))
-            .gets("VALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE b 7 2\r\n22\r\nVALUE a 7 1\r\n1\r\nEND\r\n"),
+            .gets("VALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE b 7 2\r\n22\r\nEND\r\n"),
         // 04 §7 item 5: a reply with the opcode that is not quiet ends the server's turn.
         Exchange::new("ended by GETK", "get a b\r\n")
             .server(

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use moxi_test_support::packet::{Packet, op};
 use moxi_test_support::{Mock, Moxi, moxi};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -158,61 +157,6 @@ fn a_value_over_the_limit() {
     line.expect(block(1000));
     line.send("STORED\r\n");
     client.expect("STORED\r\n");
-}
-
-/// Text on a binary connection: 24 bytes, a wrong magic, the end (04 §1).
-#[test]
-fn a_binary_client_that_talks_text() {
-    let (mock, moxi) = proxy();
-    let mut client = moxi.client();
-    client.send([0x80]);
-    client.send("get a\r\nget a\r\nget a\r\nget a\r\nget a\r\nget a\r\n");
-    client.expect_closed();
-    mock.expect_no_connection(Duration::from_millis(5));
-}
-
-#[test]
-fn binary_packets_that_contradict_themselves() {
-    let (mock, moxi) = proxy();
-    let get = Packet::request(op::GET).key("a").bytes();
-    let changed = |at: usize, with: &[u8]| {
-        let mut bytes = get.clone();
-        bytes[at..at + with.len()].copy_from_slice(with);
-        bytes
-    };
-    for packet in [
-        changed(2, &u16::MAX.to_be_bytes()),
-        changed(4, &[200]),
-        changed(8, &22_020_097_u32.to_be_bytes()),
-        changed(8, &u32::MAX.to_be_bytes()),
-    ] {
-        let mut client = moxi.client();
-        client.send(packet);
-        // Closed, silently or after an error.
-        let rest = client.rest();
-        assert!(rest.is_empty() || rest.len() >= 24 && rest[7] == 4, "{}", rest.escape_ascii());
-    }
-    mock.expect_no_connection(Duration::from_millis(5));
-}
-
-/// The protocol is decided by the first byte; the rest of the header may trickle in (04 §1).
-#[test]
-fn a_binary_client_byte_by_byte() {
-    let mock = Mock::new();
-    let moxi = moxi!().servers([mock.port()]).binary().start();
-    let mut client = moxi.client();
-    let request = Packet::request(op::GETK).key("a").opaque(0x0102_0304);
-    let mut control = moxi.client();
-    for byte in request.bytes() {
-        client.send([byte]);
-        control.send("version\r\n");
-        control.line();
-    }
-    let mut line = mock.accept();
-    line.expect_piece(request.bytes());
-    let reply = Packet::reply(op::GETK).status(1).key("a").opaque(0x0102_0304).bytes();
-    line.send(&reply);
-    client.expect_piece(&reply);
 }
 
 /// A client that does not read costs nobody else anything, however large its replies (07 §5.4, multiversioning).

@@ -20,13 +20,6 @@ fn ask(moxi: &Moxi, request: &str, reply: &str) {
     client.expect(reply);
 }
 
-/// Sends a binary request; returns the reply.
-fn ask_binary(moxi: &Moxi, request: &Packet) -> Packet {
-    let mut client = moxi.client();
-    client.send(request.bytes());
-    client.packet()
-}
-
 /// The commands other than gets, and what each says when its server cannot be reached.
 const KEYED: [&str; 12] = [
     "set a 0 0 1\r\n1\r\n",
@@ -71,23 +64,6 @@ fn a_failed_noreply_command_is_silent() {
         client.send("version\r\ndelete a\r\nget a\r\n");
         client.expect(format!("VERSION {VERSION}\r\n"));
         client.expect("SERVER_ERROR proxy write to downstream 127.0.0.1\r\nEND\r\n");
-    }
-}
-
-#[test]
-fn binary_clients_of_a_refused_connection() {
-    let down = Down::new();
-    for protocol in PROTOCOLS {
-        let moxi = over(protocol, &[down.port()]).set("connect_max_errors=0").start();
-        for opcode in [op::GET, op::GETK, op::DELETE] {
-            let reply = ask_binary(&moxi, &Packet::request(opcode).key("a").opaque(0x0102_0304));
-            assert_eq!((reply.magic, reply.opcode, reply.status), (0x81, opcode, 0x84), "{protocol}");
-            assert_eq!((reply.opaque, reply.cas), (0x0102_0304, 0), "{protocol}");
-            // DESIGN: 0x84 carries the ASCII line.
-            let body = String::from_utf8(reply.value).expect("text");
-            assert_eq!(body, "SERVER_ERROR proxy write to downstream 127.0.0.1\r\n", "{protocol}");
-            assert!(reply.key.is_empty() && reply.extras.is_empty(), "{protocol}");
-        }
     }
 }
 

@@ -116,6 +116,7 @@ fn bucket(raw: &RawSection<'_>, behavior: &Arc<Behavior>) -> Result<BucketConfig
         behavior: Arc::clone(behavior),
         servers,
         router,
+        is_null: false,
         get_errors: false,
         text: masking::shown(raw.body),
     })

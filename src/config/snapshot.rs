@@ -65,10 +65,14 @@ pub struct BucketConfig {
     pub port: u16,
     /// The behaviour keys in force.
     pub behavior: Arc<Behavior>,
-    /// The servers in configuration order; a server named several times is several entries.
+    /// The servers in configuration order; a server named several times is several entries. None: the bucket is
+    /// shut down, or is the null bucket.
     pub servers: Vec<Arc<Server>>,
     /// Key to index into `servers`.
     pub router: Router,
+    /// Whether this is the bucket of clients that have none: it has no servers, and every request is refused as
+    /// unauthorised (05 §8.5).
+    pub is_null: bool,
     /// Whether a get whose server failed is answered with the error instead of a miss
     /// (dynamic vbucket buckets only, 03 §9.1).
     pub get_errors: bool,

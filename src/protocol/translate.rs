@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::ascii::command::key as push_key;
+use super::ascii::command::{flush, key as push_key};
 use super::ascii::reply::Reply;
 use super::binary::opcode::{self, loud, status};
 use super::binary::packet::{Packet, write_reply};
@@ -39,7 +39,7 @@ pub enum Outcome {
 }
 
 /// Whether `key` can stand in an ASCII command.
-pub fn is_word(key: &[u8]) -> bool {
+fn is_word(key: &[u8]) -> bool {
     !key.is_empty() && !key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | b' '))
 }
 
@@ -56,12 +56,20 @@ fn short(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
 }
 
-/// Appends the line for `packet`, whose shape and key have been checked.
+/// Appends the line for `packet`, whose shape has been checked.
 ///
 /// # Errors
 /// The status for the client if the server has no such command; nothing is written then.
 pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>, is_meta: bool) -> Result<Written, u16> {
     let code = loud(packet.header.opcode).unwrap_or(packet.header.opcode);
+    if code == opcode::FLUSH {
+        let delay = short(packet.extras, 0);
+        flush(out, (delay != 0).then_some(i64::from(delay)));
+        return Ok(Written { key_at: 0, has_value: false, create: None });
+    }
+    if !is_word(packet.key) {
+        return Err(status::INVALID);
+    }
     if is_meta { write_meta(out, packet, code) } else { write_classic(out, packet, code) }
 }
 
@@ -274,7 +282,7 @@ fn word(out: &mut Output, asked: &Asked<'_>, code: u8, line: &[u8]) -> Outcome {
     let (first, flags) = line.split_at(memchr::memchr(b' ', line).unwrap_or(line.len()));
     let status = match first {
         b"HD" if is_get => return Outcome::Unfit,
-        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" => {
+        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" => {
             if !is_quiet {
                 done(out, asked, code, flags);
             }
@@ -382,7 +390,8 @@ mod tests {
     fn requests_in_both_dialects() {
         let set = [0, 0, 0, 5, 0, 0, 0, 9];
         let arith = [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0];
-        let table: [(Vec<u8>, Result<&str, u16>, Result<&str, u16>); 8] = [
+        type Line = Result<&'static str, u16>;
+        let table: [(Vec<u8>, Line, Line); 8] = [
             (packet(opcode::GETKQ, &[], b"k", &[], 0), Ok("mg k v f c\r\n"), Ok("gets k\r\n")),
             (packet(opcode::SETQ, &set, b"k", b"ab", 0), Ok("ms k 2 c MS F5 T9\r\n"), Ok("set k 5 9 2\r\n")),
             (packet(opcode::SET, &set, b"k", b"ab", 4), Ok("ms k 2 c MS F5 T9 C4\r\n"), Ok("cas k 5 9 2 4\r\n")),

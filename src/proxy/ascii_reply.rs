@@ -192,9 +192,7 @@ impl Engine {
             }
             Reply::End if !is_list => return Err(Unfit),
             Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm()),
-            Reply::Line { line }
-                if line.starts_with(b"OK") || *line == b"RESET" || line.starts_with(b"VERSION ") =>
-            {
+            Reply::Line { line } if line.starts_with(b"OK") || *line == b"RESET" || line.starts_with(b"VERSION ") => {
                 self.with_broadcast(request, |broadcast| broadcast.confirm());
             }
             Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, status::INTERNAL)),

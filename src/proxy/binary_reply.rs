@@ -110,17 +110,21 @@ impl Engine {
     fn quiet_reply(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
-        let found = conn.fifo.iter_mut().take_while(|entry| !entry.is_last()).position(|entry| {
-            match &mut entry.expect {
-                Expect::Quiet { opcode, answered: answered @ false } if *opcode == code && entry.opaque == opaque => {
-                    *answered = true;
-                    true
-                }
-                _ => false,
+        // The server answers in order, so it is usually the next one.
+        let from = conn.cursor;
+        let is_it = |entry: &mut Entry| match &mut entry.expect {
+            Expect::Quiet { opcode, answered: answered @ false } if *opcode == code && entry.opaque == opaque => {
+                *answered = true;
+                true
             }
-        });
+            _ => false,
+        };
+        let group = conn.fifo.iter_mut().take_while(|entry| !entry.is_last()).enumerate();
+        let found = group.skip(from).find_map(|(index, entry)| is_it(entry).then_some(index));
+        let found = found.or_else(|| conn.fifo.iter_mut().take(from).position(is_it));
         let Some(index) = found else { return Err(Unfit) };
-        if let Some(request) = self.unlink(id, index) {
+        conn.cursor = index + 1;
+        if let Some(request) = self.unlink_known(id, index, false) {
             if let Some(sink) = self.sink(request) {
                 sink.push(packet.raw, owner);
             }

@@ -120,6 +120,12 @@ impl Engine {
         let is_broadcast = matches!(packet.header.opcode, opcode::NOOP | opcode::FLUSH | opcode::STAT);
         let is_batch = is_broadcast || !client.corked.is_empty();
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        if let Some(failure) = self.no_servers(id) {
+            self.drop_corked(id);
+            let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
+            self.fail(request, failure);
+            return Verdict::Taken;
+        }
         if !self.knows_dialects(id, (!is_broadcast).then_some(packet.key), is_broadcast) {
             return Verdict::Wait;
         }
@@ -191,28 +197,22 @@ impl Engine {
                     false => Expect::Packet { opcode: code },
                 }
             }
-            DownstreamProtocol::Ascii => {
-                let written = match translate::is_word(packet.key) {
-                    true => translate::write(conn.output.tail(), packet, is_meta),
-                    false => Err(status::INVALID),
-                };
-                match written {
-                    Ok(written) => {
-                        if written.has_value {
-                            conn.output.push(packet.value, owner);
-                            conn.output.tail().extend_from_slice(b"\r\n");
-                        }
-                        Expect::Translated(Translated {
-                            opcode: code,
-                            is_meta,
-                            key_at: start + written.key_at as u64,
-                            key_len: packet.key.len().min(255) as u8,
-                            create: written.create,
-                        })
+            DownstreamProtocol::Ascii => match translate::write(conn.output.tail(), packet, is_meta) {
+                Ok(written) => {
+                    if written.has_value {
+                        conn.output.push(packet.value, owner);
+                        conn.output.tail().extend_from_slice(b"\r\n");
                     }
-                    Err(code) => return self.refuse_packet(id, packet, code),
+                    Expect::Translated(Translated {
+                        opcode: code,
+                        is_meta,
+                        key_at: start + written.key_at as u64,
+                        key_len: packet.key.len().min(255) as u8,
+                        create: written.create,
+                    })
                 }
-            }
+                Err(code) => return self.refuse_packet(id, packet, code),
+            },
         };
         let end = self.conns.get(conn_id).map_or(start, |conn| conn.output.end());
         let entry = Entry { request: id, expect, opaque, end, retries, may_repeat: repeatable(packet) };
@@ -233,9 +233,8 @@ impl Engine {
     pub(super) fn knows_dialects(&mut self, id: ClientId, key: Option<&[u8]>, all: bool) -> bool {
         let Some(client) = self.clients.get(id) else { return true };
         let bucket = client.bucket;
-        let is_ascii = |host: &HostId| {
-            self.hosts.get(*host).is_some_and(|host| host.server.protocol == DownstreamProtocol::Ascii)
-        };
+        let is_ascii =
+            |host: &HostId| self.hosts.get(*host).is_some_and(|host| host.server.protocol == DownstreamProtocol::Ascii);
         if !self.buckets[bucket].hosts.iter().any(is_ascii) {
             return true;
         }

@@ -196,9 +196,8 @@ impl Engine {
     pub(super) fn enqueue(&mut self, id: ConnId, entry: Entry) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was_empty = conn.fifo.is_empty();
-        conn.fifo.push_back(entry);
+        let is_head = conn.expect(entry);
         conn.is_idle = false;
-        let is_head = conn.newest_is_head();
         let (host, is_ready) = (conn.host, conn.state == State::Ready);
         if is_ready && was_empty {
             conn.head_since = self.now;
@@ -250,7 +249,7 @@ impl Engine {
         }
         let most = host.behavior.downstream_conn_max as usize;
         if most == 0 || host.conns.len() < most {
-            if !host.health.is_suspended(self.now) {
+            if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
             if host.conns.is_empty() {
@@ -262,7 +261,7 @@ impl Engine {
     }
 
     /// Begins a new connection to `host`.
-    fn connect(&mut self, host_id: HostId) -> ConnId {
+    pub(super) fn connect(&mut self, host_id: HostId) -> ConnId {
         let mut conn = Conn::new(host_id, self.now);
         if let Some(host) = self.hosts.get(host_id)
             && host.server.protocol == DownstreamProtocol::Binary

@@ -23,6 +23,7 @@
 //! | `finish` | replies in order |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
+//! | `reconfigure` | another configuration takes the place of the present one |
 //! | [`error`] | every failure and its reply |
 
 mod ascii_reply;
@@ -38,9 +39,11 @@ pub mod downstream;
 pub mod error;
 mod finish;
 pub mod host;
+#[cfg(debug_assertions)]
 mod invariants;
 mod multiget;
 mod pump;
+mod reconfigure;
 pub mod request;
 mod sasl;
 pub mod timers;
@@ -56,7 +59,7 @@ use crate::config::snapshot::{BucketConfig, Config, Server};
 
 use connection::Lost;
 use downstream::{Conn, ConnId};
-use host::{Dialect, HealthTable, Host, HostId};
+use host::{HealthTable, Host, HostId};
 use multiget::{Duplicates, MultiGet};
 use request::Request;
 use timers::{Micros, Timers};
@@ -159,31 +162,8 @@ impl Engine {
             spare_multigets: Vec::new(),
             duplicates: Duplicates::default(),
         };
-        for bucket in &config.buckets {
-            let hosts = bucket.servers.iter().map(|server| engine.host(server, bucket, health)).collect();
-            let config = Arc::clone(bucket);
-            engine.buckets.push(Bucket { config, hosts, active: 0, waiting: VecDeque::new() });
-        }
+        engine.reconfigure(config, health);
         engine
-    }
-
-    /// The worker's record of `server`.
-    fn host(&mut self, server: &Arc<Server>, bucket: &BucketConfig, health: &HealthTable) -> HostId {
-        if let Some(id) = self.host_of.get(server) {
-            return *id;
-        }
-        let id = self.hosts.insert(Host {
-            server: Arc::clone(server),
-            behavior: Arc::clone(&bucket.behavior),
-            conns: Vec::new(),
-            idle: Vec::new(),
-            open: None,
-            health: health.of(server),
-            dialect: Dialect::Unknown,
-            curious: Vec::new(),
-        });
-        self.host_of.insert(Arc::clone(server), id);
-        id
     }
 
     /// Tells the time, once per turn of the event loop.

@@ -191,7 +191,10 @@ impl Engine {
         multiget.parts[part as usize].cursor = 0;
         multiget.write(part as usize, speak, &mut conn.output);
         let end = conn.output.end();
-        self.enqueue(conn_id, Entry { request: id, expect: Expect::MultiGet { part }, opaque: 0, end, retries, may_repeat: true });
+        self.enqueue(
+            conn_id,
+            Entry { request: id, expect: Expect::MultiGet { part }, opaque: 0, end, retries, may_repeat: true },
+        );
     }
 
     /// A value has come from a server. `write` appends the whole block. `false` if no such key was asked for.

@@ -166,10 +166,16 @@ impl Engine {
         }
     }
 
-    /// A request of bucket `bucket` has been answered: its place goes to the next client in the wait queue.
+    /// A request of bucket `bucket` has been answered: its place is free.
     pub(super) fn return_place(&mut self, bucket: usize) {
+        let places = &mut self.buckets[bucket];
+        places.active = places.active.saturating_sub(1);
+        self.grant_places(bucket);
+    }
+
+    /// Gives free places of bucket `bucket` to clients in its wait queue.
+    pub(super) fn grant_places(&mut self, bucket: usize) {
         let bucket = &mut self.buckets[bucket];
-        bucket.active = bucket.active.saturating_sub(1);
         let most = bucket.config.behavior.downstream_max;
         while most == 0 || bucket.active < most {
             let Some(id) = bucket.waiting.pop_front() else { return };
@@ -177,7 +183,10 @@ impl Engine {
             if let Admission::Waiting { .. } = client.admission {
                 client.admission = Admission::Granted;
                 bucket.active += 1;
-                return self.make_ready(id);
+                if !client.is_ready {
+                    client.is_ready = true;
+                    self.ready.push(id);
+                }
             }
         }
     }

@@ -224,7 +224,8 @@ fn stats<'a>(words: &Words<'a>) -> Command<'a> {
 
 /// `verbosity LEVEL [noreply]`; any other third word is ignored. What is not a level is `ERROR` (04 §4.2).
 fn verbosity<'a>(words: &Words<'a>) -> Command<'a> {
-    let noreply = words.noreply(2);
+    // `verbosity noreply` sets nothing and says nothing, as with memcached.
+    let noreply = words.noreply(1);
     match (words.count(), parse_u32(words.get(1))) {
         (2 | 3, Some(level)) => Command::Request { request: Request::Verbosity { level }, noreply },
         (2 | 3, None) => refused(ERROR, noreply),

@@ -176,7 +176,7 @@ pub fn write_reply_head(
 }
 
 /// A header with these lengths, all else 0.
-pub(super) fn lengths(extras: usize, key: usize, value: usize) -> Header {
+pub(crate) fn lengths(extras: usize, key: usize, value: usize) -> Header {
     debug_assert!(extras <= usize::from(u8::MAX) && key <= usize::from(u16::MAX));
     debug_assert!(u32::try_from(extras + key + value).is_ok());
     Header {

@@ -184,7 +184,15 @@ impl Stage {
                 _ => Some(0),
             };
             if let Some(mut line) = self.lines[*index].take() {
-                self.send(&mut line, &part.says, cuts);
+                if part.dropped && cut == Cut::Drip {
+                    // It may be dropped before the last byte.
+                    for byte in &part.says {
+                        line.send_into_the_dark([*byte]);
+                        self.turn();
+                    }
+                } else {
+                    self.send(&mut line, &part.says, cuts);
+                }
                 if part.dropped {
                     line.expect_closed();
                 } else {

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -92,7 +92,12 @@ impl Down {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
         socket.set_reuse_address(true).expect("reuse address");
         let address: SocketAddr = ([127, 0, 0, 1], port).into();
-        socket.bind(&SockAddr::from(address)).unwrap_or_else(|error| panic!("bind {port}: {error}"));
+        let limit = Instant::now() + LIMIT;
+        while let Err(error) = socket.bind(&SockAddr::from(address)) {
+            // A child that another test is just starting has a copy of the listener until it runs its program.
+            assert!(error.kind() == ErrorKind::AddrInUse && Instant::now() < limit, "bind {port}: {error}");
+            std::thread::yield_now();
+        }
         let port = socket.local_addr().ok().and_then(|address| address.as_socket()).expect("address").port();
         Down { socket, port }
     }

@@ -62,6 +62,12 @@ impl Wire {
         self.socket.write_all(bytes).unwrap_or_else(|error| panic!("{}: sending {}: {error}", self.name, show(bytes)));
     }
 
+    /// Sends `bytes` to a peer that may have closed already.
+    pub fn send_into_the_dark(&mut self, bytes: impl AsRef<[u8]>) {
+        // Whether they arrive is not the question.
+        let _ = self.socket.write_all(bytes.as_ref());
+    }
+
     /// Requires that exactly `bytes` come next, in however many pieces.
     pub fn expect(&mut self, bytes: impl AsRef<[u8]>) {
         let bytes = bytes.as_ref();

@@ -318,7 +318,7 @@ fn small_commands() {
     check(b"verbosity 99 noreply\r\n", &["verbosity 99 ~"]);
     check(b"verbosity 1 x\r\n", &["verbosity 1"]);
     check(b"verbosity\r\n", &["-ERROR"]);
-    check(b"verbosity noreply\r\n", &["-ERROR"]);
+    check(b"verbosity noreply\r\n", &["-ERROR ~"]);
     check(b"verbosity -1\r\n", &["-ERROR"]);
     check(b"verbosity foo bar my\r\n", &["-ERROR"]);
     for line in ["bogus", "mg k", "mn", "slabs reassign 1 2", "lru mode flat", "shutdown", "proxy stats", "unlock k 5"]

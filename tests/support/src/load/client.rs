@@ -54,7 +54,7 @@ impl Client {
             stream,
             model: Model::new(number, plan.seed),
             number,
-            window: if number % 2 == 0 { 1 } else { WINDOW },
+            window: if number.is_multiple_of(2) { 1 } else { WINDOW },
             left: plan.requests,
             state: State::Talking,
             waiting: VecDeque::new(),
