@@ -106,7 +106,6 @@ The cluster configuration says where the servers are.
       -z ./moxi.conf
 ";
 
-<<<<<<< HEAD
 /// The keys that most installations set, by the names they are known under, in the order of the C program (01 §15).
 const MAIN_KEYS: [&str; 15] = [
     "port_listen",
@@ -124,36 +123,6 @@ const MAIN_KEYS: [&str; 15] = [
     "downstream_timeout",
     "cycle",
     "mcs_opts",
-=======
-/// The keys that most installations set, with what they do (05 §3.2).
-const KEYS: &[(&str, &str)] = &[
-    ("port_listen=11211", "port for the clients of a cluster that is configured by URL"),
-    ("usr=", "user name for the cluster; without it, the environment variable MOXI_SASL_PLAIN_USR"),
-    (
-        "pwd=",
-        "password for the cluster; without it, the environment variable MOXI_SASL_PLAIN_PWD. \
-         Prefer that variable, or a -Z file: other users can see the command line",
-    ),
-    (
-        "default_bucket_name=[ <FIRST_BUCKET> ]",
-        "bucket of clients that do not name one; by default the first one of the cluster",
-    ),
-    ("concurrency=1024", "requests that each worker thread handles at a time, per bucket; 0 is no limit"),
-    ("wait_queue_timeout=200", "ms that a request waits for its turn when there are more of them; 0 is no limit"),
-    ("connect_timeout=400", "ms that connecting to a server may take; 0 is no limit"),
-    ("auth_timeout=100", "ms that each step of the authentication to a server may take; 0 is no limit"),
-    ("connect_max_errors=5", "a server with more errors in a row than this is left alone for a while; 0 is never"),
-    ("connect_retry_interval=30000", "ms for which it is left alone"),
-    ("downstream_conn_max=4", "connections to each server, per worker thread; 0 is no limit"),
-    ("downstream_conn_queue_timeout=200", "ms that a request waits for one of them; 0 is no limit"),
-    ("downstream_timeout=5000", "ms that a server may take to answer a request; 0 is no limit"),
-    ("cycle=200", "ms between two readings of the coarse clock"),
-    (
-        "mcs_opts=",
-        "how a list of servers is hashed: distribution:ketama, distribution:ketama-weighted, or \
-         distribution:modula",
-    ),
->>>>>>> bench
 ];
 
 /// Appends a `-Z` key under one of its names, with its default.
@@ -237,7 +206,6 @@ mod tests {
             let found = text[at..].find(&format!("\n{flag}")).unwrap_or_else(|| panic!("{flag}"));
             at += found + 1;
         }
-<<<<<<< HEAD
         for key in [
             "port_listen=11211",
             "usr=",
@@ -255,9 +223,6 @@ mod tests {
             "cycle=200",
             "mcs_opts=",
         ] {
-=======
-        for (key, _) in KEYS {
->>>>>>> bench
             at += text[at..].find(&format!("\n  {key}\n")).unwrap_or_else(|| panic!("{key}"));
         }
     }

@@ -45,7 +45,6 @@ where
                 flags::by_letter(letter).ok_or_else(|| illegal(&program, &format!("invalid option -- '{letter}'")))?
             }
             Ok(Some(lexopt::Arg::Long(name))) => {
-<<<<<<< HEAD
                 let flag = flags::by_name(name)
                     .ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?;
                 if parser.optional_value().is_some() {
@@ -54,9 +53,6 @@ where
                     return Err(illegal(&program, &complaint));
                 }
                 flag
-=======
-                flags::by_name(name).ok_or_else(|| illegal(&program, &format!("unrecognized option '--{name}'")))?
->>>>>>> bench
             }
             Err(error) => return Err(illegal(&program, &error.to_string())),
         };

@@ -85,7 +85,6 @@ impl Acceptor {
     pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
-<<<<<<< HEAD
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (stopper, stop_requests) = mpsc::channel();
         Ok(Acceptor {
@@ -99,10 +98,6 @@ impl Acceptor {
             stopper,
             waker,
         })
-=======
-        let (stopper, stop_requests) = mpsc::channel();
-        Ok(Acceptor { poll, signals, listeners: Vec::new(), workers, next: 0, paused: None, stop_requests, stopper })
->>>>>>> bench
     }
 
     /// Accepts the clients of `bucket` from `listener`, too.
@@ -114,16 +109,9 @@ impl Acceptor {
         Ok(())
     }
 
-<<<<<<< HEAD
     /// A way for another thread to end the loop.
     pub fn stopper(&self) -> Stopper {
         Stopper { request: self.stopper.clone(), waker: Arc::clone(&self.waker) }
-=======
-    /// A way for one other thread to end the loop; to be called once.
-    pub fn stopper(&self) -> io::Result<Stopper> {
-        let waker = Waker::new(self.poll.registry(), WAKER)?;
-        Ok(Stopper { request: self.stopper.clone(), waker })
->>>>>>> bench
     }
 
     /// Runs until something ends it. The listeners are closed by then.
