@@ -21,6 +21,7 @@
 //! | `multiget`, `broadcast`, `batch` | requests with several answers |
 //! | `ascii_reply`, `binary_reply`, `translated_reply` | a server's answer and whose it is |
 //! | `finish` | replies in order |
+//! | `local` | clients of the built-in server |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
 //! | `refused` | "not my vbucket": learn, and try the next server |
@@ -42,6 +43,7 @@ mod finish;
 pub mod host;
 #[cfg(debug_assertions)]
 mod invariants;
+mod local;
 mod multiget;
 mod pump;
 mod reconfigure;
@@ -62,6 +64,7 @@ use crate::config::snapshot::{BucketConfig, Config, Server};
 use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
+use local::Local;
 use multiget::{Duplicates, MultiGet};
 use refused::Paused;
 use request::Request;
@@ -140,6 +143,8 @@ pub struct Engine {
     #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
     spare_multigets: Vec<Box<MultiGet>>,
     duplicates: Duplicates,
+    /// The built-in server, if this worker has clients for it.
+    local: Option<Local>,
 }
 
 impl Engine {
@@ -167,6 +172,7 @@ impl Engine {
             scratch: Vec::new(),
             spare_multigets: Vec::new(),
             duplicates: Duplicates::default(),
+            local: None,
         };
         engine.reconfigure(config, health);
         engine

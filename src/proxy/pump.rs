@@ -32,6 +32,7 @@ impl Engine {
             budget -= 1;
             if budget == 0 {
                 if input.is_worth_parsing() {
+                    self.count_yield();
                     self.make_ready(id);
                 }
                 break;
@@ -52,6 +53,9 @@ impl Engine {
         let Some(client) = self.clients.get_mut(id) else { return false };
         if client.phase == Phase::Quitting {
             return false;
+        }
+        if client.session.is_some() {
+            return self.step_local(id, input);
         }
         if client.swallow > 0 {
             let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());

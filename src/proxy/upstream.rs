@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
+use crate::store::Session;
 
 use super::downstream::ConnId;
 use super::host::HostId;
@@ -83,6 +84,8 @@ pub struct Sticky {
 pub struct Client {
     /// Index of its bucket.
     pub bucket: usize,
+    /// Instead of a bucket: it is a client of the built-in server.
+    pub session: Option<Session>,
     /// What is known of its protocol.
     pub protocol: Protocol,
     /// How far its life has come.
@@ -133,6 +136,7 @@ impl Client {
     pub fn new(bucket: usize, binding: Binding) -> Client {
         Client {
             bucket,
+            session: None,
             protocol: match binding {
                 Binding::Ascii => Protocol::Ascii,
                 Binding::Binary => Protocol::Binary,
