@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use moxi::config::behavior::{Behavior, DownstreamProtocol};
-use moxi::config::snapshot::{BucketConfig, Config, Secret, Server};
+use moxi::config::snapshot::{BucketConfig, Config, Learned, Secret, Server};
 use moxi::proxy::Settings;
 use moxi::proxy::upstream::Binding;
 use moxi::routing::Router;
@@ -218,8 +218,10 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
         port: 11300 + index as u16,
         behavior: Arc::clone(behavior),
         servers: list,
+        learned: Learned::nothing(&router),
         router,
         get_errors: is_map && random.once_in(2),
         text: String::new(),
+        is_null: false,
     }
 }
