@@ -50,6 +50,7 @@ impl Engine {
                     }
                 }
                 Owner::Host(id) => self.probe(id),
+                Owner::Paused => self.resend_paused(),
                 Owner::Conn(id) => {
                     let Some(conn) = self.conns.get_mut(id) else { continue };
                     if conn.timer == Some(at) {

@@ -65,7 +65,8 @@ impl Engine {
     pub(super) fn route(&self, bucket: usize, key: &[u8]) -> (Option<HostId>, u16) {
         let bucket = &self.buckets[bucket];
         let route = bucket.config.router.route(key);
-        (route.server.and_then(|server| bucket.hosts.get(server).copied()), route.vbucket)
+        let server = bucket.config.learned.master(route.vbucket).or(route.server);
+        (server.and_then(|server| bucket.hosts.get(server).copied()), route.vbucket)
     }
 
     /// Sends a single-key request. `encode` gets the server's protocol, where to write, the vbucket and where to
