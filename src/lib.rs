@@ -26,7 +26,7 @@
 //! | module | what | section of the specification |
 //! |---|---|---|
 //! | [`cli`] | the flags, help, version | command line |
-//! | [`daemon`], [`signals`], [`log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | command line |
+//! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | command line |
 //! | [`config`] | texts and documents to configuration | configuration |
 //! | [`routing`] | key to server: vbuckets, ketama, modula | configuration |
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | protocols |
