@@ -184,6 +184,11 @@ impl Engine {
         }
         input.rest(&mut self.server_buffers);
         if let Some(conn) = self.conns.get_mut(id) {
+            // Whatever is left must be the beginning of an answer to something that was sent.
+            let is_asked = conn.state != State::Ready || conn.output.sent() > conn.range(0).start;
+            if !input.is_empty() && !is_asked {
+                fits = Err(Unfit);
+            }
             conn.input = input;
         }
         if fits.is_err() {
@@ -257,7 +262,8 @@ impl Engine {
             let Some(request) = self.unlink_known(id, index, was_ready && index >= head) else {
                 continue;
             };
-            if was_ready && self.may_retry(request, &entry, sent) {
+            let is_unsent = self.conns.get(id).is_some_and(|conn| conn.range(index).start >= sent);
+            if was_ready && self.may_retry(request, &entry, sent, is_unsent) {
                 // Kept from being finished until it has been sent again.
                 if let Some(request) = self.requests.get_mut(request) {
                     request.pending += 1;
@@ -323,11 +329,12 @@ impl Engine {
 
     /// Whether a request may be sent again (03 §8.1): what a server may have executed is not, if that would change
     /// more than once.
-    fn may_retry(&self, id: RequestId, entry: &Entry, sent: u64) -> bool {
+    fn may_retry(&self, id: RequestId, entry: &Entry, sent: u64, is_unsent: bool) -> bool {
         let Some(request) = self.requests.get(id) else { return false };
         let most = self.buckets[request.bucket].config.behavior.downstream_retry;
         let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. });
-        entry.retries < most && !begun && (entry.may_repeat || entry.end > sent)
+        // What was not even begun to be sent has not had its first try yet.
+        entry.retries < most + u32::from(is_unsent) && !begun && (entry.may_repeat || entry.end > sent)
     }
 
     /// Sends again what was on the connections lost in this turn, in the same order.

@@ -213,7 +213,10 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
             _ => Router::for_list("", &ring),
         }
     };
+    let learned = moxi::config::snapshot::Learned::nothing(&router);
     BucketConfig {
+        learned,
+        is_null: false,
         name: format!("bucket{index}"),
         port: 11300 + index as u16,
         behavior: Arc::clone(behavior),
