@@ -149,6 +149,7 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let second = std::mem::replace(&mut conn.is_stalled, true);
         conn.head_since = self.now;
+        let is_alone = conn.alone.front().is_some_and(|range| *range == conn.range(0));
         let head = conn.head_len();
         let count = if second { conn.fifo.len() } else { head };
         for index in 0..count {
@@ -160,7 +161,10 @@ impl Engine {
                 }
             }
         }
-        if second || self.conns.get(id).is_some_and(|conn| conn.wanted == 0) {
+        if is_alone {
+            // What is behind it was not sent yet, and need not wait.
+            self.close_conn(id, Loss::Unknown);
+        } else if second || self.conns.get(id).is_some_and(|conn| conn.wanted == 0) {
             self.close_conn(id, Loss::Overdue);
         } else {
             self.arm_conn(id);

@@ -248,7 +248,14 @@ impl Engine {
             }
         }
         let most = host.behavior.downstream_conn_max as usize;
-        if most == 0 || host.conns.len() < most {
+        // Connections that wait for an answer to a command which the server may not know are not counted: a client
+        // that sends such commands must not keep others from the server.
+        let is_alone = |id: &ConnId| self.conns.get(*id).is_some_and(|conn| !conn.alone.is_empty());
+        let count = host.conns.len();
+        if most == 0
+            || count < most
+            || count < 2 * most && count - host.conns.iter().filter(|id| is_alone(id)).count() < most
+        {
             if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
@@ -256,8 +263,27 @@ impl Engine {
                 return Err(Failure::NoServer);
             }
         }
-        let load = |conn: &&ConnId| self.conns.get(**conn).map(|conn| (conn.is_stalled, conn.fifo.len()));
+        let load = |id: &&ConnId| {
+            self.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
+        };
         host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
+    }
+
+    /// The connection that takes a command which the server may not know, and may never answer: if enough others are
+    /// there, one that carries such commands already.
+    pub(super) fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
+        let is_alone = |id: &&ConnId| self.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty());
+        let load = |id: &&ConnId| self.conns.get(**id).map(|conn| conn.fifo.len());
+        let is_sticky = self.clients.get(client).and_then(|client| client.sticky(host_id)).is_some();
+        if let Some(host) = self.hosts.get(host_id)
+            && !is_sticky
+            && host.behavior.downstream_conn_max > 0
+            && host.conns.iter().filter(is_alone).count() >= host.behavior.downstream_conn_max as usize
+            && let Some(id) = host.conns.iter().filter(is_alone).min_by_key(load)
+        {
+            return Ok(*id);
+        }
+        self.pick(client, host_id, false)
     }
 
     /// Begins a new connection to `host`.
