@@ -29,6 +29,8 @@ pub enum Loss {
     Overdue,
     /// The server sent something that does not fit.
     Malformed,
+    /// It did not answer a command that it may not know; that says nothing about its health.
+    Unknown,
 }
 
 impl std::fmt::Display for Loss {
@@ -39,6 +41,7 @@ impl std::fmt::Display for Loss {
             Loss::Refused => "user or bucket refused",
             Loss::Overdue => "timeout",
             Loss::Malformed => "reply that does not fit",
+            Loss::Unknown => "no answer to an unusual command",
         })
     }
 }
@@ -284,11 +287,11 @@ impl Engine {
         if let Some(host) = self.hosts.get_mut(host_id) {
             host.conns.retain(|other| *other != id);
             host.idle.retain(|other| *other != id);
-            if !again.is_empty() {
+            if !again.is_empty() && loss != Loss::Unknown {
                 // The server has probably gone: its other connections are not to be trusted with a second try.
                 dead_idle = std::mem::take(&mut host.idle);
             }
-            if (count > 0 || !was_ready) && host.health.fail(&host.behavior) {
+            if (count > 0 && loss != Loss::Unknown || !was_ready) && host.health.fail(&host.behavior) {
                 let server = &host.server;
                 let text = format!(
                     "{}:{} has failed {} times in a row, last with {loss}: no new connections until it answers a probe",

@@ -257,8 +257,22 @@ impl Engine {
                 return Err(Failure::NoServer);
             }
         }
-        let load = |conn: &&ConnId| self.conns.get(**conn).map(|conn| (conn.is_stalled, conn.fifo.len()));
+        let load = |id: &&ConnId| {
+            self.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
+        };
         host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
+    }
+
+    /// The connection that takes a command which the server may not know, and may never answer. There is at most one
+    /// such connection to a server, so that a client which sends such commands does not keep others from it.
+    pub(super) fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
+        let is_sticky = self.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
+        let is_alone = |id: &&ConnId| self.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty());
+        let found = self.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));
+        match found {
+            Some(id) if !is_sticky => Ok(*id),
+            _ => self.pick(client, host_id, false),
+        }
     }
 
     /// Begins a new connection to `host`.

@@ -88,9 +88,8 @@ impl Engine {
         if client.stopped && !matches!(client.admission, Admission::Waiting { .. }) {
             self.make_ready(client_id);
         }
-        if noreply {
-            self.settle_client(client_id);
-        }
+        // If there is nothing to send, nobody else looks at a client that waits to be closed.
+        self.settle_client(client_id);
     }
 
     /// Moves complete replies whose turn has come into the client's output.
