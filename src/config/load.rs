@@ -19,7 +19,7 @@ const LONGEST_USER: usize = 249;
 const LONGEST_PASSWORD: usize = 899;
 
 /// A checked configuration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// The buckets that are known at start: one for each static section.
     pub config: Arc<Config>,
