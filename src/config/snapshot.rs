@@ -56,29 +56,129 @@ pub struct Server {
     pub protocol: DownstreamProtocol,
 }
 
+/// Where a bucket comes from, and so what it means when it has no servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketKind {
+    /// A section of a static configuration. It has its own port and always has servers.
+    Static,
+    /// A bucket of the documents of agent number `agent`. Without servers it is shut down: it was removed from the
+    /// documents, and comes back under the same index if a document names it again (05 §7.1). Its clients are told
+    /// `SERVER_ERROR proxy out of downstreams`, and nobody can authenticate for it.
+    Dynamic {
+        /// Index into the list of agents.
+        agent: usize,
+    },
+    /// The bucket of those who have not authenticated (05 §8.5). It never has servers; its clients are told
+    /// `SERVER_ERROR unauthorized, null bucket`, binary ones `Auth failure`.
+    Null,
+}
+
 /// One bucket: which servers it has, how keys map to them, and the limits that apply.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct BucketConfig {
     /// Bucket name; `default` for static sections.
     pub name: String,
+    /// Where it comes from.
+    pub kind: BucketKind,
     /// The port clients reach it on.
     pub port: u16,
-    /// The behaviour keys in force.
+    /// The behaviour keys in force. In a dynamic bucket `usr` and `pwd` are what a client must present to get into
+    /// it: the bucket's name, and the document's password, empty if it has none (05 §8.3). What moxi presents to
+    /// the servers is in [`Server`].
     pub behavior: Arc<Behavior>,
-    /// The servers in configuration order; a server named several times is several entries.
+    /// The servers in configuration order; a server named several times is several entries. None: see [`BucketKind`].
     pub servers: Vec<Arc<Server>>,
     /// Key to index into `servers`.
     pub router: Router,
     /// Whether a get whose server failed is answered with the error instead of a miss
     /// (dynamic vbucket buckets only, 03 §9.1).
     pub get_errors: bool,
-    /// The text that `stats proxy` shows as the bucket's configuration (05 §5.9).
+    /// The text that `stats proxy` shows as the bucket's configuration (05 §5.9), passwords masked.
     pub text: String,
 }
 
+impl BucketConfig {
+    /// Whether it has servers: not shut down, not the null bucket.
+    pub fn is_live(&self) -> bool {
+        !self.servers.is_empty()
+    }
+}
+
+/// What the documents have done to the buckets so far: the `proxy_main:stats:` of 05 §7.2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Documents that reached [`super::dynamic`], good, bad or empty.
+    pub configs: u64,
+    /// Bucket documents, or whole documents, that could not be used. (The C program counted empty ones only.)
+    pub config_fails: u64,
+    /// Buckets created.
+    pub starts: u64,
+    /// Updates of a live bucket, whether they changed it or not.
+    pub existings: u64,
+    /// Buckets shut down.
+    pub shutdowns: u64,
+}
+
 /// Everything a worker needs to know about the outside world.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// All buckets. A listener names one by its index here.
+    /// All buckets. A listener names one by its index here. An index means the same bucket for ever: later
+    /// configurations replace entries and add some at the end. An entry that did not change is the same `Arc`.
     pub buckets: Vec<Arc<BucketConfig>>,
+    /// The version of each bucket (`config_ver`): 0 for static ones and the null bucket, else that of the last
+    /// document that configured it or shut it down. As long as `buckets`, or shorter where the rest is 0.
+    pub versions: Vec<u64>,
+    /// Set when the buckets come from documents.
+    pub dynamic: Option<Dynamic>,
+    /// What has happened to the buckets.
+    pub tally: Tally,
+}
+
+/// What only configurations from documents have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dynamic {
+    /// The one port of all buckets (`port_listen`).
+    pub port: u16,
+    /// Where new clients start.
+    pub default_bucket: DefaultBucket,
+}
+
+/// Where a new client starts (`default_bucket_name`, 05 §8.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultBucket {
+    /// In the first live bucket; no password is asked for.
+    First,
+    /// In the live bucket of this name if it has no password, else in the null bucket.
+    Named(String),
+}
+
+impl Config {
+    /// Whether any bucket has servers.
+    pub fn is_live(&self) -> bool {
+        self.buckets.iter().any(|bucket| bucket.is_live())
+    }
+
+    /// The bucket that a new client of the port of all dynamic buckets starts in; `None`: its connection is closed
+    /// at once, as long as no bucket is live (05 §8.2).
+    ///
+    /// "First" is the lowest index, that is, the bucket that was configured first and still lives. (In the C program
+    /// new clients stayed in the first bucket for ever, dead or alive: 05 §7.5.)
+    pub fn start_bucket(&self) -> Option<usize> {
+        if !self.is_live() {
+            return None;
+        }
+        let place = |wanted: &dyn Fn(&BucketConfig) -> bool| self.buckets.iter().position(|bucket| wanted(bucket));
+        match &self.dynamic.as_ref()?.default_bucket {
+            DefaultBucket::First => place(&BucketConfig::is_live),
+            DefaultBucket::Named(name) => place(&|bucket| {
+                bucket.is_live() && bucket.behavior.usr == *name && bucket.behavior.pwd.is_empty()
+            })
+            .or_else(|| place(&|bucket| bucket.kind == BucketKind::Null)),
+        }
+    }
+
+    /// The version of bucket number `bucket`.
+    pub fn version(&self, bucket: usize) -> u64 {
+        self.versions.get(bucket).copied().unwrap_or(0)
+    }
 }
