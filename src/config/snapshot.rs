@@ -170,10 +170,10 @@ impl Config {
         let place = |wanted: &dyn Fn(&BucketConfig) -> bool| self.buckets.iter().position(|bucket| wanted(bucket));
         match &self.dynamic.as_ref()?.default_bucket {
             DefaultBucket::First => place(&BucketConfig::is_live),
-            DefaultBucket::Named(name) => place(&|bucket| {
-                bucket.is_live() && bucket.behavior.usr == *name && bucket.behavior.pwd.is_empty()
-            })
-            .or_else(|| place(&|bucket| bucket.kind == BucketKind::Null)),
+            DefaultBucket::Named(name) => {
+                place(&|bucket| bucket.is_live() && bucket.behavior.usr == *name && bucket.behavior.pwd.is_empty())
+                    .or_else(|| place(&|bucket| bucket.kind == BucketKind::Null))
+            }
         }
     }
 

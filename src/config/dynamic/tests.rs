@@ -56,7 +56,9 @@ impl Manager {
 
 /// A vbucket document.
 fn doc(name: &str, server: &str) -> String {
-    format!(r#"{{"name":"{name}","saslPassword":"pw-{name}","numReplicas":0,"serverList":["{server}"],"vBucketMap":[[0]]}}"#)
+    format!(
+        r#"{{"name":"{name}","saslPassword":"pw-{name}","numReplicas":0,"serverList":["{server}"],"vBucketMap":[[0]]}}"#
+    )
 }
 
 fn list(documents: &[&str]) -> String {
@@ -74,9 +76,8 @@ fn a_list_of_both_kinds_the_default_bucket_first() {
     assert_eq!(manager.shown(), ["default=node7:3", "k=n1:1,node7:2", "v=s:4"]);
     let [default, k, v] = &manager.config.buckets[..] else { panic!() };
     assert_eq!((default.get_errors, k.get_errors, v.get_errors), (true, false, true));
-    let to_servers = |bucket: &BucketConfig| {
-        (bucket.servers[0].user.clone(), bucket.servers[0].password.reveal().to_owned())
-    };
+    let to_servers =
+        |bucket: &BucketConfig| (bucket.servers[0].user.clone(), bucket.servers[0].password.reveal().to_owned());
     let from_clients = |bucket: &BucketConfig| (bucket.behavior.usr.clone(), bucket.behavior.pwd.reveal().to_owned());
     assert_eq!(to_servers(default), ("default".into(), "basepw".into()));
     assert_eq!(from_clients(default), ("default".into(), String::new()));
@@ -205,7 +206,8 @@ fn agents_do_not_touch_each_others_buckets() {
 #[test]
 fn where_new_clients_start() {
     let with_default = |password: &str| {
-        let default = format!(r#"{{"name":"default",{password}"numReplicas":0,"serverList":["s:1"],"vBucketMap":[[0]]}}"#);
+        let default =
+            format!(r#"{{"name":"default",{password}"numReplicas":0,"serverList":["s:1"],"vBucketMap":[[0]]}}"#);
         list(&[&doc("bucket0", "s:2"), &default])
     };
     let table = [

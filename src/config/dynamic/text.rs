@@ -53,6 +53,9 @@ mod tests {
     #[test]
     fn tabs_and_lines() {
         let value = serde_json::json!({"b": [0, [1, "x"]], "a": {"c": {}, "d": []}});
-        assert_eq!(element(&value), "{\n\t\"a\":\t{\n\t\t\"c\":\t{\n},\n\t\t\"d\":\t[\n]\n\t},\n\t\"b\":\t[0, [1, \"x\"]]\n}");
+        assert_eq!(
+            element(&value),
+            "{\n\t\"a\":\t{\n\t\t\"c\":\t{\n},\n\t\t\"d\":\t[\n]\n\t},\n\t\"b\":\t[0, [1, \"x\"]]\n}"
+        );
     }
 }

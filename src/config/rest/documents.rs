@@ -76,7 +76,11 @@ mod tests {
         ] {
             let pieces: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
             let (documents, left) = fed(&pieces);
-            assert_eq!((documents.as_slice(), left.trim_end_matches('\n')), (&want.iter().map(|s| s.to_string()).collect::<Vec<_>>()[..], rest.trim_end_matches('\n')), "{pieces:?}");
+            assert_eq!(
+                (documents.as_slice(), left.trim_end_matches('\n')),
+                (&want.iter().map(|s| s.to_string()).collect::<Vec<_>>()[..], rest.trim_end_matches('\n')),
+                "{pieces:?}"
+            );
         }
     }
 

@@ -33,11 +33,7 @@ pub struct Timing {
 
 impl Default for Timing {
     fn default() -> Timing {
-        Timing {
-            connect: Duration::from_secs(5),
-            response: Duration::from_secs(30),
-            pause: Duration::from_secs(1),
-        }
+        Timing { connect: Duration::from_secs(5), response: Duration::from_secs(30), pause: Duration::from_secs(1) }
     }
 }
 
@@ -89,7 +85,9 @@ impl fmt::Display for FetchError {
             FetchError::Malformed(malformed) => malformed.fmt(f),
             FetchError::Status(status) => write!(f, "HTTP response code said error ({status})"),
             FetchError::Unauthorized => f.write_str("HTTP response code said error (401)"),
-            FetchError::TooLarge => f.write_str("Failed writing received data to disk/application (document too large)"),
+            FetchError::TooLarge => {
+                f.write_str("Failed writing received data to disk/application (document too large)")
+            }
             FetchError::Stopped => f.write_str("Operation was aborted by an application callback"),
         }
     }

@@ -23,7 +23,12 @@ impl Proxies {
         let either = |name: &str| variable(name).or_else(|| variable(&name.to_ascii_uppercase()));
         let none = either("no_proxy").unwrap_or_default();
         let none = none.split([',', ' ']).filter(|host| !host.is_empty()).map(str::to_ascii_lowercase);
-        Proxies { http: variable("http_proxy"), https: either("https_proxy"), all: either("all_proxy"), none: none.collect() }
+        Proxies {
+            http: variable("http_proxy"),
+            https: either("https_proxy"),
+            all: either("all_proxy"),
+            none: none.collect(),
+        }
     }
 
     /// The proxy for `url` as it is written, if there is one.

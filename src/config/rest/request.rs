@@ -41,7 +41,8 @@ mod tests {
     #[test]
     fn plain() {
         let request = compose(&url("http://127.0.0.1:8091/pools/default/bucketsStreaming/default"), None, None);
-        let want = "GET /pools/default/bucketsStreaming/default HTTP/1.1\r\nHost: 127.0.0.1:8091\r\nAccept: */*\r\n\r\n";
+        let want =
+            "GET /pools/default/bucketsStreaming/default HTTP/1.1\r\nHost: 127.0.0.1:8091\r\nAccept: */*\r\n\r\n";
         assert_eq!(request, want);
     }
 
@@ -49,7 +50,8 @@ mod tests {
     fn with_credentials() {
         let fred = Credentials { user: "fred".into(), password: "sesame".into() };
         let request = compose(&url("http://cm.example/x"), Some(&fred), None);
-        let want = "GET /x HTTP/1.1\r\nHost: cm.example\r\nAuthorization: Basic ZnJlZDpzZXNhbWU=\r\nAccept: */*\r\n\r\n";
+        let want =
+            "GET /x HTTP/1.1\r\nHost: cm.example\r\nAuthorization: Basic ZnJlZDpzZXNhbWU=\r\nAccept: */*\r\n\r\n";
         assert_eq!(request, want);
         let nobody = Credentials { user: String::new(), password: "sesame".into() };
         assert!(!compose(&url("http://cm.example/x"), Some(&nobody), None).contains("Authorization"));

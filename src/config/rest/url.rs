@@ -169,8 +169,19 @@ mod tests {
             assert_eq!(url.authority(), authority, "{text}");
             assert_eq!((url.to_string(), url.credentials, url.tls), (text.to_owned(), None, text.starts_with("https")));
         }
-        for text in ["", "http://", "http:///x", "ftp://a/", "http://a:x/", "http://a:70000/", "http://a b/", "http://a:0/",
-                     "http://a/\r\nHost: b", "http://[::1", "http://[::1]x/"] {
+        for text in [
+            "",
+            "http://",
+            "http:///x",
+            "ftp://a/",
+            "http://a:x/",
+            "http://a:70000/",
+            "http://a b/",
+            "http://a:0/",
+            "http://a/\r\nHost: b",
+            "http://[::1",
+            "http://[::1]x/",
+        ] {
             assert_eq!(Url::parse(text), None, "{text}");
         }
     }

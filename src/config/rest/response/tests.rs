@@ -25,10 +25,20 @@ const GOOD: [(&str, u16, &str, bool); 12] = [
     ("HTTP/1.0 200 OK\r\n\r\nhello", 200, "hello", false),
     ("HTTP/1.0 404 Not Found\nServer: x\n\nhello\n", 404, "hello\n", false),
     ("HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n", 200, "hello", true),
-    ("HTTP/1.1 200 OK\r\ntransfer-encoding:Chunked\r\nContent-Length: 3\r\n\r\n00A \r\n0123456789\r\n0\r\nT: x\r\n\r\n", 200, "0123456789", true),
+    (
+        "HTTP/1.1 200 OK\r\ntransfer-encoding:Chunked\r\nContent-Length: 3\r\n\r\n00A \r\n0123456789\r\n0\r\nT: x\r\n\r\n",
+        200,
+        "0123456789",
+        true,
+    ),
     ("HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n5\nhello\n0\n\n", 200, "hello", true),
     ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello", 200, "hello", false),
-    ("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", 200, "x", true),
+    (
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nX: y\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx",
+        200,
+        "x",
+        true,
+    ),
     ("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true),
     ("HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\nContent-Length: 0\r\n\r\n", 401, "", true),
 ];
