@@ -15,3 +15,4 @@ pub mod proxy;
 pub mod routing;
 pub mod signals;
 pub mod stats;
+pub mod store;

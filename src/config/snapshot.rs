@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::config::behavior::{Behavior, DownstreamProtocol};
 use crate::routing::Router;
@@ -56,40 +57,30 @@ pub struct Server {
     pub protocol: DownstreamProtocol,
 }
 
-/// Where a bucket comes from, and so what it means when it has no servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BucketKind {
-    /// A section of a static configuration. It has its own port and always has servers.
-    Static,
-    /// A bucket of the documents of agent number `agent`. Without servers it is shut down: it was removed from the
-    /// documents, and comes back under the same index if a document names it again (05 §7.1). Its clients are told
-    /// `SERVER_ERROR proxy out of downstreams`, and nobody can authenticate for it.
-    Dynamic {
-        /// Index into the list of agents.
-        agent: usize,
-    },
-    /// The bucket of those who have not authenticated (05 §8.5). It never has servers; its clients are told
-    /// `SERVER_ERROR unauthorized, null bucket`, binary ones `Auth failure`.
-    Null,
-}
-
 /// One bucket: which servers it has, how keys map to them, and the limits that apply.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct BucketConfig {
     /// Bucket name; `default` for static sections.
     pub name: String,
-    /// Where it comes from.
-    pub kind: BucketKind,
+    /// The agent whose documents it comes from: an index into the list of agents. `None`: it is a static section, or
+    /// the null bucket.
+    pub agent: Option<usize>,
     /// The port clients reach it on.
     pub port: u16,
     /// The behaviour keys in force. In a dynamic bucket `usr` and `pwd` are what a client must present to get into
     /// it: the bucket's name, and the document's password, empty if it has none (05 §8.3). What moxi presents to
     /// the servers is in [`Server`].
     pub behavior: Arc<Behavior>,
-    /// The servers in configuration order; a server named several times is several entries. None: see [`BucketKind`].
+    /// The servers in configuration order; a server named several times is several entries. None: the bucket is
+    /// shut down (its documents do not name it any more, but may again), or is the null bucket.
     pub servers: Vec<Arc<Server>>,
     /// Key to index into `servers`.
     pub router: Router,
+    /// Masters that were learned from refusals since this configuration came.
+    pub learned: Learned,
+    /// Whether this is the bucket of clients that have none: it has no servers, and every request is refused as
+    /// unauthorised (05 §8.5).
+    pub is_null: bool,
     /// Whether a get whose server failed is answered with the error instead of a miss
     /// (dynamic vbucket buckets only, 03 §9.1).
     pub get_errors: bool,
@@ -97,7 +88,53 @@ pub struct BucketConfig {
     pub text: String,
 }
 
+/// The masters of vbuckets that a server has refused as "not my vbucket": learned by one worker, used by all, forgotten
+/// with the next configuration (03 §18).
+#[derive(Debug, Default)]
+pub struct Learned {
+    /// By vbucket: index of the server, or [`NOT_LEARNED`].
+    masters: Box<[AtomicU16]>,
+}
+
+/// Nothing was learned of this vbucket.
+const NOT_LEARNED: u16 = u16::MAX;
+
+impl Learned {
+    /// Nothing is known yet of the vbuckets of `router`.
+    pub fn nothing(router: &Router) -> Learned {
+        let vbuckets = router.vbucket_map().map_or(0, |map| map.vbuckets());
+        Learned { masters: (0..vbuckets).map(|_| AtomicU16::new(NOT_LEARNED)).collect() }
+    }
+
+    /// The master of `vbucket`, if one was learned.
+    pub fn master(&self, vbucket: u16) -> Option<usize> {
+        let master = self.masters.get(usize::from(vbucket))?.load(Ordering::Relaxed);
+        (master != NOT_LEARNED).then_some(usize::from(master))
+    }
+
+    /// Notes the master of `vbucket`.
+    pub fn learn(&self, vbucket: u16, master: usize) {
+        if let (Some(place), Ok(master)) = (self.masters.get(usize::from(vbucket)), u16::try_from(master)) {
+            place.store(master, Ordering::Relaxed);
+        }
+    }
+}
+
 impl BucketConfig {
+    /// Whether both say the same, whatever was learned since.
+    pub fn is_same(&self, other: &BucketConfig) -> bool {
+        let BucketConfig { name, agent, port, behavior, servers, router, learned: _, is_null, get_errors, text } = self;
+        *name == other.name
+            && *agent == other.agent
+            && *port == other.port
+            && *behavior == other.behavior
+            && *servers == other.servers
+            && *router == other.router
+            && *is_null == other.is_null
+            && *get_errors == other.get_errors
+            && *text == other.text
+    }
+
     /// Whether it has servers: not shut down, not the null bucket.
     pub fn is_live(&self) -> bool {
         !self.servers.is_empty()
@@ -172,7 +209,7 @@ impl Config {
             DefaultBucket::First => place(&BucketConfig::is_live),
             DefaultBucket::Named(name) => {
                 place(&|bucket| bucket.is_live() && bucket.behavior.usr == *name && bucket.behavior.pwd.is_empty())
-                    .or_else(|| place(&|bucket| bucket.kind == BucketKind::Null))
+                    .or_else(|| place(&|bucket| bucket.is_null))
             }
         }
     }

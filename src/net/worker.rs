@@ -68,6 +68,8 @@ pub enum Message {
         /// Index of its bucket.
         bucket: usize,
     },
+    /// Another configuration.
+    Config(Arc<Config>),
     /// The addresses of a server that is to be connected.
     Resolved(ConnId, io::Result<Vec<SocketAddr>>),
     /// Finish what has begun, then stop.
@@ -259,6 +261,7 @@ impl Worker {
         while let Ok(message) = self.received.try_recv() {
             match message {
                 Message::Client { stream, bucket } => self.add_client(stream, bucket),
+                Message::Config(config) => self.engine.reconfigure(&config, &self.shared.health),
                 Message::Resolved(id, addresses) => self.resolved(id, addresses),
                 Message::Drain => {
                     self.drain_until = Some(Instant::now() + DRAIN);

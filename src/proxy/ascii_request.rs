@@ -11,6 +11,7 @@ use crate::protocol::{Request, Store, StoreVerb};
 
 use super::broadcast::Broadcast;
 use super::dispatch::Wire;
+use super::error::Failure;
 use super::pump::{Admit, Verdict};
 use super::request::Work;
 use super::upstream::ClientId;
@@ -39,10 +40,13 @@ impl Engine {
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
-            _ => match self.admit(id) {
-                Admit::Wait => return Verdict::Wait,
-                Admit::Go => self.proxied(id, request, noreply, owner),
-                Admit::TooLate => self.refuse_late(id, request, noreply),
+            _ => match self.no_servers(id) {
+                Some(failure) => self.refuse(id, request, noreply, failure),
+                None => match self.admit(id) {
+                    Admit::Wait => return Verdict::Wait,
+                    Admit::Go => self.proxied(id, request, noreply, owner),
+                    Admit::TooLate => self.refuse(id, request, noreply, Failure::WaitQueue),
+                },
             },
         }
         Verdict::Taken
@@ -176,14 +180,24 @@ impl Engine {
         });
     }
 
-    /// A request that has waited in the wait queue for too long.
-    fn refuse_late(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) {
+    /// Why nothing can be sent to the servers of the client's bucket: it has none.
+    pub(super) fn no_servers(&self, id: ClientId) -> Option<Failure> {
+        let bucket = &self.buckets[self.clients.get(id)?.bucket];
+        match bucket.hosts.is_empty() {
+            false => None,
+            true if bucket.config.is_null => Some(Failure::NullBucket),
+            true => Some(Failure::NoDownstreams),
+        }
+    }
+
+    /// A request that cannot be sent.
+    fn refuse(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
             Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas },
             Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };
         let request = self.new_request(id, work, noreply);
-        self.fail(request, super::error::Failure::WaitQueue);
+        self.fail(request, failure);
     }
 }

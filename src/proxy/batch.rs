@@ -82,6 +82,10 @@ impl Engine {
 
     /// Sends the quiet packets that are held back.
     pub(super) fn release_corked(&mut self, id: ClientId) -> Verdict {
+        if self.no_servers(id).is_some() {
+            self.drop_corked(id);
+            return Verdict::Taken;
+        }
         if !self.knows_dialects(id, None, false) {
             return Verdict::Wait;
         }
@@ -293,7 +297,7 @@ impl Engine {
         let host = self.requests.get(id).and_then(|request| request.target).and_then(|host| self.hosts.get(host));
         let host = host.map(|host| Arc::clone(&host.server));
         let mut body = Vec::new();
-        failure.write_ascii(&mut body, host.as_ref().map(|server| server.host.as_str()));
+        failure.write_body(&mut body, host.as_ref().map(|server| server.host.as_str()));
         if let Some(sink) = self.sink(id) {
             write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
         }

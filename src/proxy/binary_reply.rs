@@ -32,6 +32,13 @@ impl Engine {
         match head.expect {
             Expect::Get { .. } => self.binary_get(id, packet, owner),
             Expect::MultiGet { part } => self.binary_multiget(id, head.request, part, packet, owner),
+            Expect::One { opcode } | Expect::Value { opcode, .. } | Expect::Packet { opcode }
+                if code == opcode && self.is_refusal(id, 0, packet) =>
+            {
+                self.try_elsewhere(id, 0);
+                self.pop_head(id);
+                Ok(())
+            }
             Expect::One { opcode } if code == opcode => {
                 if let Some(request) = self.unlink(id, 0) {
                     self.answer(request, packet);
@@ -75,6 +82,11 @@ impl Engine {
     fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         let lone = self.conns.get(id).is_some_and(|conn| conn.head_len() == 1);
         match packet.header.opcode {
+            opcode::GETK if lone && self.is_refusal(id, 0, packet) => {
+                self.try_elsewhere(id, 0);
+                self.pop_head(id);
+                Ok(())
+            }
             opcode::GETK if lone => {
                 let Some(Expect::Get { key_at, key_len, .. }) = self.head_expect(id) else { return Err(Unfit) };
                 self.binary_value(id, packet, owner, (key_at, key_len));
@@ -86,6 +98,10 @@ impl Engine {
             }
             opcode::GETKQ if !lone => {
                 let index = self.find_opaque(id, packet.header.opaque)?;
+                if self.is_refusal(id, index, packet) {
+                    self.try_elsewhere(id, index);
+                    return Ok(());
+                }
                 if packet.header.vbucket_or_status != status::SUCCESS {
                     // Whatever the reason: a miss (03 §21.3 item 7).
                     if let Some(request) = self.unlink(id, index) {
@@ -110,16 +126,25 @@ impl Engine {
     fn quiet_reply(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
-        let found =
-            conn.fifo.iter_mut().take_while(|entry| !entry.is_last()).position(|entry| match &mut entry.expect {
-                Expect::Quiet { opcode, answered: answered @ false } if *opcode == code && entry.opaque == opaque => {
-                    *answered = true;
-                    true
-                }
-                _ => false,
-            });
+        // The server answers in order, so it is usually the next one.
+        let from = conn.cursor;
+        let is_it = |entry: &mut Entry| match &mut entry.expect {
+            Expect::Quiet { opcode, answered: answered @ false } if *opcode == code && entry.opaque == opaque => {
+                *answered = true;
+                true
+            }
+            _ => false,
+        };
+        let group = conn.fifo.iter_mut().take_while(|entry| !entry.is_last()).enumerate();
+        let found = group.skip(from).find_map(|(index, entry)| is_it(entry).then_some(index));
+        let found = found.or_else(|| conn.fifo.iter_mut().take(from).position(is_it));
         let Some(index) = found else { return Err(Unfit) };
-        if let Some(request) = self.unlink(id, index) {
+        conn.cursor = index + 1;
+        if self.is_refusal(id, index, packet) {
+            self.try_elsewhere(id, index);
+            return Ok(());
+        }
+        if let Some(request) = self.unlink_known(id, index, false) {
             if let Some(sink) = self.sink(request) {
                 sink.push(packet.raw, owner);
             }
@@ -212,6 +237,9 @@ impl Engine {
                     let key = if packet.key.is_empty() { key } else { packet.key };
                     value_block(out, key, packet, cas, owner);
                 };
+                if self.is_refusal(id, 0, packet) {
+                    self.multiget_refused(id, request, packet.header.opaque);
+                }
                 if is_value && !self.multiget_value(request, part, Named::Opaque(packet.header.opaque), write) {
                     return Err(Unfit);
                 }

@@ -120,6 +120,12 @@ impl Engine {
         let is_broadcast = matches!(packet.header.opcode, opcode::NOOP | opcode::FLUSH | opcode::STAT);
         let is_batch = is_broadcast || !client.corked.is_empty();
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        if let Some(failure) = self.no_servers(id) {
+            self.drop_corked(id);
+            let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
+            self.fail(request, failure);
+            return Verdict::Taken;
+        }
         if !self.knows_dialects(id, (!is_broadcast).then_some(packet.key), is_broadcast) {
             return Verdict::Wait;
         }

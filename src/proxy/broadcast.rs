@@ -143,7 +143,7 @@ impl Broadcast {
             Some(Err(code)) => packet(code, &[], text(code).as_bytes()),
             Some(Ok(failure)) => {
                 let mut line = Vec::new();
-                failure.write_ascii(&mut line, None);
+                failure.write_body(&mut line, None);
                 packet(failure.status(), &[], &line);
             }
         }

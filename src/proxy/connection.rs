@@ -31,6 +31,18 @@ pub enum Loss {
     Malformed,
 }
 
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Loss::Closed => "connection closed",
+            Loss::Unreachable => "connect failed",
+            Loss::Refused => "user or bucket refused",
+            Loss::Overdue => "timeout",
+            Loss::Malformed => "reply that does not fit",
+        })
+    }
+}
+
 /// A lost connection, and the requests on it that are to be sent again. Its output holds what was sent.
 #[derive(Debug)]
 pub(super) struct Lost {
@@ -110,11 +122,15 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.output.release(conn.answered_to);
         conn.output.rest(&mut self.spare);
+        conn.head_since = self.now;
+        let Some(host) = self.hosts.get_mut(conn.host) else { return };
+        if host.is_retired {
+            return self.close_conn(id, Loss::Closed);
+        }
         if !conn.is_idle && !conn.is_stalled {
             conn.is_idle = true;
-            if let Some(host) = self.hosts.get_mut(conn.host) {
-                host.idle.push(id);
-            }
+            host.idle.push(id);
+            self.arm_conn(id);
         }
     }
 
@@ -231,14 +247,16 @@ impl Engine {
         self.close_get(id);
         let Some(conn) = self.conns.get(id) else { return };
         let (was_ready, count, host_id) = (conn.state == State::Ready, conn.fifo.len(), conn.host);
-        let sent = conn.output.sent();
+        let (sent, head) = (conn.output.sent(), conn.head_len());
         let mut again = Vec::new();
         let mut failed = Vec::new();
         let mut is_probed = false;
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
             is_probed |= entry.expect == Expect::Probe;
-            let Some(request) = self.unlink(id, index) else { continue };
+            let Some(request) = self.unlink_known(id, index, was_ready && index >= head) else {
+                continue;
+            };
             if was_ready && self.may_retry(request, &entry, sent) {
                 // Kept from being finished until it has been sent again.
                 if let Some(request) = self.requests.get_mut(request) {
@@ -264,20 +282,27 @@ impl Engine {
                 // The server has probably gone: its other connections are not to be trusted with a second try.
                 dead_idle = std::mem::take(&mut host.idle);
             }
-            if (count > 0 || !was_ready) && host.health.fail(self.now, &host.behavior) {
+            if (count > 0 || !was_ready) && host.health.fail(&host.behavior) {
                 let server = &host.server;
-                let pause = host.behavior.connect_retry_interval;
-                let text =
-                    format!("{}:{} has failed too often, and is left alone for {pause} ms", server.host, server.port);
+                let text = format!(
+                    "{}:{} has failed {} times in a row, last with {loss}: no new connections until it answers a probe",
+                    server.host,
+                    server.port,
+                    u64::from(host.behavior.connect_max_errors) + 1
+                );
                 self.actions.push(Action::Log(0, text));
+                self.probe_later(host_id);
             }
         }
         if count > 0
             && let Some(host) = self.hosts.get(host_id)
         {
+            let (server, age) = (&host.server, (self.now - conn.head_since) / 1000);
             let text = format!(
-                "lost a connection to {}:{} with {count} requests: {loss:?}",
-                host.server.host, host.server.port
+                "{}:{}: {loss} in phase {}, after {age} ms, with {count} requests",
+                server.host,
+                server.port,
+                conn.state.phase()
             );
             self.actions.push(Action::Log(1, text));
         }
@@ -286,6 +311,7 @@ impl Engine {
                 self.close_conn(other, Loss::Closed);
             }
         }
+        self.forget_retired(host_id);
         let failure = if was_ready { Failure::Closed } else { Failure::Connect };
         for (request, entry) in failed {
             self.entry_failed(request, &entry, failure);

@@ -4,11 +4,40 @@ use super::Engine;
 use super::connection::Loss;
 use super::downstream::{ConnId, State};
 use super::error::Failure;
+use super::host::HostId;
 use super::request::RequestId;
 use super::timers::{Micros, Owner, deadline};
 use super::upstream::{Admission, ClientId};
 
+/// How long a server connection may be idle.
+const IDLE: Micros = 60_000_000;
+
+/// How often a suspended server is probed, unless `connect_retry_interval` is shorter.
+const PROBE_MS: u32 = 1000;
+
 impl Engine {
+    /// A server has been suspended by this worker, which therefore probes it.
+    pub(super) fn probe_later(&mut self, id: HostId) {
+        let Some(host) = self.hosts.get(id) else { return };
+        if let Some(at) = deadline(self.now, host.behavior.connect_retry_interval.clamp(1, PROBE_MS)) {
+            self.timers.add(at, Owner::Host(id));
+        }
+    }
+
+    /// Tries to connect to a suspended server.
+    fn probe(&mut self, id: HostId) {
+        let Some(host) = self.hosts.get(id) else { return };
+        if !host.health.is_suspended() {
+            return;
+        }
+        let is_busy =
+            host.conns.iter().any(|conn| self.conns.get(*conn).is_some_and(|conn| conn.state != State::Ready));
+        if !is_busy {
+            self.connect(id);
+        }
+        self.probe_later(id);
+    }
+
     /// Handles everything whose deadline has come.
     pub(super) fn expire(&mut self) {
         while let Some((at, owner)) = self.timers.pop_due(self.now) {
@@ -20,6 +49,8 @@ impl Engine {
                         self.expire_client(id);
                     }
                 }
+                Owner::Host(id) => self.probe(id),
+                Owner::Paused => self.resend_paused(),
                 Owner::Conn(id) => {
                     let Some(conn) = self.conns.get_mut(id) else { continue };
                     if conn.timer == Some(at) {
@@ -82,7 +113,7 @@ impl Engine {
         match conn.state {
             State::Connecting => deadline(conn.state_since, behavior.connect_timeout),
             State::Handshake(_) => deadline(conn.state_since, behavior.auth_timeout),
-            State::Ready if conn.fifo.is_empty() => None,
+            State::Ready if conn.fifo.is_empty() => Some(conn.head_since + IDLE),
             State::Ready => deadline(conn.head_since, behavior.downstream_timeout),
         }
     }
@@ -101,6 +132,9 @@ impl Engine {
         match self.conn_deadline(id) {
             Some(at) if at > self.now => self.arm_conn(id),
             Some(_) => match self.conns.get(id).map(|conn| conn.state) {
+                Some(State::Ready) if self.conns.get(id).is_some_and(|conn| conn.fifo.is_empty()) => {
+                    self.close_conn(id, Loss::Overdue);
+                }
                 Some(State::Ready) => self.head_overdue(id),
                 Some(_) => self.close_conn(id, Loss::Overdue),
                 None => {}
@@ -116,10 +150,11 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let second = std::mem::replace(&mut conn.is_stalled, true);
         conn.head_since = self.now;
-        let count = if second { conn.fifo.len() } else { conn.head_len() };
+        let head = conn.head_len();
+        let count = if second { conn.fifo.len() } else { head };
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
-            if let Some(request) = self.unlink(id, index) {
+            if let Some(request) = self.unlink_known(id, index, index >= head) {
                 self.entry_failed(request, &entry, Failure::Timeout);
                 if second {
                     break;

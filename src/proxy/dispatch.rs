@@ -65,7 +65,8 @@ impl Engine {
     pub(super) fn route(&self, bucket: usize, key: &[u8]) -> (Option<HostId>, u16) {
         let bucket = &self.buckets[bucket];
         let route = bucket.config.router.route(key);
-        (route.server.and_then(|server| bucket.hosts.get(server).copied()), route.vbucket)
+        let server = bucket.config.learned.master(route.vbucket).or(route.server);
+        (server.and_then(|server| bucket.hosts.get(server).copied()), route.vbucket)
     }
 
     /// Sends a single-key request. `encode` gets the server's protocol, where to write, the vbucket and where to
@@ -196,9 +197,8 @@ impl Engine {
     pub(super) fn enqueue(&mut self, id: ConnId, entry: Entry) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was_empty = conn.fifo.is_empty();
-        conn.fifo.push_back(entry);
+        let is_head = conn.expect(entry);
         conn.is_idle = false;
-        let is_head = conn.newest_is_head();
         let (host, is_ready) = (conn.host, conn.state == State::Ready);
         if is_ready && was_empty {
             conn.head_since = self.now;
@@ -250,7 +250,7 @@ impl Engine {
         }
         let most = host.behavior.downstream_conn_max as usize;
         if most == 0 || host.conns.len() < most {
-            if !host.health.is_suspended(self.now) {
+            if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
             if host.conns.is_empty() {
@@ -262,7 +262,7 @@ impl Engine {
     }
 
     /// Begins a new connection to `host`.
-    fn connect(&mut self, host_id: HostId) -> ConnId {
+    pub(super) fn connect(&mut self, host_id: HostId) -> ConnId {
         let mut conn = Conn::new(host_id, self.now);
         if let Some(host) = self.hosts.get(host_id)
             && host.server.protocol == DownstreamProtocol::Binary

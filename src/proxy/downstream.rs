@@ -27,6 +27,17 @@ pub enum State {
     Ready,
 }
 
+impl State {
+    /// Its name in log lines.
+    pub fn phase(self) -> &'static str {
+        match self {
+            State::Connecting => "connect",
+            State::Handshake(_) => "authenticate",
+            State::Ready => "reply",
+        }
+    }
+}
+
 /// The steps of the handshake (03 §16.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -184,8 +195,11 @@ pub struct Conn {
     pub wanted: u32,
     /// The get that further keys may join in this turn.
     pub open: Option<OpenGet>,
-    /// Within the get at the head: where to look for the next value's key.
+    /// Within the request at the head, if it has several entries: where to look for the one that is answered next.
     pub cursor: usize,
+    /// The number of the first entry of the newest request on the wire, counted over the connection's life. Gets
+    /// that are joined are not counted together here.
+    pub group: u64,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
     pub is_stalled: bool,
     /// Where in the output the requests are that travel alone: all before them must be answered before they are
@@ -216,6 +230,7 @@ impl Conn {
             wanted: 0,
             open: None,
             cursor: 0,
+            group: 0,
             is_stalled: false,
             alone: VecDeque::new(),
             is_idle: false,
@@ -253,8 +268,12 @@ impl Conn {
         start..self.fifo.get(index).map_or(start, |entry| entry.end)
     }
 
-    /// Whether the newest entry is part of the oldest request on the wire.
-    pub fn newest_is_head(&self) -> bool {
-        self.fifo.len() == 1 || self.open.is_some_and(|open| open.first == self.popped)
+    /// Adds an expected reply; tells whether it is part of the oldest request on the wire.
+    pub fn expect(&mut self, entry: Entry) -> bool {
+        if !matches!(self.fifo.back(), Some(Entry { expect: Expect::Quiet { .. }, .. })) {
+            self.group = self.popped + self.fifo.len() as u64;
+        }
+        self.fifo.push_back(entry);
+        self.group <= self.popped || self.open.is_some_and(|open| open.first == self.popped)
     }
 }

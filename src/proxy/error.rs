@@ -1,6 +1,7 @@
 //! Every way a request can fail without a server's answer, and what the client is told (03 §9.1, 04 §11.1).
 
 use crate::protocol::binary::opcode::status;
+use crate::protocol::status::text;
 
 /// Why moxi itself answers a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Failure {
     Closed,
     /// The bucket has no servers.
     NoDownstreams,
+    /// The client has not said which bucket it wants.
+    NullBucket,
 }
 
 /// One row of the failure table.
@@ -40,6 +43,9 @@ impl Failure {
             Failure::Connect => row("SERVER_ERROR proxy write to downstream", true, status::INTERNAL, "connect"),
             Failure::NoServer => row("SERVER_ERROR proxy write to downstream", false, status::INTERNAL, "no server"),
             Failure::Closed => row("SERVER_ERROR proxy downstream closed", true, status::INTERNAL, "connection lost"),
+            Failure::NullBucket => {
+                row("SERVER_ERROR unauthorized, null bucket", false, status::AUTH_ERROR, "no bucket")
+            }
             Failure::NoDownstreams => {
                 row("SERVER_ERROR proxy out of downstreams", false, status::INTERNAL, "no servers")
             }
@@ -60,6 +66,14 @@ impl Failure {
     /// The status of the binary reply.
     pub fn status(self) -> u16 {
         self.row().status
+    }
+
+    /// Appends the body of the binary reply: the usual text of the status, or the ASCII line where that says more.
+    pub fn write_body(self, out: &mut Vec<u8>, host: Option<&str>) {
+        match self.status() {
+            status::INTERNAL | status::BUSY => self.write_ascii(out, host),
+            other => out.extend_from_slice(text(other).as_bytes()),
+        }
     }
 
     /// The phase in which the request failed, for the log.

@@ -223,14 +223,21 @@ impl Engine {
     /// Takes entry `index` of the connection's expected replies from its request: the answer is there, or will not
     /// come. `None` if nobody waits for it.
     pub(super) fn unlink(&mut self, conn_id: ConnId, index: usize) -> Option<RequestId> {
+        let conn = self.conns.get(conn_id)?;
+        let is_queued = conn.state == State::Ready && index > 0 && index >= conn.head_len();
+        self.unlink_known(conn_id, index, is_queued)
+    }
+
+    /// The same where it is known whether the entry counts as queued, which takes long to find out for one of a
+    /// long group.
+    pub(super) fn unlink_known(&mut self, conn_id: ConnId, index: usize, is_queued: bool) -> Option<RequestId> {
         let conn = self.conns.get_mut(conn_id)?;
-        let head = conn.head_len();
         let entry = conn.fifo.get_mut(index)?;
         let id = std::mem::replace(&mut entry.request, RequestId::NONE);
         let request = self.requests.get_mut(id).filter(|request| !request.is_done)?;
         conn.wanted = conn.wanted.saturating_sub(1);
         request.pending = request.pending.saturating_sub(1);
-        if conn.state == State::Ready && index >= head {
+        if is_queued {
             request.queued = request.queued.saturating_sub(1);
         }
         request.links.remove(conn_id);

@@ -1,7 +1,7 @@
 //! One server as one worker sees it, and what all workers know of it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::arena::Id;
@@ -9,7 +9,6 @@ use crate::config::behavior::Behavior;
 use crate::config::snapshot::Server;
 
 use super::downstream::ConnId;
-use super::timers::Micros;
 use super::upstream::ClientId;
 
 /// Names a server of this worker.
@@ -35,6 +34,8 @@ pub struct Host {
     pub dialect: Dialect,
     /// Clients that wait for the answer.
     pub curious: Vec<ClientId>,
+    /// It is in no bucket any more: what is in flight is finished, then its connections are closed.
+    pub is_retired: bool,
 }
 
 /// What is known of an ASCII server's commands.
@@ -64,25 +65,23 @@ impl Host {
 }
 
 /// The health of one server, shared by all workers.
+///
+/// After more than `connect_max_errors` failures in a row no new connection is made (03 §17), except by the worker
+/// that counted the last of them: it probes the server in the background, so that no request has to be the one that
+/// finds out. One success ends it for all.
 #[derive(Debug, Default)]
 pub struct Health {
     /// Errors since the last success.
     errors: AtomicU32,
-    /// No connection is tried before this time.
-    suspended_until: AtomicU64,
+    is_suspended: AtomicBool,
 }
 
 impl Health {
-    /// Counts an error; after more than `connect_max_errors` of them the server is suspended for
-    /// `connect_retry_interval` (03 §17). Returns whether this error began a suspension.
-    pub fn fail(&self, now: Micros, behavior: &Behavior) -> bool {
+    /// Counts an error. Returns whether it began a suspension: the caller is to probe the server.
+    pub fn fail(&self, behavior: &Behavior) -> bool {
         let errors = self.errors.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let (most, pause) = (behavior.connect_max_errors, behavior.connect_retry_interval);
-        if most == 0 || pause == 0 || errors <= most {
-            return false;
-        }
-        let before = self.suspended_until.swap(now + u64::from(pause) * 1000, Ordering::Relaxed);
-        before <= now
+        most > 0 && pause > 0 && errors > most && !self.is_suspended.swap(true, Ordering::Relaxed)
     }
 
     /// A connection was made, or a reply came on one that had stalled. Returns whether this ended a suspension.
@@ -90,12 +89,12 @@ impl Health {
         if self.errors.load(Ordering::Relaxed) != 0 {
             self.errors.store(0, Ordering::Relaxed);
         }
-        self.suspended_until.load(Ordering::Relaxed) != 0 && self.suspended_until.swap(0, Ordering::Relaxed) != 0
+        self.is_suspended.load(Ordering::Relaxed) && self.is_suspended.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether no connection is to be tried now.
-    pub fn is_suspended(&self, now: Micros) -> bool {
-        self.suspended_until.load(Ordering::Relaxed) > now
+    /// Whether no connection is to be tried, except as a probe.
+    pub fn is_suspended(&self) -> bool {
+        self.is_suspended.load(Ordering::Relaxed)
     }
 }
 
@@ -109,6 +108,8 @@ impl HealthTable {
     /// The health of `server`. Taken when a worker first hears of a server, never on the data path.
     pub fn of(&self, server: &Arc<Server>) -> Arc<Health> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        // What no worker refers to any more is forgotten, so that a changing cluster does not pile up servers.
+        servers.retain(|known, health| known == server || Arc::strong_count(health) > 1);
         Arc::clone(servers.entry(Arc::clone(server)).or_default())
     }
 }
@@ -121,16 +122,17 @@ mod tests {
     fn more_than_the_limit_suspends_and_one_success_ends_it() {
         let behavior = Behavior { connect_max_errors: 2, connect_retry_interval: 30, ..Behavior::default() };
         let health = Health::default();
-        assert!(!health.fail(0, &behavior));
-        assert!(!health.fail(0, &behavior));
-        assert!(!health.is_suspended(0));
-        assert!(health.fail(0, &behavior));
-        assert!(health.is_suspended(29_999));
-        assert!(!health.is_suspended(30_000));
-        assert!(health.fail(40_000, &behavior));
-        assert!(health.is_suspended(69_999));
+        assert!(!health.fail(&behavior));
+        assert!(!health.fail(&behavior));
+        assert!(!health.is_suspended());
+        assert!(health.fail(&behavior));
+        assert!(health.is_suspended());
+        assert!(!health.fail(&behavior), "another worker probes already");
         assert!(health.succeed());
-        assert!(!health.is_suspended(40_001));
-        assert!(!health.fail(40_001, &behavior));
+        assert!(!health.is_suspended());
+        assert!(!health.succeed());
+        assert!(!health.fail(&behavior));
+        let never = Behavior { connect_max_errors: 0, ..behavior };
+        assert!((0..100).all(|_| !Health::default().fail(&never)));
     }
 }

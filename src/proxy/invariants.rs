@@ -2,7 +2,6 @@
 
 use super::Engine;
 
-#[cfg(debug_assertions)]
 impl Engine {
     /// Panics if the engine's records contradict each other.
     pub(super) fn check_invariants(&self) {

@@ -32,6 +32,7 @@ impl Engine {
             budget -= 1;
             if budget == 0 {
                 if input.is_worth_parsing() {
+                    self.count_yield();
                     self.make_ready(id);
                 }
                 break;
@@ -53,6 +54,9 @@ impl Engine {
         if client.phase == Phase::Quitting {
             return false;
         }
+        if client.session.is_some() {
+            return self.step_local(id, input);
+        }
         if client.swallow > 0 {
             let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());
             input.consume(count);
@@ -63,7 +67,8 @@ impl Engine {
         }
         let behavior = &self.buckets[client.bucket].config.behavior;
         let requests = (client.order.len() + client.quiet.len()) as u64;
-        if requests >= u64::from(behavior.upstream_requests_max) && requests > 0
+        if client.paused > 0
+            || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
             || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
         {
             client.stopped = true;
@@ -166,10 +171,16 @@ impl Engine {
         }
     }
 
-    /// A request of bucket `bucket` has been answered: its place goes to the next client in the wait queue.
+    /// A request of bucket `bucket` has been answered: its place is free.
     pub(super) fn return_place(&mut self, bucket: usize) {
+        let places = &mut self.buckets[bucket];
+        places.active = places.active.saturating_sub(1);
+        self.grant_places(bucket);
+    }
+
+    /// Gives free places of bucket `bucket` to clients in its wait queue.
+    pub(super) fn grant_places(&mut self, bucket: usize) {
         let bucket = &mut self.buckets[bucket];
-        bucket.active = bucket.active.saturating_sub(1);
         let most = bucket.config.behavior.downstream_max;
         while most == 0 || bucket.active < most {
             let Some(id) = bucket.waiting.pop_front() else { return };
@@ -177,7 +188,10 @@ impl Engine {
             if let Admission::Waiting { .. } = client.admission {
                 client.admission = Admission::Granted;
                 bucket.active += 1;
-                return self.make_ready(id);
+                if !client.is_ready {
+                    client.is_ready = true;
+                    self.ready.push(id);
+                }
             }
         }
     }

@@ -8,6 +8,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::downstream::ConnId;
+use super::host::HostId;
 use super::upstream::ClientId;
 
 /// Microseconds since the program started.
@@ -18,8 +19,13 @@ pub type Micros = u64;
 pub enum Owner {
     /// A client: how long its oldest request may wait.
     Client(ClientId),
-    /// A server connection: how long connecting, authenticating or the oldest reply may take.
+    /// A server connection: how long connecting, authenticating or the oldest reply may take, or how long it may be
+    /// idle.
     Conn(ConnId),
+    /// The oldest of the requests that pause before they are sent again.
+    Paused,
+    /// A suspended server: when it is probed next.
+    Host(HostId),
 }
 
 /// The deadlines, soonest first.

@@ -10,7 +10,7 @@ use crate::config::address::Address;
 use crate::config::behavior::Behavior;
 use crate::config::document::{Document, DocumentError, Locator, locator, nodes, string};
 use crate::config::load::{LONGEST_PASSWORD, LONGEST_USER, server, truncated};
-use crate::config::snapshot::{BucketConfig, BucketKind, Secret};
+use crate::config::snapshot::{BucketConfig, Learned, Secret};
 use crate::routing::Router;
 use crate::routing::ketama::RingServer;
 
@@ -47,11 +47,13 @@ pub(super) fn build(
     let behavior = Behavior { usr: user, pwd: password.unwrap_or_default(), ..base.clone() };
     Ok(BucketConfig {
         name: name.to_owned(),
-        kind: BucketKind::Dynamic { agent: source.agent },
+        agent: Some(source.agent),
         port,
         behavior: Arc::new(behavior),
         servers,
+        learned: Learned::nothing(&router),
         router,
+        is_null: false,
         get_errors,
         text,
     })

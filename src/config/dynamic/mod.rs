@@ -16,7 +16,7 @@ use super::behavior::{Behavior, FIRST_BUCKET};
 use super::document::{DocumentError, first_value, member, string};
 use super::error::ConfigError;
 use super::masking;
-use super::snapshot::{BucketConfig, BucketKind, Config, DefaultBucket, Dynamic, Secret};
+use super::snapshot::{BucketConfig, Config, DefaultBucket, Dynamic, Learned, Secret};
 use crate::routing::Router;
 
 /// Name of the bucket of those who have not authenticated (05 §8.1).
@@ -51,7 +51,7 @@ pub fn initial(behavior: &Arc<Behavior>) -> Result<Config, ConfigError> {
     let name = &behavior.default_bucket_name;
     let is_first = name == FIRST_BUCKET;
     let default_bucket = if is_first { DefaultBucket::First } else { DefaultBucket::Named(name.clone()) };
-    let null = (!is_first).then(|| Arc::new(without_servers(NULL_BUCKET.to_owned(), BucketKind::Null, port, behavior)));
+    let null = (!is_first).then(|| Arc::new(without_servers(NULL_BUCKET.to_owned(), None, port, behavior)));
     Ok(Config {
         buckets: null.into_iter().collect(),
         dynamic: Some(Dynamic { port, default_bucket }),
@@ -152,7 +152,7 @@ impl<'a> Next<'a> {
             return buckets.len() - 1;
         };
         tally.existings += 1;
-        if **slot != bucket {
+        if !slot.is_same(&bucket) {
             *slot = Arc::new(bucket);
         }
         if let Some(version) = self.config.versions.get_mut(index) {
@@ -162,12 +162,12 @@ impl<'a> Next<'a> {
     }
 
     fn finish(mut self) -> Applied {
-        let kind = BucketKind::Dynamic { agent: self.source.agent };
+        let agent = Some(self.source.agent);
         let port = self.port();
         let places = self.config.buckets.iter_mut().zip(&mut self.config.versions).enumerate();
         for (index, (bucket, version)) in places {
-            if self.is_complete && bucket.kind == kind && bucket.is_live() && !self.named.contains(&index) {
-                *bucket = Arc::new(without_servers(bucket.name.clone(), kind, port, self.behavior));
+            if self.is_complete && bucket.agent == agent && bucket.is_live() && !self.named.contains(&index) {
+                *bucket = Arc::new(without_servers(bucket.name.clone(), agent, port, self.behavior));
                 *version = self.version;
                 self.config.tally.shutdowns += 1;
             }
@@ -177,8 +177,8 @@ impl<'a> Next<'a> {
 
     /// Where the bucket called `name` is, dead or alive.
     fn place(&self, name: &str) -> Option<usize> {
-        let kind = BucketKind::Dynamic { agent: self.source.agent };
-        self.config.buckets.iter().position(|bucket| bucket.kind == kind && bucket.name == name)
+        let agent = Some(self.source.agent);
+        self.config.buckets.iter().position(|bucket| bucket.agent == agent && bucket.name == name)
     }
 
     fn port(&self) -> u16 {
@@ -194,16 +194,19 @@ fn name(document: &Value) -> &str {
     string(document, "name").unwrap_or(DEFAULT_NAME)
 }
 
-/// A bucket that has no servers. Nobody can authenticate for it, so it has no user and no password.
-fn without_servers(name: String, kind: BucketKind, port: u16, behavior: &Behavior) -> BucketConfig {
+/// A bucket that has no servers: one that was removed, or without an agent the null bucket. Nobody can authenticate for it, so it has no user and no password.
+fn without_servers(name: String, agent: Option<usize>, port: u16, behavior: &Behavior) -> BucketConfig {
     let behavior = Behavior { usr: String::new(), pwd: Secret::default(), ..behavior.clone() };
+    let router = Router::for_list("", &[]);
     BucketConfig {
         name,
-        kind,
+        agent,
         port,
         behavior: Arc::new(behavior),
         servers: Vec::new(),
-        router: Router::for_list("", &[]),
+        learned: Learned::nothing(&router),
+        router,
+        is_null: agent.is_none(),
         get_errors: false,
         text: String::new(),
     }

@@ -234,7 +234,7 @@ fn the_null_bucket_and_a_bucket_of_its_name_are_two() {
     let mut manager = Manager::new("default_bucket_name=,usr=admin,pwd=adminpw");
     manager.quietly(&doc(NULL_BUCKET, "s:1")).quietly(r#"{"buckets":[]}"#);
     let null = &manager.config.buckets[0];
-    assert_eq!((null.kind, null.behavior.usr.as_str(), null.behavior.pwd.is_empty()), (BucketKind::Null, "", true));
+    assert_eq!((null.is_null, null.behavior.usr.as_str(), null.behavior.pwd.is_empty()), (true, "", true));
     assert_eq!((manager.config.versions.as_slice(), manager.config.tally.shutdowns), (&[0, 2][..], 1));
 }
 

@@ -1,0 +1,126 @@
+//! The programs that are compared, and how each is started.
+
+use std::fs;
+use std::path::Path;
+
+use super::process::{Process, free_port};
+
+/// How a program is started.
+#[derive(Clone, Debug)]
+enum Start {
+    /// moxi, speaking the named protocol to its servers.
+    Moxi(&'static str),
+    /// twemproxy.
+    Twemproxy,
+    /// A command line with `{listen}` and `{servers}` in it.
+    Peer(String),
+    /// The first server itself.
+    Memcached,
+    /// This program, sending back what it reads.
+    Echo,
+}
+
+/// One column of the comparison.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// What the table calls it.
+    pub name: String,
+    start: Start,
+}
+
+impl Program {
+    /// All that can be compared here. `peers` has further ones, `name=command line` each, separated by line ends
+    /// or by `;;`.
+    ///
+    /// # Errors
+    /// When an entry of `peers` is not of that form.
+    pub fn all(peers: &str) -> Result<Vec<Program>, String> {
+        let program = |name: &str, start| Program { name: name.to_owned(), start };
+        let mut all =
+            vec![program("moxi", Start::Moxi("ascii")), program("moxi, binary servers", Start::Moxi("binary"))];
+        if is_in_path("nutcracker") {
+            all.push(program("twemproxy", Start::Twemproxy));
+        }
+        for entry in
+            peers.split('\n').flat_map(|line| line.split(";;")).map(str::trim).filter(|entry| !entry.is_empty())
+        {
+            let (name, command) = entry.split_once('=').ok_or_else(|| format!("BENCH_PEERS: no name in {entry}"))?;
+            all.push(program(name.trim(), Start::Peer(command.to_owned())));
+        }
+        all.push(program("memcached alone", Start::Memcached));
+        all.push(program("echo", Start::Echo));
+        Ok(all)
+    }
+
+    /// Whether this is the echo.
+    pub fn is_echo(&self) -> bool {
+        matches!(self.start, Start::Echo)
+    }
+
+    /// Whether clients talk to the server itself.
+    pub fn is_server(&self) -> bool {
+        matches!(self.start, Start::Memcached)
+    }
+
+    /// Starts it in front of `servers`; its files go to `directory`.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(&self, servers: &[Process], directory: &Path) -> Result<Process, String> {
+        let port = free_port().map_err(|error| error.to_string())?;
+        let list: Vec<String> = servers.iter().map(|server| server.address.to_string()).collect();
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let command = match &self.start {
+            Start::Moxi(protocol) => {
+                let binary = std::env::var("MOXI").unwrap_or_else(|_| env!("CARGO_BIN_EXE_moxi").to_owned());
+                let sections = format!("{port}={}", list.join(","));
+                let behavior = format!("downstream_protocol={protocol}");
+                let options = ["-u", "root", "-t", "1", "-c", "10000", "-z", &sections, "-Z", &behavior];
+                [binary].into_iter().chain(options.map(str::to_owned)).collect()
+            }
+            Start::Twemproxy => {
+                let file = directory.join(format!("twemproxy-{port}.yml"));
+                let mut text = format!(
+                    "pool:\n  listen: 127.0.0.1:{port}\n  hash: fnv1a_64\n  distribution: ketama\n  \
+                     preconnect: true\n  servers:\n"
+                );
+                for server in &list {
+                    text.push_str(&format!("   - {server}:1\n"));
+                }
+                fs::write(&file, text).map_err(|error| error.to_string())?;
+                let statistics = free_port().map_err(|error| error.to_string())?;
+                words(&format!("nutcracker -v 0 -a 127.0.0.1 -i 3600000 -s {statistics} -c {}", file.display()))
+            }
+            Start::Peer(command) => {
+                words(&command.replace("{listen}", &port.to_string()).replace("{servers}", &list.join(",")))
+            }
+            Start::Memcached => memcached(port),
+            Start::Echo => {
+                let own = std::env::current_exe().map_err(|error| error.to_string())?;
+                vec![own.display().to_string(), "--echo".to_owned(), port.to_string()]
+            }
+        };
+        Process::start(&command, port, &directory.join(format!("{port}.log")))
+    }
+}
+
+/// Starts a memcached to be a server behind the others.
+///
+/// # Errors
+/// When it does not come up.
+pub fn start_server(directory: &Path) -> Result<Process, String> {
+    let port = free_port().map_err(|error| error.to_string())?;
+    Process::start(&memcached(port), port, &directory.join(format!("memcached-{port}.log")))
+}
+
+/// One worker thread, as all proxies are given one: with more, their costs on one processor cannot be told apart.
+fn memcached(port: u16) -> Vec<String> {
+    let port = port.to_string();
+    let options = ["-u", "root", "-l", "127.0.0.1", "-U", "0", "-t", "1", "-c", "10000", "-m", "1024", "-p", &port];
+    std::iter::once("memcached").chain(options).map(str::to_owned).collect()
+}
+
+/// Whether a program of this name is installed.
+pub fn is_in_path(name: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(name).is_file()))
+}

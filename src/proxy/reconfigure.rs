@@ -1,0 +1,89 @@
+//! Another configuration takes the place of the present one, between two turns (05 §7).
+//!
+//! Clients stay in their buckets, which keep their index. What is in flight is finished where it is; servers that are
+//! in both configurations keep their connections.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::connection::Loss;
+use super::host::{Dialect, HealthTable, Host, HostId};
+use super::{Bucket, Engine};
+use crate::config::snapshot::{BucketConfig, Config, Server};
+
+impl Engine {
+    /// Serves `config` from now on. Its buckets have the index they had before; new ones come behind them.
+    pub fn reconfigure(&mut self, config: &Config, health: &HealthTable) {
+        for (index, new) in config.buckets.iter().enumerate() {
+            let is_same = self.buckets.get(index).is_some_and(|bucket| Arc::ptr_eq(&bucket.config, new));
+            if is_same {
+                continue;
+            }
+            let hosts = new.servers.iter().map(|server| self.host(server, new, health)).collect();
+            let config = Arc::clone(new);
+            match self.buckets.get_mut(index) {
+                Some(bucket) => (bucket.config, bucket.hosts) = (config, hosts),
+                None => self.buckets.push(Bucket { config, hosts, active: 0, waiting: VecDeque::new() }),
+            }
+        }
+        self.retire_hosts();
+        // A higher limit may let clients in that wait for a place.
+        for index in 0..self.buckets.len() {
+            self.grant_places(index);
+        }
+    }
+
+    /// The worker's record of `server`, with the limits of `bucket`.
+    fn host(&mut self, server: &Arc<Server>, bucket: &BucketConfig, health: &HealthTable) -> HostId {
+        if let Some(id) = self.host_of.get(server)
+            && let Some(host) = self.hosts.get_mut(*id)
+        {
+            host.behavior = Arc::clone(&bucket.behavior);
+            host.is_retired = false;
+            return *id;
+        }
+        let id = self.hosts.insert(Host {
+            server: Arc::clone(server),
+            behavior: Arc::clone(&bucket.behavior),
+            conns: Vec::new(),
+            idle: Vec::new(),
+            open: None,
+            health: health.of(server),
+            dialect: Dialect::Unknown,
+            curious: Vec::new(),
+            is_retired: false,
+        });
+        self.host_of.insert(Arc::clone(server), id);
+        id
+    }
+
+    /// Parts with servers that are in no bucket any more.
+    fn retire_hosts(&mut self) {
+        let gone: Vec<HostId> = self
+            .host_of
+            .values()
+            .copied()
+            .filter(|host| !self.buckets.iter().any(|bucket| bucket.hosts.contains(host)))
+            .collect();
+        for id in gone {
+            let Some(host) = self.hosts.get_mut(id) else { continue };
+            host.is_retired = true;
+            let idle = host.conns.clone();
+            for conn in idle {
+                if self.conns.get(conn).is_some_and(|conn| conn.fifo.is_empty()) {
+                    self.close_conn(conn, Loss::Closed);
+                }
+            }
+            self.forget_retired(id);
+        }
+    }
+
+    /// Forgets a server that is in no bucket any more, when its last connection has gone.
+    pub(super) fn forget_retired(&mut self, id: HostId) {
+        if self.hosts.get(id).is_some_and(|host| host.is_retired && host.conns.is_empty())
+            && let Some(host) = self.hosts.remove(id)
+        {
+            self.host_of.remove(&host.server);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+"""Runs the original Python suites, which play a memcached server on a socket.
+
+The suite's own t/moxi_mock.pl starts moxi and the tests. It wants Python 2 under
+the name python; where there is none, the Python files are converted (python3.py)
+in the scratch directory.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import python3
+
+# Name, what t/moxi_mock.pl is given, and how many tests there are.
+SUITES = {
+    "a2a": (["ascii", "ascii"], 19),
+    "a2b": (["ascii", "binary"], 27),
+    "b2b": (["binary", "binary"], 19),
+}
+
+FILES = [
+    "moxi_mock_server.py",
+    "memcacheConstants.py",
+    "moxi_mock_a2a.py",
+    "moxi_mock_a2b.py",
+    "moxi_mock_b2b.py",
+]
+
+
+def prepare(scratch, program):
+    """Builds the directory below `scratch`, which has the suite's t/, and returns it."""
+    place = scratch / "mocks"
+    shutil.copytree(scratch / "t", place / "t", symlinks=True)
+    shutil.copy2(program, place / "moxi")
+    tools = place / "tools"
+    tools.mkdir()
+    python = python2()
+    if python is None:
+        python3.convert_files(place / "t", FILES)
+        python = sys.executable
+    (tools / "python").symlink_to(python)
+    return place
+
+
+def python2():
+    """A Python 2.7 that works, or nothing. PYTHON2 may name it."""
+    for name in (os.environ.get("PYTHON2"), "python2.7", "python2"):
+        path = name and shutil.which(name)
+        if path:
+            check = [path, "-c", "import sys; print(sys.version_info[:2] == (2, 7) and sys.executable)"]
+            result = subprocess.run(check, capture_output=True, text=True, check=False)
+            if result.returncode == 0 and result.stdout.startswith("/"):
+                return result.stdout.strip()
+    return None
+
+
+def run(place, prefix, name, limit, running, kill_session):
+    """Runs one suite: (results by test, what was printed, seconds)."""
+    arguments, expected = SUITES[name]
+    environment = dict(os.environ, PATH=f"{place}/tools:{os.environ.get('PATH', '')}", LC_ALL="C.UTF-8")
+    environment["PYTHONIOENCODING"] = "latin-1"
+    begun = time.monotonic()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            prefix + ["./t/moxi_mock.pl", *arguments, "-v"],
+            cwd=place,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        running.add(process)
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            kill_session(process)
+            process.wait()
+            running.discard(process)
+        log.seek(0)
+        output = log.read()
+    return judge(output, expected), output, time.monotonic() - begun
+
+
+def judge(output, expected):
+    """The verdict of every test, as unittest prints them. One that is missing counts as failed."""
+    # A test's name, and its verdict on that line or, behind other output, on a later one.
+    results, name = {}, None
+    for line in output.decode("latin-1").splitlines():
+        found = re.match(r"(test\w+) \(", line)
+        if found:
+            name = found[1]
+        found = name and re.search(r"(?:^|\.\.\. |\s)(ok|FAIL|ERROR)$", line)
+        if found:
+            results[name] = found[1]
+            name = None
+    for number in range(len(results), expected):
+        results[f"(test {number + 1} of {expected})"] = "missing"
+    return results
