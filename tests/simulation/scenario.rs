@@ -213,7 +213,6 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
             _ => Router::for_list("", &ring),
         }
     };
-    let learned = moxi::config::snapshot::Learned::nothing(&router);
     BucketConfig {
         learned,
         agent: None,
