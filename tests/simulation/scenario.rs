@@ -214,9 +214,6 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
         }
     };
     BucketConfig {
-        learned,
-        agent: None,
-        is_null: false,
         name: format!("bucket{index}"),
         port: 11300 + index as u16,
         behavior: Arc::clone(behavior),
