@@ -214,6 +214,7 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
         }
     };
     BucketConfig {
+        agent: None,
         name: format!("bucket{index}"),
         port: 11300 + index as u16,
         behavior: Arc::clone(behavior),
