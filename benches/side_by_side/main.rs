@@ -57,8 +57,8 @@ fn run(plan: &Plan) -> Result<(), String> {
         return Err("memcached is not installed".to_owned());
     }
     let mut programs = Program::all(&plan.peers)?;
-    let words = &plan.programs;
-    programs.retain(|program| words.is_empty() || words.iter().any(|word| program.name.contains(word.as_str())));
+    let names: Vec<String> = programs.iter().map(|program| program.name.clone()).collect();
+    programs.retain(|program| plan.wants(&program.name, &names));
     raise_open_files();
     std::fs::create_dir_all(&plan.out).map_err(|error| format!("{}: {error}", plan.out.display()))?;
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;

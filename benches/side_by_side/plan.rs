@@ -14,7 +14,7 @@ pub struct Plan {
     pub rounds: usize,
     /// How long a measurement takes.
     pub time: Duration,
-    /// Words; only programs that have one of them in their name take part. Empty: all.
+    /// Which programs take part: their names, or words in these. Empty: all.
     pub programs: Vec<String>,
     /// Further programs: see [`super::programs::Program::all`].
     pub peers: String,
@@ -54,7 +54,7 @@ impl Plan {
                 names.iter().any(|name| name == workload.name)
             }
         };
-        let (rounds, seconds) = if is_quick { (2, 0.4) } else { (3, 1.0) };
+        let (rounds, seconds) = if is_quick { (3, 0.3) } else { (5, 0.6) };
         let rounds = read("BENCH_ROUNDS").map_or(Ok(rounds), |text| text.parse()).map_err(|_| "BENCH_ROUNDS")?;
         let seconds = read("BENCH_SECONDS").map_or(Ok(seconds), |text| text.parse()).map_err(|_| "BENCH_SECONDS")?;
         Ok(Plan {
@@ -65,5 +65,11 @@ impl Plan {
             peers: read("BENCH_PEERS").unwrap_or_default(),
             out: read("BENCH_OUT").unwrap_or_else(|| "target/bench".to_owned()).into(),
         })
+    }
+
+    /// Whether the program `name` takes part; `all` are the names there are.
+    pub fn wants(&self, name: &str, all: &[String]) -> bool {
+        let fits = |word: &String| if all.contains(word) { name == word } else { name.contains(word.as_str()) };
+        self.programs.is_empty() || self.programs.iter().any(fits)
     }
 }

@@ -7,7 +7,7 @@ use super::behavior::{Behavior, DownstreamProtocol};
 use super::cluster::{self, Form, RawSection};
 use super::document::{Document, LOCAL_HOST};
 use super::error::ConfigError;
-use super::snapshot::{BucketConfig, Config, Secret, Server};
+use super::snapshot::{BucketConfig, Config, Learned, Secret, Server};
 use super::{files, masking, server_list};
 use crate::routing::Router;
 use crate::routing::ketama::RingServer;
@@ -110,12 +110,14 @@ fn truncate(text: &mut String, longest: usize) {
 fn bucket(raw: &RawSection<'_>, behavior: &Arc<Behavior>) -> Result<BucketConfig, ConfigError> {
     let (servers, router) =
         if raw.body.starts_with('{') { from_document(raw, behavior)? } else { from_list(raw, behavior)? };
+    let learned = Learned::nothing(&router);
     Ok(BucketConfig {
         name: STATIC_BUCKET.to_owned(),
         port: raw.place.port,
         behavior: Arc::clone(behavior),
         servers,
         router,
+        learned,
         is_null: false,
         get_errors: false,
         text: masking::shown(raw.body),

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use crate::config::behavior::{Behavior, DownstreamProtocol};
 use crate::routing::Router;
@@ -70,6 +71,8 @@ pub struct BucketConfig {
     pub servers: Vec<Arc<Server>>,
     /// Key to index into `servers`.
     pub router: Router,
+    /// Masters that were learned from refusals since this configuration came.
+    pub learned: Learned,
     /// Whether this is the bucket of clients that have none: it has no servers, and every request is refused as
     /// unauthorised (05 §8.5).
     pub is_null: bool,
@@ -78,6 +81,38 @@ pub struct BucketConfig {
     pub get_errors: bool,
     /// The text that `stats proxy` shows as the bucket's configuration (05 §5.9).
     pub text: String,
+}
+
+/// The masters of vbuckets that a server has refused as "not my vbucket": learned by one worker, used by all, forgotten
+/// with the next configuration (03 §18).
+#[derive(Debug, Default)]
+pub struct Learned {
+    /// By vbucket: index of the server, or [`NOT_LEARNED`].
+    masters: Box<[AtomicU16]>,
+}
+
+/// Nothing was learned of this vbucket.
+const NOT_LEARNED: u16 = u16::MAX;
+
+impl Learned {
+    /// Nothing is known yet of the vbuckets of `router`.
+    pub fn nothing(router: &Router) -> Learned {
+        let vbuckets = router.vbucket_map().map_or(0, |map| map.vbuckets());
+        Learned { masters: (0..vbuckets).map(|_| AtomicU16::new(NOT_LEARNED)).collect() }
+    }
+
+    /// The master of `vbucket`, if one was learned.
+    pub fn master(&self, vbucket: u16) -> Option<usize> {
+        let master = self.masters.get(usize::from(vbucket))?.load(Ordering::Relaxed);
+        (master != NOT_LEARNED).then_some(usize::from(master))
+    }
+
+    /// Notes the master of `vbucket`.
+    pub fn learn(&self, vbucket: u16, master: usize) {
+        if let (Some(place), Ok(master)) = (self.masters.get(usize::from(vbucket)), u16::try_from(master)) {
+            place.store(master, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Everything a worker needs to know about the outside world.

@@ -21,8 +21,10 @@
 //! | `multiget`, `broadcast`, `batch` | requests with several answers |
 //! | `ascii_reply`, `binary_reply`, `translated_reply` | a server's answer and whose it is |
 //! | `finish` | replies in order |
+//! | `local` | clients of the built-in server |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
+//! | `refused` | "not my vbucket": learn, and try the next server |
 //! | `reconfigure` | another configuration takes the place of the present one |
 //! | [`error`] | every failure and its reply |
 
@@ -41,9 +43,11 @@ mod finish;
 pub mod host;
 #[cfg(debug_assertions)]
 mod invariants;
+mod local;
 mod multiget;
 mod pump;
 mod reconfigure;
+mod refused;
 pub mod request;
 mod sasl;
 pub mod timers;
@@ -60,7 +64,9 @@ use crate::config::snapshot::{BucketConfig, Config, Server};
 use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
+use local::Local;
 use multiget::{Duplicates, MultiGet};
+use refused::Paused;
 use request::Request;
 use timers::{Micros, Timers};
 use upstream::{Binding, Client, ClientId, Phase};
@@ -122,6 +128,8 @@ pub struct Engine {
     timers: Timers,
     /// Connections that were lost in this turn, with the requests to be sent again.
     lost: Vec<Lost>,
+    /// Requests that pause before they are sent to another server.
+    paused: VecDeque<Paused>,
     /// Clients whose input is to be looked at again.
     ready: Vec<ClientId>,
     dirty_clients: Vec<ClientId>,
@@ -135,6 +143,8 @@ pub struct Engine {
     #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
     spare_multigets: Vec<Box<MultiGet>>,
     duplicates: Duplicates,
+    /// The built-in server, if this worker has clients for it.
+    local: Option<Local>,
 }
 
 impl Engine {
@@ -151,6 +161,7 @@ impl Engine {
             host_of: HashMap::new(),
             timers: Timers::default(),
             lost: Vec::new(),
+            paused: VecDeque::new(),
             ready: Vec::new(),
             dirty_clients: Vec::new(),
             dirty_conns: Vec::new(),
@@ -161,6 +172,7 @@ impl Engine {
             scratch: Vec::new(),
             spare_multigets: Vec::new(),
             duplicates: Duplicates::default(),
+            local: None,
         };
         engine.reconfigure(config, health);
         engine

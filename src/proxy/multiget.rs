@@ -14,7 +14,7 @@ use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
 
 use super::Engine;
-use super::downstream::{Entry, Expect};
+use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
 use super::request::{RequestId, Work};
@@ -35,8 +35,6 @@ pub struct MultiGet {
     used: usize,
     /// The values, while they cannot be passed on because they are to be put into order.
     values: Output,
-    /// At least one server was asked.
-    was_sent: bool,
 }
 
 /// A key of the request.
@@ -51,6 +49,8 @@ struct Key {
     /// How often it occurs; kept at the first occurrence.
     times: u32,
     has_value: bool,
+    /// A server has refused it as "not my vbucket".
+    is_refused: bool,
     /// Where its value lies in [`MultiGet::values`].
     value: Range<u64>,
 }
@@ -69,7 +69,6 @@ impl MultiGet {
         self.line.clear();
         self.keys.clear();
         self.used = 0;
-        self.was_sent = false;
         let end = self.values.end();
         self.values.advance(usize::MAX);
         self.values.release(end);
@@ -84,18 +83,27 @@ impl MultiGet {
     /// The part of `host`, made if it is new.
     fn part_of(&mut self, host: HostId) -> &mut Part {
         let found = self.parts[..self.used].iter().position(|part| part.host == host);
-        let index = found.unwrap_or_else(|| {
-            match self.parts.get_mut(self.used) {
-                Some(part) => {
-                    part.host = host;
-                    part.keys.clear();
-                }
-                None => self.parts.push(Part { host, keys: Vec::new(), cursor: 0 }),
+        match found {
+            Some(index) => &mut self.parts[index],
+            None => self.push_part(host),
+        }
+    }
+
+    fn push_part(&mut self, host: HostId) -> &mut Part {
+        match self.parts.get_mut(self.used) {
+            Some(part) => {
+                part.host = host;
+                part.keys.clear();
             }
-            self.used += 1;
-            self.used - 1
-        });
-        &mut self.parts[index]
+            None => self.parts.push(Part { host, keys: Vec::new(), cursor: 0 }),
+        }
+        self.used += 1;
+        &mut self.parts[self.used - 1]
+    }
+
+    /// Whether keys were refused, and not asked for elsewhere yet.
+    pub(super) fn has_refused(&self) -> bool {
+        self.keys.iter().any(|key| key.is_refused)
     }
 
     /// The index of the key that a value from part `part` belongs to, if it was asked for and has none yet.
@@ -116,8 +124,8 @@ impl MultiGet {
 pub(super) enum Named<'a> {
     /// An ASCII server repeats the key.
     Key(&'a [u8]),
-    /// A binary server repeats the opaque.
-    Opaque(u32),
+    /// A binary server repeats the opaque, and usually the key.
+    Opaque(u32, &'a [u8]),
 }
 
 impl Engine {
@@ -141,6 +149,7 @@ impl Engine {
                 first,
                 times: 1,
                 has_value: false,
+                is_refused: false,
                 value: 0..0,
             };
             if first == index {
@@ -187,13 +196,20 @@ impl Engine {
         let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) else { return };
         let Some(conn) = self.conns.get_mut(conn_id) else { return };
         conn.output.wake(&mut self.spare);
-        multiget.was_sent = true;
         multiget.parts[part as usize].cursor = 0;
         multiget.write(part as usize, speak, &mut conn.output);
         let end = conn.output.end();
         self.enqueue(
             conn_id,
-            Entry { request: id, expect: Expect::MultiGet { part }, opaque: 0, end, retries, may_repeat: true },
+            Entry {
+                request: id,
+                expect: Expect::MultiGet { part },
+                opaque: 0,
+                end,
+                retries,
+                may_repeat: true,
+                is_queued: false,
+            },
         );
     }
 
@@ -209,9 +225,10 @@ impl Engine {
         let Work::MultiGet(multiget) = &mut request.work else { return false };
         let found = match named {
             Named::Key(key) => multiget.find(part, |multiget, index| multiget.key(index) == key),
-            Named::Opaque(at) => {
-                multiget.find(part, |multiget, index| multiget.keys.get(index as usize).is_some_and(|key| key.at == at))
-            }
+            Named::Opaque(at, name) => multiget.find(part, |multiget, index| {
+                let is_it = multiget.keys.get(index as usize).is_some_and(|key| key.at == at);
+                is_it && (name.is_empty() || multiget.key(index) == name)
+            }),
         };
         let Some(index) = found else { return false };
         let cas = multiget.cas;
@@ -237,8 +254,51 @@ impl Engine {
         true
     }
 
+    /// A server has refused a key as "not my vbucket": it is asked for elsewhere when all have answered.
+    pub(super) fn multiget_refused(&mut self, conn: ConnId, id: RequestId, opaque: u32) {
+        let Some(host) = self.conns.get(conn).map(|conn| conn.host) else { return };
+        let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) else { return };
+        let Some(key) = multiget.keys.iter_mut().find(|key| key.at == opaque) else { return };
+        key.is_refused = true;
+        let vbucket = key.vbucket;
+        self.learn_of(id, vbucket, host);
+    }
+
+    /// Asks other servers for the keys that were refused.
+    pub(super) fn send_refused_keys(&mut self, id: RequestId) {
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let bucket = request.bucket;
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        let mut multiget = std::mem::take(&mut **multiget);
+        let first_new = multiget.used;
+        for index in 0..multiget.keys.len() {
+            if !std::mem::take(&mut multiget.keys[index].is_refused) {
+                continue;
+            }
+            if let (Some(host), _) = self.route(bucket, multiget.key(index as u32)) {
+                // A part of its own: the old ones have been answered.
+                match multiget.parts[first_new..multiget.used].iter_mut().find(|part| part.host == host) {
+                    Some(part) => part.keys.push(index as u32),
+                    None => multiget.push_part(host).keys.push(index as u32),
+                }
+            }
+        }
+        // What was passed on already stays; with more than one part, further values are put into order behind it.
+        let (from, to) = (first_new as u32, multiget.used as u32);
+        if let Some(Work::MultiGet(place)) = self.requests.get_mut(id).map(|request| &mut request.work) {
+            **place = multiget;
+        }
+        for part in from..to {
+            self.send_part(id, part, 0);
+        }
+        self.part_done(id);
+    }
+
     /// All servers have answered, or failed: the values in order, then the end.
     pub(super) fn finish_multiget(&mut self, id: RequestId) {
+        if self.try_keys_elsewhere(id) {
+            return;
+        }
         let Some(request) = self.requests.get_mut(id) else { return };
         let (bucket, failure) = (request.bucket, request.failure);
         let Work::MultiGet(multiget) = &mut request.work else { return };

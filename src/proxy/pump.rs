@@ -32,6 +32,7 @@ impl Engine {
             budget -= 1;
             if budget == 0 {
                 if input.is_worth_parsing() {
+                    self.count_yield();
                     self.make_ready(id);
                 }
                 break;
@@ -53,6 +54,9 @@ impl Engine {
         if client.phase == Phase::Quitting {
             return false;
         }
+        if client.session.is_some() {
+            return self.step_local(id, input);
+        }
         if client.swallow > 0 {
             let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());
             input.consume(count);
@@ -63,7 +67,8 @@ impl Engine {
         }
         let behavior = &self.buckets[client.bucket].config.behavior;
         let requests = (client.order.len() + client.quiet.len()) as u64;
-        if requests >= u64::from(behavior.upstream_requests_max) && requests > 0
+        if client.paused > 0
+            || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
             || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
         {
             client.stopped = true;

@@ -62,6 +62,8 @@ pub struct Request {
     pub has_place: bool,
     /// All servers have answered, or were given up.
     pub is_done: bool,
+    /// How often a server has refused a part of it as "not my vbucket".
+    pub refusals: u32,
     /// How many answers are missing.
     pub pending: u32,
     /// Of these, how many are behind others on a ready connection.
@@ -90,6 +92,7 @@ impl Request {
             may_repeat: true,
             has_place: false,
             is_done: false,
+            refusals: 0,
             pending: 0,
             queued: 0,
             queued_since: 0,

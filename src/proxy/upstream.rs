@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
+use crate::store::Session;
 
 use super::downstream::ConnId;
 use super::host::HostId;
@@ -83,6 +84,8 @@ pub struct Sticky {
 pub struct Client {
     /// Index of its bucket.
     pub bucket: usize,
+    /// Instead of a bucket: it is a client of the built-in server.
+    pub session: Option<Session>,
     /// What is known of its protocol.
     pub protocol: Protocol,
     /// How far its life has come.
@@ -113,6 +116,8 @@ pub struct Client {
     pub admission: Admission,
     /// Where its unanswered work is.
     pub sticky: Vec<Sticky>,
+    /// How many of its requests pause before they are sent again. None of its later ones may overtake them.
+    pub paused: u32,
     /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
     /// output was taken.
     pub stopped: bool,
@@ -131,6 +136,7 @@ impl Client {
     pub fn new(bucket: usize, binding: Binding) -> Client {
         Client {
             bucket,
+            session: None,
             protocol: match binding {
                 Binding::Ascii => Protocol::Ascii,
                 Binding::Binary => Protocol::Binary,
@@ -149,6 +155,7 @@ impl Client {
             next_sequence: 0,
             admission: Admission::Unasked,
             sticky: Vec::new(),
+            paused: 0,
             stopped: false,
             is_pumped: false,
             is_ready: false,

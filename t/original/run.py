@@ -226,7 +226,9 @@ def run_one(scratch, prefix, name, combination, limit):
     """Runs one file in one combination: (verdict, output, seconds)."""
     begun = time.monotonic()
     verdict, output = attempt(scratch, prefix, name, combination, limit)
-    if verdict == "FAIL" and name in CLOCK_BOUND:
+    # The suite gives a program two seconds to start, and gives up for good then.
+    is_unlucky = name in CLOCK_BOUND or b"Failed to startup/connect" in output
+    if verdict == "FAIL" and is_unlucky:
         again, more = attempt(scratch, prefix, name, combination, limit)
         if again == "ok":
             verdict = "ok (2nd try)"
@@ -285,10 +287,12 @@ def judge(output):
 
 
 def excerpt(output, everything):
+    """What a file printed, without the results that are good. A file that dies
+    has its whole text in the middle of its last words."""
     text = re.sub(rb"[^\n\x20-\x7e]", b"?", output).decode("ascii")
     lines = [line for line in text.splitlines() if everything or not line.startswith("ok")]
     if not everything and len(lines) > 30:
-        lines = [f"({len(lines) - 30} lines before these)"] + lines[-30:]
+        lines = lines[:15] + [f"({len(lines) - 30} lines between)"] + lines[-15:]
     return "\n".join("    " + (line if len(line) < 300 else line[:300] + "...") for line in lines)
 
 

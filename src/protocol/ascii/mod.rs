@@ -11,4 +11,4 @@ pub mod command;
 mod line;
 pub mod reply;
 pub mod request;
-mod words;
+pub(crate) mod words;

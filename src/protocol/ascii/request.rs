@@ -139,7 +139,7 @@ fn single_get(line: &[u8]) -> Option<Request<'_>> {
 }
 
 /// The line without its carriage return (unless there is nothing else, 04 §2.1), and only up to the first NUL.
-fn cut(line: &[u8]) -> &[u8] {
+pub(crate) fn cut(line: &[u8]) -> &[u8] {
     let line = match line {
         [rest @ .., b'\r'] if !rest.is_empty() => rest,
         line => line,

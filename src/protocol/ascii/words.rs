@@ -4,7 +4,7 @@
 const KEPT: usize = 7;
 
 /// The first words of a line, and how many there are.
-pub(super) struct Words<'a> {
+pub(crate) struct Words<'a> {
     words: [&'a [u8]; KEPT],
     /// `KEPT + 1` stands for any larger number.
     count: usize,
@@ -12,7 +12,7 @@ pub(super) struct Words<'a> {
 
 impl<'a> Words<'a> {
     /// Splits at blanks, and only at blanks: a tab is part of a word (04 §2.2).
-    pub(super) fn split(line: &'a [u8]) -> Words<'a> {
+    pub(crate) fn split(line: &'a [u8]) -> Words<'a> {
         let mut split = Words { words: [b""; KEPT], count: 0 };
         for word in line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()) {
             if let Some(slot) = split.words.get_mut(split.count) {
@@ -27,17 +27,17 @@ impl<'a> Words<'a> {
     }
 
     /// How many words there are; 8 stands for any larger number.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// A word; empty if there is none at this place.
-    pub(super) fn get(&self, at: usize) -> &'a [u8] {
+    pub(crate) fn get(&self, at: usize) -> &'a [u8] {
         self.words.get(at).copied().unwrap_or_default()
     }
 
     /// Whether the last word, at place `from` or later, is `noreply`.
-    pub(super) fn noreply(&self, from: usize) -> bool {
+    pub(crate) fn noreply(&self, from: usize) -> bool {
         (from + 1..=KEPT).contains(&self.count) && self.get(self.count - 1) == b"noreply"
     }
 }

@@ -1,0 +1,302 @@
+//! ASCII commands of the built-in server (02 §5, §6).
+//!
+//! Lines are parsed as on a proxied port. What that parser refuses, and what is stricter or laxer here, gets a second
+//! look at the words.
+
+use std::sync::Arc;
+
+use super::access::{Access, Deleted};
+use super::arith::{Arith, Computed};
+use super::clock::Tick;
+use super::counters::Count;
+use super::session::{OUTPUT_MAX, Rest, Session, Step};
+use super::storing::{NewItem, Stored};
+use super::{VERSION, statistics};
+use crate::buffer::{Input, Output, Pool};
+use crate::protocol::ascii::request::{self, Parsed};
+use crate::protocol::ascii::words::Words;
+use crate::protocol::numbers::{parse_i64, push_u64};
+use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb};
+
+/// Values above this are refused before they arrive; whether an item fits a slab class is known when it is there.
+pub const VALUE_MAX: u64 = 1 << 20;
+
+/// The highest log level that `verbosity` sets.
+const VERBOSITY_MAX: u32 = 4;
+
+const ERROR: &[u8] = b"ERROR\r\n";
+const OK: &[u8] = b"OK\r\n";
+const STORED: &[u8] = b"STORED\r\n";
+const NOT_STORED: &[u8] = b"NOT_STORED\r\n";
+const EXISTS: &[u8] = b"EXISTS\r\n";
+const NOT_FOUND: &[u8] = b"NOT_FOUND\r\n";
+const DELETED: &[u8] = b"DELETED\r\n";
+const TOUCHED: &[u8] = b"TOUCHED\r\n";
+const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
+const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
+const NON_NUMERIC: &[u8] = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
+const NO_MEMORY_ARITH: &[u8] = b"SERVER_ERROR out of memory\r\n";
+const NO_REASSIGNMENT: &[u8] = b"CLIENT_ERROR Slab reassignment not supported\r\n";
+
+/// What a get does with each key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GetMode {
+    /// Shows the CAS id.
+    pub cas: bool,
+    /// Gives the item this expiry.
+    pub touch: Option<Tick>,
+}
+
+/// What a request other than a get is answered with.
+enum Answer {
+    /// This line, unless the client wants none.
+    Line(&'static [u8]),
+    /// This line, whatever the client wants.
+    Error(&'static [u8]),
+    /// What has been written already.
+    Written,
+    /// What follows from it.
+    End(Step),
+}
+
+/// Serves the next request of an ASCII client.
+pub(super) fn step(
+    session: &mut Session,
+    access: &Access<'_>,
+    input: &mut Input,
+    pool: &mut Pool,
+    out: &mut Output,
+) -> Step {
+    if let Some(rest) = session.rest.take() {
+        return get(session, access, input, rest, out);
+    }
+    let owner = input.owner();
+    let data = input.data();
+    let mut scanned = input.scanned;
+    let parsed = request::parse(data, &mut scanned, VALUE_MAX);
+    let line_len = scanned + 1;
+    let line = || request::cut(data.get(..scanned).unwrap_or_default());
+    let count = |len: usize| access.counters.add(Count::BytesRead, (line_len + len) as u64);
+    let (answer, noreply, len) = match parsed {
+        Parsed::Incomplete { need } => {
+            input.scanned = scanned;
+            input.expect(need, pool);
+            return Step::Wait;
+        }
+        Parsed::Request { request: Request::Get { keys, cas }, len, .. } => {
+            count(len);
+            let rest = rest_of(data, &keys, len, GetMode { cas, touch: None });
+            return get(session, access, input, rest, out);
+        }
+        Parsed::Request { request: Request::Gat { exptime, keys, cas }, len, .. } => {
+            count(len);
+            let rest = rest_of(data, &keys, len, GetMode { cas, touch: Some(access.expiry(exptime)) });
+            return get(session, access, input, rest, out);
+        }
+        Parsed::Request { request, noreply, len } => {
+            count(len);
+            (execute(access, &request, line(), owner.as_ref(), noreply, out), noreply, len)
+        }
+        Parsed::Rejected { reply, noreply, len } => {
+            count(len);
+            if reply == BAD_CHUNK {
+                access.counters.add(Count::BadSet, 1);
+            }
+            match second_look(access, line(), reply, out) {
+                Refused::Answer(answer) => (answer, noreply, len),
+                Refused::Get(keys) => {
+                    let rest = rest_of(data, &keys, len, GetMode { cas: false, touch: None });
+                    return get(session, access, input, rest, out);
+                }
+            }
+        }
+        Parsed::TooLarge { reply, noreply, len, swallow } => {
+            count(len);
+            session.swallow = swallow;
+            let words = Words::split(line());
+            if words.get(0) == b"set" {
+                access.discard(words.get(1));
+            }
+            (Answer::Line(reply), noreply, len)
+        }
+        Parsed::LineTooLong => {
+            out.tail().extend_from_slice(request::LINE_TOO_LONG);
+            (Answer::End(Step::Quit), false, data.len())
+        }
+    };
+    drop(owner);
+    input.consume(len);
+    match answer {
+        Answer::Line(line) if !noreply => out.tail().extend_from_slice(line),
+        Answer::Error(line) => out.tail().extend_from_slice(line),
+        Answer::End(step) => return step,
+        Answer::Line(_) | Answer::Written => {}
+    }
+    Step::Done
+}
+
+/// A get that has not begun. `keys` are in a line that begins, behind some blanks, at the start of `data`.
+fn rest_of(data: &[u8], keys: &Keys<'_>, len: usize, mode: GetMode) -> Rest {
+    let blanks = data.iter().take_while(|&&byte| byte == b' ').count();
+    let first = keys.iter().next().map_or(0, |(at, _)| at);
+    Rest { at: blanks + first, end: blanks + keys.line().len(), len, mode }
+}
+
+/// Answers a get key by key, until there is enough to be sent.
+fn get(session: &mut Session, access: &Access<'_>, input: &mut Input, rest: Rest, out: &mut Output) -> Step {
+    let line = input.data().get(..rest.end).unwrap_or_default();
+    let limit = out.end().saturating_add(OUTPUT_MAX);
+    for (at, key) in Keys::new(line, rest.at).iter() {
+        if out.end() >= limit {
+            session.rest = Some(Rest { at, ..rest });
+            return Step::Full;
+        }
+        access.read(key, rest.mode.touch, |hit| {
+            let head = out.tail();
+            head.extend_from_slice(b"VALUE ");
+            head.extend_from_slice(key);
+            head.push(b' ');
+            push_u64(head, u64::from(hit.flags));
+            head.push(b' ');
+            push_u64(head, hit.value.len() as u64);
+            if rest.mode.cas {
+                head.push(b' ');
+                push_u64(head, hit.cas);
+            }
+            head.extend_from_slice(b"\r\n");
+            out.push(hit.value, hit.owner);
+            out.tail().extend_from_slice(b"\r\n");
+        });
+    }
+    out.tail().extend_from_slice(b"END\r\n");
+    input.consume(rest.len);
+    Step::Done
+}
+
+/// Does what a request other than a get asks for.
+fn execute(
+    access: &Access<'_>,
+    request: &Request<'_>,
+    line: &[u8],
+    owner: Option<&Arc<Vec<u8>>>,
+    noreply: bool,
+    out: &mut Output,
+) -> Answer {
+    match *request {
+        Request::Store(store) => Answer::Line(stored(access, &store, owner)),
+        Request::Arith { key, delta, decr } => match access.arith(&Arith { key, delta, decr, cas: 0, initial: None }) {
+            Computed::Yes(..) if noreply => Answer::Written,
+            Computed::Yes(number, _) => {
+                push_u64(out.tail(), number);
+                out.tail().extend_from_slice(b"\r\n");
+                Answer::Written
+            }
+            Computed::NotFound => Answer::Line(NOT_FOUND),
+            Computed::Exists => Answer::Line(EXISTS),
+            Computed::NonNumeric => Answer::Line(NON_NUMERIC),
+            Computed::OutOfMemory => Answer::Line(NO_MEMORY_ARITH),
+        },
+        Request::Delete { key } => Answer::Line(match access.delete(key, 0) {
+            Deleted::Yes => DELETED,
+            Deleted::NotFound | Deleted::Exists => NOT_FOUND,
+        }),
+        Request::Touch { key, exptime } => {
+            let touched = access.touch(key, access.expiry(exptime));
+            Answer::Line(if touched.is_some() { TOUCHED } else { NOT_FOUND })
+        }
+        Request::Flush { delay } => {
+            access.flush(delay.unwrap_or(0));
+            Answer::Line(OK)
+        }
+        Request::Stats { .. } => stats(access, line, out),
+        Request::Version if Words::split(line).count() == 1 => {
+            out.tail().extend_from_slice(b"VERSION ");
+            out.tail().extend_from_slice(VERSION.as_bytes());
+            out.tail().extend_from_slice(b"\r\n");
+            Answer::Written
+        }
+        Request::Verbosity { level } => {
+            if !noreply {
+                out.tail().extend_from_slice(OK);
+            }
+            // At most 4.
+            Answer::End(Step::Verbosity(level.min(VERBOSITY_MAX) as u8))
+        }
+        Request::Quit => Answer::End(Step::Quit),
+        // Gets were dealt with before; the others are not commands of memcached.
+        Request::Get { .. }
+        | Request::Gat { .. }
+        | Request::Getl { .. }
+        | Request::Unl { .. }
+        | Request::StatsProxy { .. }
+        | Request::Version => Answer::Error(ERROR),
+    }
+}
+
+fn stored(access: &Access<'_>, store: &Store<'_>, owner: Option<&Arc<Vec<u8>>>) -> &'static [u8] {
+    let Store { verb, key, flags, exptime, cas, value } = *store;
+    let new = NewItem { verb, key, flags, expires: access.expiry(exptime), cas, value, owner };
+    match access.store(&new) {
+        Stored::Yes(_) => STORED,
+        Stored::No => NOT_STORED,
+        Stored::Exists => EXISTS,
+        Stored::NotFound => NOT_FOUND,
+        // What there is no memory for cannot be appended, either.
+        Stored::OutOfMemory if matches!(verb, StoreVerb::Append | StoreVerb::Prepend) => NOT_STORED,
+        Stored::OutOfMemory => NO_MEMORY,
+        Stored::TooLarge => TOO_LARGE,
+    }
+}
+
+/// What a line that a proxied port refuses means here.
+enum Refused<'a> {
+    Answer(Answer),
+    Get(Keys<'a>),
+}
+
+fn second_look<'a>(access: &Access<'_>, line: &'a [u8], reply: &'static [u8], out: &mut Output) -> Refused<'a> {
+    let words = Words::split(line);
+    let refused = Answer::Line(reply);
+    Refused::Answer(match words.get(0) {
+        b"bget" => match bget(line) {
+            Ok(keys) => return Refused::Get(keys),
+            Err(reply) => Answer::Error(reply),
+        },
+        b"stats" => stats(access, line, out),
+        b"slabs" if words.get(1) == b"reassign" && words.count() == 4 => Answer::Error(NO_REASSIGNMENT),
+        // Not a number is as good as none; a number out of range is an error (02 §7).
+        b"flush_all" if matches!(words.count(), 2 | 3) && parse_i64(words.get(1)).is_none() => {
+            if is_number(words.get(1)) {
+                return Refused::Answer(refused);
+            }
+            access.flush(0);
+            Answer::Line(OK)
+        }
+        _ => refused,
+    })
+}
+
+/// `bget KEY…`, an old name of `get`.
+fn bget(line: &[u8]) -> Result<Keys<'_>, &'static [u8]> {
+    let blanks = line.iter().take_while(|&&byte| byte == b' ').count();
+    let keys = Keys::new(&line[blanks..], b"bget".len());
+    if keys.iter().any(|(_, key)| key.len() > KEY_MAX) {
+        return Err(BAD_FORMAT);
+    }
+    if keys.iter().next().is_none() { Err(ERROR) } else { Ok(keys) }
+}
+
+fn is_number(word: &[u8]) -> bool {
+    let digits = word.strip_prefix(b"-").or(word.strip_prefix(b"+")).unwrap_or(word);
+    digits.first().is_some_and(u8::is_ascii_digit)
+}
+
+/// `stats …`: writes the whole reply.
+fn stats(access: &Access<'_>, line: &[u8], out: &mut Output) -> Answer {
+    match statistics::ascii(access, &Words::split(line), out.tail()) {
+        Ok(()) => Answer::Written,
+        Err(reply) => Answer::Error(reply),
+    }
+}

@@ -1,0 +1,108 @@
+//! Statistics that look at every item: `stats cachedump` and `stats sizes` (02 §13.3, §13.4).
+
+use std::collections::BTreeMap;
+
+use super::Store;
+use super::classes::ClassId;
+use super::clock::NEVER;
+use super::item::END;
+use crate::protocol::numbers::push_u64;
+
+/// Longest text of a `cachedump` in bytes.
+const DUMP_MAX: usize = 2 << 20;
+
+/// Items are counted by size in steps of this many bytes.
+const SIZE_STEP: u64 = 32;
+
+/// Shortest line of a `cachedump`: a key of one byte.
+const LINE_MIN: usize = "ITEM k [0 b; 0 s]\r\n".len();
+
+/// Appends lines for the most recently used `limit` (0: all) items of class number `class`, as many as fit 2 MiB.
+pub(super) fn cachedump(store: &Store, class: u32, limit: u32, out: &mut Vec<u8>) {
+    let Some(id) = class.checked_sub(1).and_then(|index| ClassId::try_from(index).ok()) else { return };
+    if usize::from(id) >= store.classes.len() {
+        return;
+    }
+    let most = match usize::try_from(limit).unwrap_or(usize::MAX) {
+        0 => DUMP_MAX / LINE_MIN,
+        limit => limit.min(DUMP_MAX / LINE_MIN),
+    };
+    // The best so far, most recently used first.
+    let mut best: Vec<(u64, Vec<u8>)> = Vec::new();
+    for index in 0..store.shards.len() {
+        let worst = if best.len() < most { 0 } else { best.last().map_or(0, |(used, _)| *used) };
+        let shard = store.shard(index);
+        let mut slot = shard.line(id).newest;
+        let mut room = DUMP_MAX;
+        for _ in 0..most {
+            if slot == END {
+                break;
+            }
+            let entry = shard.get(slot);
+            if entry.used < worst {
+                break;
+            }
+            let mut line = Vec::new();
+            push_item(&mut line, store, entry.body.key(), entry.body.value().len(), entry.expires);
+            let Some(left) = room.checked_sub(line.len()) else { break };
+            room = left;
+            best.push((entry.used, line));
+            slot = entry.older;
+        }
+        drop(shard);
+        best.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
+        best.truncate(most);
+        let mut length = 0;
+        let fits = best.iter().take_while(|(_, line)| {
+            length += line.len();
+            length <= DUMP_MAX
+        });
+        let fits = fits.count();
+        best.truncate(fits);
+    }
+    for (_, line) in best {
+        out.extend_from_slice(&line);
+    }
+}
+
+fn push_item(line: &mut Vec<u8>, store: &Store, key: &[u8], value_len: usize, expires: u32) {
+    line.extend_from_slice(b"ITEM ");
+    push_key(line, key);
+    line.extend_from_slice(b" [");
+    push_u64(line, value_len as u64);
+    line.extend_from_slice(b" b; ");
+    // What never expires shows the time the store was made.
+    let ticks = if expires == NEVER { 0 } else { u64::from(expires) };
+    push_u64(line, store.epoch.unix_start() + ticks);
+    line.extend_from_slice(b" s]\r\n");
+}
+
+/// Appends a key. Blanks, line ends and NULs, which keys of binary clients may have, appear as `%20` and so on, so
+/// that the line stays one line of so many words.
+pub(super) fn push_key(out: &mut Vec<u8>, key: &[u8]) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in key {
+        if matches!(byte, b' ' | b'\r' | b'\n' | 0) {
+            out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+        } else {
+            out.push(byte);
+        }
+    }
+}
+
+/// How many items count at most so many bytes, and more than the size before.
+pub(super) fn sizes(store: &Store) -> BTreeMap<u64, u64> {
+    let mut sizes = BTreeMap::new();
+    for index in 0..store.shards.len() {
+        let shard = store.shard(index);
+        for (id, _) in store.classes.iter() {
+            let mut slot = shard.line(id).newest;
+            while slot != END {
+                let entry = shard.get(slot);
+                *sizes.entry(shard.total(entry).next_multiple_of(SIZE_STEP)).or_insert(0) += 1;
+                slot = entry.older;
+            }
+        }
+    }
+    sizes
+}

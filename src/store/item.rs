@@ -1,0 +1,204 @@
+//! One stored item.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::classes::ClassId;
+use super::clock::{NEVER, Tick};
+use crate::buffer::SHARE_MIN;
+
+/// Place of an entry in its shard.
+pub type Slot = u32;
+
+/// No slot: the end of a list.
+pub const END: Slot = Slot::MAX;
+
+/// Everything about an item except its bytes; 64 bytes.
+#[derive(Debug)]
+pub struct Entry {
+    /// Key and value.
+    pub body: Body,
+    /// CAS id; 0 if there are none (`-C`).
+    pub cas: u64,
+    /// Position in the global order of use: the larger, the more recently used.
+    pub used: u64,
+    /// The part of the key's hash that finds the entry in its shard.
+    pub hash: u32,
+    /// Next entry of the same bucket, or of the list of vacant slots.
+    pub chain: Slot,
+    /// Next more recently used entry of the same class and shard.
+    pub newer: Slot,
+    /// Next less recently used entry of the same class and shard.
+    pub older: Slot,
+    /// The client's flags.
+    pub flags: u32,
+    /// When it expires, or [`NEVER`].
+    pub expires: Tick,
+    /// When it was last linked or asked for.
+    pub accessed: Tick,
+    /// Its class.
+    pub class: ClassId,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 64);
+
+impl Entry {
+    /// An entry of a slot that is not in use.
+    pub fn vacant() -> Entry {
+        Entry {
+            body: Body::default(),
+            cas: 0,
+            used: 0,
+            hash: 0,
+            chain: END,
+            newer: END,
+            older: END,
+            flags: 0,
+            expires: NEVER,
+            accessed: 0,
+            class: 0,
+        }
+    }
+
+    /// Whether it must not be shown any more.
+    pub fn is_expired(&self, tick: Tick) -> bool {
+        self.expires != NEVER && self.expires <= tick
+    }
+}
+
+/// Key and value of an item.
+#[derive(Debug)]
+pub enum Body {
+    /// One byte with the length of the key, the key, the value.
+    Small(Box<[u8]>),
+    /// A value that is worth sharing with the outputs of clients.
+    Large(Box<Large>),
+}
+
+/// A value of at least [`SHARE_MIN`] bytes.
+#[derive(Debug)]
+pub struct Large {
+    key: Box<[u8]>,
+    owner: Arc<Vec<u8>>,
+    value: Range<usize>,
+}
+
+/// How many bytes a buffer may have besides the value that is kept in it.
+const SURPLUS_MAX: usize = 1024;
+
+impl Default for Body {
+    fn default() -> Body {
+        Body::Small(Box::default())
+    }
+}
+
+impl Body {
+    /// Of a key of at most 250 bytes and a value that consists of `parts`.
+    pub fn new(key: &[u8], parts: [&[u8]; 2]) -> Body {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length >= SHARE_MIN {
+            let value = parts.concat();
+            return Body::Large(Box::new(Large { key: key.into(), owner: Arc::new(value), value: 0..length }));
+        }
+        let mut bytes = Vec::with_capacity(1 + key.len() + length);
+        bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
+        bytes.extend_from_slice(key);
+        for part in parts {
+            bytes.extend_from_slice(part);
+        }
+        Body::Small(bytes.into_boxed_slice())
+    }
+
+    /// As [`Body::new`]; a large value that fills most of `owner` is kept in there instead of being copied.
+    pub fn shared(key: &[u8], value: &[u8], owner: Option<&Arc<Vec<u8>>>) -> Body {
+        let Some(owner) = owner.filter(|owner| value.len() >= SHARE_MIN && owner.len() <= value.len() + SURPLUS_MAX)
+        else {
+            return Body::new(key, [value, b""]);
+        };
+        let start = (value.as_ptr() as usize).wrapping_sub(owner.as_ptr() as usize);
+        match start.checked_add(value.len()) {
+            Some(end) if end <= owner.len() => {
+                Body::Large(Box::new(Large { key: key.into(), owner: Arc::clone(owner), value: start..end }))
+            }
+            _ => Body::new(key, [value, b""]),
+        }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Body::Small(bytes) => split(bytes).0,
+            Body::Large(large) => &large.key,
+        }
+    }
+
+    /// The value.
+    pub fn value(&self) -> &[u8] {
+        match self {
+            Body::Small(bytes) => split(bytes).1,
+            Body::Large(large) => &large.owner[large.value.clone()],
+        }
+    }
+
+    /// The value, to be changed in place; `None` if others may be reading it.
+    pub fn value_mut(&mut self) -> Option<&mut [u8]> {
+        match self {
+            Body::Small(bytes) => {
+                let start = 1 + split(bytes).0.len();
+                bytes.get_mut(start..)
+            }
+            Body::Large(_) => None,
+        }
+    }
+
+    /// What a large value can be shared through.
+    pub fn owner(&self) -> Option<&Arc<Vec<u8>>> {
+        match self {
+            Body::Small(_) => None,
+            Body::Large(large) => Some(&large.owner),
+        }
+    }
+}
+
+/// Key and value of a small body.
+fn split(bytes: &[u8]) -> (&[u8], &[u8]) {
+    match bytes.split_first() {
+        Some((&length, rest)) => rest.split_at(usize::from(length).min(rest.len())),
+        None => (b"", b""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_bodies_keep_key_and_value_together() {
+        let mut body = Body::new(b"key", [b"val", b"ue"]);
+        assert_eq!((body.key(), body.value()), (&b"key"[..], &b"value"[..]));
+        assert!(body.owner().is_none());
+        body.value_mut().unwrap()[0] = b'V';
+        assert_eq!(body.value(), b"Value");
+        let empty = Body::default();
+        assert_eq!((empty.key(), empty.value()), (&b""[..], &b""[..]));
+        let longest = Body::new(&[7; 250], [b"", b""]);
+        assert_eq!((longest.key().len(), longest.value().len()), (250, 0));
+    }
+
+    #[test]
+    fn large_values_stay_in_the_buffer_they_came_in() {
+        let message = Arc::new([&b"line\r\n"[..], &[b'x'; SHARE_MIN], b"\r\n"].concat());
+        let value = &message[6..6 + SHARE_MIN];
+        let body = Body::shared(b"k", value, Some(&message));
+        assert_eq!(Arc::strong_count(&message), 2);
+        assert_eq!((body.key(), body.value()), (&b"k"[..], value));
+        let elsewhere = vec![b'y'; SHARE_MIN];
+        let copied = Body::shared(b"k", &elsewhere, Some(&message));
+        assert_eq!(Arc::strong_count(&message), 2);
+        assert_eq!(copied.value(), elsewhere);
+        assert!(copied.owner().is_some());
+        let roomy = Arc::new(vec![b'z'; 3 * SHARE_MIN]);
+        Body::shared(b"k", &roomy[..SHARE_MIN], Some(&roomy));
+        assert_eq!(Arc::strong_count(&roomy), 1);
+    }
+}

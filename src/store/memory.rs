@@ -1,0 +1,84 @@
+//! Where the memory of a new item comes from (02 §12.3).
+//!
+//! First from an expired item of the same class, then from a free chunk, then from a new page, then from the least
+//! recently used item of the class, in whichever shard it is.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Store;
+use super::classes::{ClassId, NONE};
+use super::clock::{NEVER, Tick};
+use super::item::END;
+
+/// How many of the least recently used items of a shard are looked at for an expired one.
+const SEARCH: usize = 50;
+
+/// How often another thread may be faster in throwing out the oldest item before this counts as no memory.
+const TRIES: usize = 64;
+
+/// There is no memory for an item, and none could be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutOfMemory;
+
+impl Store {
+    /// Takes a chunk of a class for an item that is going to be linked.
+    pub(super) fn allocate(&self, class: ClassId, tick: Tick) -> Result<(), OutOfMemory> {
+        if self.reuse_expired(class, tick) || self.classes.take(class) {
+            return Ok(());
+        }
+        if self.options.evict {
+            for _ in 0..TRIES {
+                if self.throw_out(class, tick) || self.classes.take(class) {
+                    return Ok(());
+                }
+            }
+        }
+        self.classes.get(class).outofmemory.fetch_add(1, Relaxed);
+        Err(OutOfMemory)
+    }
+
+    /// Removes an expired item of the class; its chunk is the caller's.
+    fn reuse_expired(&self, class: ClassId, tick: Tick) -> bool {
+        let hint = &self.classes.get(class).earliest;
+        if hint.load(Relaxed) >= tick {
+            return false;
+        }
+        // Whatever is linked while the shards are looked at lowers the new hint.
+        let before = hint.swap(Tick::MAX, Relaxed);
+        let mut earliest = Tick::MAX;
+        for index in 0..self.shards.len() {
+            let gone;
+            let mut shard = self.shard(index);
+            if let Some(slot) = shard.find_expired(class, tick, SEARCH) {
+                gone = shard.unlink(slot);
+                hint.fetch_min(before, Relaxed);
+                drop((shard, gone));
+                return true;
+            }
+            earliest = earliest.min(shard.line(class).earliest);
+        }
+        hint.fetch_min(earliest, Relaxed);
+        false
+    }
+
+    /// Removes the least recently used item of the class; its chunk is the caller's. `false` if there is none, or
+    /// another thread was faster.
+    fn throw_out(&self, class: ClassId, tick: Tick) -> bool {
+        let state = self.classes.get(class);
+        let oldest = state.oldest.iter().enumerate().map(|(index, used)| (used.load(Relaxed), index)).min();
+        let Some((used, index)) = oldest.filter(|(used, _)| *used != NONE) else { return false };
+        let gone;
+        let mut shard = self.shard(index);
+        let slot = shard.line(class).oldest;
+        if slot == END || shard.get(slot).used != used {
+            return false;
+        }
+        gone = shard.unlink(slot);
+        drop(shard);
+        if gone.expires == NEVER || gone.expires > tick {
+            state.evicted.fetch_add(1, Relaxed);
+            state.evicted_time.store(tick.saturating_sub(gone.accessed), Relaxed);
+        }
+        true
+    }
+}

@@ -1,0 +1,95 @@
+//! A client of the built-in server: its protocol, and its requests one by one.
+
+use super::access::Access;
+use super::counters::Count;
+use super::{ascii, binary};
+use crate::buffer::{Input, Output, Pool};
+use crate::protocol::binary::packet::REQUEST_MAGIC;
+
+/// A client that has this many bytes to read gets no more replies before it has read some.
+pub const OUTPUT_MAX: u64 = 256 * 1024;
+
+/// Which protocol a client speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// Its first byte will tell.
+    #[default]
+    Undecided,
+    /// ASCII.
+    Ascii,
+    /// Binary. What does not begin like a binary packet closes the connection.
+    Binary,
+}
+
+/// What became of a client's next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It is done.
+    Done,
+    /// There is no complete request.
+    Wait,
+    /// The client has to read first. Its request has not begun, or goes on later.
+    Full,
+    /// The client wants to end, or cannot be understood: send what it is owed and close.
+    Quit,
+    /// It is done, and sets the log level of the process.
+    Verbosity(u8),
+}
+
+/// A get with many keys whose reply was too long to be made at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rest {
+    /// Where the next key begins in the input.
+    pub at: usize,
+    /// Where the keys end.
+    pub end: usize,
+    /// The length of the whole request.
+    pub len: usize,
+    /// What to do with each key.
+    pub mode: ascii::GetMode,
+}
+
+/// One client.
+#[derive(Debug, Default)]
+pub struct Session {
+    protocol: Protocol,
+    /// Bytes of a refused value that are still to be dropped.
+    pub(super) swallow: u64,
+    /// The get that is under way.
+    pub(super) rest: Option<Rest>,
+}
+
+impl Session {
+    /// A client that has just connected and speaks `protocol`.
+    pub fn new(protocol: Protocol) -> Session {
+        Session { protocol, ..Session::default() }
+    }
+
+    /// Serves the client's next request: takes it from `input` and appends the reply to `out`. `pool` is where the
+    /// memory of `input` comes from.
+    pub fn step(&mut self, access: &Access<'_>, input: &mut Input, pool: &mut Pool, out: &mut Output) -> Step {
+        if self.swallow > 0 {
+            let count = usize::try_from(self.swallow).unwrap_or(usize::MAX).min(input.len());
+            input.consume(count);
+            self.swallow -= count as u64;
+            access.counters.add(Count::BytesRead, count as u64);
+        }
+        if !input.is_worth_parsing() {
+            return Step::Wait;
+        }
+        if out.unsent() >= OUTPUT_MAX {
+            return Step::Full;
+        }
+        if self.protocol == Protocol::Undecided {
+            let is_binary = input.data().first() == Some(&REQUEST_MAGIC);
+            self.protocol = if is_binary { Protocol::Binary } else { Protocol::Ascii };
+        }
+        let before = out.end();
+        let step = match self.protocol {
+            Protocol::Binary => binary::step(self, access, input, pool, out),
+            Protocol::Ascii | Protocol::Undecided => ascii::step(self, access, input, pool, out),
+        };
+        access.counters.add(Count::BytesWritten, out.end() - before);
+        step
+    }
+}

@@ -1,0 +1,88 @@
+//! The entries of a shard, in pieces, so that adding one never moves the others.
+
+use super::item::{END, Entry, Slot};
+
+/// Entries in a piece.
+const PIECE: usize = 256;
+
+/// Some entries that were thrown away together.
+pub type Piece = Box<[Entry]>;
+
+/// Entries by their slot.
+#[derive(Debug)]
+pub struct Slots {
+    pieces: Vec<Piece>,
+    /// First vacant slot of those that were used before.
+    vacant: Slot,
+    /// How many slots were ever used.
+    used: usize,
+}
+
+impl Default for Slots {
+    fn default() -> Slots {
+        Slots { pieces: Vec::new(), vacant: END, used: 0 }
+    }
+}
+
+impl Slots {
+    /// Stores an entry. `None` if there are as many as can be numbered.
+    pub fn insert(&mut self, entry: Entry) -> Option<Slot> {
+        if self.vacant != END {
+            let slot = self.vacant;
+            let place = self.get_mut(slot);
+            let next = place.chain;
+            *place = entry;
+            self.vacant = next;
+            return Some(slot);
+        }
+        let slot = Slot::try_from(self.used).ok().filter(|slot| *slot != END)?;
+        if self.used == self.pieces.len() * PIECE {
+            self.pieces.push((0..PIECE).map(|_| Entry::vacant()).collect());
+        }
+        self.used += 1;
+        *self.get_mut(slot) = entry;
+        Some(slot)
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, slot: Slot) -> Entry {
+        let vacant = Entry { chain: self.vacant, ..Entry::vacant() };
+        self.vacant = slot;
+        std::mem::replace(self.get_mut(slot), vacant)
+    }
+
+    /// The entry in `slot`, which must be in use.
+    pub fn get(&self, slot: Slot) -> &Entry {
+        &self.pieces[slot as usize / PIECE][slot as usize % PIECE]
+    }
+
+    /// As [`Slots::get`].
+    pub fn get_mut(&mut self, slot: Slot) -> &mut Entry {
+        &mut self.pieces[slot as usize / PIECE][slot as usize % PIECE]
+    }
+
+    /// All pieces, to be thrown away.
+    pub fn into_pieces(self) -> Vec<Piece> {
+        self.pieces
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_reused() {
+        let mut slots = Slots::default();
+        let numbered = |number| Entry { flags: number, ..Entry::vacant() };
+        let all: Vec<Slot> = (0..600).map(|number| slots.insert(numbered(number)).unwrap()).collect();
+        assert_eq!(slots.get(all[300]).flags, 300);
+        assert_eq!(slots.remove(all[300]).flags, 300);
+        assert_eq!(slots.remove(all[5]).flags, 5);
+        assert_eq!(slots.insert(numbered(1000)), Some(all[5]));
+        assert_eq!(slots.insert(numbered(1001)), Some(all[300]));
+        assert_eq!(slots.insert(numbered(1002)), Some(600));
+        assert_eq!(slots.get(all[300]).flags, 1001);
+        assert_eq!(slots.into_pieces().len(), 3);
+    }
+}

@@ -1,0 +1,267 @@
+//! The text of `stats` and its sub-commands (02 §13, 06 §9), and binary STAT.
+
+use std::fmt::{Display, Write as _};
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::Store;
+use super::access::Access;
+use super::classes::Class;
+use super::counters::{ClassCount, Count, Counters};
+use super::process::cpu_time;
+use super::{VERSION, dump, prefix};
+use crate::log;
+use crate::protocol::ascii::words::Words;
+use crate::protocol::numbers::parse_u32;
+
+const ERROR: &[u8] = b"ERROR\r\n";
+const BAD_LINE: &[u8] = b"CLIENT_ERROR bad command line\r\n";
+const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
+const NO_CLASS: &[u8] = b"SERVER_ERROR out of memory writing stats\r\n";
+const DETAIL_USAGE: &[u8] = b"CLIENT_ERROR usage: stats detail on|off|dump\r\n";
+const END: &[u8] = b"END\r\n";
+const OK: &[u8] = b"OK\r\n";
+
+/// Class numbers above this are refused.
+const CLASS_MAX: u32 = 255;
+
+/// What is done with each statistic.
+type Emit<'a> = dyn FnMut(&str, &dyn Display) + 'a;
+
+/// Writes the reply to a `stats` line. The error is a line to be sent instead.
+pub(super) fn ascii(access: &Access<'_>, words: &Words<'_>, out: &mut Vec<u8>) -> Result<(), &'static [u8]> {
+    let mut line = String::new();
+    let mut emit = |name: &str, value: &dyn Display| {
+        line.clear();
+        let _ = write!(line, "STAT {name} {value}\r\n"); // a String takes everything
+        out.extend_from_slice(line.as_bytes());
+    };
+    let store = access.store;
+    match words.get(1) {
+        b"" => general(access, &mut emit),
+        b"settings" => settings(store, &mut emit),
+        b"items" => items(access, &mut emit),
+        b"slabs" => slabs(store, &mut emit),
+        b"sizes" => sizes(store, &mut emit),
+        b"reset" => {
+            reset(store);
+            out.extend_from_slice(b"RESET\r\n");
+            return Ok(());
+        }
+        b"cachedump" => {
+            if words.count() < 4 {
+                return Err(BAD_LINE);
+            }
+            let numbers = (parse_u32(words.get(2)), parse_u32(words.get(3)));
+            let (Some(class), Some(limit)) = numbers else { return Err(BAD_FORMAT) };
+            if class > CLASS_MAX {
+                return Err(NO_CLASS);
+            }
+            dump::cachedump(store, class, limit, out);
+        }
+        b"detail" => match words.get(2) {
+            b"on" | b"off" => {
+                store.detail.store(words.get(2) == b"on", Relaxed);
+                out.extend_from_slice(OK);
+                return Ok(());
+            }
+            b"dump" => {
+                prefix::dump(store, out);
+                return Ok(());
+            }
+            _ => return Err(DETAIL_USAGE),
+        },
+        _ => return Err(ERROR),
+    }
+    out.extend_from_slice(END);
+    Ok(())
+}
+
+/// Emits the statistics for a binary STAT with this key; `false` if there are none of that name.
+pub(super) fn binary(access: &Access<'_>, key: &[u8], emit: &mut Emit<'_>) -> bool {
+    let store = access.store;
+    match key {
+        b"" => general(access, emit),
+        b"settings" => settings(store, emit),
+        b"items" => items(access, emit),
+        b"slabs" => slabs(store, emit),
+        b"sizes" => sizes(store, emit),
+        b"reset" => reset(store),
+        b"detail on" => store.detail.store(true, Relaxed),
+        b"detail off" => store.detail.store(false, Relaxed),
+        b"detail dump" => {
+            let mut text = Vec::new();
+            prefix::dump(store, &mut text);
+            emit("detailed", &String::from_utf8_lossy(&text));
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// `stats`: 35 lines.
+fn general(access: &Access<'_>, emit: &mut Emit<'_>) {
+    let store = access.store;
+    let (process, totals) = (&store.process, store.totals());
+    emit("pid", &std::process::id());
+    emit("uptime", &access.tick);
+    emit("time", &access.unix_time());
+    emit("version", &VERSION);
+    emit("pointer_size", &usize::BITS);
+    for (name, (seconds, micros)) in ["rusage_user", "rusage_system"].iter().zip(cpu_time()) {
+        emit(name, &format_args!("{seconds}.{micros:06}"));
+    }
+    emit("curr_connections", &process.curr_connections());
+    emit("total_connections", &process.total_connections());
+    emit("connection_structures", &process.connection_structures());
+    emit("cmd_get", &totals.get(Count::CmdGet));
+    emit("cmd_set", &(totals.of_classes(ClassCount::CmdSet) + totals.get(Count::BadSet)));
+    emit("cmd_flush", &totals.get(Count::CmdFlush));
+    emit("get_hits", &totals.of_classes(ClassCount::GetHits));
+    emit("get_misses", &totals.get(Count::GetMisses));
+    emit("delete_misses", &totals.get(Count::DeleteMisses));
+    emit("delete_hits", &totals.of_classes(ClassCount::DeleteHits));
+    emit("incr_misses", &totals.get(Count::IncrMisses));
+    emit("incr_hits", &totals.of_classes(ClassCount::IncrHits));
+    emit("decr_misses", &totals.get(Count::DecrMisses));
+    emit("decr_hits", &totals.of_classes(ClassCount::DecrHits));
+    emit("cas_misses", &totals.get(Count::CasMisses));
+    emit("cas_hits", &totals.of_classes(ClassCount::CasHits));
+    emit("cas_badval", &totals.of_classes(ClassCount::CasBadval));
+    emit("bytes_read", &totals.get(Count::BytesRead));
+    emit("bytes_written", &totals.get(Count::BytesWritten));
+    emit("limit_maxbytes", &store.classes.limit());
+    emit("accepting_conns", &u8::from(process.accepting.load(Relaxed)));
+    emit("listen_disabled_num", &process.listen_disabled.load(Relaxed));
+    emit("threads", &store.options.threads);
+    emit("conn_yields", &totals.get(Count::ConnYields));
+    let lines = lines(store);
+    emit("bytes", &lines.iter().map(|line| line.requested).sum::<u64>());
+    emit("curr_items", &lines.iter().map(|line| line.count).sum::<u64>());
+    emit("total_items", &totals.get(Count::TotalItems));
+    let evictions: u64 = store.classes.iter().map(|(_, class)| class.evicted.load(Relaxed)).sum();
+    emit("evictions", &evictions);
+}
+
+/// `stats settings`: 19 lines.
+fn settings(store: &Store, emit: &mut Emit<'_>) {
+    let options = &store.options;
+    let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "NULL".to_owned());
+    // As in the C program, whose field has 32 bits.
+    emit("maxbytes", &(options.memory & u64::from(u32::MAX)));
+    emit("maxconns", &options.connections);
+    emit("tcpport", &options.tcp_port);
+    emit("udpport", &options.udp_port);
+    emit("inter", &or_null(&options.listen));
+    emit("verbosity", &log::verbosity());
+    emit("oldest", &store.oldest_live.load(Relaxed));
+    emit("evictions", &if options.evict { "on" } else { "off" });
+    emit("domain_socket", &or_null(&options.socket));
+    emit("umask", &format_args!("{:o}", options.socket_mode));
+    emit("growth_factor", &format_args!("{:.2}", options.growth_factor));
+    emit("chunk_size", &options.chunk_size);
+    emit("num_threads", &options.threads);
+    emit("stat_key_prefix", &char::from(options.prefix_delimiter));
+    emit("detail_enabled", &if store.detail.load(Relaxed) { "yes" } else { "no" });
+    emit("reqs_per_event", &options.requests_per_turn);
+    emit("cas_enabled", &if options.cas { "yes" } else { "no" });
+    emit("tcp_backlog", &options.backlog);
+    emit("binding_protocol", &options.binding);
+}
+
+/// What a class holds, in all shards together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    count: u64,
+    requested: u64,
+    /// Recency and last access of the oldest item.
+    oldest: Option<(u64, u32)>,
+}
+
+/// What each class holds.
+fn lines(store: &Store) -> Vec<Sum> {
+    let mut sums = vec![Sum::default(); store.classes.len()];
+    for index in 0..store.shards.len() {
+        let shard = store.shard(index);
+        for ((id, _), sum) in store.classes.iter().zip(&mut sums) {
+            let line = shard.line(id);
+            if line.count == 0 {
+                continue;
+            }
+            sum.count += line.count as u64;
+            sum.requested += line.requested;
+            let entry = shard.get(line.oldest);
+            let oldest = (entry.used, entry.accessed);
+            sum.oldest = Some(sum.oldest.map_or(oldest, |other| other.min(oldest)));
+        }
+    }
+    sums
+}
+
+/// `stats items`: each class with items.
+fn items(access: &Access<'_>, emit: &mut Emit<'_>) {
+    let store = access.store;
+    for ((id, class), sum) in store.classes.iter().zip(lines(store)) {
+        let Some((_, accessed)) = sum.oldest else { continue };
+        let number = u32::from(id) + 1;
+        let mut of = |name: &str, value: &dyn Display| emit(&format!("items:{number}:{name}"), value);
+        of("number", &sum.count);
+        of("age", &access.tick.saturating_sub(accessed));
+        of("evicted", &class.evicted.load(Relaxed));
+        of("evicted_time", &class.evicted_time.load(Relaxed));
+        of("outofmemory", &class.outofmemory.load(Relaxed));
+        // Nothing is ever leaked, so nothing is repaired.
+        of("tailrepairs", &0);
+    }
+}
+
+/// `stats slabs`: each class with pages.
+fn slabs(store: &Store, emit: &mut Emit<'_>) {
+    let totals = store.totals();
+    let mut active = 0;
+    for ((id, class), sum) in store.classes.iter().zip(lines(store)) {
+        let pages = class.pages.load(Relaxed);
+        if pages == 0 {
+            continue;
+        }
+        active += 1;
+        let number = u32::from(id) + 1;
+        let mut of = |name: &str, value: &dyn Display| emit(&format!("{number}:{name}"), value);
+        let (total, free, unused) =
+            (pages * u64::from(class.per_page), class.free.load(Relaxed), class.unused.load(Relaxed));
+        of("chunk_size", &class.size);
+        of("chunks_per_page", &class.per_page);
+        of("total_pages", &pages);
+        of("total_chunks", &total);
+        of("used_chunks", &total.saturating_sub(free + unused));
+        of("free_chunks", &free);
+        of("free_chunks_end", &unused);
+        of("mem_requested", &sum.requested);
+        of("get_hits", &totals.of_class(id, ClassCount::GetHits));
+        of("cmd_set", &totals.of_class(id, ClassCount::CmdSet));
+        of("delete_hits", &totals.of_class(id, ClassCount::DeleteHits));
+        of("incr_hits", &totals.of_class(id, ClassCount::IncrHits));
+        of("decr_hits", &totals.of_class(id, ClassCount::DecrHits));
+        of("cas_hits", &totals.of_class(id, ClassCount::CasHits));
+        of("cas_badval", &totals.of_class(id, ClassCount::CasBadval));
+    }
+    emit("active_slabs", &active);
+    emit("total_malloced", &store.classes.malloced());
+}
+
+/// `stats sizes`: how many items count up to so many bytes.
+fn sizes(store: &Store, emit: &mut Emit<'_>) {
+    for (upper, count) in dump::sizes(store) {
+        emit(itoa(upper).as_str(), &count);
+    }
+}
+
+fn itoa(number: u64) -> String {
+    number.to_string()
+}
+
+/// `stats reset`.
+fn reset(store: &Store) {
+    store.each_worker(Counters::reset);
+    store.process.reset();
+    store.classes.iter().map(|(_, class)| class).for_each(Class::reset);
+}

@@ -1,0 +1,124 @@
+//! Hash buckets that grow one at a time (linear hashing), so that no request ever waits for a large table to be
+//! moved.
+
+use super::item::{END, Slot};
+use super::slots::Slots;
+
+/// Buckets of an empty table; a power of two.
+const FIRST: usize = 16;
+
+/// First slot of each bucket's chain; the chains are in the entries.
+#[derive(Debug)]
+pub struct Table {
+    buckets: Vec<Slot>,
+    /// The number of buckets at the beginning of this round of splitting, less one: all ones.
+    mask: u32,
+}
+
+impl Default for Table {
+    fn default() -> Table {
+        Table { buckets: vec![END; FIRST], mask: FIRST as u32 - 1 }
+    }
+}
+
+impl Table {
+    /// The bucket for `hash`.
+    fn bucket(&self, hash: u32) -> usize {
+        let wide = (hash & (self.mask << 1 | 1)) as usize;
+        if wide < self.buckets.len() { wide } else { (hash & self.mask) as usize }
+    }
+
+    /// The entry with this key.
+    pub fn find(&self, slots: &Slots, hash: u32, key: &[u8]) -> Option<Slot> {
+        let mut slot = self.buckets[self.bucket(hash)];
+        while slot != END {
+            let entry = slots.get(slot);
+            if entry.hash == hash && entry.body.key() == key {
+                return Some(slot);
+            }
+            slot = entry.chain;
+        }
+        None
+    }
+
+    /// Adds an entry; `count` is how many there are with it.
+    pub fn add(&mut self, slots: &mut Slots, slot: Slot, count: usize) {
+        if count > self.buckets.len() {
+            self.split(slots);
+        }
+        let bucket = self.bucket(slots.get(slot).hash);
+        slots.get_mut(slot).chain = self.buckets[bucket];
+        self.buckets[bucket] = slot;
+    }
+
+    /// Removes an entry.
+    pub fn remove(&mut self, slots: &mut Slots, slot: Slot) {
+        let (hash, next) = (slots.get(slot).hash, slots.get(slot).chain);
+        let bucket = self.bucket(hash);
+        if self.buckets[bucket] == slot {
+            self.buckets[bucket] = next;
+            return;
+        }
+        let mut before = self.buckets[bucket];
+        while before != END {
+            let entry = slots.get_mut(before);
+            if entry.chain == slot {
+                entry.chain = next;
+                return;
+            }
+            before = entry.chain;
+        }
+        debug_assert!(false, "slot {slot} is not in its bucket");
+    }
+
+    /// Adds one bucket, and moves what belongs there from the one bucket where it was.
+    fn split(&mut self, slots: &mut Slots) {
+        let Ok(new) = u32::try_from(self.buckets.len()) else { return };
+        let old = (new & self.mask) as usize;
+        let wide = self.mask << 1 | 1;
+        let mut rest = std::mem::replace(&mut self.buckets[old], END);
+        self.buckets.push(END);
+        while rest != END {
+            let slot = rest;
+            let entry = slots.get_mut(slot);
+            rest = entry.chain;
+            let bucket = (entry.hash & wide) as usize;
+            entry.chain = self.buckets[bucket];
+            self.buckets[bucket] = slot;
+        }
+        if new == wide {
+            self.mask = wide;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::item::{Body, Entry};
+
+    #[test]
+    fn everything_is_found_while_the_table_grows() {
+        let (mut table, mut slots) = (Table::default(), Slots::default());
+        let hash = |number: u32| number.wrapping_mul(2_654_435_761);
+        let key = |number: u32| number.to_string().into_bytes();
+        for number in 0..5000 {
+            let body = Body::new(&key(number), [b"", b""]);
+            let slot = slots.insert(Entry { body, hash: hash(number), ..Entry::vacant() }).unwrap();
+            table.add(&mut slots, slot, number as usize + 1);
+            let seen = number / 2;
+            assert!(table.find(&slots, hash(seen), &key(seen)).is_some(), "{seen} of {number}");
+        }
+        assert_eq!(table.buckets.len(), 5000);
+        assert_eq!(table.mask, 4095);
+        for number in (0..5000).step_by(2) {
+            let slot = table.find(&slots, hash(number), &key(number)).unwrap();
+            table.remove(&mut slots, slot);
+            slots.remove(slot);
+        }
+        for number in 0..5000 {
+            let found = table.find(&slots, hash(number), &key(number));
+            assert_eq!(found.is_some(), number % 2 == 1, "{number}");
+        }
+    }
+}

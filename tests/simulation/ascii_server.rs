@@ -1,0 +1,130 @@
+//! The ASCII protocol as a strict server sees it: what the proxy sends must be exactly what it is meant to send.
+
+use std::rc::Rc;
+
+use moxi::protocol::StoreVerb;
+
+use super::op::{Key, Op, Outcome};
+
+/// What the beginning of the proxy's bytes is.
+#[derive(Debug)]
+pub enum Parsed {
+    /// More is needed.
+    Incomplete,
+    /// The line of a storage command, whose value of `missing` bytes (of `len` in all) has not arrived in full.
+    Partial { op: Op, len: usize },
+    /// A request of so many bytes.
+    Op(Op, usize),
+}
+
+/// Looks at the beginning of `input`.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn parse(input: &[u8]) -> Result<Parsed, String> {
+    let Some(end) = input.iter().position(|&byte| byte == b'\n') else {
+        return Ok(Parsed::Incomplete);
+    };
+    let len = end + 1;
+    let Some(line) = input[..len].strip_suffix(b"\r\n") else {
+        return Err(format!("a line without carriage return: {}", input[..len].escape_ascii()));
+    };
+    let bad = || format!("not a request: {}", line.escape_ascii());
+    let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+    if words.iter().any(|word| word.is_empty() || word.contains(&0)) {
+        return Err(bad());
+    }
+    if words.len() > 1 && words.last() == Some(&&b"noreply"[..]) && !matches!(words[0], b"get" | b"gets" | b"delete") {
+        return Err(format!("noreply reached a server: {}", line.escape_ascii()));
+    }
+    let key = |at: usize| words.get(at).filter(|key| key.len() <= 250).map(|key| Key::from(*key)).ok_or_else(bad);
+    let op = match (words[0], words.len()) {
+        (b"get" | b"gets", 2..) => Op::Get {
+            keys: (1..words.len()).map(key).collect::<Result<_, _>>()?,
+            cas: words[0] == b"gets",
+            touch: None,
+        },
+        (b"gat" | b"gats", 3..) => Op::Get {
+            keys: (2..words.len()).map(key).collect::<Result<_, _>>()?,
+            cas: words[0] == b"gats",
+            touch: Some(number(words[1]).ok_or_else(bad)?),
+        },
+        (b"getl", 2) => Op::Getl { key: key(1)?, exptime: None },
+        (b"getl", 3) => Op::Getl { key: key(1)?, exptime: Some(number(words[2]).ok_or_else(bad)?) },
+        (b"incr" | b"decr", 3) => {
+            Op::Arith { key: key(1)?, delta: number(words[2]).ok_or_else(bad)?, decr: words[0] == b"decr" }
+        }
+        (b"delete", 2) => Op::Delete { key: key(1)? },
+        (b"touch", 3) => Op::Touch { key: key(1)?, exptime: number(words[2]).ok_or_else(bad)? },
+        (b"unl", 3) => Op::Unl { key: key(1)?, cas: number(words[2]).ok_or_else(bad)? },
+        (b"flush_all", 1) => Op::Flush { delay: None },
+        (b"flush_all", 2) => Op::Flush { delay: Some(number(words[1]).ok_or_else(bad)?) },
+        (b"stats", 1) => Op::Stats { args: "" },
+        (b"stats", 2) => Op::Stats { args: stats_args(words[1]).ok_or_else(bad)? },
+        (verb, count) => {
+            let (verb, has_cas) = match (verb, count) {
+                (b"set", 5) => (StoreVerb::Set, false),
+                (b"cas", 6) => (StoreVerb::Set, true),
+                (b"add", 5) => (StoreVerb::Add, false),
+                (b"replace", 5) => (StoreVerb::Replace, false),
+                (b"append", 5) => (StoreVerb::Append, false),
+                (b"prepend", 5) => (StoreVerb::Prepend, false),
+                _ => return Err(bad()),
+            };
+            let bytes: usize = number(words[4]).ok_or_else(bad)?;
+            let cas = if has_cas { Some(number(words[5]).ok_or_else(bad)?) } else { None };
+            let (flags, exptime) = (number(words[2]).ok_or_else(bad)?, number(words[3]).ok_or_else(bad)?);
+            let there = &input[len..input.len().min(len + bytes)];
+            let op = Op::Store { verb, key: key(1)?, flags, exptime, cas, value: Rc::from(there) };
+            return match input.get(len + bytes..len + bytes + 2) {
+                Some(b"\r\n") => Ok(Parsed::Op(op, len + bytes + 2)),
+                Some(_) => Err(format!("a value of the wrong length: {}", line.escape_ascii())),
+                None => Ok(Parsed::Partial { op, len: len + bytes + 2 }),
+            };
+        }
+    };
+    Ok(Parsed::Op(op, len))
+}
+
+/// The statistics that may be asked for.
+pub fn stats_args(word: &[u8]) -> Option<&'static str> {
+    ["", "reset", "settings", "items", "slabs", "sizes", "conns"].into_iter().find(|args| args.as_bytes() == word)
+}
+
+/// A number as this program writes them: no sign but minus, no zeros in front.
+fn number<T: std::str::FromStr + ToString>(word: &[u8]) -> Option<T> {
+    let text = str::from_utf8(word).ok()?;
+    let number: T = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// Appends a server's reply.
+pub fn reply(op: &Op, outcome: &Outcome, out: &mut Vec<u8>) {
+    let with_cas = matches!(op, Op::Get { cas: true, .. } | Op::Getl { .. });
+    match outcome {
+        Outcome::Values(values) => {
+            for (key, item) in values {
+                out.extend_from_slice(b"VALUE ");
+                out.extend_from_slice(key);
+                out.extend_from_slice(format!(" {} {}", item.flags, item.value.len()).as_bytes());
+                if with_cas {
+                    out.extend_from_slice(format!(" {}", item.cas).as_bytes());
+                }
+                out.extend_from_slice(b"\r\n");
+                out.extend_from_slice(&item.value);
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        Outcome::Stats(_) if matches!(op, Op::Stats { args: "reset" }) => {
+            return out.extend_from_slice(b"RESET\r\n");
+        }
+        Outcome::Stats(stats) => {
+            for (name, value) in stats {
+                out.extend_from_slice(format!("STAT {name} {value}\r\n").as_bytes());
+            }
+        }
+        _ => {}
+    }
+    out.extend_from_slice(outcome.line().as_bytes());
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,221 @@
+//! A client: what it sends, what it waits for, what it has got.
+
+use std::collections::{HashMap, VecDeque};
+
+use moxi::proxy::timers::Micros;
+use moxi::proxy::upstream::ClientId;
+
+use super::bytes::Bytes;
+use super::garbage;
+use super::judge::{Answer, Context, Floors, Value};
+use super::op::Key;
+use super::request::{self, Asker, Pending};
+use super::store::Store;
+use super::truth::{Truth, shown};
+
+/// A client.
+pub struct Client {
+    pub id: ClientId,
+    /// Its number among all clients of the run.
+    pub number: u64,
+    bucket: usize,
+    /// It sends anything, and does not care what it gets.
+    pub hostile: bool,
+    /// To be sent.
+    pub outgoing: Bytes,
+    /// Got and not understood.
+    received: Bytes,
+    pub pending: VecDeque<Pending>,
+    /// How many requests it has in flight at most.
+    depth: usize,
+    /// It reads nothing for a while.
+    pub deaf_until: Micros,
+    /// It sends no more requests.
+    pub is_done: bool,
+    /// It has finished sending, or will be closed by the proxy.
+    pub is_closing: bool,
+    own: Store,
+    floors: Floors,
+    seen_cas: HashMap<Key, u64>,
+    /// Requests that must have been executed in the end, if nothing failed.
+    pub sure: Vec<u64>,
+    /// How many bytes it has produced, and sent.
+    produced: u64,
+    pub sent: u64,
+    /// Requests without reply since the last one with a reply.
+    quiet: u32,
+    /// Before when its requests without reply have ended at the latest.
+    quiet_bound: Micros,
+    /// Since when its oldest request has been the oldest, all of it has been sent, and nothing was left to read.
+    waiting_since: Micros,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(truth: &mut Truth, id: ClientId, number: u64, bucket: usize) -> Client {
+        Client {
+            id,
+            number,
+            bucket,
+            hostile: truth.scenario.hostile && truth.random.once_in(3),
+            outgoing: Bytes::default(),
+            received: Bytes::default(),
+            pending: VecDeque::new(),
+            depth: truth.random.pick(&[1, 3, 10, 60]),
+            deaf_until: 0,
+            is_done: false,
+            is_closing: false,
+            own: Store::default(),
+            floors: Floors::default(),
+            seen_cas: HashMap::new(),
+            sure: Vec::new(),
+            produced: 0,
+            sent: 0,
+            quiet: 0,
+            quiet_bound: 0,
+            waiting_since: 0,
+        }
+    }
+
+    /// Thinks of another request.
+    pub fn produce(&mut self, truth: &mut Truth) {
+        if self.is_done || self.pending.len() >= self.depth || self.outgoing.len() > 300_000 || self.quiet > 200 {
+            return;
+        }
+        if self.hostile {
+            let bytes = garbage::request(&mut truth.random);
+            return self.outgoing.push(&bytes);
+        }
+        let mut asker = Asker { number: self.number, bucket: self.bucket, own: &mut self.own, seen: &self.seen_cas };
+        let sending = request::next(truth, &mut asker);
+        let number = self.number;
+        truth.note(|| format!("client {number} asks {}", shown(&sending.bytes)));
+        self.outgoing.push(&sending.bytes);
+        self.produced += sending.bytes.len() as u64;
+        self.sure.extend(sending.id);
+        self.quiet += u32::from(sending.quiet);
+        if sending.is_last {
+            (self.is_done, self.is_closing) = (true, true);
+        }
+        let issued = truth.tick();
+        for want in sending.wants {
+            if self.pending.is_empty() {
+                self.waiting_since = truth.now;
+            }
+            let quiet_before = std::mem::take(&mut self.quiet);
+            self.pending.push_back(Pending { want, issued, end: self.produced, quiet_before });
+        }
+    }
+
+    /// Asks the proxy to close the connection.
+    pub fn quit(&mut self) {
+        if !self.is_closing {
+            self.outgoing.push(b"quit\r\n");
+            self.produced += 6;
+            (self.is_done, self.is_closing) = (true, true);
+        }
+    }
+
+    /// Reads up to `count` bytes that the proxy has sent.
+    pub fn receive(&mut self, truth: &mut Truth, from: &mut Bytes, count: usize) {
+        let number = self.number;
+        truth.note(|| format!("client {number} gets {}", shown(&from.as_slice()[..count])));
+        from.move_to(&mut self.received, count);
+        self.waiting_since = truth.now;
+        if self.hostile {
+            return self.received.clear();
+        }
+        while let Some((answer, len)) = parse(self.received.as_slice()) {
+            let Some(pending) = self.pending.pop_front() else {
+                panic!("client {} got an answer to nothing: {}", self.number, shown(self.received.as_slice()));
+            };
+            truth.tick();
+            for value in &answer.values {
+                if let Some(cas) = value.cas {
+                    self.seen_cas.insert(Key::from(value.key), cas);
+                }
+            }
+            let floors = &mut self.floors;
+            let mut context = Context { truth, bucket: self.bucket, issued: pending.issued, floors };
+            if let Err(error) = context.judge(&pending.want, &answer) {
+                panic!(
+                    "client {}: {error}; it got {} for {:?}",
+                    self.number,
+                    shown(&self.received.as_slice()[..len]),
+                    pending.want
+                );
+            }
+            if let Some(bound) = truth.scenario.bound {
+                let quiet = u64::from(pending.quiet_before);
+                self.quiet_bound = self.quiet_bound.max(truth.now) + bound * quiet;
+            }
+            self.received.drop_front(len);
+        }
+    }
+
+    /// Panics if its oldest request has waited for too long. `is_read`: all that was sent has arrived, all that came
+    /// back was read.
+    pub fn check_patience(&mut self, truth: &Truth, is_read: bool) {
+        let (Some(bound), Some(first)) = (truth.scenario.bound, self.pending.front()) else { return };
+        if !is_read || self.hostile || self.sent < first.end {
+            self.waiting_since = truth.now;
+            return;
+        }
+        let since = self.waiting_since.max(self.quiet_bound);
+        let patience = bound * (u64::from(first.quiet_before) + 1);
+        assert!(
+            truth.now <= since + patience,
+            "client {} has waited since {since} for {:?}, longer than {patience}",
+            self.number,
+            first.want
+        );
+    }
+
+    /// Panics if it was closed although something is owed to it.
+    pub fn check_closed(&self) {
+        let first = self.pending.front().map(|pending| &pending.want);
+        assert!(self.hostile || self.is_closing, "client {} was closed", self.number);
+        assert!(first.is_none(), "client {} was closed and waits for {first:?}", self.number);
+        assert!(
+            self.received.is_empty(),
+            "client {} was closed inside {}",
+            self.number,
+            shown(self.received.as_slice())
+        );
+    }
+}
+
+/// A whole answer at the beginning of `bytes`, and its length.
+fn parse(bytes: &[u8]) -> Option<(Answer<'_>, usize)> {
+    let mut answer = Answer::default();
+    let mut at = 0;
+    loop {
+        let rest = &bytes[at..];
+        let end = memchr::memchr(b'\n', rest)?;
+        let line = rest[..=end].strip_suffix(b"\r\n");
+        let line = line.unwrap_or_else(|| panic!("a line without carriage return: {}", shown(rest)));
+        at += end + 1;
+        if line.starts_with(b"VALUE ") {
+            let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+            let number = |at: usize| words.get(at).and_then(|word| str::from_utf8(word).ok()?.parse::<u64>().ok());
+            let (Some(flags), Some(len), 4..=5) = (number(2), number(3), words.len()) else {
+                panic!("a wrong value line: {}", line.escape_ascii());
+            };
+            let len = len as usize;
+            let data = bytes.get(at..at + len)?;
+            let end = bytes.get(at + len..at + len + 2)?;
+            assert_eq!(end, b"\r\n", "behind the value of {}", line.escape_ascii());
+            at += len + 2;
+            answer.values.push(Value { key: words[1], flags: flags as u32, cas: number(4), data });
+            continue;
+        }
+        // What servers send has no such bytes, unless it is garbage.
+        let text = str::from_utf8(line).ok().filter(|text| text.is_ascii()).unwrap_or("GARBAGE");
+        if text.starts_with("STAT ") {
+            answer.stats.push(text);
+            continue;
+        }
+        answer.line = text;
+        return Some((answer, at));
+    }
+}

@@ -1,0 +1,124 @@
+//! The whole engine under seeds: random clients, servers that are slow, dying or lying, and time.
+//!
+//! Every request that wants an answer gets exactly one, in order, that is true or a documented failure; nothing is
+//! executed twice that must not be; every timer is honoured; nothing is left at the end. A failure names its seed
+//! and shows the last steps.
+//!
+//! * `MOXI_SIM_SEED=n` replays one seed.
+//! * `MOXI_SIM_SHOWN=n` shows so many of the last steps.
+//! * `MOXI_SIM_SEEDS=n` and `MOXI_SIM_STEPS=n` make the run longer.
+//!
+//! | file | what |
+//! |---|---|
+//! | `scenario` | what a seed stands for |
+//! | `world` | the steps of a run |
+//! | `worker` | the event loop, with sockets that are memory |
+//! | `client`, `request`, `judge` | what clients ask, and which answers they may get |
+//! | `server`, `ascii_server`, `binary_server`, `garbage` | what servers do, well or not |
+//! | `truth`, `store`, `op` | what is really held, and was really done |
+
+mod ascii_server;
+mod binary_server;
+mod bytes;
+mod client;
+mod garbage;
+mod judge;
+mod op;
+mod random;
+mod request;
+mod scenario;
+mod server;
+mod store;
+mod truth;
+mod worker;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+
+use random::Random;
+use scenario::Scenario;
+use truth::Truth;
+use world::World;
+
+/// How many seeds are run.
+const SEEDS: u64 = 256;
+/// How many steps each has.
+const STEPS: u64 = 3_000;
+/// How many steps are shown when a seed fails.
+const SHOWN: usize = 80;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// Runs a seed; the second value is the trace, if it was asked for.
+fn run(seed: u64, steps: u64, traced: bool) -> (Result<(), String>, Vec<String>) {
+    let mut random = Random::new(seed);
+    let scenario = Scenario::new(&mut random);
+    let mut world = World::new(Truth::new(scenario, random, traced));
+    let result = catch_unwind(AssertUnwindSafe(|| world.run(steps)));
+    let text = |payload: Box<dyn std::any::Any + Send>| match payload.downcast::<String>() {
+        Ok(text) => *text,
+        Err(other) => other.downcast::<&str>().map_or_else(|_| "panic".to_owned(), |text| (*text).to_owned()),
+    };
+    (result.map_err(text), world.truth.trace.take().unwrap_or_default())
+}
+
+/// Runs a seed again with a trace, and tells what happened.
+fn report(seed: u64, steps: u64, error: &str) -> String {
+    let (again, trace) = run(seed, steps, true);
+    let mut scenario_random = Random::new(seed);
+    let scenario = Scenario::new(&mut scenario_random);
+    let shown = number("MOXI_SIM_SHOWN").map_or(SHOWN, |shown| shown as usize);
+    let last = trace[trace.len().saturating_sub(shown)..].join("\n");
+    let behavior = &scenario.config.buckets[0].behavior;
+    format!(
+        "MOXI_SIM_SEED={seed}: {error}\nsecond time: {again:?}\n{:?}\nexact {} bound {:?} max {} conns {} retry {} \
+         timeouts {} {} {} {} {} join {}\n{last}\nMOXI_SIM_SEED={seed}: {error}",
+        scenario.faults,
+        scenario.exact,
+        scenario.bound,
+        behavior.downstream_max,
+        behavior.downstream_conn_max,
+        behavior.downstream_retry,
+        behavior.wait_queue_timeout,
+        behavior.connect_timeout,
+        behavior.auth_timeout,
+        behavior.downstream_conn_queue_timeout,
+        behavior.downstream_timeout,
+        behavior.join_gets,
+    )
+}
+
+#[test]
+fn every_request_is_answered_once_and_truly() {
+    let steps = number("MOXI_SIM_STEPS").unwrap_or(STEPS);
+    let (first, end) = match number("MOXI_SIM_SEED") {
+        Some(seed) => (seed, seed + 1),
+        None => (0, number("MOXI_SIM_SEEDS").unwrap_or(SEEDS)),
+    };
+    let next = AtomicU64::new(first);
+    let failures: Vec<(u64, String)> = thread::scope(|scope| {
+        let work = || {
+            let mut failures = Vec::new();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= end {
+                    return failures;
+                }
+                if let (Err(error), _) = run(seed, steps, false) {
+                    failures.push((seed, error));
+                }
+            }
+        };
+        let workers = thread::available_parallelism().map_or(2, usize::from);
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a worker that does not panic")).collect()
+    });
+    let Some((seed, error)) = failures.iter().min() else { return };
+    let line = |(seed, error): &(u64, String)| format!("\n{seed}: {}", error.replace('\n', " "));
+    let all: String = failures.iter().map(line).collect();
+    panic!("{}\nall seeds that failed:{all}", report(*seed, steps, error));
+}

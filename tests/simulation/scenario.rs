@@ -1,0 +1,230 @@
+//! What one seed stands for: configuration, limits, which faults there are, how clients behave.
+
+use std::sync::Arc;
+
+use moxi::config::behavior::{Behavior, DownstreamProtocol};
+use moxi::config::snapshot::{BucketConfig, Config, Learned, Secret, Server};
+use moxi::proxy::Settings;
+use moxi::proxy::upstream::Binding;
+use moxi::routing::Router;
+use moxi::routing::ketama::{Ring, RingServer};
+use moxi::routing::vbucket::{NOBODY, VbucketMap};
+
+use super::random::Random;
+
+/// The faults that servers may have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// Replies take longer, sometimes longer than the timeouts.
+    pub slow: bool,
+    /// Connections are closed at any moment.
+    pub close: bool,
+    /// Connections are refused, or never completed.
+    pub refuse: bool,
+    /// Servers neither read nor answer for a while.
+    pub stall: bool,
+    /// What does not fit is sent.
+    pub garbage: bool,
+    /// Commands are answered with errors, large values before they have arrived.
+    pub errors: bool,
+    /// User or bucket are refused.
+    pub auth: bool,
+}
+
+impl Faults {
+    /// Whether connections may be lost.
+    pub fn lose_connections(&self) -> bool {
+        self.slow || self.close || self.refuse || self.stall || self.garbage || self.auth
+    }
+}
+
+/// One seed's conditions.
+#[derive(Debug)]
+pub struct Scenario {
+    pub config: Config,
+    pub settings: Settings,
+    /// Each server once.
+    pub servers: Vec<Arc<Server>>,
+    /// Which servers know `getl` and `unl`.
+    pub knows_locks: Vec<bool>,
+    pub faults: Faults,
+    /// All is predictable: no faults, no timeouts, no flushing.
+    pub exact: bool,
+    /// Some clients send anything.
+    pub hostile: bool,
+    /// How many clients are connected at the same time.
+    pub clients: usize,
+    /// Clients come and go.
+    pub churn: bool,
+    /// Clients read slowly.
+    pub slow_readers: bool,
+    /// Bytes that a socket buffer takes.
+    pub socket: usize,
+    /// Within which every request is answered once it is its client's oldest, in microseconds; `None`: for ever.
+    pub bound: Option<u64>,
+    /// Largest value that clients send.
+    pub large: usize,
+}
+
+impl Scenario {
+    /// The conditions of `seed`.
+    pub fn new(random: &mut Random) -> Scenario {
+        let exact = random.once_in(3);
+        let faults = if exact { Faults::default() } else { faults(random) };
+        let behavior = Arc::new(behavior(random, exact));
+        let (servers, buckets) = buckets(random, &behavior);
+        let bound = bound(&behavior);
+        Scenario {
+            config: Config { buckets },
+            settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: Binding::Auto },
+            knows_locks: servers.iter().map(|_| random.once_in(2)).collect(),
+            servers,
+            faults,
+            exact,
+            hostile: random.once_in(3),
+            clients: random.pick(&[1, 2, 5, 12]),
+            churn: random.once_in(2),
+            slow_readers: random.once_in(3),
+            socket: random.pick(&[300, 3_000, 60_000, 1_000_000]),
+            bound,
+            large: random.pick(&[100, 100, 5_000, 30_000, 200_000]),
+        }
+    }
+}
+
+fn faults(random: &mut Random) -> Faults {
+    if random.once_in(2) {
+        let mut faults = Faults::default();
+        let one = [
+            &mut faults.slow,
+            &mut faults.close,
+            &mut faults.refuse,
+            &mut faults.stall,
+            &mut faults.garbage,
+            &mut faults.errors,
+            &mut faults.auth,
+        ];
+        let at = random.index(one.len());
+        if let Some(fault) = one.into_iter().nth(at) {
+            *fault = true;
+        }
+        return faults;
+    }
+    let mut some = || random.once_in(2);
+    Faults {
+        slow: some(),
+        close: some(),
+        refuse: some(),
+        stall: some(),
+        garbage: some() && some(),
+        errors: some(),
+        auth: some() && some(),
+    }
+}
+
+fn behavior(random: &mut Random, exact: bool) -> Behavior {
+    let unbounded = random.once_in(3);
+    let mut timeout = |choices: &[u32]| match exact {
+        true => random.pick(&[0, 3_600_000]),
+        false if unbounded && random.once_in(2) => 0,
+        false => random.pick(choices),
+    };
+    let mut behavior = Behavior {
+        downstream_timeout: timeout(&[10, 100, 400]),
+        downstream_conn_queue_timeout: timeout(&[5, 20, 200]),
+        wait_queue_timeout: timeout(&[5, 20, 200]),
+        connect_timeout: timeout(&[5, 50, 200]),
+        auth_timeout: timeout(&[5, 20, 100]),
+        ..Behavior::default()
+    };
+    behavior.downstream_max = random.pick(&[0, 1, 2, 5, 1024]);
+    behavior.downstream_conn_max = random.pick(&[0, 1, 4]);
+    behavior.downstream_retry = random.pick(&[0, 1, 2]);
+    behavior.connect_max_errors = random.pick(&[0, 1, 5]);
+    behavior.connect_retry_interval = random.pick(&[0, 50, 1_000]);
+    behavior.join_gets = !random.once_in(3);
+    behavior.upstream_requests_max = random.pick(&[1, 2, 10, 1_000]);
+    behavior.upstream_output_max = random.pick(&[1, 200, 5_000, 16_777_216]);
+    behavior.value_max = random.pick(&[50, 20_000, 134_217_728]);
+    behavior
+}
+
+/// With all timers set, how long the oldest request of a client may take at most.
+fn bound(behavior: &Behavior) -> Option<u64> {
+    let limits = [
+        behavior.wait_queue_timeout,
+        behavior.downstream_conn_queue_timeout,
+        behavior.connect_timeout,
+        behavior.auth_timeout,
+        behavior.downstream_timeout,
+    ];
+    if limits.contains(&0) {
+        return None;
+    }
+    let tries = u64::from(behavior.downstream_retry) + 1;
+    let one = behavior.connect_timeout
+        + 2 * behavior.auth_timeout
+        + behavior.downstream_conn_queue_timeout
+        + behavior.downstream_timeout;
+    Some((u64::from(behavior.wait_queue_timeout) + tries * u64::from(one)) * 1_000 + 10_000)
+}
+
+fn buckets(random: &mut Random, behavior: &Arc<Behavior>) -> (Vec<Arc<Server>>, Vec<Arc<BucketConfig>>) {
+    let count = random.pick(&[1, 1, 2, 3, 5]);
+    let servers: Vec<Arc<Server>> = (0..count).map(|index| Arc::new(server(random, index))).collect();
+    let names = if random.once_in(3) { 2 } else { 1 };
+    let buckets = (0..names).map(|index| Arc::new(bucket(random, index, &servers, behavior))).collect();
+    (servers, buckets)
+}
+
+fn server(random: &mut Random, index: usize) -> Server {
+    let protocol = random.pick(&[DownstreamProtocol::Ascii, DownstreamProtocol::Binary]);
+    let may_authenticate = protocol == DownstreamProtocol::Binary && random.once_in(3);
+    let text = |yes: bool, text: &str| if yes { text.to_owned() } else { String::new() };
+    Server {
+        host: format!("db{index}.example"),
+        port: 11211 + index as u16,
+        user: text(may_authenticate, "anna"),
+        password: Secret::new(text(may_authenticate, "fictional")),
+        bucket: text(may_authenticate && random.once_in(2), "rooms"),
+        protocol,
+    }
+}
+
+fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: &Arc<Behavior>) -> BucketConfig {
+    let mut list = servers.to_vec();
+    if random.once_in(4) {
+        // One server at several places of the list.
+        list.push(Arc::clone(&servers[0]));
+        list.push(Arc::clone(&servers[0]));
+    }
+    let is_map = random.once_in(3);
+    let router = if is_map {
+        let rows = (0..16).map(|_| if random.once_in(20) { NOBODY } else { random.index(list.len()) as i32 });
+        Router::Vbucket(VbucketMap::new(0, list.len(), rows.collect(), None).expect("a valid map"))
+    } else {
+        let ring = |server: &Arc<Server>| (server.host.clone(), server.port);
+        let names: Vec<(String, u16)> = list.iter().map(ring).collect();
+        let ring: Vec<RingServer<'_>> =
+            names.iter().map(|(host, port)| RingServer { host, port: *port, weight: 0 }).collect();
+        match random.below(3) {
+            0 => Router::Modula { servers: list.len() },
+            1 => Router::Ketama(Ring::plain(&ring)),
+            _ => Router::for_list("", &ring),
+        }
+    };
+    let learned = moxi::config::snapshot::Learned::nothing(&router);
+    BucketConfig {
+        learned,
+        is_null: false,
+        name: format!("bucket{index}"),
+        port: 11300 + index as u16,
+        behavior: Arc::clone(behavior),
+        servers: list,
+        learned: Learned::nothing(&router),
+        router,
+        get_errors: is_map && random.once_in(2),
+        text: String::new(),
+        is_null: false,
+    }
+}

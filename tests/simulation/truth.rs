@@ -1,0 +1,95 @@
+//! What everybody in the simulation shares: time, randomness, what the servers hold and did.
+
+use moxi::proxy::timers::Micros;
+
+use super::op::IDS;
+use super::random::Random;
+use super::scenario::Scenario;
+use super::store::{Log, Store, Tick};
+
+/// How a server behaves at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Well,
+    /// Replies take up to so many microseconds.
+    Slow(u64),
+    /// Neither reads nor answers.
+    Stalled,
+    /// Refuses new connections.
+    Refusing,
+    /// New connections are never completed.
+    Hole,
+}
+
+/// The simulation's view from above.
+pub struct Truth {
+    pub scenario: Scenario,
+    pub random: Random,
+    pub now: Micros,
+    /// Counts every event.
+    pub tick: Tick,
+    /// Each server's items.
+    pub stores: Vec<Store>,
+    pub log: Log,
+    pub moods: Vec<Mood>,
+    /// Which servers have sent garbage: their replies may have been taken for those of other requests.
+    pub lying: Vec<bool>,
+    /// The run is over: no more faults.
+    pub healed: bool,
+    /// The last steps, if they are wanted.
+    pub trace: Option<Vec<String>>,
+    next_id: u64,
+}
+
+impl Truth {
+    /// The beginning of a run.
+    pub fn new(scenario: Scenario, random: Random, traced: bool) -> Truth {
+        let count = scenario.servers.len();
+        Truth {
+            scenario,
+            random,
+            now: 1_000_000,
+            tick: 1,
+            stores: (0..count).map(|_| Store::default()).collect(),
+            log: Log::default(),
+            moods: vec![Mood::Well; count],
+            lying: vec![false; count],
+            healed: false,
+            trace: traced.then(Vec::new),
+            next_id: IDS.start,
+        }
+    }
+
+    /// A number that no other request has.
+    pub fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// The next tick.
+    pub fn tick(&mut self) -> Tick {
+        self.tick += 1;
+        self.tick
+    }
+
+    /// Notes a step.
+    pub fn note(&mut self, text: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let text = text();
+            trace.push(format!("{:>9} {text}", self.now));
+        }
+    }
+
+    /// Once in `times`, while there are faults of a kind.
+    pub fn fault(&mut self, kind: bool, times: u64) -> bool {
+        kind && !self.healed && self.random.once_in(times)
+    }
+}
+
+/// Bytes for the trace, shortened.
+pub fn shown(bytes: &[u8]) -> String {
+    match bytes.len() {
+        0..=60 => bytes.escape_ascii().to_string(),
+        len => format!("{}... ({len} bytes)", bytes[..50].escape_ascii()),
+    }
+}
