@@ -12,12 +12,13 @@ use std::sync::Arc;
 use moxi::cli::{self, Command, Options};
 use moxi::config::{self, Loaded};
 use moxi::daemon::{self, PidFile};
-use moxi::failure::{Failure, GENERAL, SYSTEM, reason};
+use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper};
 use moxi::net::listener::{self, Listener, SocketFile};
-use moxi::net::worker::{self, Handle, Shared};
+use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
+use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
 use moxi::{log, signals};
 
@@ -54,7 +55,11 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     let starting = Starting::new().map_err(|error| system("cannot handle signals", &error))?;
     let cluster = check_features(options)?;
-    let loaded = load(options, cluster)?;
+    let has_server = server::is_wanted(options, cluster.is_some());
+    let loaded = match cluster {
+        Some(cluster) => load(options, cluster)?,
+        None => Loaded::default(),
+    };
 
     if options.core_files {
         daemon::allow_core_files()?;
@@ -62,7 +67,16 @@ fn run(options: &Options) -> Result<(), Failure> {
     daemon::raise_open_files(u64::from(options.connections))?;
     let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
-    let (listeners, socket) = listen(options, &loaded)?;
+    let mut sockets = if has_server { Some(server::bind(options)?) } else { None };
+    let (listeners, socket) = match cluster {
+        Some(_) => listen(options, &loaded)?,
+        None => (Listeners::new(), sockets.as_mut().and_then(|sockets| sockets.file.take())),
+    };
+    if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(server::PORT_FILE))
+        && options.socket.is_none()
+    {
+        server::write_ports(sockets, Path::new(&path));
+    }
     let detached = if options.daemon { Some(daemon::detach()?) } else { None };
     let pid_file = options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
     if let Some(user) = user {
@@ -72,7 +86,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         daemon::lock_memory();
     }
 
-    let stop = start(options, &loaded, listeners, starting).and_then(|acceptor| {
+    let stop = start(options, &loaded, listeners, sockets, starting).and_then(|acceptor| {
         if let Some(detached) = detached {
             detached.ready(options.core_files, options.verbosity > 0);
         }
@@ -94,31 +108,19 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
 }
 
-/// Refuses what this version does not have. The result is the cluster configuration to serve.
-fn check_features(options: &Options) -> Result<&str, Failure> {
+/// Refuses what this version does not have. The result is the cluster configuration to serve, if there is one.
+fn check_features(options: &Options) -> Result<Option<&str>, Failure> {
     if options.mcmux {
         return Err(unavailable("mcmux mode (-X)"));
     }
-    let server = [("-p", options.tcp_port), ("-U", options.udp_port)]
-        .into_iter()
-        .find(|(_, port)| port.is_some_and(cli::ServerPort::is_on));
     let cluster = options.cluster.as_deref().filter(|text| !text.is_empty());
     if options.stray_operand {
         log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
     }
-    match (cluster, server) {
-        (Some(cluster), None) => Ok(cluster),
-        (Some(cluster), Some((flag, _))) => {
-            log!(
-                0,
-                "WARNING: the built-in memcached server is not available in this version, {flag} \
-                 is ignored"
-            );
-            Ok(cluster)
-        }
-        (None, Some((flag, _))) => Err(unavailable(&format!("the built-in memcached server ({flag})"))),
-        (None, None) => Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h).")),
+    if cluster.is_none() && !server::is_wanted(options, false) {
+        return Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h)."));
     }
+    Ok(cluster)
 }
 
 fn unavailable(what: &str) -> Failure {
@@ -179,11 +181,7 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
 /// One socket cannot lead to several sections: clients reach the last one (01 §5).
 fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Listeners, Option<SocketFile>), Failure> {
     let name = path.display();
-    let bound = listener::unix(path, options.socket_mode, options.backlog);
-    let (listener, file) = bound.map_err(|error| {
-        let why = reason(&error);
-        Failure::new(SYSTEM, format!("failed to listen on UNIX socket: {name}: {why}"))
-    })?;
+    let (listener, file) = server::unix(options, path)?;
     let section = loaded.sections.last();
     if let (Some(section), true) = (section, loaded.sections.len() > 1) {
         log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
@@ -193,19 +191,36 @@ fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Liste
 }
 
 /// Starts the threads.
-fn start(options: &Options, loaded: &Loaded, listeners: Listeners, starting: Starting) -> Result<Acceptor, Failure> {
+fn start(
+    options: &Options,
+    loaded: &Loaded,
+    listeners: Listeners,
+    sockets: Option<Sockets>,
+    starting: Starting,
+) -> Result<Acceptor, Failure> {
     let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
-    let shared = Shared::new().map_err(thread)?;
+    let mut shared = Shared::new().map_err(thread)?;
+    if sockets.is_some() {
+        let initial = std::env::var(server::INITIAL_MALLOC).ok();
+        shared.add_store(server::store_options(options, initial.as_deref()));
+    }
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
         .map(|index| worker::spawn(index, Arc::clone(&loaded.config), settings, shared.clone()))
         .collect::<io::Result<_>>()
         .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
-        let mut acceptor = Acceptor::new(signals, workers)?;
+        let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process))?;
         for (listener, bucket) in listeners {
-            acceptor.listen(listener, bucket)?;
+            acceptor.listen(listener, Service::Bucket(bucket))?;
+        }
+        let sockets = sockets.unwrap_or_default();
+        for listener in sockets.listeners {
+            acceptor.listen(listener, Service::Store)?;
+        }
+        for socket in &sockets.udp {
+            acceptor.receive(socket)?;
         }
         if options.watch_stdin {
             watch_stdin(acceptor.stopper())?;

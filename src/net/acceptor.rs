@@ -1,18 +1,21 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
 use std::io;
+use std::net::UdpSocket;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::listener::Listener;
-use super::worker::{Handle, Message};
+use super::worker::{Handle, Message, Service};
 use crate::failure::reason;
 use crate::log;
 use crate::log::Reopened;
 use crate::signals::{Signal, Signals};
+use crate::store::process::{Counted, ProcessStats};
 
 const SIGNALS: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -58,10 +61,11 @@ impl Stopper {
 
 struct Entry {
     listener: Listener,
-    /// Index of the bucket whose clients connect here.
-    bucket: usize,
+    /// Who serves the clients that connect here.
+    service: Service,
     /// Whether clients may be waiting. Events are edge-triggered: they are not repeated.
     ready: bool,
+    _counted: Counted,
 }
 
 /// The loop and what it owns.
@@ -78,11 +82,12 @@ pub struct Acceptor {
     stopper: mpsc::Sender<()>,
     /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
     waker: Arc<Waker>,
+    process: Arc<ProcessStats>,
 }
 
 impl Acceptor {
     /// A loop without listeners.
-    pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
+    pub fn new(mut signals: Signals, workers: Vec<Handle>, process: Arc<ProcessStats>) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -97,15 +102,25 @@ impl Acceptor {
             stop_requests,
             stopper,
             waker,
+            process,
         })
     }
 
-    /// Accepts the clients of `bucket` from `listener`, too.
-    pub fn listen(&mut self, mut listener: Listener, bucket: usize) -> io::Result<()> {
+    /// Accepts the clients of `service` from `listener`, too.
+    pub fn listen(&mut self, mut listener: Listener, service: Service) -> io::Result<()> {
         let token = Token(self.listeners.len());
         self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
         // Clients may have come between bind and now.
-        self.listeners.push(Entry { listener, bucket, ready: true });
+        let _counted = Counted::new(&self.process);
+        self.listeners.push(Entry { listener, service, ready: true, _counted });
+        Ok(())
+    }
+
+    /// Has all workers receive datagrams for the built-in server from `socket`, too.
+    pub fn receive(&self, socket: &UdpSocket) -> io::Result<()> {
+        for worker in &self.workers {
+            worker.send(Message::Datagrams(socket.try_clone()?));
+        }
         Ok(())
     }
 
@@ -156,6 +171,7 @@ impl Acceptor {
         }
         if self.paused.is_some_and(|until| until <= Instant::now()) {
             self.paused = None;
+            self.process.accepting.store(true, Relaxed);
         }
         Ok(())
     }
@@ -188,8 +204,8 @@ impl Acceptor {
                 match entry.listener.accept() {
                     Ok(stream) => {
                         stream.set_nodelay();
-                        let bucket = entry.bucket;
-                        if !self.hand_over(Message::Client { stream, bucket }) {
+                        let service = entry.service;
+                        if !self.hand_over(Message::Client { stream, service }) {
                             return false;
                         }
                     }
@@ -198,6 +214,8 @@ impl Acceptor {
                         Trouble::ThisClient => {}
                         Trouble::Shortage => {
                             log!(1, "Too many open connections");
+                            self.process.listen_disabled.fetch_add(1, Relaxed);
+                            self.process.accepting.store(false, Relaxed);
                             self.paused = Some(Instant::now() + PAUSE);
                             return true;
                         }

@@ -2,6 +2,8 @@
 
 pub mod acceptor;
 pub mod listener;
+pub mod port_file;
 pub mod resolver;
 pub mod stream;
+pub mod udp;
 pub mod worker;

@@ -252,14 +252,7 @@ impl Engine {
             }
         }
         let most = host.behavior.downstream_conn_max as usize;
-        // Connections that wait for an answer to a command which the server may not know are not counted: a client
-        // that sends such commands must not keep others from the server.
-        let is_alone = |id: &ConnId| self.conns.get(*id).is_some_and(|conn| !conn.alone.is_empty());
-        let count = host.conns.len();
-        if most == 0
-            || count < most
-            || count < 2 * most && count - host.conns.iter().filter(|id| is_alone(id)).count() < most
-        {
+        if most == 0 || host.conns.len() < most {
             if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
@@ -273,21 +266,16 @@ impl Engine {
         host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
     }
 
-    /// The connection that takes a command which the server may not know, and may never answer: if enough others are
-    /// there, one that carries such commands already.
+    /// The connection that takes a command which the server may not know, and may never answer. There is at most one
+    /// such connection to a server, so that a client which sends such commands does not keep others from it.
     pub(super) fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
+        let is_sticky = self.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
         let is_alone = |id: &&ConnId| self.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty());
-        let load = |id: &&ConnId| self.conns.get(**id).map(|conn| conn.fifo.len());
-        let is_sticky = self.clients.get(client).and_then(|client| client.sticky(host_id)).is_some();
-        if let Some(host) = self.hosts.get(host_id)
-            && !is_sticky
-            && host.behavior.downstream_conn_max > 0
-            && host.conns.iter().filter(is_alone).count() >= host.behavior.downstream_conn_max as usize
-            && let Some(id) = host.conns.iter().filter(is_alone).min_by_key(load)
-        {
-            return Ok(*id);
+        let found = self.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));
+        match found {
+            Some(id) if !is_sticky => Ok(*id),
+            _ => self.pick(client, host_id, false),
         }
-        self.pick(client, host_id, false)
     }
 
     /// Begins a new connection to `host`.
