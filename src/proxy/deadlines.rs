@@ -150,6 +150,7 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let second = std::mem::replace(&mut conn.is_stalled, true);
         conn.head_since = self.now;
+        let is_alone = conn.alone.front().is_some_and(|range| *range == conn.range(0));
         let count = if second { conn.fifo.len() } else { conn.head_len() };
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
