@@ -18,7 +18,7 @@ use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
 use moxi::net::cluster::{Cluster, Place};
 use moxi::net::listener::{self, Listener, SocketFile};
-use moxi::net::worker::{self, Handle, Service, Shared};
+use moxi::net::worker::{self, Handle, Shared};
 use moxi::proxy::Settings;
 use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
