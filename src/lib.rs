@@ -1,4 +1,43 @@
 //! moxi: a proxy between applications and a memcached or Membase/Couchbase cluster.
+//!
+//! Applications speak plain memcached, ASCII or binary, to a moxi nearby. moxi maps each key to its server, shares
+//! few server connections between many clients, splits and merges, retries, and hides failures.
+//!
+//! # How a request and its reply travel
+//!
+//! ```text
+//!                 main thread                     worker thread (-t of them)
+//!  client ─► net::acceptor ── round robin ─► net::worker ─┐
+//!                                                         │ bytes, events, time
+//!                                                         ▼
+//!                                   proxy::Engine   (no I/O in here)
+//!  client bytes ─► protocol ─► Request ─► proxy ─► protocol ─► server bytes     sent in one write per
+//!                                         routing                               connection and turn
+//!  client bytes ◄─ protocol ◄─ Reply ◄─── proxy ◄─ protocol ◄─ server bytes     in order, per client
+//!                                   store::Store    (the same place, for the built-in server)
+//! ```
+//!
+//! A worker owns its clients, its server connections and everything between; nothing on that path is shared or
+//! locked. One turn of its loop: take all events, read once from each, let the engine work, then write once to each
+//! connection that has output. That last step is where batches come from.
+//!
+//! # Where to find what
+//!
+//! | module | what | section of the specification |
+//! |---|---|---|
+//! | [`cli`] | the flags, help, version | command line |
+//! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | command line |
+//! | [`config`] | texts and documents to configuration | configuration |
+//! | [`routing`] | key to server: vbuckets, ketama, modula | configuration |
+//! | [`protocol`] | both protocols, parsed and written, and from one to the other | protocols |
+//! | [`buffer`], [`arena`] | bytes on their way; names that do not outlive what they name | – |
+//! | [`proxy`] | the engine: clients, server connections, requests; see its own table, and `LIFECYCLE.md` there | core |
+//! | [`store`] | the built-in memcached server | memcached server |
+//! | [`stats`] | merging of servers' statistics | statistics |
+//! | [`net`] | sockets, event loops, listeners, name look-ups | – |
+//!
+//! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `store`; these know `routing`,
+//! `config::snapshot`, `stats`, `buffer` and `protocol`; those know nothing of the rest.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -13,6 +52,7 @@ pub mod net;
 pub mod protocol;
 pub mod proxy;
 pub mod routing;
+pub mod server;
 pub mod signals;
 pub mod stats;
 pub mod store;

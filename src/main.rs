@@ -13,13 +13,14 @@ use moxi::cli::{self, Command, Options};
 use moxi::config::rest::proxies::Proxies;
 use moxi::config::{self, Loaded, rest};
 use moxi::daemon::{self, PidFile};
-use moxi::failure::{Failure, GENERAL, SYSTEM, reason};
+use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
 use moxi::net::cluster::{Cluster, Place};
 use moxi::net::listener::{self, Listener, SocketFile};
-use moxi::net::worker::{self, Handle, Shared};
+use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
+use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
 use moxi::{log, signals};
 
@@ -56,7 +57,11 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     let starting = Starting::new().map_err(|error| system("cannot handle signals", &error))?;
     let cluster = check_features(options)?;
-    let loaded = load(options, cluster)?;
+    let has_server = server::is_wanted(options, cluster.is_some());
+    let loaded = match cluster {
+        Some(cluster) => load(options, cluster)?,
+        None => Loaded::default(),
+    };
 
     if options.core_files {
         daemon::allow_core_files()?;
@@ -64,7 +69,16 @@ fn run(options: &Options) -> Result<(), Failure> {
     daemon::raise_open_files(u64::from(options.connections))?;
     let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
-    let (listeners, socket) = listen(options, &loaded)?;
+    let mut sockets = if has_server { Some(server::bind(options)?) } else { None };
+    let (listeners, socket) = match cluster {
+        Some(_) => listen(options, &loaded)?,
+        None => (Listeners::new(), sockets.as_mut().and_then(|sockets| sockets.file.take())),
+    };
+    if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(server::PORT_FILE))
+        && options.socket.is_none()
+    {
+        server::write_ports(sockets, Path::new(&path));
+    }
     let detached = if options.daemon { Some(daemon::detach()?) } else { None };
     let pid_file = options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
     if let Some(user) = user {
@@ -74,7 +88,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         daemon::lock_memory();
     }
 
-    let stop = start(options, &loaded, listeners, starting).and_then(|acceptor| {
+    let stop = start(options, &loaded, listeners, sockets, starting).and_then(|acceptor| {
         if let Some(detached) = detached {
             detached.ready(options.core_files, options.verbosity > 0);
         }
@@ -97,31 +111,19 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
 }
 
-/// Refuses what this version does not have. The result is the cluster configuration to serve.
-fn check_features(options: &Options) -> Result<&str, Failure> {
+/// Refuses what this version does not have. The result is the cluster configuration to serve, if there is one.
+fn check_features(options: &Options) -> Result<Option<&str>, Failure> {
     if options.mcmux {
         return Err(unavailable("mcmux mode (-X)"));
     }
-    let server = [("-p", options.tcp_port), ("-U", options.udp_port)]
-        .into_iter()
-        .find(|(_, port)| port.is_some_and(cli::ServerPort::is_on));
     let cluster = options.cluster.as_deref().filter(|text| !text.is_empty());
     if options.stray_operand {
         log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
     }
-    match (cluster, server) {
-        (Some(cluster), None) => Ok(cluster),
-        (Some(cluster), Some((flag, _))) => {
-            log!(
-                0,
-                "WARNING: the built-in memcached server is not available in this version, {flag} \
-                 is ignored"
-            );
-            Ok(cluster)
-        }
-        (None, Some((flag, _))) => Err(unavailable(&format!("the built-in memcached server ({flag})"))),
-        (None, None) => Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h).")),
+    if cluster.is_none() && !server::is_wanted(options, false) {
+        return Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h)."));
     }
+    Ok(cluster)
 }
 
 fn unavailable(what: &str) -> Failure {
@@ -157,7 +159,7 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
         return listen_unix(options, loaded, path);
     }
     let mut listeners = Vec::new();
-    let sections = loaded.sections.iter().map(|section| (section.port, Target::Bucket(section.bucket)));
+    let sections = loaded.sections.iter().map(|section| (section.port, Target::Known(Service::Bucket(section.bucket))));
     let cluster = loaded.config.dynamic.as_ref().filter(|_| !loaded.config.buckets.is_empty());
     for (port, target) in sections.chain(cluster.map(|cluster| (cluster.port, Target::Cluster))) {
         let bound = listener::proxy(options.listen.as_deref(), port, options.backlog)?;
@@ -169,38 +171,51 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
 /// One socket cannot lead to several sections: clients reach the last one (01 §5).
 fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Listeners, Option<SocketFile>), Failure> {
     let name = path.display();
-    let bound = listener::unix(path, options.socket_mode, options.backlog);
-    let (listener, file) = bound.map_err(|error| {
-        let why = reason(&error);
-        Failure::new(SYSTEM, format!("failed to listen on UNIX socket: {name}: {why}"))
-    })?;
+    let (listener, file) = server::unix(options, path)?;
     let section = loaded.sections.last();
     if let (Some(section), true) = (section, loaded.sections.len() > 1) {
         log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
     }
     log!(2, "moxi listening on {name} with 1 conns");
-    let target = section.map_or(Target::Cluster, |section| Target::Bucket(section.bucket));
+    let target = section.map_or(Target::Cluster, |section| Target::Known(Service::Bucket(section.bucket)));
     Ok((vec![(listener, target)], Some(file)))
 }
 
 /// Starts the threads.
-fn start(options: &Options, loaded: &Loaded, listeners: Listeners, starting: Starting) -> Result<Acceptor, Failure> {
+fn start(
+    options: &Options,
+    loaded: &Loaded,
+    listeners: Listeners,
+    sockets: Option<Sockets>,
+    starting: Starting,
+) -> Result<Acceptor, Failure> {
     let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
-    let shared = Shared::new().map_err(thread)?;
+    let mut shared = Shared::new().map_err(thread)?;
+    if sockets.is_some() {
+        let initial = std::env::var(server::INITIAL_MALLOC).ok();
+        shared.add_store(server::store_options(options, initial.as_deref()));
+    }
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
         .map(|index| worker::spawn(index, Arc::clone(&loaded.config), settings, shared.clone()))
         .collect::<io::Result<_>>()
         .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
-        let mut acceptor = Acceptor::new(signals, workers)?;
+        let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process))?;
         let is_listening = !listeners.is_empty();
         for (listener, target) in listeners {
             acceptor.listen(listener, target)?;
         }
         if !loaded.agents.is_empty() {
             start_agents(options, loaded, is_listening, &mut acceptor)?;
+        }
+        let sockets = sockets.unwrap_or_default();
+        for listener in sockets.listeners {
+            acceptor.listen(listener, Target::Known(Service::Store))?;
+        }
+        for socket in &sockets.udp {
+            acceptor.receive(socket)?;
         }
         if options.watch_stdin {
             watch_stdin(acceptor.stopper())?;

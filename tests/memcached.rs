@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use moxi_test_support::{LIMIT, Memcached, Moxi, MoxiBuilder, Wire, moxi};
 
-const KEYS: usize = 40;
+const KEYS: usize = 12;
 
 /// The ways to choose a server.
 const HASHES: [&str; 4] = ["ketama weighted", "ketama", "modula", "vbucket"];

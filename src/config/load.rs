@@ -19,7 +19,7 @@ pub(super) const LONGEST_USER: usize = 249;
 pub(super) const LONGEST_PASSWORD: usize = 899;
 
 /// A checked configuration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
     /// The buckets that are known at start: one for each static section, or the null bucket if there is to be one.
     pub config: Arc<Config>,

@@ -1,7 +1,9 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
 use std::io;
+use std::net::UdpSocket;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +11,12 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::cluster::{Cluster, Reporter};
 use super::listener::Listener;
-use super::worker::{Handle, Message};
+use super::worker::{Handle, Message, Service};
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 use crate::log::Reopened;
 use crate::signals::{Signal, Signals};
+use crate::store::process::{Counted, ProcessStats};
 
 const SIGNALS: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -43,12 +46,12 @@ pub enum Stop {
     Failed(Failure),
 }
 
-/// Whose clients a listener accepts.
+/// Who serves the clients of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Those of the bucket with this index.
-    Bucket(usize),
-    /// Those of a cluster's buckets: the configuration in force says where they start.
+    /// Always the same.
+    Known(Service),
+    /// One of a cluster's buckets: the configuration in force says which.
     Cluster,
 }
 
@@ -70,10 +73,11 @@ impl Stopper {
 
 struct Entry {
     listener: Listener,
-    /// Whose clients connect here.
+    /// Who serves the clients that connect here.
     target: Target,
     /// Whether clients may be waiting. Events are edge-triggered: they are not repeated.
     ready: bool,
+    _counted: Counted,
 }
 
 /// The loop and what it owns.
@@ -92,11 +96,12 @@ pub struct Acceptor {
     cluster: Option<Cluster>,
     /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
     waker: Arc<Waker>,
+    process: Arc<ProcessStats>,
 }
 
 impl Acceptor {
     /// A loop without listeners.
-    pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
+    pub fn new(mut signals: Signals, workers: Vec<Handle>, process: Arc<ProcessStats>) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -112,6 +117,7 @@ impl Acceptor {
             stopper,
             cluster: None,
             waker,
+            process,
         })
     }
 
@@ -120,7 +126,16 @@ impl Acceptor {
         let token = Token(self.listeners.len());
         self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
         // Clients may have come between bind and now.
-        self.listeners.push(Entry { listener, target, ready: true });
+        let _counted = Counted::new(&self.process);
+        self.listeners.push(Entry { listener, target, ready: true, _counted });
+        Ok(())
+    }
+
+    /// Has all workers receive datagrams for the built-in server from `socket`, too.
+    pub fn receive(&self, socket: &UdpSocket) -> io::Result<()> {
+        for worker in &self.workers {
+            worker.send(Message::Datagrams(socket.try_clone()?));
+        }
         Ok(())
     }
 
@@ -179,6 +194,7 @@ impl Acceptor {
         }
         if self.paused.is_some_and(|until| until <= Instant::now()) {
             self.paused = None;
+            self.process.accepting.store(true, Relaxed);
         }
         Ok(())
     }
@@ -198,11 +214,11 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Where a new client of `target` starts; `None`: it is turned away.
-    fn bucket(&self, target: Target) -> Option<usize> {
+    /// Who serves a new client of `target`; `None`: it is turned away.
+    fn service(&self, target: Target) -> Option<Service> {
         match target {
-            Target::Bucket(bucket) => Some(bucket),
-            Target::Cluster => self.cluster.as_ref()?.start_bucket(),
+            Target::Known(service) => Some(service),
+            Target::Cluster => self.cluster.as_ref()?.start_bucket().map(Service::Bucket),
         }
     }
 
@@ -234,9 +250,9 @@ impl Acceptor {
                 match entry.listener.accept() {
                     Ok(stream) => {
                         let target = entry.target;
-                        let Some(bucket) = self.bucket(target) else { continue };
+                        let Some(service) = self.service(target) else { continue };
                         stream.set_nodelay();
-                        if !self.hand_over(Message::Client { stream, bucket }) {
+                        if !self.hand_over(Message::Client { stream, service }) {
                             return false;
                         }
                     }
@@ -245,6 +261,8 @@ impl Acceptor {
                         Trouble::ThisClient => {}
                         Trouble::Shortage => {
                             log!(1, "Too many open connections");
+                            self.process.listen_disabled.fetch_add(1, Relaxed);
+                            self.process.accepting.store(false, Relaxed);
                             self.paused = Some(Instant::now() + PAUSE);
                             return true;
                         }

@@ -3,6 +3,8 @@
 pub mod acceptor;
 pub mod cluster;
 pub mod listener;
+pub mod port_file;
 pub mod resolver;
 pub mod stream;
+pub mod udp;
 pub mod worker;

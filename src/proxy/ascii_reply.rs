@@ -1,5 +1,6 @@
 //! An ASCII server's answer, and whose it is (04 §5.2).
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::protocol::ascii::reply::Reply;
@@ -8,7 +9,7 @@ use crate::protocol::status::CommandClass;
 
 use super::Engine;
 use super::connection::Unfit;
-use super::downstream::{ConnId, Expect};
+use super::downstream::{Conn, ConnId, Entry, Expect};
 use super::multiget::Named;
 use super::request::{RequestId, Work};
 
@@ -72,8 +73,7 @@ impl Engine {
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         match reply {
             Reply::Value { key, raw, .. } => {
-                let index =
-                    self.find_get(id, |conn, at, len| conn.output.slice(at..at + u64::from(len)) == Some(key))?;
+                let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
                     if let Some(sink) = self.sink(request) {
                         sink.push(raw, owner);
@@ -101,7 +101,7 @@ impl Engine {
     pub(super) fn find_get(
         &mut self,
         id: ConnId,
-        is_it: impl Fn(&super::downstream::Conn, u64, u8) -> bool,
+        is_it: impl Fn(&Conn, &Entry, Range<u64>) -> bool,
     ) -> Result<usize, Unfit> {
         let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
         let count = conn.head_len();
@@ -110,7 +110,7 @@ impl Engine {
         for index in (from..count).chain(0..from) {
             let Some(entry) = conn.fifo.get(index) else { break };
             let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { continue };
-            if !is_it(conn, key_at, key_len) {
+            if !is_it(conn, entry, key_at..key_at + u64::from(key_len)) {
                 continue;
             }
             if let Some(Expect::Get { answered, .. }) = conn.fifo.get_mut(index).map(|entry| &mut entry.expect) {

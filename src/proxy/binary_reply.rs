@@ -47,8 +47,7 @@ impl Engine {
                 Ok(())
             }
             Expect::Value { opcode, key_at, key_len, .. } if code == opcode => {
-                self.binary_value(id, packet, owner, (key_at, key_len));
-                Ok(())
+                self.binary_value(id, packet, owner, (key_at, key_len))
             }
             Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
             Expect::Packet { opcode } if code == opcode => {
@@ -89,15 +88,14 @@ impl Engine {
             }
             opcode::GETK if lone => {
                 let Some(Expect::Get { key_at, key_len, .. }) = self.head_expect(id) else { return Err(Unfit) };
-                self.binary_value(id, packet, owner, (key_at, key_len));
-                Ok(())
+                self.binary_value(id, packet, owner, (key_at, key_len))
             }
             opcode::NOOP if !lone => {
                 self.finish_gets(id, b"END\r\n");
                 Ok(())
             }
             opcode::GETKQ if !lone => {
-                let index = self.find_opaque(id, packet.header.opaque)?;
+                let index = self.find_opaque(id, packet)?;
                 if self.is_refusal(id, index, packet) {
                     self.try_elsewhere(id, index);
                     return Ok(());
@@ -144,7 +142,7 @@ impl Engine {
             self.try_elsewhere(id, index);
             return Ok(());
         }
-        if let Some(request) = self.unlink_known(id, index, false) {
+        if let Some(request) = self.unlink(id, index) {
             if let Some(sink) = self.sink(request) {
                 sink.push(packet.raw, owner);
             }
@@ -169,22 +167,12 @@ impl Engine {
         self.conns.get(id)?.fifo.front().map(|entry| entry.expect)
     }
 
-    /// The entry of the joined get at the head with this opaque.
-    fn find_opaque(&mut self, id: ConnId, opaque: u32) -> Result<usize, Unfit> {
-        let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
-        let count = conn.head_len();
-        let from = conn.cursor.min(count);
-        for index in (from..count).chain(0..from) {
-            if let Some(Entry { expect: Expect::Get { answered: answered @ false, .. }, opaque: other, .. }) =
-                conn.fifo.get_mut(index)
-                && *other == opaque
-            {
-                *answered = true;
-                conn.cursor = index + 1;
-                return Ok(index);
-            }
-        }
-        Err(Unfit)
+    /// The entry of the joined get at the head with this opaque, and this key if the server repeats it.
+    fn find_opaque(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<usize, Unfit> {
+        self.find_get(id, |conn, entry, key| {
+            entry.opaque == packet.header.opaque
+                && (packet.key.is_empty() || conn.output.slice(key) == Some(packet.key))
+        })
     }
 
     /// The only answer to a request for the value of one key.
@@ -194,13 +182,16 @@ impl Engine {
         packet: &Packet<'_>,
         owner: Option<&Arc<Vec<u8>>>,
         (key_at, key_len): (u64, u8),
-    ) {
+    ) -> Result<(), Unfit> {
+        let asked = self.conns.get(id).and_then(|conn| conn.output.slice(key_at..key_at + u64::from(key_len)));
+        if !packet.key.is_empty() && asked != Some(packet.key) {
+            return Err(Unfit);
+        }
         let key: Vec<u8>;
         let mut name = packet.key;
         if name.is_empty() {
             // Some servers leave it out (04 §6.2); the client asked for it by name.
-            let stored = self.conns.get(id).and_then(|conn| conn.output.slice(key_at..key_at + u64::from(key_len)));
-            key = stored.unwrap_or_default().to_vec();
+            key = asked.unwrap_or_default().to_vec();
             name = &key;
         }
         if let Some(request) = self.unlink(id, 0) {
@@ -219,6 +210,7 @@ impl Engine {
             self.complete(request);
         }
         self.pop_head(id);
+        Ok(())
     }
 
     fn binary_multiget(
@@ -240,7 +232,9 @@ impl Engine {
                 if self.is_refusal(id, 0, packet) {
                     self.multiget_refused(id, request, packet.header.opaque);
                 }
-                if is_value && !self.multiget_value(request, part, Named::Opaque(packet.header.opaque), write) {
+                if is_value
+                    && !self.multiget_value(request, part, Named::Opaque(packet.header.opaque, packet.key), write)
+                {
                     return Err(Unfit);
                 }
                 if matches!(code, opcode::GETKQ | opcode::GATKQ) {

@@ -124,8 +124,8 @@ impl MultiGet {
 pub(super) enum Named<'a> {
     /// An ASCII server repeats the key.
     Key(&'a [u8]),
-    /// A binary server repeats the opaque.
-    Opaque(u32),
+    /// A binary server repeats the opaque, and usually the key.
+    Opaque(u32, &'a [u8]),
 }
 
 impl Engine {
@@ -201,7 +201,15 @@ impl Engine {
         let end = conn.output.end();
         self.enqueue(
             conn_id,
-            Entry { request: id, expect: Expect::MultiGet { part }, opaque: 0, end, retries, may_repeat: true },
+            Entry {
+                request: id,
+                expect: Expect::MultiGet { part },
+                opaque: 0,
+                end,
+                retries,
+                may_repeat: true,
+                is_queued: false,
+            },
         );
     }
 
@@ -217,9 +225,10 @@ impl Engine {
         let Work::MultiGet(multiget) = &mut request.work else { return false };
         let found = match named {
             Named::Key(key) => multiget.find(part, |multiget, index| multiget.key(index) == key),
-            Named::Opaque(at) => {
-                multiget.find(part, |multiget, index| multiget.keys.get(index as usize).is_some_and(|key| key.at == at))
-            }
+            Named::Opaque(at, name) => multiget.find(part, |multiget, index| {
+                let is_it = multiget.keys.get(index as usize).is_some_and(|key| key.at == at);
+                is_it && (name.is_empty() || multiget.key(index) == name)
+            }),
         };
         let Some(index) = found else { return false };
         let cas = multiget.cas;

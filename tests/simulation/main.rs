@@ -5,6 +5,7 @@
 //! and shows the last steps.
 //!
 //! * `MOXI_SIM_SEED=n` replays one seed.
+//! * `MOXI_SIM_SHOWN=n` shows so many of the last steps.
 //! * `MOXI_SIM_SEEDS=n` and `MOXI_SIM_STEPS=n` make the run longer.
 //!
 //! | file | what |
@@ -70,7 +71,8 @@ fn report(seed: u64, steps: u64, error: &str) -> String {
     let (again, trace) = run(seed, steps, true);
     let mut scenario_random = Random::new(seed);
     let scenario = Scenario::new(&mut scenario_random);
-    let last = trace[trace.len().saturating_sub(SHOWN)..].join("\n");
+    let shown = number("MOXI_SIM_SHOWN").map_or(SHOWN, |shown| shown as usize);
+    let last = trace[trace.len().saturating_sub(shown)..].join("\n");
     let behavior = &scenario.config.buckets[0].behavior;
     format!(
         "MOXI_SIM_SEED={seed}: {error}\nsecond time: {again:?}\n{:?}\nexact {} bound {:?} max {} conns {} retry {} \

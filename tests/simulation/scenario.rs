@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use moxi::config::behavior::{Behavior, DownstreamProtocol};
-use moxi::config::snapshot::{BucketConfig, Config, Secret, Server};
+use moxi::config::snapshot::{BucketConfig, Config, Learned, Secret, Server};
 use moxi::proxy::Settings;
 use moxi::proxy::upstream::Binding;
 use moxi::routing::Router;
@@ -75,7 +75,7 @@ impl Scenario {
         let (servers, buckets) = buckets(random, &behavior);
         let bound = bound(&behavior);
         Scenario {
-            config: Config { buckets, ..Config::default() },
+            config: Config { buckets },
             settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: Binding::Auto },
             knows_locks: servers.iter().map(|_| random.once_in(2)).collect(),
             servers,
@@ -213,11 +213,9 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
             _ => Router::for_list("", &ring),
         }
     };
-    let learned = moxi::config::snapshot::Learned::nothing(&router);
+    let learned = Learned::nothing(&router);
     BucketConfig {
         learned,
-        agent: None,
-        is_null: false,
         name: format!("bucket{index}"),
         port: 11300 + index as u16,
         behavior: Arc::clone(behavior),
@@ -225,5 +223,6 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
         router,
         get_errors: is_map && random.once_in(2),
         text: String::new(),
+        is_null: false,
     }
 }

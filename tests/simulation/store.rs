@@ -118,21 +118,22 @@ impl Store {
         self.records.get(key)?.item.as_ref()
     }
 
-    /// Whether `key` held what `is_it` accepts at some time from `from` on; if so, since when it did (the latest
-    /// such time).
+    /// Whether `key` held what `is_it` accepts at some time from `from` on; if so, since when it did at the first of
+    /// these times.
     pub fn held(&self, key: &[u8], from: Tick, is_it: impl Fn(Option<&Item>) -> bool) -> Option<Tick> {
         let Some(record) = self.records.get(key).filter(|record| !record.past.is_empty()) else {
             return is_it(None).then_some(0);
         };
+        let mut first = None;
         for (since, item) in record.past.iter().rev() {
             if is_it(item.as_ref()) {
-                return Some(*since);
+                first = Some(*since);
             }
             if *since < from {
-                return None;
+                break;
             }
         }
-        None
+        first
     }
 }
 
@@ -143,11 +144,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Notes an execution; returns how many there were, with this one.
+    /// Notes an execution, or a refusal; returns how many executions there were, with this one.
     pub fn note(&mut self, id: u64, now: Tick, outcome: &Outcome) -> usize {
         let all = self.executed.entry(id).or_default();
         all.push((now, outcome.clone()));
-        all.len()
+        all.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::TooLarge | Outcome::Temporary)).count()
     }
 
     /// When and how the request with this id was executed.

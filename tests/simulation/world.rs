@@ -30,6 +30,8 @@ pub struct World {
     next_client: u64,
     /// Requests that must have been executed in the end.
     sure: Vec<u64>,
+    /// All clients have gone.
+    is_over: bool,
 }
 
 impl World {
@@ -37,7 +39,15 @@ impl World {
     pub fn new(truth: Truth) -> World {
         let engine = Engine::new(&truth.scenario.config, &HealthTable::default(), truth.scenario.settings);
         let worker = Worker::new(engine, truth.scenario.socket);
-        World { truth, worker, clients: Vec::new(), peers: Vec::new(), next_client: 0, sure: Vec::new() }
+        World {
+            truth,
+            worker,
+            clients: Vec::new(),
+            peers: Vec::new(),
+            next_client: 0,
+            sure: Vec::new(),
+            is_over: false,
+        }
     }
 
     /// Runs for so many steps, then to the end of everything.
@@ -269,7 +279,10 @@ impl World {
             }
             Action::CloseConn(id) => {
                 self.truth.note(|| format!("connection {id:?} is closed"));
-                assert!(!self.truth.scenario.exact, "connection {id:?} was closed, and nothing was wrong with it");
+                assert!(
+                    !self.truth.scenario.exact || self.is_over,
+                    "connection {id:?} was closed, and nothing was wrong with it"
+                );
                 let socket = self.worker.conns.remove(&id.to_bits());
                 let at = self.peers.iter().position(|peer| peer.id == id);
                 let peer = self.peers.swap_remove(at.expect("a connection that was made"));
@@ -372,6 +385,7 @@ impl World {
                 break;
             }
         }
+        self.is_over = true;
         let numbers: Vec<u64> = self.clients.iter().map(|client| client.number).collect();
         assert!(numbers.is_empty(), "clients {numbers:?} were not closed");
         assert_eq!(self.worker.engine.client_count(), 0);

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
 use crate::moxi::wait_until;
 use crate::ports::Port;
 use crate::process::Process;
@@ -26,7 +28,8 @@ impl Memcached {
             .args(["-l", "127.0.0.1", "-U", "0", "-t", "1", "-u", "root"])
             .args(["-p", &port.number().to_string()])
             .args(arguments);
-        let mut process = Process::start("memcached", &mut command);
+        // Asked politely it takes a second to go.
+        let mut process = Process::start("memcached", &mut command).end_with(Signal::SIGKILL);
         wait_until(&mut process, || Wire::try_connect("probe", port.number()).is_ok());
         Memcached { process, port }
     }

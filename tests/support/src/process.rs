@@ -20,6 +20,7 @@ pub struct Process {
     stderr: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
     stopped: bool,
+    farewell: Signal,
 }
 
 impl Process {
@@ -42,7 +43,13 @@ impl Process {
                 }
             })
         });
-        Process { name, child, stderr, reader, stopped: false }
+        Process { name, child, stderr, reader, stopped: false, farewell: Signal::SIGINT }
+    }
+
+    /// The signal that ends it when it is dropped, instead of SIGINT.
+    pub fn end_with(mut self, signal: Signal) -> Process {
+        self.farewell = signal;
+        self
     }
 
     /// Its process id.
@@ -102,7 +109,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let died = if self.stopped { None } else { self.ended() };
         if died.is_none() && !self.stopped {
-            self.stop(Signal::SIGINT);
+            self.stop(self.farewell);
         }
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
