@@ -18,7 +18,7 @@ use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
 use moxi::net::cluster::{Cluster, Place};
 use moxi::net::listener::{self, Listener, SocketFile};
-use moxi::net::worker::{self, Handle, Shared};
+use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
 use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
@@ -159,7 +159,7 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
         return listen_unix(options, loaded, path);
     }
     let mut listeners = Vec::new();
-    let sections = loaded.sections.iter().map(|section| (section.port, Target::Bucket(section.bucket)));
+    let sections = loaded.sections.iter().map(|section| (section.port, Target::Known(Service::Bucket(section.bucket))));
     let cluster = loaded.config.dynamic.as_ref().filter(|_| !loaded.config.buckets.is_empty());
     for (port, target) in sections.chain(cluster.map(|cluster| (cluster.port, Target::Cluster))) {
         let bound = listener::proxy(options.listen.as_deref(), port, options.backlog)?;
@@ -177,7 +177,7 @@ fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Liste
         log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
     }
     log!(2, "moxi listening on {name} with 1 conns");
-    let target = section.map_or(Target::Cluster, |section| Target::Bucket(section.bucket));
+    let target = section.map_or(Target::Cluster, |section| Target::Known(Service::Bucket(section.bucket)));
     Ok((vec![(listener, target)], Some(file)))
 }
 
@@ -207,15 +207,15 @@ fn start(
         for (listener, target) in listeners {
             acceptor.listen(listener, target)?;
         }
+        if !loaded.agents.is_empty() {
+            start_agents(options, loaded, is_listening, &mut acceptor)?;
+        }
         let sockets = sockets.unwrap_or_default();
         for listener in sockets.listeners {
-            acceptor.listen(listener, Target::Store)?;
+            acceptor.listen(listener, Target::Known(Service::Store))?;
         }
         for socket in &sockets.udp {
             acceptor.receive(socket)?;
-        }
-        if !loaded.agents.is_empty() {
-            start_agents(options, loaded, is_listening, &mut acceptor)?;
         }
         if options.watch_stdin {
             watch_stdin(acceptor.stopper())?;

@@ -46,15 +46,13 @@ pub enum Stop {
     Failed(Failure),
 }
 
-/// Whose clients a listener accepts.
+/// Who serves the clients of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// Those of the bucket with this index.
-    Bucket(usize),
-    /// Those of a cluster's buckets: the configuration in force says where they start.
+    /// Always the same.
+    Known(Service),
+    /// One of a cluster's buckets: the configuration in force says which.
     Cluster,
-    /// Those of the built-in server.
-    Store,
 }
 
 /// Lets another thread end the loop.
@@ -75,7 +73,7 @@ impl Stopper {
 
 struct Entry {
     listener: Listener,
-    /// Whose clients connect here.
+    /// Who serves the clients that connect here.
     target: Target,
     /// Whether clients may be waiting. Events are edge-triggered: they are not repeated.
     ready: bool,
@@ -216,12 +214,11 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Where a new client of `target` starts; `None`: it is turned away.
+    /// Who serves a new client of `target`; `None`: it is turned away.
     fn service(&self, target: Target) -> Option<Service> {
         match target {
-            Target::Bucket(bucket) => Some(Service::Bucket(bucket)),
+            Target::Known(service) => Some(service),
             Target::Cluster => self.cluster.as_ref()?.start_bucket().map(Service::Bucket),
-            Target::Store => Some(Service::Store),
         }
     }
 

@@ -149,6 +149,7 @@ impl Engine {
     fn head_overdue(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let second = std::mem::replace(&mut conn.is_stalled, true);
+        let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         conn.head_since = self.now;
         let is_alone = conn.alone.front().is_some_and(|range| *range == conn.range(0));
         let count = if second { conn.fifo.len() } else { conn.head_len() };
