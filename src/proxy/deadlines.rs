@@ -148,6 +148,8 @@ impl Engine {
     /// anything on the connection, it is closed.
     fn head_overdue(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
+        // Behind one that travels alone nothing was sent: that need not wait with it.
+        let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         conn.head_since = self.now;
