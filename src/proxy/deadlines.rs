@@ -148,12 +148,9 @@ impl Engine {
     /// anything on the connection, it is closed.
     fn head_overdue(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        // Behind one that travels alone nothing was sent: that need not wait with it.
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
-        let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         conn.head_since = self.now;
-        let is_alone = conn.alone.front().is_some_and(|range| *range == conn.range(0));
         let count = if second { conn.fifo.len() } else { conn.head_len() };
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };

@@ -252,9 +252,7 @@ impl Engine {
             }
         }
         let most = host.behavior.downstream_conn_max as usize;
-        // The one that carries commands which the server may not know is not counted: see `pick_alone`.
-        let is_alone = |id: &ConnId| self.conns.get(*id).is_some_and(|conn| !conn.alone.is_empty());
-        if most == 0 || host.conns.len() < most || host.conns.len() == most && host.conns.iter().any(is_alone) {
+        if most == 0 || host.conns.len() < most {
             if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
