@@ -208,6 +208,9 @@ impl Engine {
             self.arm_conn(id);
         }
         self.mark_conn(id);
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.fresh = Some(id);
+        }
         let Some(request) = self.requests.get_mut(entry.request) else { return };
         if let Some(conn) = self.conns.get_mut(id) {
             conn.wanted += 1;
@@ -245,6 +248,11 @@ impl Engine {
             && self.conns.get(conn).and_then(|conn| conn.open).is_some_and(|open| open.keys < JOIN_KEYS)
         {
             return Ok(conn);
+        }
+        if let Some(id) = host.fresh
+            && self.conns.get(id).is_some_and(Conn::takes_more)
+        {
+            return Ok(id);
         }
         while let Some(conn) = host.idle.pop() {
             if self.conns.get(conn).is_some_and(|conn| conn.is_idle) {

@@ -13,6 +13,10 @@ use super::host::HostId;
 use super::request::RequestId;
 use super::timers::Micros;
 
+/// How many requests, and how many bytes of them, are put together in one write rather than spread over connections.
+const BATCH: usize = 32;
+const BATCH_BYTES: u64 = 16 * 1024;
+
 /// Names a server connection.
 pub type ConnId = Id<Conn>;
 
@@ -250,6 +254,17 @@ impl Conn {
                 Some(range) => range.start,
             },
         }
+    }
+
+    /// Whether it is about to be written to, with room for more in the same write: that saves system calls here and at
+    /// the server, and costs no time, as one write of this size is answered at once.
+    pub fn takes_more(&self) -> bool {
+        self.is_dirty
+            && self.state == State::Ready
+            && !self.is_stalled
+            && self.alone.is_empty()
+            && self.fifo.len() < BATCH
+            && self.output.unsent() < BATCH_BYTES
     }
 
     /// How many entries the oldest request on the wire has.
