@@ -56,3 +56,4 @@ pub mod server;
 pub mod signals;
 pub mod stats;
 pub mod store;
+pub mod tools;

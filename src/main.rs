@@ -10,11 +10,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use moxi::cli::{self, Command, Options};
-use moxi::config::{self, Loaded};
+use moxi::config::rest::proxies::Proxies;
+use moxi::config::{self, Loaded, rest};
 use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
-use moxi::net::acceptor::{Acceptor, Stop, Stopper};
+use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
+use moxi::net::cluster::{Cluster, Place};
 use moxi::net::listener::{self, Listener, SocketFile};
 use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
@@ -105,6 +107,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         }
         Stop::Terminated | Stop::Asked => Ok(()),
         Stop::NoWorkers => Err(Failure::new(GENERAL, "ERROR: all worker threads have died")),
+        Stop::Failed(failure) => Err(failure),
     }
 }
 
@@ -139,9 +142,6 @@ fn load(options: &Options, cluster: &str) -> Result<Loaded, Failure> {
     for line in &loaded.log {
         log!(0, "{line}");
     }
-    if loaded.sections.is_empty() {
-        return Err(unavailable("the configuration by URL of a cluster manager"));
-    }
     Ok(loaded)
 }
 
@@ -149,31 +149,21 @@ fn lossy(value: OsString) -> String {
     value.to_string_lossy().into_owned()
 }
 
-/// The listeners, each with the index of its bucket.
-type Listeners = Vec<(Listener, usize)>;
+/// The listeners, each with whose clients connect there.
+type Listeners = Vec<(Listener, Target)>;
 
-/// Binds everything that clients connect to: a port per section, or the one unix socket.
+/// Binds everything that clients connect to from the start: a port per section, or the one of a cluster's buckets if
+/// there is a null bucket already, or instead of all the one unix socket.
 fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<SocketFile>), Failure> {
     if let Some(path) = &options.socket {
         return listen_unix(options, loaded, path);
     }
     let mut listeners = Vec::new();
-    for section in &loaded.sections {
-        let port = section.port;
-        log!(2, "cproxy_listen on port {port}");
-        let bound = listener::tcp(options.listen.as_deref(), port, options.backlog);
-        let bound = bound.map_err(|why| {
-            log!(0, "{why}");
-            Failure::new(
-                GENERAL,
-                format!(
-                    "ERROR: could not listen on port {port}. Please use -Z \
-                     port_listen=PORT_NUM to specify a different port number."
-                ),
-            )
-        })?;
-        log!(2, "moxi listening on {port} with {} conns", bound.len());
-        listeners.extend(bound.into_iter().map(|listener| (listener, section.bucket)));
+    let sections = loaded.sections.iter().map(|section| (section.port, Target::Known(Service::Bucket(section.bucket))));
+    let cluster = loaded.config.dynamic.as_ref().filter(|_| !loaded.config.buckets.is_empty());
+    for (port, target) in sections.chain(cluster.map(|cluster| (cluster.port, Target::Cluster))) {
+        let bound = listener::proxy(options.listen.as_deref(), port, options.backlog)?;
+        listeners.extend(bound.into_iter().map(|listener| (listener, target)));
     }
     Ok((listeners, None))
 }
@@ -187,7 +177,8 @@ fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Liste
         log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
     }
     log!(2, "moxi listening on {name} with 1 conns");
-    Ok((vec![(listener, section.map_or(0, |section| section.bucket))], Some(file)))
+    let target = section.map_or(Target::Cluster, |section| Target::Known(Service::Bucket(section.bucket)));
+    Ok((vec![(listener, target)], Some(file)))
 }
 
 /// Starts the threads.
@@ -212,12 +203,16 @@ fn start(
         .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
         let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process))?;
-        for (listener, bucket) in listeners {
-            acceptor.listen(listener, Service::Bucket(bucket))?;
+        let is_listening = !listeners.is_empty();
+        for (listener, target) in listeners {
+            acceptor.listen(listener, target)?;
+        }
+        if !loaded.agents.is_empty() {
+            start_agents(options, loaded, is_listening, &mut acceptor)?;
         }
         let sockets = sockets.unwrap_or_default();
         for listener in sockets.listeners {
-            acceptor.listen(listener, Service::Store)?;
+            acceptor.listen(listener, Target::Known(Service::Store))?;
         }
         for socket in &sockets.udp {
             acceptor.receive(socket)?;
@@ -228,6 +223,19 @@ fn start(
         Ok(acceptor)
     };
     assemble().map_err(|error| system("cannot start the main loop", &error))
+}
+
+/// Starts a thread for each agent.
+fn start_agents(options: &Options, loaded: &Loaded, is_listening: bool, acceptor: &mut Acceptor) -> io::Result<()> {
+    let place = Place { host: options.listen.clone(), backlog: options.backlog };
+    let cluster = Cluster::new(Arc::clone(&loaded.config), Arc::clone(&loaded.behavior), place, is_listening);
+    let reporter = acceptor.follow(cluster);
+    let proxies = Proxies::from_env(&|name| std::env::var_os(name).map(lossy));
+    for (index, agent) in loaded.agents.iter().enumerate() {
+        let reporter = reporter.clone();
+        rest::spawn(index, agent, proxies.clone(), move |event| reporter.report(event))?;
+    }
+    Ok(())
 }
 
 /// `-Y y`: a launcher stops us by a line end on standard input, or by going away (01 §12).

@@ -13,7 +13,7 @@ use nix::sys::stat::{Mode, umask};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::stream::Stream;
-use crate::failure::reason;
+use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 
 /// Longest path of a unix socket in bytes: `sun_path` of unix(7) without its closing zero.
@@ -70,6 +70,23 @@ impl Source for Listener {
             Listener::Unix(listener) => listener.deregister(registry),
         }
     }
+}
+
+/// Listens on a proxy port; see [`tcp`]. The failure says what to do about it (01 §14).
+pub fn proxy(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, Failure> {
+    log!(2, "cproxy_listen on port {port}");
+    let bound = tcp(host, port, backlog).map_err(|why| {
+        log!(0, "{why}");
+        Failure::new(
+            GENERAL,
+            format!(
+                "ERROR: could not listen on port {port}. Please use -Z port_listen=PORT_NUM to specify a different \
+                 port number."
+            ),
+        )
+    })?;
+    log!(2, "moxi listening on {port} with {} conns", bound.len());
+    Ok(bound)
 }
 
 /// Listens on `port` of every address that `host` has, or of all addresses. Port 0 stands for any free port, the same

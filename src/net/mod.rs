@@ -1,6 +1,7 @@
 //! Sockets and the event loops: listeners, accepting, workers.
 
 pub mod acceptor;
+pub mod cluster;
 pub mod listener;
 pub mod port_file;
 pub mod resolver;

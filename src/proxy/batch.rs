@@ -228,7 +228,15 @@ impl Engine {
         let Some(conn) = self.begin(conn_id) else { return };
         command::noop(conn.output.tail(), 0);
         let end = conn.output.end();
-        let entry = Entry { request: id, expect: Expect::Close, opaque: 0, end, retries: 0, may_repeat: true };
+        let entry = Entry {
+            request: id,
+            expect: Expect::Close,
+            opaque: 0,
+            end,
+            retries: 0,
+            may_repeat: true,
+            is_queued: false,
+        };
         self.enqueue(conn_id, entry);
     }
 
@@ -252,7 +260,10 @@ impl Engine {
         let end = conn.output.end();
         let expect = Expect::Broadcast { opcode: packet.header.opcode, begun: false };
         let opaque = packet.header.opaque;
-        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true });
+        self.enqueue(
+            conn_id,
+            Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
+        );
     }
 
     /// Where the answer to a packet of this request is written. That of the closing packet is kept to the end.

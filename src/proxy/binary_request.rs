@@ -224,7 +224,8 @@ impl Engine {
             },
         };
         let end = self.conns.get(conn_id).map_or(start, |conn| conn.output.end());
-        let entry = Entry { request: id, expect, opaque, end, retries, may_repeat: repeatable(packet) };
+        let entry =
+            Entry { request: id, expect, opaque, end, retries, may_repeat: repeatable(packet), is_queued: false };
         self.enqueue(conn_id, entry);
     }
 

@@ -148,14 +148,13 @@ impl Engine {
     /// anything on the connection, it is closed.
     fn head_overdue(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
+        let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
         conn.head_since = self.now;
-        let is_alone = conn.alone.front().is_some_and(|range| *range == conn.range(0));
-        let head = conn.head_len();
-        let count = if second { conn.fifo.len() } else { head };
+        let count = if second { conn.fifo.len() } else { conn.head_len() };
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
-            if let Some(request) = self.unlink_known(id, index, index >= head) {
+            if let Some(request) = self.unlink(id, index) {
                 self.entry_failed(request, &entry, Failure::Timeout);
                 if second {
                     break;

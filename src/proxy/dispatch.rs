@@ -100,7 +100,10 @@ impl Engine {
             Wire::One => Expect::One { opcode: code },
             Wire::Value => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
         };
-        self.enqueue(conn_id, Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0, may_repeat });
+        self.enqueue(
+            conn_id,
+            Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0, may_repeat, is_queued: false },
+        );
     }
 
     /// A get of one key.
@@ -157,7 +160,7 @@ impl Engine {
         let closed = speak == DownstreamProtocol::Ascii && !joinable;
         let key_at = end - key.len() as u64 - if closed { 2 } else { 0 };
         let expect = Expect::Get { key_at, key_len: key.len().min(255) as u8, last: true, answered: false };
-        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries, may_repeat: true });
+        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries, may_repeat: true, is_queued: false });
     }
 
     /// Closes the get that others could join: something else follows, or it is sent.
@@ -197,7 +200,7 @@ impl Engine {
     pub(super) fn enqueue(&mut self, id: ConnId, entry: Entry) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was_empty = conn.fifo.is_empty();
-        let is_head = conn.expect(entry);
+        let is_queued = conn.expect(entry);
         conn.is_idle = false;
         let (host, is_ready) = (conn.host, conn.state == State::Ready);
         if is_ready && was_empty {
@@ -213,7 +216,7 @@ impl Engine {
         request.target = Some(host);
         request.links.add(id);
         let client_id = request.client;
-        if is_ready && !is_head {
+        if is_queued {
             request.queued += 1;
             if request.queued == 1 {
                 request.queued_since = self.now;

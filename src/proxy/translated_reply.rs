@@ -76,7 +76,7 @@ impl Engine {
         translate::write_create(conn.output.tail(), key, create);
         let end = conn.output.end();
         let expect = Expect::Create { opcode: asked.opcode, initial: create.0 };
-        self.enqueue(conn_id, Entry { request, expect, opaque, end, retries: 0, may_repeat: false });
+        self.enqueue(conn_id, Entry { request, expect, opaque, end, retries: 0, may_repeat: false, is_queued: false });
     }
 
     /// The answer to the creation of a number.
@@ -126,7 +126,15 @@ impl Engine {
             conn.output.tail().extend_from_slice(b"mn\r\n");
             let end = conn.output.end();
             let request = RequestId::NONE;
-            let entry = Entry { request, expect: Expect::Probe, opaque: 0, end, retries: 0, may_repeat: true };
+            let entry = Entry {
+                request,
+                expect: Expect::Probe,
+                opaque: 0,
+                end,
+                retries: 0,
+                may_repeat: true,
+                is_queued: false,
+            };
             self.enqueue(conn_id, entry);
         }
         if let Some(host) = self.hosts.get_mut(host_id) {

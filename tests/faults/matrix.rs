@@ -6,7 +6,7 @@ use std::time::Duration;
 use moxi_test_support::{Down, Memcached, Moxi, moxi};
 
 use crate::PROTOCOLS;
-use crate::kinds::{Kind, Keys, Outcome, ask};
+use crate::kinds::{Keys, Kind, Outcome, ask};
 use crate::relay::{Fault, Relay};
 
 /// Two tries of connecting and answering, with the limits below, on a busy machine.
@@ -47,7 +47,11 @@ fn run(protocol: &str, faults: &[Fault]) {
         }
         keys.store(&moxi);
         for kind in Kind::ALL {
-            assert_ne!(ask(&moxi, &keys, kind, LIMIT), Outcome::Failed, "{protocol} servers, after {fault:?}: {kind:?}");
+            assert_ne!(
+                ask(&moxi, &keys, kind, LIMIT),
+                Outcome::Failed,
+                "{protocol} servers, after {fault:?}: {kind:?}"
+            );
             keys.store(&moxi);
         }
     }

@@ -80,7 +80,12 @@ fn stopped_for_a_moment() {
                 .into_iter()
                 // Only those that do not disturb each other.
                 .filter(|kind| *kind != Kind::Delete)
-                .map(|kind| scope.spawn({ let (moxi, keys) = (&moxi, &keys); move || ask(moxi, keys, kind, LIMIT) }))
+                .map(|kind| {
+                    scope.spawn({
+                        let (moxi, keys) = (&moxi, &keys);
+                        move || ask(moxi, keys, kind, LIMIT)
+                    })
+                })
                 .collect();
             thread::sleep(Duration::from_millis(150));
             servers[1].process().signal(Signal::SIGCONT);

@@ -58,8 +58,7 @@ impl Relay {
     /// A relay in front of the server on `server`.
     pub fn new(server: u16) -> Relay {
         let shared = Shared { fault: Fault::None, is_over: false, servers: Vec::new() };
-        let mut relay =
-            Relay { port: Port::reserve(), server, shared: Arc::new(Mutex::new(shared)), acceptor: None };
+        let mut relay = Relay { port: Port::reserve(), server, shared: Arc::new(Mutex::new(shared)), acceptor: None };
         relay.listen();
         relay
     }

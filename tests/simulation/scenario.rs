@@ -213,15 +213,14 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
             _ => Router::for_list("", &ring),
         }
     };
+    let learned = Learned::nothing(&router);
     BucketConfig {
-        learned,
         agent: None,
-        is_null: false,
+        learned,
         name: format!("bucket{index}"),
         port: 11300 + index as u16,
         behavior: Arc::clone(behavior),
         servers: list,
-        learned: Learned::nothing(&router),
         router,
         get_errors: is_map && random.once_in(2),
         text: String::new(),

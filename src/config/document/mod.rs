@@ -5,6 +5,7 @@
 //! them: names of members are compared without case, fractions are cut off, and whatever follows the first value is
 //! ignored.
 
+pub mod api_base;
 mod error;
 mod ketama;
 pub mod nodes;

@@ -19,7 +19,7 @@ mod request;
 pub mod response;
 pub mod url;
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 use std::thread;
 
@@ -141,9 +141,9 @@ impl<D: FnMut(Event) -> bool> Client<D> {
     fn report_failed_pass(&self) {
         let list = self.urls.iter().map(|(shown, _)| shown.as_str()).collect::<Vec<_>>().join("|");
         if self.has_received {
-            report(&format!("ERROR: could not contact REST server(s): {list}"));
+            log::report(&format!("ERROR: could not contact REST server(s): {list}"));
         } else {
-            report(&format!(
+            log::report(&format!(
                 "WARNING: could not contact REST server(s): {list}; perhaps they are unavailable or still initializing"
             ));
         }
@@ -179,7 +179,7 @@ impl<D: FnMut(Event) -> bool> Client<D> {
                 Visit::Stop
             }
             Err(error) => {
-                report(&format!("WARNING: curl error: {error} from: {shown}"));
+                log::report(&format!("WARNING: curl error: {error} from: {shown}"));
                 Visit::Failed
             }
         }
@@ -197,15 +197,6 @@ impl<D: FnMut(Event) -> bool> Client<D> {
         (self.has_received, self.has_received_lately) = (true, true);
         let event = Event::Document { agent: self.index, origin: Arc::clone(origin), text: text.into_owned() };
         if (self.deliver)(event) { Visit::Done } else { Visit::Stop }
-    }
-}
-
-/// Logs a line, and writes it to standard error, too, if the log is elsewhere: that is where the C program wrote it
-/// (01 §6.4), and where operators look for it.
-fn report(line: &str) {
-    log!(0, "{line}");
-    if !log::is_stderr() {
-        let _ = writeln!(io::stderr(), "{line}");
     }
 }
 

@@ -111,7 +111,7 @@ fn head(bytes: &[u8]) -> Result<Option<(Begun, usize)>, Malformed> {
     };
     let body = if matches!(status, 204 | 304) {
         Body::Length(0)
-    } else if let Some(codings) = values("Transfer-Encoding").last() {
+    } else if let Some(codings) = values("Transfer-Encoding").next_back() {
         let last = codings.rsplit(|&byte| byte == b',').next().unwrap_or(codings);
         if last.trim_ascii().eq_ignore_ascii_case(b"chunked") { Body::chunked() } else { Body::UntilClose }
     } else {
