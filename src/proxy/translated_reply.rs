@@ -11,6 +11,7 @@ use crate::protocol::translate::{self, Asked, Outcome};
 use super::Engine;
 use super::connection::Unfit;
 use super::downstream::{ConnId, Entry, Expect, Translated};
+use super::error::Failure;
 use super::host::{Dialect, HostId};
 use super::request::RequestId;
 use super::upstream::ClientId;
@@ -55,7 +56,8 @@ impl Engine {
         match (request, outcome, asked.create) {
             (Some(request), Outcome::Missing, Some(create)) => self.create(id, request, &asked, &key, create, opaque),
             (Some(request), Outcome::Answered | Outcome::Missing, _) => self.packet_done(request),
-            (Some(request), Outcome::Unfit, _) => self.fail(request, super::error::Failure::Closed),
+            // Only this packet: its batch may have answers from other servers.
+            (Some(request), Outcome::Unfit, _) => self.packet_failed(request, asked.opcode, opaque, Failure::Closed),
             (None, ..) => {}
         }
         self.scratch = key;

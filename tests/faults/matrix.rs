@@ -99,7 +99,7 @@ fn a_trickle() {
         let moxi = moxi!()
             .servers([servers[0].port(), relay.port()])
             .set(format!("downstream_protocol={protocol}"))
-            .set("connect_max_errors=0")
+            .set("downstream_conn_queue_timeout=5000")
             .start();
         let keys = Keys::find(&moxi, &servers[1], 2);
         relay.set(Fault::Drip(Duration::from_millis(10)));

@@ -225,10 +225,13 @@ fn carry_replies(shared: &Mutex<Shared>, is_reset: &AtomicBool, mut server: TcpS
     let _ = server.shutdown(Shutdown::Both);
 }
 
+/// How garbage begins.
+pub const GARBAGE: char = '~';
+
 /// Bytes that are neither a reply line nor a packet, a different mixture for every seed.
 fn garbage(seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = vec![b'~'];
+    let mut bytes = vec![GARBAGE as u8];
     for _ in 0..40 + seed % 200 {
         state ^= state >> 12;
         state ^= state << 25;
