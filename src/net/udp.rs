@@ -202,9 +202,9 @@ mod tests {
     #[test]
     fn a_reply_takes_as_many_datagrams_as_it_needs() {
         let (mut server, store) = (Datagrams::default(), store());
-        let set = [b"set k 0 0 4096\r\n", &[b'x'; 4096][..], b"\r\n"].concat();
+        let set = [b"set foo 0 0 4096\r\n", &[b'x'; 4096][..], b"\r\n"].concat();
         assert_eq!(replies(&mut server, &store, 1, &set), [b"\x01\x02\0\0\0\x01\0\0STORED\r\n"]);
-        let got = replies(&mut server, &store, 1, b"get k\r\n");
+        let got = replies(&mut server, &store, 1, b"get foo\r\n");
         assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), [1400, 1400, 1345]);
         for (number, datagram) in got.iter().enumerate() {
             assert_eq!(datagram[..8], [1, 2, 0, number as u8, 0, 3, 0, 0]);
