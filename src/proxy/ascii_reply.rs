@@ -88,7 +88,7 @@ impl Engine {
                 Ok(())
             }
             Reply::Line { line } => {
-                let lone = self.conns.get(id).is_some_and(|conn| conn.head_len() == 1);
+                let lone = self.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
                 let not_found = lone && line.starts_with(b"NOT_FOUND");
                 self.finish_gets(id, if not_found { b"NOT_FOUND\r\n" } else { b"END\r\n" });
                 Ok(())
@@ -104,7 +104,7 @@ impl Engine {
         is_it: impl Fn(&Conn, &Entry, Range<u64>) -> bool,
     ) -> Result<usize, Unfit> {
         let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
-        let count = conn.head_len();
+        let count = conn.fifo.head_len();
         // Servers answer in the order of the keys; others are looked for, too.
         let from = conn.cursor.min(count);
         for index in (from..count).chain(0..from) {
@@ -124,7 +124,7 @@ impl Engine {
 
     /// The joined get at the head is over: those of its keys that were not answered get `reply`.
     pub(super) fn finish_gets(&mut self, id: ConnId, reply: &[u8]) {
-        let count = self.conns.get(id).map_or(0, |conn| conn.head_len());
+        let count = self.conns.get(id).map_or(0, |conn| conn.fifo.head_len());
         for index in 0..count {
             // Those that were answered have been unlinked.
             if let Some(request) = self.unlink(id, index) {
@@ -148,7 +148,7 @@ impl Engine {
                 if answered || conn.output.slice(key_at..key_at + u64::from(key_len)) != Some(key) {
                     return Err(Unfit);
                 }
-                if let Some(Expect::Value { answered, .. }) = conn.fifo.front_mut().map(|entry| &mut entry.expect) {
+                if let Some(Expect::Value { answered, .. }) = conn.fifo.get_mut(0).map(|entry| &mut entry.expect) {
                     *answered = true;
                 }
                 if let Some(request) = self.unlink(id, 0) {
@@ -209,7 +209,7 @@ impl Engine {
 
     /// Something of a server's answer to a broadcast has come: it is not to be asked again.
     pub(super) fn note_begun(&mut self, id: ConnId) {
-        let head = self.conns.get_mut(id).and_then(|conn| conn.fifo.front_mut());
+        let head = self.conns.get_mut(id).and_then(|conn| conn.fifo.get_mut(0));
         if let Some(Expect::Broadcast { begun, .. }) = head.map(|entry| &mut entry.expect) {
             *begun = true;
         }

@@ -79,7 +79,7 @@ impl Engine {
 
     /// The answer to a get of one key, or to one of several that were joined.
     fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
-        let lone = self.conns.get(id).is_some_and(|conn| conn.head_len() == 1);
+        let lone = self.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
         match packet.header.opcode {
             opcode::GETK if lone && self.is_refusal(id, 0, packet) => {
                 self.try_elsewhere(id, 0);
@@ -156,8 +156,7 @@ impl Engine {
         while let Some(Expect::Quiet { .. }) = self.head_expect(id) {
             self.unlink(id, 0);
             let Some(conn) = self.conns.get_mut(id) else { return };
-            if let Some(entry) = conn.fifo.pop_front() {
-                conn.popped += 1;
+            if let Some(entry) = conn.fifo.pop() {
                 conn.answered_to = entry.end;
             }
         }

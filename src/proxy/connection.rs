@@ -108,7 +108,7 @@ impl Engine {
             return self.make_idle(id);
         }
         let mut clients = Vec::new();
-        let (head, first) = (conn.head_len(), conn.fifo.front().map(|entry| entry.request));
+        let (head, first) = (conn.fifo.head_len(), conn.fifo.front().map(|entry| entry.request));
         for entry in conn.fifo.iter_mut().skip(head).filter(|entry| Some(entry.request) != first) {
             if let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done) {
                 entry.is_queued = true;
@@ -220,9 +220,8 @@ impl Engine {
     /// The request at the head of the connection is answered: the next one becomes the head.
     pub(super) fn pop_head(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        for _ in 0..conn.head_len() {
-            if let Some(entry) = conn.fifo.pop_front() {
-                conn.popped += 1;
+        for _ in 0..conn.fifo.head_len() {
+            if let Some(entry) = conn.fifo.pop() {
                 conn.answered_to = entry.end;
             }
         }
@@ -243,7 +242,7 @@ impl Engine {
         }
         // A request that has several entries here is not behind others any more once the first of them is the head.
         if let Some(first) = conn.fifo.front().copied().filter(|first| first.is_queued) {
-            let head = conn.head_len();
+            let head = conn.fifo.head_len();
             for (index, entry) in conn.fifo.iter_mut().enumerate() {
                 if index >= head && entry.request != first.request {
                     break;

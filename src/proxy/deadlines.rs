@@ -50,6 +50,7 @@ impl Engine {
                     }
                 }
                 Owner::Host(id) => self.probe(id),
+                Owner::Memory => self.trim(),
                 Owner::Paused => self.resend_paused(),
                 Owner::Conn(id) => {
                     let Some(conn) = self.conns.get_mut(id) else { continue };
@@ -151,7 +152,7 @@ impl Engine {
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
         conn.head_since = self.now;
-        let count = if second { conn.fifo.len() } else { conn.head_len() };
+        let count = if second { conn.fifo.len() } else { conn.fifo.head_len() };
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
             if let Some(request) = self.unlink(id, index) {

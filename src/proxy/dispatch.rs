@@ -149,7 +149,7 @@ impl Engine {
                 DownstreamProtocol::Binary => binary::get(conn.output.tail(), key, vbucket, opaque),
             }
             if joinable {
-                conn.open = Some(OpenGet { start, keys: 1, first: conn.popped + conn.fifo.len() as u64 });
+                conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
                 if let Some(host) = self.hosts.get_mut(host) {
                     host.open = Some(conn_id);
                 }
@@ -177,9 +177,7 @@ impl Engine {
             DownstreamProtocol::Binary => {}
         }
         let end = conn.output.end();
-        if let Some(last) = conn.fifo.back_mut() {
-            last.end = end;
-        }
+        conn.fifo.set_end(end);
     }
 
     /// The protocol of the connection's server.
@@ -327,8 +325,6 @@ fn join(conn: &mut Conn, open: &OpenGet, speak: DownstreamProtocol, key: &[u8], 
             binary::getq(conn.output.tail(), key, vbucket, opaque);
         }
     }
-    if let Some(Entry { expect: Expect::Get { last, .. }, .. }) = conn.fifo.back_mut() {
-        *last = false;
-    }
+    conn.fifo.reopen();
     conn.open = Some(OpenGet { keys: open.keys + 1, ..*open });
 }

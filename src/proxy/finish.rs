@@ -112,7 +112,7 @@ impl Engine {
             }
             done += 1;
             if let Some(Work::MultiGet(multiget)) = self.requests.remove(*front).map(|request| request.work) {
-                self.spare_multigets.push(multiget);
+                multiget.recycle(&mut self.spare_multigets);
             }
             client.order.pop_front();
         }
@@ -249,7 +249,7 @@ impl Engine {
         let end = request.parked.end();
         request.parked.release(end);
         if let Work::MultiGet(multiget) = request.work {
-            self.spare_multigets.push(multiget);
+            multiget.recycle(&mut self.spare_multigets);
         }
     }
 

@@ -14,7 +14,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`upstream`], [`downstream`], [`host`], [`request`] | the state, one thing each |
+//! | [`upstream`], [`downstream`], [`fifo`], [`host`], [`request`] | the state, one thing each |
 //! | `pump` | a client's input, request by request; admission and back-pressure |
 //! | `ascii_request`, `binary_request`, `sasl` | what each command does |
 //! | `dispatch` | which connection a request takes; joining gets |
@@ -26,6 +26,7 @@
 //! | `deadlines` | what is overdue |
 //! | `refused` | "not my vbucket": learn, and try the next server |
 //! | `reconfigure` | another configuration takes the place of the present one |
+//! | `trimming` | memory that a burst has needed |
 //! | [`error`] | every failure and its reply |
 
 mod ascii_reply;
@@ -39,6 +40,7 @@ mod deadlines;
 mod dispatch;
 pub mod downstream;
 pub mod error;
+pub mod fifo;
 mod finish;
 pub mod host;
 #[cfg(debug_assertions)]
@@ -52,13 +54,14 @@ pub mod request;
 mod sasl;
 pub mod timers;
 mod translated_reply;
+mod trimming;
 pub mod upstream;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::arena::Arena;
-use crate::buffer::{Output, Pool};
+use crate::buffer::{Output, Pool, Spare};
 use crate::config::snapshot::{BucketConfig, Config, Server};
 
 use connection::Lost;
@@ -75,6 +78,10 @@ use upstream::{Binding, Client, ClientId, Phase};
 const CLIENT_BUFFER: usize = 16 * 1024;
 /// The size of the buffer a server's bytes are read into: many replies arrive together.
 const SERVER_BUFFER: usize = 64 * 1024;
+
+/// How much spare memory for outputs and for multi-key gets is kept at most, in pieces.
+const SPARE_OUTPUTS: usize = 1024;
+const SPARE_MULTIGETS: usize = 256;
 
 /// What the version commands answer.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -137,11 +144,12 @@ pub struct Engine {
     actions: Vec<Action>,
     client_buffers: Pool,
     server_buffers: Pool,
-    spare: Vec<Vec<u8>>,
+    spare: Spare<Vec<u8>>,
     /// Room for a key while its reply is written.
     scratch: Vec<u8>,
-    #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
-    spare_multigets: Vec<Box<MultiGet>>,
+    spare_multigets: Spare<Box<MultiGet>>,
+    /// There is a deadline for looking at spare memory.
+    is_trimming: bool,
     duplicates: Duplicates,
     /// The built-in server, if this worker has clients for it.
     local: Option<Local>,
@@ -168,9 +176,10 @@ impl Engine {
             actions: Vec::new(),
             client_buffers: Pool::new(CLIENT_BUFFER),
             server_buffers: Pool::new(SERVER_BUFFER),
-            spare: Vec::new(),
+            spare: Spare::new(SPARE_OUTPUTS),
             scratch: Vec::new(),
-            spare_multigets: Vec::new(),
+            spare_multigets: Spare::new(SPARE_MULTIGETS),
+            is_trimming: false,
             duplicates: Duplicates::default(),
             local: None,
         };
@@ -218,6 +227,7 @@ impl Engine {
             self.ready = ready;
             self.ready.clear();
         }
+        self.arm_trimming();
         #[cfg(debug_assertions)]
         self.check_invariants();
     }

@@ -4,10 +4,12 @@
 //! values are passed on as they come, a repeated key's value as often as it was named; the values of several
 //! servers are put into the order of the request.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::Range;
 
-use crate::buffer::Output;
+use foldhash::fast::RandomState;
+
+use crate::buffer::{Output, Spare};
 use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::Keys;
 use crate::protocol::ascii::command as ascii;
@@ -65,13 +67,13 @@ struct Part {
 }
 
 impl MultiGet {
-    fn reset(&mut self) {
+    /// Forgets the request and keeps its memory for the next one.
+    pub(super) fn recycle(mut self: Box<MultiGet>, spare: &mut Spare<Box<MultiGet>>) {
         self.line.clear();
         self.keys.clear();
         self.used = 0;
-        let end = self.values.end();
-        self.values.advance(usize::MAX);
-        self.values.release(end);
+        self.values.clear();
+        spare.give(self);
     }
 
     fn key(&self, index: u32) -> &[u8] {
@@ -132,8 +134,7 @@ impl Engine {
     /// A get of several keys.
     pub(super) fn get_many(&mut self, client_id: ClientId, keys: Keys<'_>, cas: bool, exptime: Option<i64>) {
         let Some(bucket) = self.clients.get(client_id).map(|client| client.bucket) else { return };
-        let mut multiget = self.spare_multigets.pop().unwrap_or_default();
-        multiget.reset();
+        let mut multiget = self.spare_multigets.take().unwrap_or_default();
         multiget.cas = cas;
         multiget.exptime = exptime;
         multiget.line.extend_from_slice(keys.line());
@@ -357,7 +358,7 @@ impl MultiGet {
     }
 }
 
-/// Finds the repeated keys of one request. The hash is keyed: clients cannot choose colliding keys.
+/// Finds the repeated keys of one request. The hash is keyed at random: clients cannot know which keys collide.
 #[derive(Debug, Default)]
 pub struct Duplicates {
     hasher: RandomState,
