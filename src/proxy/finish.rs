@@ -7,7 +7,7 @@ use super::Engine;
 use super::connection::Loss;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
-use super::request::{RequestId, Work};
+use super::request::{Request, RequestId, Work};
 use super::upstream::{Admission, ClientId, Phase};
 
 /// A reply of several values may be sent in parts once this much of it is complete.
@@ -111,8 +111,8 @@ impl Engine {
                 break;
             }
             done += 1;
-            if let Some(Work::MultiGet(multiget)) = self.requests.remove(*front).map(|request| request.work) {
-                multiget.recycle(&mut self.spare_multigets);
+            if let Some(Request { work: Work::MultiGet(multiget), links, .. }) = self.requests.remove(*front) {
+                multiget.recycle(links, &mut self.spare_multigets);
             }
             client.order.pop_front();
         }
@@ -249,7 +249,7 @@ impl Engine {
         let end = request.parked.end();
         request.parked.release(end);
         if let Work::MultiGet(multiget) = request.work {
-            multiget.recycle(&mut self.spare_multigets);
+            multiget.recycle(request.links, &mut self.spare_multigets);
         }
     }
 

@@ -56,6 +56,13 @@ pub enum Dialect {
     Unreachable,
 }
 
+impl Dialect {
+    /// Whether requests need not wait for the server to be asked.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Dialect::Meta | Dialect::Classic | Dialect::Unreachable)
+    }
+}
+
 impl Host {
     /// A connection was made: perhaps to another version of the server than before.
     pub fn forget_dialect(&mut self) {

@@ -19,7 +19,7 @@ use super::Engine;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
-use super::request::{RequestId, Work};
+use super::request::{Links, RequestId, Work};
 use super::upstream::ClientId;
 
 /// A get of several keys in flight.
@@ -35,6 +35,8 @@ pub struct MultiGet {
     /// The first `used` ones are in use; the others keep their memory for the next request.
     parts: Vec<Part>,
     used: usize,
+    /// Memory for the links of the request.
+    links: Vec<ConnId>,
     /// The values, while they cannot be passed on because they are to be put into order.
     values: Output,
 }
@@ -68,7 +70,8 @@ struct Part {
 
 impl MultiGet {
     /// Forgets the request and keeps its memory for the next one.
-    pub(super) fn recycle(mut self: Box<MultiGet>, spare: &mut Spare<Box<MultiGet>>) {
+    pub(super) fn recycle(mut self: Box<MultiGet>, links: Links, spare: &mut Spare<Box<MultiGet>>) {
+        self.links = links.into_memory();
         self.line.clear();
         self.keys.clear();
         self.used = 0;
@@ -166,9 +169,10 @@ impl Engine {
             multiget.keys.push(entry);
         }
         let parts = multiget.used as u32;
+        let links = Links::with_memory(std::mem::take(&mut multiget.links));
         let id = self.one(client_id, Work::MultiGet(multiget), false, true);
         if let Some(request) = self.requests.get_mut(id) {
-            request.failure = failure;
+            (request.failure, request.links) = (failure, links);
         }
         for part in 0..parts {
             self.send_part(id, part, 0);
@@ -365,6 +369,8 @@ pub struct Duplicates {
     /// Open addressing; index + 1 of a key, 0 is free.
     slots: Vec<u32>,
     count: usize,
+    /// The slots before they were too few.
+    before: Vec<u32>,
     /// Up to here, comparing all is cheaper.
     few: Vec<u32>,
 }
@@ -413,16 +419,18 @@ impl Duplicates {
     }
 
     fn grow<'a>(&mut self, size: usize, text: &impl Fn(u32) -> &'a [u8]) {
-        let old: Vec<u32> = match self.slots.is_empty() {
-            true => self.few.iter().map(|index| index + 1).collect(),
-            false => self.slots.iter().copied().filter(|slot| *slot != 0).collect(),
-        };
+        let mut before = std::mem::take(&mut self.before);
+        std::mem::swap(&mut before, &mut self.slots);
         self.slots.clear();
         self.slots.resize(size.next_power_of_two(), 0);
         self.count = 0;
-        for slot in old {
+        if before.is_empty() {
+            before.extend(self.few.iter().map(|index| index + 1));
+        }
+        for slot in before.drain(..).filter(|slot| *slot != 0) {
             self.insert(text(slot - 1), slot - 1, text);
         }
+        self.before = before;
     }
 }
 

@@ -104,7 +104,8 @@ impl Request {
     }
 }
 
-/// The connections on which a request's answers are expected. Nearly always one: no allocation then.
+/// The connections on which a request's answers are expected. If there is one only, no allocation is made; requests of
+/// many keys lend the memory of those before them.
 #[derive(Debug, Default)]
 pub struct Links {
     first: Option<ConnId>,
@@ -112,6 +113,17 @@ pub struct Links {
 }
 
 impl Links {
+    /// No links, with memory for them.
+    pub fn with_memory(more: Vec<ConnId>) -> Links {
+        Links { first: None, more }
+    }
+
+    /// The memory, for other links.
+    pub fn into_memory(mut self) -> Vec<ConnId> {
+        self.more.clear();
+        self.more
+    }
+
     /// One more answer is expected on `conn`.
     pub fn add(&mut self, conn: ConnId) {
         match self.first {
