@@ -140,6 +140,11 @@ fn load(options: &Options, cluster: Option<&str>) -> Result<Loaded, Failure> {
     Ok(loaded)
 }
 
+/// The name of this machine, for statistics.
+fn hostname() -> String {
+    nix::unistd::gethostname().map(lossy).unwrap_or_default()
+}
+
 fn lossy(value: OsString) -> String {
     value.to_string_lossy().into_owned()
 }
@@ -191,13 +196,14 @@ fn start(
         let initial = std::env::var(server::INITIAL_MALLOC).ok();
         shared.add_store(server::store_options(options, initial.as_deref()));
     }
+    shared.add_board(server::store_options(options, None), hostname());
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
         .map(|index| worker::spawn(index, Arc::clone(&loaded.config), settings, shared.clone()))
         .collect::<io::Result<_>>()
         .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
-        let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process))?;
+        let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process), Arc::clone(&shared.board))?;
         let is_listening = !listeners.is_empty();
         for (listener, target) in listeners {
             acceptor.listen(listener, target)?;

@@ -29,9 +29,9 @@ impl Engine {
         match head.expect {
             Expect::Get { .. } => self.ascii_get(id, reply, owner),
             Expect::MultiGet { part } => match reply {
-                Reply::Value { key, raw, .. } => {
+                Reply::Value { key, data, raw, .. } => {
                     let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(raw, owner);
-                    match self.multiget_value(head.request, part, Named::Key(key), write) {
+                    match self.multiget_value(head.request, part, Named::Key(key), data.len(), write) {
                         true => Ok(()),
                         false => Err(Unfit),
                     }
@@ -72,9 +72,10 @@ impl Engine {
     /// The answer to a get of one key, or to several that were joined.
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, raw, .. } => {
+            Reply::Value { key, data, raw, .. } => {
                 let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
+                    self.note_hit(request, data.len(), 1);
                     if let Some(sink) = self.sink(request) {
                         sink.push(raw, owner);
                         sink.tail().extend_from_slice(b"END\r\n");
@@ -143,7 +144,7 @@ impl Engine {
         (key_at, key_len, answered): (u64, u8, bool),
     ) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, raw, .. } => {
+            Reply::Value { key, data, raw, .. } => {
                 let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
                 if answered || conn.output.slice(key_at..key_at + u64::from(key_len)) != Some(key) {
                     return Err(Unfit);
@@ -152,6 +153,7 @@ impl Engine {
                     *answered = true;
                 }
                 if let Some(request) = self.unlink(id, 0) {
+                    self.note_hit(request, data.len(), 1);
                     if let Some(sink) = self.sink(request) {
                         sink.push(raw, owner);
                         sink.tail().extend_from_slice(b"END\r\n");

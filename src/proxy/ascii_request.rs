@@ -63,16 +63,6 @@ impl Engine {
         }
     }
 
-    /// `stats proxy`: recognised here; which words there are is in 04 §4.4.
-    fn stats_proxy(&mut self, id: ClientId, sub: &[u8]) {
-        let reply: &[u8] = match sub {
-            b"reset" => b"OK\r\n",
-            words if words.contains(&b' ') => b"ERROR\r\n",
-            _ => b"END\r\n",
-        };
-        self.local_reply(id, |out| out.extend_from_slice(reply));
-    }
-
     /// A request that needs servers, and has a place.
     fn proxied(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, owner: Owner<'_>) {
         match *request {

@@ -108,6 +108,7 @@ impl Engine {
                     return Ok(());
                 }
                 if let Some(request) = self.unlink(id, index) {
+                    self.note_hit(request, packet.value.len(), 1);
                     if let Some(sink) = self.sink(request) {
                         value_block(sink, packet.key, packet, false, owner);
                         sink.tail().extend_from_slice(b"END\r\n");
@@ -196,6 +197,9 @@ impl Engine {
         if let Some(request) = self.unlink(id, 0) {
             let (class, cas) = self.class(request);
             let has_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
+            if has_value {
+                self.note_hit(request, packet.value.len(), 1);
+            }
             if let Some(sink) = self.sink(request) {
                 if has_value {
                     value_block(sink, name, packet, cas, owner);
@@ -232,7 +236,13 @@ impl Engine {
                     self.multiget_refused(id, request, packet.header.opaque);
                 }
                 if is_value
-                    && !self.multiget_value(request, part, Named::Opaque(packet.header.opaque, packet.key), write)
+                    && !self.multiget_value(
+                        request,
+                        part,
+                        Named::Opaque(packet.header.opaque, packet.key),
+                        packet.value.len(),
+                        write,
+                    )
                 {
                     return Err(Unfit);
                 }

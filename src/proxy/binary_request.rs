@@ -66,7 +66,7 @@ impl Engine {
             opcode::SELECT_BUCKET | opcode::BUCKET => self.select_bucket(id, packet),
             opcode::VERBOSITY => self.verbosity(id, packet),
             opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
-            opcode::STAT if packet.key == b"proxy buckets" => self.local_body(id, packet, status::SUCCESS, b""),
+            opcode::STAT if packet.key == b"proxy buckets" => self.stats_buckets(id, packet),
             opcode::QUIT | opcode::QUITQ => return self.binary_quit(id, packet),
             // No key says which server may know it, so nobody does.
             _ if shape == Shape::Foreign && packet.key.is_empty() => {

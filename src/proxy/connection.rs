@@ -4,6 +4,7 @@ use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::ascii;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, Packet};
+use crate::stats::counter::Counter;
 
 use super::Action;
 use super::Engine;
@@ -82,8 +83,12 @@ impl Engine {
             State::Handshake(Step::Select) | State::Ready => 2,
         };
         let next = conn.handshake.iter().skip(rest).flatten().next().map(|(step, _)| *step);
+        let (host_id, since) = (conn.host, conn.state_since);
         conn.state = next.map_or(State::Ready, State::Handshake);
         conn.state_since = self.now;
+        let is_ready = conn.state == State::Ready;
+        self.count_step(host_id, done, is_ready, since);
+        let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.state == State::Ready {
             conn.head_since = self.now;
             if let Some(host) = self.hosts.get_mut(conn.host) {
@@ -113,6 +118,9 @@ impl Engine {
             if let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done) {
                 entry.is_queued = true;
                 request.queued += 1;
+                if let Some(bucket) = self.buckets.get(request.bucket) {
+                    bucket.counters.count(Counter::ConnQueueAdd);
+                }
                 request.queued_since = self.now;
                 clients.push(request.client);
             }
@@ -251,6 +259,9 @@ impl Engine {
                     && let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done)
                 {
                     request.queued = request.queued.saturating_sub(1);
+                    if let Some(bucket) = self.buckets.get(request.bucket) {
+                        bucket.counters.count(Counter::ConnQueueRemove);
+                    }
                 }
             }
         }
@@ -285,6 +296,7 @@ impl Engine {
                 failed.push((request, entry));
             }
         }
+        self.count_loss(id, loss, failed.len() + again.len(), again.len());
         if is_probed {
             self.dialect_known(host_id, Dialect::Unreachable);
         }

@@ -1,5 +1,7 @@
 //! What is overdue: connecting, authenticating, answering; waiting for a place, waiting behind others (03 §7).
 
+use crate::stats::counter::Counter;
+
 use super::Engine;
 use super::connection::Loss;
 use super::downstream::{ConnId, State};
@@ -156,6 +158,9 @@ impl Engine {
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
             if let Some(request) = self.unlink(id, index) {
+                if let Some(bucket) = self.requests.get(request).map(|request| request.bucket) {
+                    self.count(bucket, Counter::Timeout);
+                }
                 self.entry_failed(request, &entry, Failure::Timeout);
                 if second {
                     break;

@@ -21,6 +21,8 @@ pub struct Host {
     pub server: Arc<Server>,
     /// The limits of its connections.
     pub behavior: Arc<Behavior>,
+    /// The bucket whose counters its connections count on.
+    pub bucket: usize,
     /// All its connections.
     pub conns: Vec<ConnId>,
     /// Those without any expected reply; the most recently used one is the last. May name ones that have gone or

@@ -25,6 +25,7 @@
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
 //! | `refused` | "not my vbucket": learn, and try the next server |
+//! | `statistics` | counting, and `stats proxy` |
 //! | `reconfigure` | another configuration takes the place of the present one |
 //! | `mcmux` | clients that name the server of each request (`-X`) |
 //! | `trimming` | memory that a burst has needed |
@@ -54,6 +55,7 @@ mod reconfigure;
 mod refused;
 pub mod request;
 mod sasl;
+mod statistics;
 pub mod timers;
 mod translated_reply;
 mod trimming;
@@ -65,6 +67,8 @@ use std::sync::Arc;
 use crate::arena::Arena;
 use crate::buffer::{Output, Pool, Spare};
 use crate::config::snapshot::{BucketConfig, Config, Server};
+use crate::stats::board::{Board, Traffic};
+use crate::stats::counter::{Counter, Counters};
 
 use connection::Lost;
 use downstream::{Conn, ConnId};
@@ -117,6 +121,8 @@ pub struct Settings {
 #[derive(Debug)]
 struct Bucket {
     config: Arc<BucketConfig>,
+    /// What this worker counts of it.
+    counters: Arc<Counters>,
     /// The server of each index; one server may stand at several.
     hosts: Vec<HostId>,
     /// How many requests are unanswered, and places kept for admitted ones.
@@ -155,6 +161,12 @@ pub struct Engine {
     /// There is a deadline for looking at spare memory.
     is_trimming: bool,
     duplicates: Duplicates,
+    /// The configuration in force, for statistics.
+    config: Config,
+    /// Where all workers count.
+    board: Arc<Board>,
+    /// The bytes of this worker's sockets.
+    traffic: Arc<Traffic>,
     /// The built-in server, if this worker has clients for it.
     local: Option<Local>,
 }
@@ -186,6 +198,9 @@ impl Engine {
             spare_multigets: Spare::new(SPARE_MULTIGETS),
             is_trimming: false,
             duplicates: Duplicates::default(),
+            config: Config::default(),
+            board: Arc::default(),
+            traffic: Arc::default(),
             local: None,
         };
         engine.reconfigure(config, health);
@@ -239,7 +254,10 @@ impl Engine {
 
     /// A client has connected to bucket `bucket`. `None`: it is to be turned away.
     pub fn add_client(&mut self, bucket: usize) -> Option<ClientId> {
-        (bucket < self.buckets.len()).then(|| self.clients.insert(Client::new(bucket, self.settings.binding)))
+        let counters = self.counters(bucket)?;
+        counters.count(Counter::Upstreams);
+        counters.count(Counter::TotUpstream);
+        Some(self.clients.insert(Client::new(bucket, self.settings.binding)))
     }
 
     /// Where the client's next bytes are to be read to; `None` while it is not to be read from.
@@ -255,6 +273,9 @@ impl Engine {
     pub fn client_filled(&mut self, id: ClientId, count: usize) {
         if let Some(client) = self.clients.get_mut(id) {
             client.input.filled(count);
+            if client.session.is_none() {
+                self.traffic.count_read(count);
+            }
         }
         self.pump(id);
     }
@@ -278,6 +299,12 @@ impl Engine {
     /// The client has gone: nothing can be sent to it any more.
     pub fn client_lost(&mut self, id: ClientId) {
         let Some(mut client) = self.clients.remove(id) else { return };
+        if let Some(counters) = self.counters(client.bucket) {
+            counters.drop_one(Counter::Upstreams);
+            if client.unanswered > 0 {
+                counters.count(Counter::CloseOnUpstreamClose);
+            }
+        }
         for request in client.order.drain(..).chain(client.quiet.drain(..)) {
             self.forget_request(request);
         }
@@ -311,6 +338,9 @@ impl Engine {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.output.advance(count);
         client.output.release_sent();
+        if client.session.is_none() {
+            self.traffic.count_written(count);
+        }
         if client.stopped {
             self.make_ready(id);
         }
@@ -336,6 +366,7 @@ impl Engine {
 
     /// The server's socket took `count` bytes.
     pub fn conn_sent(&mut self, id: ConnId, count: usize) {
+        self.traffic.count_written(count);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.output.advance(count);
             conn.output.release(conn.answered_to);
@@ -352,6 +383,7 @@ impl Engine {
 
     /// `count` bytes were read into [`Engine::conn_space`].
     pub fn conn_filled(&mut self, id: ConnId, count: usize) {
+        self.traffic.count_read(count);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.input.filled(count);
         }

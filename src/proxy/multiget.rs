@@ -14,12 +14,14 @@ use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::Keys;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
+use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
 use super::request::{Links, RequestId, Work};
+use super::statistics::count_keys;
 use super::upstream::ClientId;
 
 /// A get of several keys in flight.
@@ -106,6 +108,11 @@ impl MultiGet {
         &mut self.parts[self.used - 1]
     }
 
+    /// How many keys were asked for, repeated ones included.
+    pub(super) fn key_count(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
     /// Whether keys were refused, and not asked for elsewhere yet.
     pub(super) fn has_refused(&self) -> bool {
         self.keys.iter().any(|key| key.is_refused)
@@ -143,6 +150,7 @@ impl Engine {
         multiget.line.extend_from_slice(keys.line());
         self.duplicates.clear();
         let mut failure = None;
+        let (mut repeated, mut bytes) = (0, 0);
         for (index, (at, key)) in keys.iter().enumerate() {
             let index = index as u32;
             let first = self.duplicates.first(key, index, |other| multiget.key(other));
@@ -165,8 +173,14 @@ impl Engine {
                 }
             } else if let Some(first) = multiget.keys.get_mut(first as usize) {
                 first.times += 1;
+                repeated += 1;
             }
+            bytes += key.len();
             multiget.keys.push(entry);
+        }
+        if let Some(counters) = self.counters(bucket) {
+            count_keys(counters, multiget.key_count(), bytes);
+            counters.add(Counter::MultigetKeysDedupe, repeated);
         }
         let parts = multiget.used as u32;
         let links = Links::with_memory(std::mem::take(&mut multiget.links));
@@ -218,12 +232,14 @@ impl Engine {
         );
     }
 
-    /// A value has come from a server. `write` appends the whole block. `false` if no such key was asked for.
+    /// A value of `length` bytes has come from a server. `write` appends the whole block. `false` if no such key was
+    /// asked for.
     pub(super) fn multiget_value(
         &mut self,
         id: RequestId,
         part: u32,
         named: Named<'_>,
+        length: usize,
         mut write: impl FnMut(&mut Output, bool, &[u8]),
     ) -> bool {
         let Some(request) = self.requests.get_mut(id).filter(|request| !request.is_done) else { return true };
@@ -236,7 +252,14 @@ impl Engine {
             }),
         };
         let Some(index) = found else { return false };
-        let cas = multiget.cas;
+        let (cas, times) = (multiget.cas, multiget.keys[index as usize].times);
+        request.hits += times;
+        request.value_bytes += (length as u64 + 2) * u64::from(times);
+        if times > 1
+            && let Some(bucket) = self.buckets.get(request.bucket)
+        {
+            bucket.counters.add(Counter::MultigetBytesDedupe, (length as u64 + 2) * u64::from(times - 1));
+        }
         if multiget.used > 1 {
             let start = multiget.values.end();
             let mut values = std::mem::take(&mut multiget.values);
@@ -245,7 +268,6 @@ impl Engine {
             multiget.values = values;
             return true;
         }
-        let times = multiget.keys[index as usize].times;
         let mut taken = std::mem::take(multiget);
         if let Some(sink) = self.sink(id) {
             for _ in 0..times {

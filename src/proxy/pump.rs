@@ -4,6 +4,7 @@ use crate::buffer::Input;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::packet;
 use crate::routing::Router;
+use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::mcmux::destination::Allowed;
@@ -34,7 +35,7 @@ impl Engine {
             budget -= 1;
             if budget == 0 {
                 if input.is_worth_parsing() {
-                    self.count_yield();
+                    self.count_yield(id);
                     self.make_ready(id);
                 }
                 break;
@@ -110,17 +111,22 @@ impl Engine {
             }
             Parsed::Request { request, noreply, len } => {
                 match self.ascii_request(id, &request, noreply, owner.as_ref()) {
-                    Verdict::Taken => len,
+                    Verdict::Taken => {
+                        self.count_request(id, &request, noreply, len);
+                        len
+                    }
                     Verdict::Wait => return false,
                 }
             }
             Parsed::Rejected { reply, noreply, len } => {
+                self.count_refused(id, text, noreply, reply);
                 if !noreply {
                     self.local_reply(id, |out| out.extend_from_slice(reply));
                 }
                 len
             }
             Parsed::TooLarge { reply, noreply, len, swallow } => {
+                self.count_refused(id, text, noreply, reply);
                 if !noreply {
                     self.local_reply(id, |out| out.extend_from_slice(reply));
                 }
@@ -169,6 +175,7 @@ impl Engine {
             }
             Admission::Unasked => {
                 let since = (client.unanswered == 0).then_some(self.now);
+                bucket.counters.count(Counter::MaxReached);
                 client.admission = Admission::Waiting { since };
                 client.stopped = true;
                 bucket.waiting.push_back(id);
@@ -201,6 +208,8 @@ impl Engine {
             if let Admission::Waiting { .. } = client.admission {
                 client.admission = Admission::Granted;
                 bucket.active += 1;
+                bucket.counters.count(Counter::AssignDownstream);
+                bucket.counters.count(Counter::AssignUpstream);
                 if !client.is_ready {
                     client.is_ready = true;
                     self.ready.push(id);

@@ -62,6 +62,12 @@ pub struct Request {
     pub has_place: bool,
     /// All servers have answered, or were given up.
     pub is_done: bool,
+    /// When it was made.
+    pub since: Micros,
+    /// How many values have come, of a get.
+    pub hits: u32,
+    /// How many bytes these had, line ends included.
+    pub value_bytes: u64,
     /// How often a server has refused a part of it as "not my vbucket".
     pub refusals: u32,
     /// How many answers are missing.
@@ -92,6 +98,9 @@ impl Request {
             may_repeat: true,
             has_place: false,
             is_done: false,
+            since: 0,
+            hits: 0,
+            value_bytes: 0,
             refusals: 0,
             pending: 0,
             queued: 0,
