@@ -104,6 +104,16 @@ fn serve(input: &[u8], out: &mut Vec<u8>) {
 fn serve_line<'a>(input: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let end = memchr::memchr(b'\n', input).expect("a whole line");
     let (line, rest) = (&input[..end - 1], &input[end + 1..]);
+    if line == b"mn" {
+        out.extend_from_slice(b"MN\r\n");
+        return rest;
+    }
+    if line.starts_with(b"mg ") {
+        out.extend_from_slice(b"VA 100 f0 c1\r\n");
+        out.extend_from_slice(&VALUE);
+        out.extend_from_slice(b"\r\n");
+        return rest;
+    }
     let Some(keys) = line.strip_prefix(b"get ") else {
         assert!(line.starts_with(b"set "), "unexpected: {}", line.escape_ascii());
         out.extend_from_slice(b"STORED\r\n");

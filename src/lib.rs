@@ -52,6 +52,8 @@ pub mod net;
 pub mod protocol;
 pub mod proxy;
 pub mod routing;
+pub mod server;
 pub mod signals;
 pub mod stats;
 pub mod store;
+pub mod tools;

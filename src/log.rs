@@ -152,6 +152,18 @@ pub fn is_stderr() -> bool {
     matches!(logger.sink, Sink::Stderr)
 }
 
+/// Writes a line at any verbosity, and to standard error, too, if the log is elsewhere: for what the C program wrote
+/// there, where operators look for it (01 §6.4, §14).
+#[track_caller]
+pub fn report(line: &str) {
+    let caller = std::panic::Location::caller();
+    let module = caller.file().trim_end_matches(".rs").rsplit('/').next().unwrap_or("");
+    write(module, caller.line(), format_args!("{line}"));
+    if !is_stderr() {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
 /// Writes a line; `log!` is the way to call it.
 pub fn write(module: &str, line: u32, message: fmt::Arguments<'_>) {
     let logger = LOGGER.read().unwrap_or_else(PoisonError::into_inner);

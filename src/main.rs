@@ -10,14 +10,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use moxi::cli::{self, Command, Options};
-use moxi::config::{self, Loaded};
+use moxi::config::rest::proxies::Proxies;
+use moxi::config::{self, Loaded, rest};
 use moxi::daemon::{self, PidFile};
-use moxi::failure::{Failure, GENERAL, SYSTEM, reason};
+use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
-use moxi::net::acceptor::{Acceptor, Stop, Stopper};
+use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
+use moxi::net::cluster::{Cluster, Place};
 use moxi::net::listener::{self, Listener, SocketFile};
-use moxi::net::worker::{self, Handle, Shared};
+use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
+use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
 use moxi::{log, signals};
 
@@ -54,7 +57,11 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<(), Failure> {
     let starting = Starting::new().map_err(|error| system("cannot handle signals", &error))?;
     let cluster = check_features(options)?;
-    let loaded = load(options, cluster)?;
+    let has_server = server::is_wanted(options, cluster.is_some());
+    let loaded = match cluster {
+        Some(cluster) => load(options, cluster)?,
+        None => Loaded::default(),
+    };
 
     if options.core_files {
         daemon::allow_core_files()?;
@@ -62,7 +69,16 @@ fn run(options: &Options) -> Result<(), Failure> {
     daemon::raise_open_files(u64::from(options.connections))?;
     let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
-    let (listeners, socket) = listen(options, &loaded)?;
+    let mut sockets = if has_server { Some(server::bind(options)?) } else { None };
+    let (listeners, socket) = match cluster {
+        Some(_) => listen(options, &loaded)?,
+        None => (Listeners::new(), sockets.as_mut().and_then(|sockets| sockets.file.take())),
+    };
+    if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(server::PORT_FILE))
+        && options.socket.is_none()
+    {
+        server::write_ports(sockets, Path::new(&path));
+    }
     let detached = if options.daemon { Some(daemon::detach()?) } else { None };
     let pid_file = options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
     if let Some(user) = user {
@@ -72,7 +88,7 @@ fn run(options: &Options) -> Result<(), Failure> {
         daemon::lock_memory();
     }
 
-    let stop = start(options, &loaded, listeners, starting).and_then(|acceptor| {
+    let stop = start(options, &loaded, listeners, sockets, starting).and_then(|acceptor| {
         if let Some(detached) = detached {
             detached.ready(options.core_files, options.verbosity > 0);
         }
@@ -91,34 +107,23 @@ fn run(options: &Options) -> Result<(), Failure> {
         }
         Stop::Terminated | Stop::Asked => Ok(()),
         Stop::NoWorkers => Err(Failure::new(GENERAL, "ERROR: all worker threads have died")),
+        Stop::Failed(failure) => Err(failure),
     }
 }
 
-/// Refuses what this version does not have. The result is the cluster configuration to serve.
-fn check_features(options: &Options) -> Result<&str, Failure> {
+/// Refuses what this version does not have. The result is the cluster configuration to serve, if there is one.
+fn check_features(options: &Options) -> Result<Option<&str>, Failure> {
     if options.mcmux {
         return Err(unavailable("mcmux mode (-X)"));
     }
-    let server = [("-p", options.tcp_port), ("-U", options.udp_port)]
-        .into_iter()
-        .find(|(_, port)| port.is_some_and(cli::ServerPort::is_on));
     let cluster = options.cluster.as_deref().filter(|text| !text.is_empty());
     if options.stray_operand {
         log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
     }
-    match (cluster, server) {
-        (Some(cluster), None) => Ok(cluster),
-        (Some(cluster), Some((flag, _))) => {
-            log!(
-                0,
-                "WARNING: the built-in memcached server is not available in this version, {flag} \
-                 is ignored"
-            );
-            Ok(cluster)
-        }
-        (None, Some((flag, _))) => Err(unavailable(&format!("the built-in memcached server ({flag})"))),
-        (None, None) => Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h).")),
+    if cluster.is_none() && !server::is_wanted(options, false) {
+        return Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h)."));
     }
+    Ok(cluster)
 }
 
 fn unavailable(what: &str) -> Failure {
@@ -137,9 +142,6 @@ fn load(options: &Options, cluster: &str) -> Result<Loaded, Failure> {
     for line in &loaded.log {
         log!(0, "{line}");
     }
-    if loaded.sections.is_empty() {
-        return Err(unavailable("the configuration by URL of a cluster manager"));
-    }
     Ok(loaded)
 }
 
@@ -147,31 +149,21 @@ fn lossy(value: OsString) -> String {
     value.to_string_lossy().into_owned()
 }
 
-/// The listeners, each with the index of its bucket.
-type Listeners = Vec<(Listener, usize)>;
+/// The listeners, each with whose clients connect there.
+type Listeners = Vec<(Listener, Target)>;
 
-/// Binds everything that clients connect to: a port per section, or the one unix socket.
+/// Binds everything that clients connect to from the start: a port per section, or the one of a cluster's buckets if
+/// there is a null bucket already, or instead of all the one unix socket.
 fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<SocketFile>), Failure> {
     if let Some(path) = &options.socket {
         return listen_unix(options, loaded, path);
     }
     let mut listeners = Vec::new();
-    for section in &loaded.sections {
-        let port = section.port;
-        log!(2, "cproxy_listen on port {port}");
-        let bound = listener::tcp(options.listen.as_deref(), port, options.backlog);
-        let bound = bound.map_err(|why| {
-            log!(0, "{why}");
-            Failure::new(
-                GENERAL,
-                format!(
-                    "ERROR: could not listen on port {port}. Please use -Z \
-                     port_listen=PORT_NUM to specify a different port number."
-                ),
-            )
-        })?;
-        log!(2, "moxi listening on {port} with {} conns", bound.len());
-        listeners.extend(bound.into_iter().map(|listener| (listener, section.bucket)));
+    let sections = loaded.sections.iter().map(|section| (section.port, Target::Known(Service::Bucket(section.bucket))));
+    let cluster = loaded.config.dynamic.as_ref().filter(|_| !loaded.config.buckets.is_empty());
+    for (port, target) in sections.chain(cluster.map(|cluster| (cluster.port, Target::Cluster))) {
+        let bound = listener::proxy(options.listen.as_deref(), port, options.backlog)?;
+        listeners.extend(bound.into_iter().map(|listener| (listener, target)));
     }
     Ok((listeners, None))
 }
@@ -179,33 +171,51 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
 /// One socket cannot lead to several sections: clients reach the last one (01 §5).
 fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Listeners, Option<SocketFile>), Failure> {
     let name = path.display();
-    let bound = listener::unix(path, options.socket_mode, options.backlog);
-    let (listener, file) = bound.map_err(|error| {
-        let why = reason(&error);
-        Failure::new(SYSTEM, format!("failed to listen on UNIX socket: {name}: {why}"))
-    })?;
+    let (listener, file) = server::unix(options, path)?;
     let section = loaded.sections.last();
     if let (Some(section), true) = (section, loaded.sections.len() > 1) {
         log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
     }
     log!(2, "moxi listening on {name} with 1 conns");
-    Ok((vec![(listener, section.map_or(0, |section| section.bucket))], Some(file)))
+    let target = section.map_or(Target::Cluster, |section| Target::Known(Service::Bucket(section.bucket)));
+    Ok((vec![(listener, target)], Some(file)))
 }
 
 /// Starts the threads.
-fn start(options: &Options, loaded: &Loaded, listeners: Listeners, starting: Starting) -> Result<Acceptor, Failure> {
+fn start(
+    options: &Options,
+    loaded: &Loaded,
+    listeners: Listeners,
+    sockets: Option<Sockets>,
+    starting: Starting,
+) -> Result<Acceptor, Failure> {
     let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
-    let shared = Shared::new().map_err(thread)?;
+    let mut shared = Shared::new().map_err(thread)?;
+    if sockets.is_some() {
+        let initial = std::env::var(server::INITIAL_MALLOC).ok();
+        shared.add_store(server::store_options(options, initial.as_deref()));
+    }
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
         .map(|index| worker::spawn(index, Arc::clone(&loaded.config), settings, shared.clone()))
         .collect::<io::Result<_>>()
         .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
-        let mut acceptor = Acceptor::new(signals, workers)?;
-        for (listener, bucket) in listeners {
-            acceptor.listen(listener, bucket)?;
+        let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process))?;
+        let is_listening = !listeners.is_empty();
+        for (listener, target) in listeners {
+            acceptor.listen(listener, target)?;
+        }
+        if !loaded.agents.is_empty() {
+            start_agents(options, loaded, is_listening, &mut acceptor)?;
+        }
+        let sockets = sockets.unwrap_or_default();
+        for listener in sockets.listeners {
+            acceptor.listen(listener, Target::Known(Service::Store))?;
+        }
+        for socket in &sockets.udp {
+            acceptor.receive(socket)?;
         }
         if options.watch_stdin {
             watch_stdin(acceptor.stopper())?;
@@ -213,6 +223,19 @@ fn start(options: &Options, loaded: &Loaded, listeners: Listeners, starting: Sta
         Ok(acceptor)
     };
     assemble().map_err(|error| system("cannot start the main loop", &error))
+}
+
+/// Starts a thread for each agent.
+fn start_agents(options: &Options, loaded: &Loaded, is_listening: bool, acceptor: &mut Acceptor) -> io::Result<()> {
+    let place = Place { host: options.listen.clone(), backlog: options.backlog };
+    let cluster = Cluster::new(Arc::clone(&loaded.config), Arc::clone(&loaded.behavior), place, is_listening);
+    let reporter = acceptor.follow(cluster);
+    let proxies = Proxies::from_env(&|name| std::env::var_os(name).map(lossy));
+    for (index, agent) in loaded.agents.iter().enumerate() {
+        let reporter = reporter.clone();
+        rest::spawn(index, agent, proxies.clone(), move |event| reporter.report(event))?;
+    }
+    Ok(())
 }
 
 /// `-Y y`: a launcher stops us by a line end on standard input, or by going away (01 §12).

@@ -42,18 +42,18 @@ $c->store($_, 'value', 3, $future{$_}) for sort keys %future;
 
 # What lives for a moment, by each of the commands that take a time.
 my @short = qw(set add replace cas past-cas date);
-$c->store('set', 'value', 0, 2);
-$c->talk("add add 0 2 5\r\nvalue\r\n", "STORED\r\n", 'add for two seconds');
+$c->store('set', 'value', 0, 3);
+$c->talk("add add 0 3 5\r\nvalue\r\n", "STORED\r\n", 'add for three seconds');
 $c->store('replace', 'old');
-$c->talk("replace replace 0 2 5\r\nvalue\r\n", "STORED\r\n", 'replace for two seconds');
+$c->talk("replace replace 0 3 5\r\nvalue\r\n", "STORED\r\n", 'replace for three seconds');
 $c->store('cas', 'old');
-$c->talk("cas cas 0 2 5 @{[ $c->unique('cas') ]}\r\nvalue\r\n", "STORED\r\n", 'cas for two seconds');
-$c->store('past-cas', 'old', 0, 2);
-$c->store('date', 'value', 0, int(time) + 2);
+$c->talk("cas cas 0 3 5 @{[ $c->unique('cas') ]}\r\nvalue\r\n", "STORED\r\n", 'cas for three seconds');
+$c->store('past-cas', 'old', 0, 3);
+$c->store('date', 'value', 0, int(time) + 3);
 # A later command may take the time away, or leave it as it is.
-$c->store('renewed', 'old', 0, 2);
+$c->store('renewed', 'old', 0, 3);
 $c->store('renewed', 'value');
-$c->store('counter', '1', 0, 2);
+$c->store('counter', '1', 0, 3);
 $c->talk("incr counter 1\r\n", "2\r\n", 'incr keeps the time of the value');
 $c->talk("append past-cas 0 0 1\r\n!\r\n", "STORED\r\n", 'so does append');
 my $set_at = time;
@@ -61,7 +61,7 @@ my $set_at = time;
 $c->talk("add set 0 0 1\r\nx\r\n", "NOT_STORED\r\n", 'still there: add refuses');
 $c->holds('set', 'value', 'still there: get');
 
-sleep 0.1 while time < $set_at + 3.2;
+sleep 0.1 while time < $set_at + 4.2;
 $c->holds($_, undef, "$_: gone after its time") for @short, 'counter';
 $c->talk("add set 0 0 1\r\nx\r\n", "STORED\r\n", 'add stores again');
 $c->holds('renewed', 'value', 'a set without a time takes the time away');

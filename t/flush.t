@@ -30,10 +30,10 @@ for my $line ('flush_all', 'flush_all 0', ' flush_all ') {
 
 # Later.
 fill();
-$c->talk("flush_all 2\r\n", "OK\r\n", 'in two seconds');
+$c->talk("flush_all 3\r\n", "OK\r\n", 'in three seconds');
 my $said_at = time;
 $c->talk("get @keys\r\n", $full, 'until then all are there');
-sleep 0.1 while time < $said_at + 3.2;
+sleep 0.1 while time < $said_at + 4.2;
 $c->talk("get @keys\r\n", "END\r\n", 'then they are gone');
 
 # Without an answer. What the same client does next comes after it.

@@ -25,17 +25,17 @@ $c->talk("touch stay 0\r\n",    "TOUCHED\r\n", 'touch without an end');
 $c->holds('stay', 'value of stay', 'it stays', 6);
 
 # Values that would end are kept, values that would stay end.
-$c->store('kept', 'kept', 0, 2);
-$c->store('kept-by-gat', 'kept', 0, 2);
+$c->store('kept', 'kept', 0, 3);
+$c->store('kept-by-gat', 'kept', 0, 3);
 $c->talk("touch kept 3600\r\n", "TOUCHED\r\n", 'touch for an hour');
 $c->talk("gat 3600 kept-by-gat\r\n", "VALUE kept-by-gat 0 4\r\nkept\r\nEND\r\n", 'gat for an hour');
-$c->talk("touch touched 2\r\n", "TOUCHED\r\n", 'touch for two seconds');
-$c->talk("gat 2 gat\r\n", "VALUE gat 6 12\r\nvalue of gat\r\nEND\r\n", 'gat for two seconds');
+$c->talk("touch touched 3\r\n", "TOUCHED\r\n", 'touch for three seconds');
+$c->talk("gat 3 gat\r\n", "VALUE gat 6 12\r\nvalue of gat\r\nEND\r\n", 'gat for three seconds');
 my $id = $c->unique('gats');
-$c->put("gats 2 gats\r\n");
-$c->want("VALUE gats 6 13 $id\r\nvalue of gats\r\nEND\r\n", 'gats for two seconds, with the id');
+$c->put("gats 3 gats\r\n");
+$c->want("VALUE gats 6 13 $id\r\nvalue of gats\r\nEND\r\n", 'gats for three seconds, with the id');
 $c->talk(
-    "gat 2 one none two\r\n",
+    "gat 3 one none two\r\n",
     "VALUE one 6 12\r\nvalue of one\r\nVALUE two 6 12\r\nvalue of two\r\nEND\r\n",
     'gat of several keys',
 );
@@ -43,11 +43,11 @@ $c->store('ended', 'ended');
 $c->talk("touch ended -1\r\n", "TOUCHED\r\n", 'touch with a time that is over');
 $c->holds('ended', undef, 'ends it');
 $c->store('noreply', 'noreply');
-$c->put("touch noreply 2 noreply\r\n");
+$c->put("touch noreply 3 noreply\r\n");
 $c->in_step('touch with noreply is silent');
 
 my $touched_at = time;
-sleep 0.1 while time < $touched_at + 3.2;
+sleep 0.1 while time < $touched_at + 4.2;
 $c->holds($_, undef, "$_: gone") for qw(touched gat gats one two noreply);
 $c->holds($_, 'kept', "$_: still there") for qw(kept kept-by-gat);
 $c->holds('stay', 'value of stay', 'stay: still there', 6);

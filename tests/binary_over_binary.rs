@@ -47,3 +47,72 @@ fn a_quiet_batch_does_not_wait_for_itself() {
     line.send(done(7).bytes());
     client.expect_piece(done(7).bytes());
 }
+
+/// A command that the server may not know, and does not answer, holds up neither other clients nor, for longer than
+/// its own time limit, what the same client sends behind it (04 §8.6).
+#[test]
+fn unknown_commands_hold_up_nobody() {
+    let mock = Mock::new();
+    let builder = over(&[&mock]).set("downstream_timeout=150").set("downstream_conn_max=2");
+    let (moxi, mut client, mut first) = warm(builder, &mock);
+    let getl = Packet::request(op::GETL).key("locked").opaque(5);
+    let get = Packet::request(op::GETK).key("a").opaque(6);
+    let miss = Packet::reply(op::GETK).status(1).key("a").opaque(6);
+    client.send(join([getl.clone(), get.clone()]));
+    first.expect_piece(getl.bytes());
+    // More of them share that connection.
+    let mut another = moxi.client();
+    another.send(getl.bytes());
+    // Others get one that works.
+    let mut neighbour = moxi.client();
+    neighbour.send(get.bytes());
+    let mut second = mock.accept();
+    second.expect_piece(get.bytes());
+    second.send(miss.bytes());
+    neighbour.expect_piece(miss.bytes());
+    mock.expect_no_connection(Duration::from_millis(5));
+    // Silence.
+    let timeout = client.packet();
+    assert_eq!((timeout.opcode, timeout.status, timeout.opaque), (op::GETL, 0x85, 5));
+    first.expect_closed();
+    let mut seen = second.packet();
+    if seen == getl {
+        // The other client's turn, in whichever order they were sent again.
+        let timeout = another.packet();
+        assert_eq!((timeout.opcode, timeout.status), (op::GETL, 0x85));
+        second.expect_closed();
+        second = mock.accept();
+        seen = second.packet();
+    }
+    assert_eq!(seen, get);
+    second.send(miss.bytes());
+    client.expect_piece(miss.bytes());
+}
+
+/// Opcodes that nobody knows and that have no key: as a memcached answers them, and the connection lives.
+#[test]
+fn unknown_commands_without_key() {
+    let mock = Mock::new();
+    let moxi = over(&[&mock]).start();
+    let mut client = moxi.client();
+    for opcode in [0x25, 0x60, 0x92, 0xff] {
+        client.send(Packet::request(opcode).opaque(8).bytes());
+        let unknown = Packet::reply(opcode).status(0x81).opaque(8).value("Unknown command");
+        client.expect_piece(unknown.bytes());
+    }
+    mock.expect_no_connection(Duration::from_millis(5));
+}
+
+/// A client that says goodbye behind quiet packets: they are done, and it is let go when they are.
+#[test]
+fn goodbye_behind_quiet_packets() {
+    const SETQ: u8 = 0x11;
+    const QUITQ: u8 = 0x17;
+    let mock = Mock::new();
+    let (_moxi, mut client, mut line) = warm(over(&[&mock]), &mock);
+    let set = Packet::request(SETQ).extra64(0).key("a").value("1").opaque(1);
+    client.send(join([set.clone(), Packet::request(QUITQ)]));
+    line.expect_piece(join([set, noop(0)]));
+    line.send(done(0).bytes());
+    client.expect_closed();
+}

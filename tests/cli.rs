@@ -186,17 +186,6 @@ fn a_secret_in_a_stray_operand_is_not_shown() {
 }
 
 #[test]
-fn the_built_in_server() {
-    for (flag, port) in [("-p", "11211"), ("-p", "-1"), ("-U", "11211")] {
-        logged(
-            &[flag, port],
-            1,
-            &format!("ERROR: the built-in memcached server ({flag}) is not available in this version"),
-        );
-    }
-}
-
-#[test]
 fn unreadable_configuration() {
     logged(&["-z", "/nonexistent"], 1, "ERROR: could not read cfg file: /nonexistent");
     logged(&["-z", "1=127.0.0.1", "-Z", "./nonexistent"], 1, "ERROR: could not read behavior file: ./nonexistent");

@@ -100,7 +100,7 @@ impl Workload {
     pub fn groups(&self, is_echo: bool) -> Vec<Group> {
         let count = match self.value {
             ..=1024 => 10_000,
-            ..=65536 => 256,
+            1025..=65536 => 256,
             _ => 32,
         };
         let group = Group {

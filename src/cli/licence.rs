@@ -42,6 +42,7 @@ OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
 /// Every crate that is linked in; a test checks those that the manifest names.
 pub const LIBRARIES: &[(&str, &str)] = &[
+    ("base64", "MIT OR Apache-2.0"),
     ("bitflags", "MIT OR Apache-2.0"),
     ("block-buffer", "MIT OR Apache-2.0"),
     ("cfg-if", "MIT OR Apache-2.0"),
@@ -51,6 +52,7 @@ pub const LIBRARIES: &[(&str, &str)] = &[
     ("digest", "MIT OR Apache-2.0"),
     ("errno", "MIT OR Apache-2.0"),
     ("fork", "BSD-3-Clause"),
+    ("httparse", "MIT OR Apache-2.0"),
     ("hybrid-array", "MIT OR Apache-2.0"),
     ("itoa", "MIT OR Apache-2.0"),
     ("jiff", "Unlicense OR MIT"),

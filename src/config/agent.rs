@@ -2,6 +2,7 @@
 
 use super::behavior::Behavior;
 use super::error::ConfigError;
+use super::rest::url::Url;
 use super::snapshot::Secret;
 
 /// One source of configuration: where to ask and as whom.
@@ -65,7 +66,12 @@ fn agent(text: &str, behavior: &Behavior, log: &mut Vec<String>) -> Result<Agent
             None => log.push(format!("unknown configuration key: {}", key.trim())),
         }
     }
-    if agent.urls.is_empty() { Err(ConfigError::MissingUrl) } else { Ok(agent) }
+    if agent.urls.is_empty() {
+        return Err(ConfigError::MissingUrl);
+    }
+    // With others beside them, they fail like servers that are down.
+    let is_tls = |url: &String| Url::parse(url).is_some_and(|url| url.tls);
+    if agent.urls.iter().all(is_tls) { Err(ConfigError::NoTls) } else { Ok(agent) }
 }
 
 fn known_key(text: &str) -> Option<&'static str> {
@@ -141,6 +147,14 @@ mod tests {
         assert_eq!(log.len(), 2);
         assert_eq!(log[1], "unknown configuration key: usr");
         assert!(!log.concat().contains("sesame"));
+    }
+
+    #[test]
+    fn tls_is_known_but_not_there() {
+        for text in ["https://a/", "url=HTTPS://a/|https://b/", "auth=x%y,url=https://a/"] {
+            assert_eq!(parse(text, &Behavior::default(), &mut Vec::new()), Err(ConfigError::NoTls), "{text}");
+        }
+        assert_eq!(parsed("HTTP://a/,https://b/;").0[0].urls, ["HTTP://a/", "https://b/"]);
     }
 
     #[test]

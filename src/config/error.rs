@@ -67,6 +67,13 @@ pub enum ConfigError {
     },
     /// A configuration for the REST client has no URL.
     MissingUrl,
+    /// All URLs of an agent are `https://`, which this build cannot do.
+    NoTls,
+    /// `port_listen` is no port, but buckets that come over REST need one.
+    PortListen {
+        /// The value.
+        port: i32,
+    },
 }
 
 /// A section of a static configuration.
@@ -117,6 +124,10 @@ impl fmt::Display for ConfigError {
                 f.write_str(")")
             }
             ConfigError::MissingUrl => f.write_str("ERROR: missing -z configuration for url/host"),
+            ConfigError::NoTls => f.write_str("ERROR: https:// URLs need a build of moxi with TLS, which this is not"),
+            ConfigError::PortListen { port } => {
+                write!(f, "ERROR: bad port_listen in -Z: {port} is not a port from 1 to 65535")
+            }
         }
     }
 }

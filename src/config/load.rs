@@ -8,20 +8,20 @@ use super::cluster::{self, Form, RawSection};
 use super::document::{Document, LOCAL_HOST};
 use super::error::ConfigError;
 use super::snapshot::{BucketConfig, Config, Learned, Secret, Server};
-use super::{files, masking, server_list};
+use super::{dynamic, files, masking, server_list};
 use crate::routing::Router;
 use crate::routing::ketama::RingServer;
 
 /// Name of the bucket of every static section.
 const STATIC_BUCKET: &str = "default";
-/// Longest user and password taken from the environment, in bytes.
-const LONGEST_USER: usize = 249;
-const LONGEST_PASSWORD: usize = 899;
+/// Longest user and password taken from the environment and from documents, in bytes (05 §1, §5.7).
+pub(super) const LONGEST_USER: usize = 249;
+pub(super) const LONGEST_PASSWORD: usize = 899;
 
 /// A checked configuration.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Loaded {
-    /// The buckets that are known at start: one for each static section.
+    /// The buckets that are known at start: one for each static section, or the null bucket if there is to be one.
     pub config: Arc<Config>,
     /// What to listen on.
     pub sections: Vec<Section>,
@@ -63,7 +63,10 @@ pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<S
     let mut sections = Vec::new();
     let mut agents = Vec::new();
     match cluster::form(&text) {
-        Form::Agents => agents = agent::parse(&text, &behavior, &mut log)?,
+        Form::Agents => {
+            agents = agent::parse(&text, &behavior, &mut log)?;
+            config = dynamic::initial(&behavior)?;
+        }
         Form::Static => {
             for raw in cluster::sections(&text)? {
                 sections.push(Section { port: raw.place.port, bucket: config.buckets.len() });
@@ -83,8 +86,7 @@ pub fn load_behavior(
     let mut behavior = Behavior::default();
     let mut log = Vec::new();
     let mut variable = |name: &str, longest: usize| {
-        let mut value = env(name)?;
-        truncate(&mut value, longest);
+        let value = truncated(&env(name)?, longest);
         log.push(format!("env: {name} ({})", value.len()));
         Some(value)
     };
@@ -99,11 +101,13 @@ pub fn load_behavior(
     Ok((behavior, log))
 }
 
-/// Cuts `text` to `longest` bytes, or a little less where that would cut a character.
-fn truncate(text: &mut String, longest: usize) {
+/// The first `longest` bytes of `text`, or a little less where that would cut a character.
+pub(super) fn truncated(text: &str, longest: usize) -> String {
+    let mut text = text.to_owned();
     while text.len() > longest {
         text.pop();
     }
+    text
 }
 
 /// The bucket of one static section.
@@ -113,6 +117,7 @@ fn bucket(raw: &RawSection<'_>, behavior: &Arc<Behavior>) -> Result<BucketConfig
     let learned = Learned::nothing(&router);
     Ok(BucketConfig {
         name: STATIC_BUCKET.to_owned(),
+        agent: None,
         port: raw.place.port,
         behavior: Arc::clone(behavior),
         servers,
@@ -146,7 +151,7 @@ fn from_list(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Rout
 }
 
 /// A server as the workers see it. Over ASCII there is neither authentication nor selection of a bucket (05 §9).
-fn server(host: String, port: u16, user: &str, password: &Secret, behavior: &Behavior) -> Arc<Server> {
+pub(super) fn server(host: String, port: u16, user: &str, password: &Secret, behavior: &Behavior) -> Arc<Server> {
     let protocol = behavior.downstream_protocol;
     Arc::new(match protocol {
         DownstreamProtocol::Ascii => {

@@ -7,8 +7,15 @@ const MASK: &str = "XXXXXX";
 ///
 /// The text need not be good JSON. The value of such a member that is not a string is shown.
 pub fn shown(text: &str) -> String {
+    let mut out = masked(text.trim());
+    out.retain(|c| !matches!(c, '\r' | '\n'));
+    out
+}
+
+/// The same with its line ends.
+pub fn masked(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text.trim();
+    let mut rest = text;
     let mut secret_next = false;
     while let Some((before, inside)) = rest.split_once('"') {
         out.push_str(before);
@@ -22,7 +29,6 @@ pub fn shown(text: &str) -> String {
         rest = after.unwrap_or("");
     }
     out.push_str(rest);
-    out.retain(|c| !matches!(c, '\r' | '\n'));
     out
 }
 

@@ -7,6 +7,8 @@
 //! | [`agent`] | `-z` text with URLs | where to fetch the configuration |
 //! | [`server_list`] | `host:port:weight,…` | servers |
 //! | [`document`] | JSON documents | servers and vbucket maps |
+//! | [`rest`] | an agent's URLs | JSON documents, as long as the program runs |
+//! | [`dynamic`] | a document and the configuration so far | the next configuration |
 //! | [`snapshot`] | – | the immutable result that workers share |
 //!
 //! [`load()`] puts them together.
@@ -16,10 +18,12 @@ pub mod agent;
 pub mod behavior;
 pub mod cluster;
 pub mod document;
+pub mod dynamic;
 pub mod error;
 mod files;
 mod load;
 mod masking;
+pub mod rest;
 pub mod server_list;
 pub mod snapshot;
 

@@ -62,12 +62,17 @@ pub struct Server {
 pub struct BucketConfig {
     /// Bucket name; `default` for static sections.
     pub name: String,
+    /// The agent whose documents it comes from: an index into the list of agents. `None`: it is a static section, or
+    /// the null bucket.
+    pub agent: Option<usize>,
     /// The port clients reach it on.
     pub port: u16,
-    /// The behaviour keys in force.
+    /// The behaviour keys in force. In a dynamic bucket `usr` and `pwd` are what a client must present to get into
+    /// it: the bucket's name, and the document's password, empty if it has none (05 §8.3). What moxi presents to
+    /// the servers is in [`Server`].
     pub behavior: Arc<Behavior>,
     /// The servers in configuration order; a server named several times is several entries. None: the bucket is
-    /// shut down, or is the null bucket.
+    /// shut down (its documents do not name it any more, but may again), or is the null bucket.
     pub servers: Vec<Arc<Server>>,
     /// Key to index into `servers`.
     pub router: Router,
@@ -79,7 +84,7 @@ pub struct BucketConfig {
     /// Whether a get whose server failed is answered with the error instead of a miss
     /// (dynamic vbucket buckets only, 03 §9.1).
     pub get_errors: bool,
-    /// The text that `stats proxy` shows as the bucket's configuration (05 §5.9).
+    /// The text that `stats proxy` shows as the bucket's configuration (05 §5.9), passwords masked.
     pub text: String,
 }
 
@@ -115,9 +120,102 @@ impl Learned {
     }
 }
 
+impl BucketConfig {
+    /// Whether both say the same, whatever was learned since.
+    pub fn is_same(&self, other: &BucketConfig) -> bool {
+        let BucketConfig { name, agent, port, behavior, servers, router, learned: _, is_null, get_errors, text } = self;
+        *name == other.name
+            && *agent == other.agent
+            && *port == other.port
+            && *behavior == other.behavior
+            && *servers == other.servers
+            && *router == other.router
+            && *is_null == other.is_null
+            && *get_errors == other.get_errors
+            && *text == other.text
+    }
+
+    /// Whether it has servers: not shut down, not the null bucket.
+    pub fn is_live(&self) -> bool {
+        !self.servers.is_empty()
+    }
+}
+
+/// What the documents have done to the buckets so far: the `proxy_main:stats:` of 05 §7.2.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Documents that reached [`super::dynamic`], good, bad or empty.
+    pub configs: u64,
+    /// Bucket documents, or whole documents, that could not be used. (The C program counted empty ones only.)
+    pub config_fails: u64,
+    /// Buckets created.
+    pub starts: u64,
+    /// Updates of a live bucket, whether they changed it or not.
+    pub existings: u64,
+    /// Buckets shut down.
+    pub shutdowns: u64,
+}
+
 /// Everything a worker needs to know about the outside world.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// All buckets. A listener names one by its index here.
+    /// All buckets. A listener names one by its index here. An index means the same bucket for ever: later
+    /// configurations replace entries and add some at the end. An entry that did not change is the same `Arc`.
     pub buckets: Vec<Arc<BucketConfig>>,
+    /// The version of each bucket (`config_ver`): 0 for static ones and the null bucket, else that of the last
+    /// document that configured it or shut it down. As long as `buckets`, or shorter where the rest is 0.
+    pub versions: Vec<u64>,
+    /// Set when the buckets come from documents.
+    pub dynamic: Option<Dynamic>,
+    /// What has happened to the buckets.
+    pub tally: Tally,
+}
+
+/// What only configurations from documents have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dynamic {
+    /// The one port of all buckets (`port_listen`).
+    pub port: u16,
+    /// Where new clients start.
+    pub default_bucket: DefaultBucket,
+}
+
+/// Where a new client starts (`default_bucket_name`, 05 §8.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefaultBucket {
+    /// In the first live bucket; no password is asked for.
+    First,
+    /// In the live bucket of this name if it has no password, else in the null bucket.
+    Named(String),
+}
+
+impl Config {
+    /// Whether any bucket has servers.
+    pub fn is_live(&self) -> bool {
+        self.buckets.iter().any(|bucket| bucket.is_live())
+    }
+
+    /// The bucket that a new client of the port of all dynamic buckets starts in; `None`: its connection is closed
+    /// at once, as long as no bucket is live (05 §8.2).
+    ///
+    /// "First" is the lowest index, that is, the bucket that was configured first and still lives. (In the C program
+    /// new clients stayed in the first bucket for ever, dead or alive: 05 §7.5.)
+    pub fn start_bucket(&self) -> Option<usize> {
+        if !self.is_live() {
+            return None;
+        }
+        let place = |wanted: &dyn Fn(&BucketConfig) -> bool| self.buckets.iter().position(|bucket| wanted(bucket));
+        match &self.dynamic.as_ref()?.default_bucket {
+            DefaultBucket::First => place(&BucketConfig::is_live),
+            DefaultBucket::Named(name) => {
+                place(&|bucket| bucket.is_live() && bucket.behavior.usr == *name && bucket.behavior.pwd.is_empty())
+                    .or_else(|| place(&|bucket| bucket.is_null))
+            }
+        }
+    }
+
+    /// The version of bucket number `bucket`.
+    pub fn version(&self, bucket: usize) -> u64 {
+        self.versions.get(bucket).copied().unwrap_or(0)
+    }
 }

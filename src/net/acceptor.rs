@@ -1,18 +1,22 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
 use std::io;
+use std::net::UdpSocket;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use super::cluster::{Cluster, Reporter};
 use super::listener::Listener;
-use super::worker::{Handle, Message};
-use crate::failure::reason;
+use super::worker::{Handle, Message, Service};
+use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 use crate::log::Reopened;
 use crate::signals::{Signal, Signals};
+use crate::store::process::{Counted, ProcessStats};
 
 const SIGNALS: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -28,7 +32,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// Why the loop ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// SIGINT.
     Interrupted,
@@ -38,6 +42,17 @@ pub enum Stop {
     Asked,
     /// There is no worker left.
     NoWorkers,
+    /// The cluster manager has sent us away, or has led to a port that cannot be bound.
+    Failed(Failure),
+}
+
+/// Who serves the clients of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Always the same.
+    Known(Service),
+    /// One of a cluster's buckets: the configuration in force says which.
+    Cluster,
 }
 
 /// Lets another thread end the loop.
@@ -58,10 +73,11 @@ impl Stopper {
 
 struct Entry {
     listener: Listener,
-    /// Index of the bucket whose clients connect here.
-    bucket: usize,
+    /// Who serves the clients that connect here.
+    target: Target,
     /// Whether clients may be waiting. Events are edge-triggered: they are not repeated.
     ready: bool,
+    _counted: Counted,
 }
 
 /// The loop and what it owns.
@@ -76,13 +92,16 @@ pub struct Acceptor {
     paused: Option<Instant>,
     stop_requests: mpsc::Receiver<()>,
     stopper: mpsc::Sender<()>,
+    /// Where buckets come from that are not in the static configuration.
+    cluster: Option<Cluster>,
     /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
     waker: Arc<Waker>,
+    process: Arc<ProcessStats>,
 }
 
 impl Acceptor {
     /// A loop without listeners.
-    pub fn new(mut signals: Signals, workers: Vec<Handle>) -> io::Result<Acceptor> {
+    pub fn new(mut signals: Signals, workers: Vec<Handle>, process: Arc<ProcessStats>) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -96,22 +115,38 @@ impl Acceptor {
             paused: None,
             stop_requests,
             stopper,
+            cluster: None,
             waker,
+            process,
         })
     }
 
-    /// Accepts the clients of `bucket` from `listener`, too.
-    pub fn listen(&mut self, mut listener: Listener, bucket: usize) -> io::Result<()> {
+    /// Accepts the clients of `target` from `listener`, too.
+    pub fn listen(&mut self, mut listener: Listener, target: Target) -> io::Result<()> {
         let token = Token(self.listeners.len());
         self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
         // Clients may have come between bind and now.
-        self.listeners.push(Entry { listener, bucket, ready: true });
+        let _counted = Counted::new(&self.process);
+        self.listeners.push(Entry { listener, target, ready: true, _counted });
+        Ok(())
+    }
+
+    /// Has all workers receive datagrams for the built-in server from `socket`, too.
+    pub fn receive(&self, socket: &UdpSocket) -> io::Result<()> {
+        for worker in &self.workers {
+            worker.send(Message::Datagrams(socket.try_clone()?));
+        }
         Ok(())
     }
 
     /// A way for another thread to end the loop.
     pub fn stopper(&self) -> Stopper {
         Stopper { request: self.stopper.clone(), waker: Arc::clone(&self.waker) }
+    }
+
+    /// Follows the changes of `cluster`. The result is for the threads that tell of them.
+    pub fn follow(&mut self, cluster: Cluster) -> Reporter {
+        self.cluster.insert(cluster).reporter(Arc::clone(&self.waker))
     }
 
     /// Runs until something ends it. The listeners are closed by then.
@@ -127,6 +162,9 @@ impl Acceptor {
                 Some(Signal::Interrupt) => return Ok(Stop::Interrupted),
                 Some(_) => return self.drain(&mut events),
                 None => {}
+            }
+            if let Err(failure) = self.take_changes() {
+                return Ok(Stop::Failed(failure));
             }
             if !self.accept_all() {
                 return Ok(Stop::NoWorkers);
@@ -156,8 +194,32 @@ impl Acceptor {
         }
         if self.paused.is_some_and(|until| until <= Instant::now()) {
             self.paused = None;
+            self.process.accepting.store(true, Relaxed);
         }
         Ok(())
+    }
+
+    /// Tells the workers of a new configuration, and opens what it needs.
+    fn take_changes(&mut self) -> Result<(), Failure> {
+        let Some(change) = self.cluster.as_mut().map(Cluster::take).transpose()?.flatten() else { return Ok(()) };
+        for worker in &self.workers {
+            // Before any client that starts in a bucket it does not know yet.
+            worker.send(Message::Config(Arc::clone(&change.config)));
+        }
+        for listener in change.listeners {
+            let watched = self.listen(listener, Target::Cluster);
+            watched
+                .map_err(|error| Failure::new(GENERAL, format!("ERROR: the main loop failed: {}", reason(&error))))?;
+        }
+        Ok(())
+    }
+
+    /// Who serves a new client of `target`; `None`: it is turned away.
+    fn service(&self, target: Target) -> Option<Service> {
+        match target {
+            Target::Known(service) => Some(service),
+            Target::Cluster => self.cluster.as_ref()?.start_bucket().map(Service::Bucket),
+        }
     }
 
     /// Acts on the signals that have come; the result is one that ends the loop.
@@ -187,9 +249,10 @@ impl Acceptor {
                 };
                 match entry.listener.accept() {
                     Ok(stream) => {
+                        let target = entry.target;
+                        let Some(service) = self.service(target) else { continue };
                         stream.set_nodelay();
-                        let bucket = entry.bucket;
-                        if !self.hand_over(Message::Client { stream, bucket }) {
+                        if !self.hand_over(Message::Client { stream, service }) {
                             return false;
                         }
                     }
@@ -198,6 +261,8 @@ impl Acceptor {
                         Trouble::ThisClient => {}
                         Trouble::Shortage => {
                             log!(1, "Too many open connections");
+                            self.process.listen_disabled.fetch_add(1, Relaxed);
+                            self.process.accepting.store(false, Relaxed);
                             self.paused = Some(Instant::now() + PAUSE);
                             return true;
                         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -13,11 +13,14 @@ use nix::sys::stat::{Mode, umask};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::stream::Stream;
-use crate::failure::reason;
+use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 
 /// Longest path of a unix socket in bytes: `sun_path` of unix(7) without its closing zero.
 pub const SOCKET_PATH_MAX: usize = 107;
+
+/// The send buffer that UDP sockets ask for, in bytes.
+const UDP_SEND_BUFFER: usize = 256 << 20;
 
 /// A socket that clients connect to.
 #[derive(Debug)]
@@ -29,6 +32,14 @@ pub enum Listener {
 }
 
 impl Listener {
+    /// The address of a TCP listener.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(_) => None,
+        }
+    }
+
     /// The next client that waits, or `WouldBlock`.
     pub fn accept(&self) -> io::Result<Stream> {
         match self {
@@ -61,16 +72,57 @@ impl Source for Listener {
     }
 }
 
-/// Listens on `port` of every address that `host` has, or of all addresses.
+/// Listens on a proxy port; see [`tcp`]. The failure says what to do about it (01 §14).
+pub fn proxy(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, Failure> {
+    log!(2, "cproxy_listen on port {port}");
+    let bound = tcp(host, port, backlog).map_err(|why| {
+        log!(0, "{why}");
+        Failure::new(
+            GENERAL,
+            format!(
+                "ERROR: could not listen on port {port}. Please use -Z port_listen=PORT_NUM to specify a different \
+                 port number."
+            ),
+        )
+    })?;
+    log!(2, "moxi listening on {port} with {} conns", bound.len());
+    Ok(bound)
+}
+
+/// Listens on `port` of every address that `host` has, or of all addresses. Port 0 stands for any free port, the same
+/// for all addresses if possible.
 ///
 /// An address that is in use, or whose kind the system does not have, is skipped as long as another one is
 /// left. The error is a sentence that names what was tried.
 pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, String> {
-    let mut listeners = Vec::new();
+    let bound = bind_all(host, port, |address| tcp_at(address, backlog), TcpListener::local_addr)?;
+    Ok(bound.into_iter().map(Listener::Tcp).collect())
+}
+
+/// Receives datagrams on `port`; everything else as [`tcp`].
+pub fn udp(host: Option<&str>, port: u16) -> Result<Vec<UdpSocket>, String> {
+    bind_all(host, port, udp_at, UdpSocket::local_addr)
+}
+
+/// Binds to every address of `host`.
+fn bind_all<T>(
+    host: Option<&str>,
+    port: u16,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+    bound_to: impl Fn(&T) -> io::Result<SocketAddr>,
+) -> Result<Vec<T>, String> {
+    let mut bound = Vec::new();
     let mut skipped = Vec::new();
-    for address in addresses(host, port)? {
-        match tcp_at(address, backlog) {
-            Ok(listener) => listeners.push(Listener::Tcp(listener)),
+    let mut chosen = 0;
+    for mut address in addresses(host, port)? {
+        if port == 0 {
+            address.set_port(chosen);
+        }
+        match bind(address) {
+            Ok(socket) => {
+                chosen = bound_to(&socket).map_or(0, |address| address.port());
+                bound.push(socket);
+            }
             Err(error) => {
                 let what = format!("bind({address}): {}", reason(&error));
                 if !may_skip(&error, host.is_none() && address.is_ipv6()) {
@@ -80,13 +132,13 @@ pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>,
             }
         }
     }
-    if listeners.is_empty() {
+    if bound.is_empty() {
         return Err(skipped.join(", "));
     }
     for what in skipped {
         log!(1, "{what}");
     }
-    Ok(listeners)
+    Ok(bound)
 }
 
 /// The addresses of `host`, each once.
@@ -129,6 +181,19 @@ fn tcp_at(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     Ok(TcpListener::from_std(socket.into()))
+}
+
+fn udp_at(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_reuse_address(true)?;
+    // A reply of many datagrams leaves at once. The system gives as much as it may.
+    let _ = socket.set_send_buffer_size(UDP_SEND_BUFFER);
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 /// The file of a unix socket, to be removed when the program ends.

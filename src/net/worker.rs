@@ -4,11 +4,11 @@
 //! that there is more (`may_read`), and whoever could not write all must wait for the event (`is_blocked`).
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
 use mio::net::TcpStream;
@@ -16,19 +16,27 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::resolver::Resolver;
 use super::stream::Stream;
+use super::udp::{Served, UdpServer};
 use crate::arena::Id;
 use crate::config::snapshot::{Config, Server};
 use crate::log;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::host::HealthTable;
 use crate::proxy::timers::Micros;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::{Binding, ClientId};
 use crate::proxy::{Action, Engine, Settings};
+use crate::store::clock::Clock;
+use crate::store::counters::Counters;
+use crate::store::process::{Counted, ProcessStats};
+use crate::store::session::Protocol;
+use crate::store::{Store, StoreOptions};
 
 /// The token of the inbox.
 const INBOX: Token = Token(usize::MAX);
 /// Set in the token of a server connection; the id below it has 62 bits.
 const CONN: u64 = 1 << 62;
+/// Set in the token of a UDP socket; its index is below it.
+const UDP: u64 = 1 << 63;
 /// How many events are taken at once.
 const EVENTS: usize = 1024;
 /// How many reads in a row one connection gets before the others have their turn.
@@ -47,6 +55,10 @@ pub struct Shared {
     pub health: Arc<HealthTable>,
     /// Looks host names up.
     pub resolver: Resolver,
+    /// How many connections there are.
+    pub process: Arc<ProcessStats>,
+    /// The built-in server, if there is one.
+    pub store: Option<Arc<Store>>,
 }
 
 impl Shared {
@@ -55,8 +67,39 @@ impl Shared {
     /// # Errors
     /// When the resolver cannot be started.
     pub fn new() -> io::Result<Shared> {
-        Ok(Shared { start: Instant::now(), health: Arc::default(), resolver: Resolver::start()? })
+        Ok(Shared {
+            start: Instant::now(),
+            health: Arc::default(),
+            resolver: Resolver::start()?,
+            process: Arc::default(),
+            store: None,
+        })
     }
+
+    /// Adds a built-in server.
+    pub fn add_store(&mut self, options: StoreOptions) {
+        let clock = self.clock(self.now());
+        self.store = Some(Arc::new(Store::new(options, clock, Arc::clone(&self.process))));
+    }
+
+    fn now(&self) -> Micros {
+        self.start.elapsed().as_micros() as Micros
+    }
+
+    /// The time as the built-in server is told it.
+    fn clock(&self, now: Micros) -> Clock {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { now, unix: unix.as_micros() as Micros }
+    }
+}
+
+/// Who serves a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The bucket with this index.
+    Bucket(usize),
+    /// The built-in server.
+    Store,
 }
 
 /// What a worker is told.
@@ -65,9 +108,11 @@ pub enum Message {
     Client {
         /// Its connection.
         stream: Stream,
-        /// Index of its bucket.
-        bucket: usize,
+        /// Who serves it.
+        service: Service,
     },
+    /// A socket for the built-in server to receive datagrams from, too.
+    Datagrams(UdpSocket),
     /// Another configuration.
     Config(Arc<Config>),
     /// The addresses of a server that is to be connected.
@@ -125,8 +170,12 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
     let inbox = Inbox { messages, waker };
     let own_inbox = inbox.clone();
     let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-        let engine = Engine::new(&config, &shared.health, settings);
+        let mut engine = Engine::new(&config, &shared.health, settings);
         drop(config);
+        let counters = shared.store.as_ref().map(|store| store.register());
+        if let (Some(store), Some(counters)) = (&shared.store, &counters) {
+            engine.serve_store(Arc::clone(store), Arc::clone(counters));
+        }
         Worker {
             poll,
             engine,
@@ -135,6 +184,10 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
             shared,
             clients: Vec::new(),
             conns: Vec::new(),
+            udp: Vec::new(),
+            counters,
+            binding: settings.binding,
+            clock: Clock::default(),
             unread: Vec::new(),
             actions: Vec::new(),
             drain_until: None,
@@ -154,6 +207,7 @@ struct ClientSocket {
     is_hung_up: bool,
     /// The last write was short: an event will say when to go on.
     is_blocked: bool,
+    _counted: Counted,
 }
 
 /// A server connection's socket.
@@ -167,6 +221,7 @@ struct ConnSocket {
     may_read: bool,
     is_hung_up: bool,
     is_blocked: bool,
+    _counted: Counted,
 }
 
 /// Something that is to be read from again without an event.
@@ -174,6 +229,7 @@ struct ConnSocket {
 enum Unread {
     Client(ClientId),
     Conn(ConnId),
+    Udp(usize),
 }
 
 struct Worker {
@@ -186,6 +242,12 @@ struct Worker {
     clients: Vec<Option<ClientSocket>>,
     /// By the index of the connection's id.
     conns: Vec<Option<ConnSocket>>,
+    udp: Vec<(UdpServer, Counted)>,
+    /// What the clients of the built-in server are counted with.
+    counters: Option<Arc<Counters>>,
+    binding: Binding,
+    /// The time in this turn, if there is a built-in server.
+    clock: Clock,
     unread: Vec<Unread>,
     actions: Vec<Action>,
     drain_until: Option<Instant>,
@@ -207,7 +269,12 @@ impl Worker {
                 log!(0, "event queue: {error}");
                 return;
             }
-            self.engine.set_time(self.now());
+            let now = self.shared.now();
+            self.engine.set_time(now);
+            if self.shared.store.is_some() {
+                self.clock = self.shared.clock(now);
+                self.engine.set_unix_time(self.clock.unix);
+            }
             for event in &events {
                 self.handle(event);
             }
@@ -215,6 +282,7 @@ impl Worker {
                 match unread {
                     Unread::Client(id) => self.read_client(id),
                     Unread::Conn(id) => self.read_conn(id),
+                    Unread::Udp(index) => self.read_udp(index),
                 }
             }
             self.engine.turn(&mut looked_at);
@@ -231,16 +299,13 @@ impl Worker {
         }
     }
 
-    fn now(&self) -> Micros {
-        self.shared.start.elapsed().as_micros() as Micros
-    }
-
     /// How long to wait for events.
     fn patience(&self) -> Option<Duration> {
         if self.engine.has_ready() || !self.unread.is_empty() {
             return Some(Duration::ZERO);
         }
-        let deadline = self.engine.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(self.now())));
+        let deadline =
+            self.engine.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(self.shared.now())));
         let drain = self.drain_until.map(|until| until.saturating_duration_since(Instant::now()));
         deadline.into_iter().chain(drain).min()
     }
@@ -250,7 +315,9 @@ impl Worker {
             return self.read_inbox();
         }
         let bits = event.token().0 as u64;
-        if bits & CONN == 0 {
+        if bits & UDP != 0 {
+            self.read_udp((bits & !UDP) as usize);
+        } else if bits & CONN == 0 {
             self.client_event(Id::from_bits(bits), event);
         } else {
             self.conn_event(Id::from_bits(bits & !CONN), event);
@@ -260,7 +327,8 @@ impl Worker {
     fn read_inbox(&mut self) {
         while let Ok(message) = self.received.try_recv() {
             match message {
-                Message::Client { stream, bucket } => self.add_client(stream, bucket),
+                Message::Client { stream, service } => self.add_client(stream, service),
+                Message::Datagrams(socket) => self.add_udp(socket),
                 Message::Config(config) => self.engine.reconfigure(&config, &self.shared.health),
                 Message::Resolved(id, addresses) => self.resolved(id, addresses),
                 Message::Drain => {
@@ -271,19 +339,53 @@ impl Worker {
         }
     }
 
-    fn add_client(&mut self, mut stream: Stream, bucket: usize) {
+    fn add_client(&mut self, mut stream: Stream, service: Service) {
         self.act(); // sockets of clients that have gone leave their places first
         if self.drain_until.is_some() {
             return;
         }
-        let Some(id) = self.engine.add_client(bucket) else { return };
+        let id = match service {
+            Service::Bucket(bucket) => self.engine.add_client(bucket),
+            Service::Store => self.engine.add_local_client(),
+        };
+        let Some(id) = id else { return };
         let token = Token(id.to_bits() as usize);
         if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
             log!(1, "new client: {error}");
             return self.engine.client_lost(id);
         }
-        let socket = ClientSocket { id, stream, may_read: false, is_hung_up: false, is_blocked: false };
+        let _counted = Counted::new(&self.shared.process);
+        let socket = ClientSocket { id, stream, may_read: false, is_hung_up: false, is_blocked: false, _counted };
         put(&mut self.clients, id.index(), socket);
+    }
+
+    fn add_udp(&mut self, socket: UdpSocket) {
+        let index = self.udp.len();
+        let mut socket = mio::net::UdpSocket::from_std(socket);
+        let token = Token((index as u64 | UDP) as usize);
+        if let Err(error) = self.poll.registry().register(&mut socket, token, Interest::READABLE) {
+            return log!(0, "UDP socket: {error}");
+        }
+        let protocol = match self.binding {
+            Binding::Auto => Protocol::Undecided,
+            Binding::Ascii => Protocol::Ascii,
+            Binding::Binary => Protocol::Binary,
+        };
+        self.udp.push((UdpServer::new(socket, protocol), Counted::new(&self.shared.process)));
+        self.unread.push(Unread::Udp(index));
+    }
+
+    fn read_udp(&mut self, index: usize) {
+        let (Some(store), Some(counters)) = (&self.shared.store, &self.counters) else { return };
+        let Some((server, _)) = self.udp.get_mut(index) else { return };
+        let mut verbosity = None;
+        let served = server.serve(&store.access(counters, self.clock), &mut verbosity);
+        if let Some(level) = verbosity {
+            log::set_verbosity(level);
+        }
+        if served == Served::Some {
+            self.unread.push(Unread::Udp(index));
+        }
     }
 
     fn client(&mut self, id: ClientId) -> Option<&mut ClientSocket> {
@@ -437,6 +539,7 @@ impl Worker {
             may_read: false,
             is_hung_up: false,
             is_blocked: false,
+            _counted: Counted::new(&self.shared.process),
         };
         put(&mut self.conns, id.index(), socket);
         if let Ok(address) = server.host.parse::<IpAddr>() {

@@ -33,6 +33,8 @@ pub struct Batch {
     last: Output,
     /// The closing packet has failed.
     failure: Option<Failure>,
+    /// There are quiet packets, whose failure has to be told.
+    has_quiet: bool,
     /// Not all packets have been sent yet.
     is_sending: bool,
 }
@@ -120,7 +122,9 @@ impl Engine {
                 (Some((packet.header.opcode, packet.header.opaque)), Some(broadcast))
             }
         };
-        let batch = Batch { closing: name, broadcast, last: Output::default(), failure: None, is_sending: true };
+        let has_quiet = !corked.is_empty();
+        let batch =
+            Batch { closing: name, broadcast, last: Output::default(), failure: None, has_quiet, is_sending: true };
         let id = self.one(client_id, Work::Batch(Box::new(batch)), false, true);
         self.send_groups(id, client_id, bucket, &corked, closing);
         if let Some(Work::Batch(batch)) = self.requests.get_mut(id).map(|request| &mut request.work) {
@@ -228,7 +232,15 @@ impl Engine {
         let Some(conn) = self.begin(conn_id) else { return };
         command::noop(conn.output.tail(), 0);
         let end = conn.output.end();
-        let entry = Entry { request: id, expect: Expect::Close, opaque: 0, end, retries: 0, may_repeat: true };
+        let entry = Entry {
+            request: id,
+            expect: Expect::Close,
+            opaque: 0,
+            end,
+            retries: 0,
+            may_repeat: true,
+            is_queued: false,
+        };
         self.enqueue(conn_id, entry);
     }
 
@@ -252,7 +264,10 @@ impl Engine {
         let end = conn.output.end();
         let expect = Expect::Broadcast { opcode: packet.header.opcode, begun: false };
         let opaque = packet.header.opaque;
-        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true });
+        self.enqueue(
+            conn_id,
+            Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
+        );
     }
 
     /// Where the answer to a packet of this request is written. That of the closing packet is kept to the end.
@@ -322,11 +337,17 @@ impl Engine {
         self.complete(id);
     }
 
-    /// The whole batch has failed.
+    /// The whole batch has failed. A broadcast without quiet packets is judged by the servers that have answered
+    /// (03 §21.3 item 8).
     pub(super) fn fail_batch(&mut self, id: RequestId, failure: Failure) {
-        if let Some(Work::Batch(batch)) = self.requests.get_mut(id).map(|request| &mut request.work) {
-            batch.failure = Some(failure);
-            batch.broadcast = None;
+        let Some(request) = self.requests.get_mut(id) else { return };
+        if let Work::Batch(batch) = &mut request.work {
+            if batch.broadcast.is_some() && !batch.has_quiet {
+                request.failure = Some(failure);
+            } else {
+                batch.failure = Some(failure);
+                batch.broadcast = None;
+            }
         }
         self.finish_batch(id);
     }

@@ -142,7 +142,7 @@ impl Engine {
             self.try_elsewhere(id, index);
             return Ok(());
         }
-        if let Some(request) = self.unlink_known(id, index, false) {
+        if let Some(request) = self.unlink(id, index) {
             if let Some(sink) = self.sink(request) {
                 sink.push(packet.raw, owner);
             }

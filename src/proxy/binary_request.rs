@@ -53,7 +53,8 @@ impl Engine {
             self.sasl(id, packet);
             return Verdict::Taken;
         }
-        if check(packet) == Shape::Wrong {
+        let shape = check(packet);
+        if shape == Shape::Wrong {
             // As memcached does; behind a wrong shape the stream cannot be trusted.
             self.local_packet(id, packet, status::INVALID);
             self.quit(id);
@@ -67,6 +68,10 @@ impl Engine {
             opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
             opcode::STAT if packet.key == b"proxy buckets" => self.local_body(id, packet, status::SUCCESS, b""),
             opcode::QUIT | opcode::QUITQ => return self.binary_quit(id, packet),
+            // No key says which server may know it, so nobody does.
+            _ if shape == Shape::Foreign && packet.key.is_empty() => {
+                self.local_packet(id, packet, status::UNKNOWN_COMMAND);
+            }
             _ if is_quiet(code) => return self.cork(id, packet),
             _ => return self.binary_proxied(id, packet, owner),
         }
@@ -157,7 +162,11 @@ impl Engine {
             return self.fail(id, Failure::NoServer);
         }
         let (host, vbucket) = self.route(bucket, packet.key);
-        match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
+        let conn = host.ok_or(Failure::NoServer).and_then(|host| match check(packet) {
+            Shape::Foreign => self.pick_alone(client, host),
+            Shape::Good | Shape::Wrong => self.pick(client, host, false),
+        });
+        match conn {
             Ok(conn) => self.put_packet(id, conn, packet, owner, vbucket, 0),
             Err(failure) => self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure),
         }
@@ -215,7 +224,8 @@ impl Engine {
             },
         };
         let end = self.conns.get(conn_id).map_or(start, |conn| conn.output.end());
-        let entry = Entry { request: id, expect, opaque, end, retries, may_repeat: repeatable(packet) };
+        let entry =
+            Entry { request: id, expect, opaque, end, retries, may_repeat: repeatable(packet), is_queued: false };
         self.enqueue(conn_id, entry);
     }
 

@@ -178,7 +178,10 @@ impl Engine {
             encode(speak, &mut conn.output);
             let end = conn.output.end();
             let expect = Expect::Broadcast { opcode: code, begun: false };
-            self.enqueue(conn_id, Entry { request: id, expect, opaque: 0, end, retries: 0, may_repeat: true });
+            self.enqueue(
+                conn_id,
+                Entry { request: id, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false },
+            );
         }
         if self.requests.get(id).is_some_and(|request| request.pending == 0) {
             self.finish_broadcast(id);

@@ -29,6 +29,8 @@ pub enum Loss {
     Overdue,
     /// The server sent something that does not fit.
     Malformed,
+    /// It did not answer a command that it may not know; that says nothing about its health.
+    Unknown,
 }
 
 impl std::fmt::Display for Loss {
@@ -39,6 +41,7 @@ impl std::fmt::Display for Loss {
             Loss::Refused => "user or bucket refused",
             Loss::Overdue => "timeout",
             Loss::Malformed => "reply that does not fit",
+            Loss::Unknown => "no answer to an unusual command",
         })
     }
 }
@@ -105,8 +108,10 @@ impl Engine {
             return self.make_idle(id);
         }
         let mut clients = Vec::new();
-        for entry in conn.fifo.iter().skip(conn.head_len()) {
+        let (head, first) = (conn.head_len(), conn.fifo.front().map(|entry| entry.request));
+        for entry in conn.fifo.iter_mut().skip(head).filter(|entry| Some(entry.request) != first) {
             if let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done) {
+                entry.is_queued = true;
                 request.queued += 1;
                 request.queued_since = self.now;
                 clients.push(request.client);
@@ -236,9 +241,18 @@ impl Engine {
         if conn.fifo.is_empty() {
             return self.make_idle(id);
         }
-        for entry in conn.fifo.iter().take(conn.head_len()) {
-            if let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done) {
-                request.queued = request.queued.saturating_sub(1);
+        // A request that has several entries here is not behind others any more once the first of them is the head.
+        if let Some(first) = conn.fifo.front().copied().filter(|first| first.is_queued) {
+            let head = conn.head_len();
+            for (index, entry) in conn.fifo.iter_mut().enumerate() {
+                if index >= head && entry.request != first.request {
+                    break;
+                }
+                if std::mem::take(&mut entry.is_queued)
+                    && let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done)
+                {
+                    request.queued = request.queued.saturating_sub(1);
+                }
             }
         }
         if waits_alone || !conn.output.is_sent() {
@@ -252,16 +266,14 @@ impl Engine {
         self.close_get(id);
         let Some(conn) = self.conns.get(id) else { return };
         let (was_ready, count, host_id) = (conn.state == State::Ready, conn.fifo.len(), conn.host);
-        let (sent, head) = (conn.output.sent(), conn.head_len());
+        let sent = conn.output.sent();
         let mut again = Vec::new();
         let mut failed = Vec::new();
         let mut is_probed = false;
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
             is_probed |= entry.expect == Expect::Probe;
-            let Some(request) = self.unlink_known(id, index, was_ready && index >= head) else {
-                continue;
-            };
+            let Some(request) = self.unlink(id, index) else { continue };
             let is_unsent = self.conns.get(id).is_some_and(|conn| conn.range(index).start >= sent);
             if was_ready && self.may_retry(request, &entry, sent, is_unsent) {
                 // Kept from being finished until it has been sent again.
@@ -284,11 +296,11 @@ impl Engine {
         if let Some(host) = self.hosts.get_mut(host_id) {
             host.conns.retain(|other| *other != id);
             host.idle.retain(|other| *other != id);
-            if !again.is_empty() {
+            if !again.is_empty() && loss != Loss::Unknown {
                 // The server has probably gone: its other connections are not to be trusted with a second try.
                 dead_idle = std::mem::take(&mut host.idle);
             }
-            if (count > 0 || !was_ready) && host.health.fail(&host.behavior) {
+            if (count > 0 && loss != Loss::Unknown || !was_ready) && host.health.fail(&host.behavior) {
                 let server = &host.server;
                 let text = format!(
                     "{}:{} has failed {} times in a row, last with {loss}: no new connections until it answers a probe",

@@ -148,22 +148,23 @@ impl Engine {
     /// anything on the connection, it is closed.
     fn head_overdue(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        // Behind one that travels alone nothing was sent: that need not wait with it.
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
         conn.head_since = self.now;
-        let head = conn.head_len();
-        let count = if second { conn.fifo.len() } else { head };
+        let count = if second { conn.fifo.len() } else { conn.head_len() };
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
-            if let Some(request) = self.unlink_known(id, index, index >= head) {
+            if let Some(request) = self.unlink(id, index) {
                 self.entry_failed(request, &entry, Failure::Timeout);
                 if second {
                     break;
                 }
             }
         }
-        if second || is_alone || self.conns.get(id).is_some_and(|conn| conn.wanted == 0) {
+        if is_alone {
+            // What is behind it was not sent yet, and need not wait.
+            self.close_conn(id, Loss::Unknown);
+        } else if second || self.conns.get(id).is_some_and(|conn| conn.wanted == 0) {
             self.close_conn(id, Loss::Overdue);
         } else {
             self.arm_conn(id);

@@ -100,7 +100,10 @@ impl Engine {
             Wire::One => Expect::One { opcode: code },
             Wire::Value => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
         };
-        self.enqueue(conn_id, Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0, may_repeat });
+        self.enqueue(
+            conn_id,
+            Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0, may_repeat, is_queued: false },
+        );
     }
 
     /// A get of one key.
@@ -157,7 +160,7 @@ impl Engine {
         let closed = speak == DownstreamProtocol::Ascii && !joinable;
         let key_at = end - key.len() as u64 - if closed { 2 } else { 0 };
         let expect = Expect::Get { key_at, key_len: key.len().min(255) as u8, last: true, answered: false };
-        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries, may_repeat: true });
+        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries, may_repeat: true, is_queued: false });
     }
 
     /// Closes the get that others could join: something else follows, or it is sent.
@@ -197,7 +200,7 @@ impl Engine {
     pub(super) fn enqueue(&mut self, id: ConnId, entry: Entry) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let was_empty = conn.fifo.is_empty();
-        let is_head = conn.expect(entry);
+        let is_queued = conn.expect(entry);
         conn.is_idle = false;
         let (host, is_ready) = (conn.host, conn.state == State::Ready);
         if is_ready && was_empty {
@@ -205,6 +208,9 @@ impl Engine {
             self.arm_conn(id);
         }
         self.mark_conn(id);
+        if let Some(host) = self.hosts.get_mut(host) {
+            host.fresh = Some(id);
+        }
         let Some(request) = self.requests.get_mut(entry.request) else { return };
         if let Some(conn) = self.conns.get_mut(id) {
             conn.wanted += 1;
@@ -213,7 +219,7 @@ impl Engine {
         request.target = Some(host);
         request.links.add(id);
         let client_id = request.client;
-        if is_ready && !is_head {
+        if is_queued {
             request.queued += 1;
             if request.queued == 1 {
                 request.queued_since = self.now;
@@ -243,6 +249,11 @@ impl Engine {
         {
             return Ok(conn);
         }
+        if let Some(id) = host.fresh
+            && self.conns.get(id).is_some_and(Conn::takes_more)
+        {
+            return Ok(id);
+        }
         while let Some(conn) = host.idle.pop() {
             if self.conns.get(conn).is_some_and(|conn| conn.is_idle) {
                 return Ok(conn);
@@ -257,8 +268,22 @@ impl Engine {
                 return Err(Failure::NoServer);
             }
         }
-        let load = |conn: &&ConnId| self.conns.get(**conn).map(|conn| (conn.is_stalled, conn.fifo.len()));
+        let load = |id: &&ConnId| {
+            self.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
+        };
         host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
+    }
+
+    /// The connection that takes a command which the server may not know, and may never answer. There is at most one
+    /// such connection to a server, so that a client which sends such commands does not keep others from it.
+    pub(super) fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
+        let is_sticky = self.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
+        let is_alone = |id: &&ConnId| self.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty());
+        let found = self.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));
+        match found {
+            Some(id) if !is_sticky => Ok(*id),
+            _ => self.pick(client, host_id, false),
+        }
     }
 
     /// Begins a new connection to `host`.

@@ -5,7 +5,7 @@ use crate::protocol::status::CommandClass;
 
 use super::Engine;
 use super::connection::Loss;
-use super::downstream::{ConnId, Entry, Expect, State};
+use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::request::{RequestId, Work};
 use super::upstream::{Admission, ClientId, Phase};
@@ -88,9 +88,8 @@ impl Engine {
         if client.stopped && !matches!(client.admission, Admission::Waiting { .. }) {
             self.make_ready(client_id);
         }
-        if noreply {
-            self.settle_client(client_id);
-        }
+        // If there is nothing to send, nobody else looks at a client that waits to be closed.
+        self.settle_client(client_id);
     }
 
     /// Moves complete replies whose turn has come into the client's output.
@@ -223,21 +222,13 @@ impl Engine {
     /// Takes entry `index` of the connection's expected replies from its request: the answer is there, or will not
     /// come. `None` if nobody waits for it.
     pub(super) fn unlink(&mut self, conn_id: ConnId, index: usize) -> Option<RequestId> {
-        let conn = self.conns.get(conn_id)?;
-        let is_queued = conn.state == State::Ready && index > 0 && index >= conn.head_len();
-        self.unlink_known(conn_id, index, is_queued)
-    }
-
-    /// The same where it is known whether the entry counts as queued, which takes long to find out for one of a
-    /// long group.
-    pub(super) fn unlink_known(&mut self, conn_id: ConnId, index: usize, is_queued: bool) -> Option<RequestId> {
         let conn = self.conns.get_mut(conn_id)?;
         let entry = conn.fifo.get_mut(index)?;
         let id = std::mem::replace(&mut entry.request, RequestId::NONE);
         let request = self.requests.get_mut(id).filter(|request| !request.is_done)?;
         conn.wanted = conn.wanted.saturating_sub(1);
         request.pending = request.pending.saturating_sub(1);
-        if is_queued {
+        if std::mem::take(&mut entry.is_queued) {
             request.queued = request.queued.saturating_sub(1);
         }
         request.links.remove(conn_id);

@@ -28,6 +28,8 @@ pub struct Host {
     pub idle: Vec<ConnId>,
     /// The connection whose newest request is a get that others may join.
     pub open: Option<ConnId>,
+    /// The connection that got the last request in this turn: what comes next leaves in the same write.
+    pub fresh: Option<ConnId>,
     /// What all workers know of it.
     pub health: Arc<Health>,
     /// Whether it understands the meta commands; asked when a binary client first needs to know.

@@ -201,7 +201,15 @@ impl Engine {
         let end = conn.output.end();
         self.enqueue(
             conn_id,
-            Entry { request: id, expect: Expect::MultiGet { part }, opaque: 0, end, retries, may_repeat: true },
+            Entry {
+                request: id,
+                expect: Expect::MultiGet { part },
+                opaque: 0,
+                end,
+                retries,
+                may_repeat: true,
+                is_queued: false,
+            },
         );
     }
 

@@ -48,6 +48,7 @@ impl Engine {
             conns: Vec::new(),
             idle: Vec::new(),
             open: None,
+            fresh: None,
             health: health.of(server),
             dialect: Dialect::Unknown,
             curious: Vec::new(),

@@ -15,7 +15,8 @@ impl Engine {
     /// Answers the SASL packets.
     pub(super) fn sasl(&mut self, id: ClientId, packet: &Packet<'_>) {
         let Some(client) = self.clients.get(id) else { return };
-        if self.buckets[client.bucket].config.behavior.usr.is_empty() {
+        let bucket = &self.buckets[client.bucket].config;
+        if bucket.agent.is_none() && !bucket.is_null && bucket.behavior.usr.is_empty() {
             // Nobody can authenticate here: as a memcached without SASL, so that clients which always try go on.
             return self.local_packet(id, packet, status::UNKNOWN_COMMAND);
         }
@@ -38,14 +39,14 @@ impl Engine {
         self.local_reply(id, |out| write_reply(out, code, status::SUCCESS, opaque, 0, &[], &[], body));
     }
 
-    /// The bucket that this user and password open. All are compared, whichever matches.
+    /// The live bucket that this user and password open. All are compared, whichever matches.
     fn bucket_of(&self, user: &[u8], password: &[u8]) -> Option<usize> {
         let mut found = None;
         for (index, bucket) in self.buckets.iter().enumerate() {
             let behavior = &bucket.config.behavior;
             let is_user = is_same(behavior.usr.as_bytes(), user);
             let is_password = is_same(behavior.pwd.reveal().as_bytes(), password);
-            if is_user & is_password {
+            if is_user & is_password & bucket.config.is_live() {
                 found = Some(index);
             }
         }

@@ -11,6 +11,7 @@ use crate::protocol::translate::{self, Asked, Outcome};
 use super::Engine;
 use super::connection::Unfit;
 use super::downstream::{ConnId, Entry, Expect, Translated};
+use super::error::Failure;
 use super::host::{Dialect, HostId};
 use super::request::RequestId;
 use super::upstream::ClientId;
@@ -55,7 +56,8 @@ impl Engine {
         match (request, outcome, asked.create) {
             (Some(request), Outcome::Missing, Some(create)) => self.create(id, request, &asked, &key, create, opaque),
             (Some(request), Outcome::Answered | Outcome::Missing, _) => self.packet_done(request),
-            (Some(request), Outcome::Unfit, _) => self.fail(request, super::error::Failure::Closed),
+            // Only this packet: its batch may have answers from other servers.
+            (Some(request), Outcome::Unfit, _) => self.packet_failed(request, asked.opcode, opaque, Failure::Closed),
             (None, ..) => {}
         }
         self.scratch = key;
@@ -76,7 +78,7 @@ impl Engine {
         translate::write_create(conn.output.tail(), key, create);
         let end = conn.output.end();
         let expect = Expect::Create { opcode: asked.opcode, initial: create.0 };
-        self.enqueue(conn_id, Entry { request, expect, opaque, end, retries: 0, may_repeat: false });
+        self.enqueue(conn_id, Entry { request, expect, opaque, end, retries: 0, may_repeat: false, is_queued: false });
     }
 
     /// The answer to the creation of a number.
@@ -126,7 +128,15 @@ impl Engine {
             conn.output.tail().extend_from_slice(b"mn\r\n");
             let end = conn.output.end();
             let request = RequestId::NONE;
-            let entry = Entry { request, expect: Expect::Probe, opaque: 0, end, retries: 0, may_repeat: true };
+            let entry = Entry {
+                request,
+                expect: Expect::Probe,
+                opaque: 0,
+                end,
+                retries: 0,
+                may_repeat: true,
+                is_queued: false,
+            };
             self.enqueue(conn_id, entry);
         }
         if let Some(host) = self.hosts.get_mut(host_id) {

@@ -55,7 +55,6 @@ impl Access<'_> {
         // The chunk that was taken for the result.
         let mut taken: Option<ClassId> = None;
         let computed = loop {
-            let _gone;
             let mut shard = self.store.shard(index);
             let found = self.find_live(&mut shard, hash, request.key);
             let goal = match self.goal(request, &mut shard, found.live) {
@@ -80,11 +79,14 @@ impl Access<'_> {
                 taken = Some(class);
                 continue;
             }
-            _gone = found.live.map(|slot| self.remove(&mut shard, slot));
+            let gone = found.live.map(|slot| self.remove(&mut shard, slot));
             let body = Body::new(request.key, [&digits, b""]);
             let entry = Entry { body, hash, flags: goal.flags, expires: goal.expires, class, ..Entry::vacant() };
             taken = None;
-            break match self.link(&mut shard, entry) {
+            let linked = self.link(&mut shard, entry);
+            drop(shard);
+            drop(gone);
+            break match linked {
                 Stored::Yes(cas) => {
                     if let Some(class) = goal.class {
                         self.count_hit(request.decr, class);

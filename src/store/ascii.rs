@@ -211,7 +211,8 @@ fn execute(
             Answer::Line(OK)
         }
         Request::Stats { .. } => stats(access, line, out),
-        Request::Version if Words::split(line).count() == 1 => {
+        // With further words, too: memcached answers them since 1.4.3, and tools rely on it.
+        Request::Version => {
             out.tail().extend_from_slice(b"VERSION ");
             out.tail().extend_from_slice(VERSION.as_bytes());
             out.tail().extend_from_slice(b"\r\n");
@@ -230,8 +231,7 @@ fn execute(
         | Request::Gat { .. }
         | Request::Getl { .. }
         | Request::Unl { .. }
-        | Request::StatsProxy { .. }
-        | Request::Version => Answer::Error(ERROR),
+        | Request::StatsProxy { .. } => Answer::Error(ERROR),
     }
 }
 

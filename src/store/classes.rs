@@ -106,7 +106,7 @@ impl Classes {
     }
 
     /// How many classes there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.classes.len()
     }
 
@@ -209,9 +209,9 @@ mod tests {
     fn other_factors_and_sizes() {
         let doubled: Vec<u32> = Classes::new(48, 2.0, 0, 0, true).iter().map(|(_, class)| class.size).collect();
         assert_eq!(doubled[..3], [128, 256, 512]);
-        assert_eq!(Classes::new(48, 1.000_001, 0, 0, true).len(), 200);
-        assert_eq!(Classes::new(u32::MAX, 1.25, 0, 0, true).len(), 1);
-        assert_eq!(Classes::new(48, f64::INFINITY, 0, 0, true).len(), 2);
+        assert_eq!(Classes::new(48, 1.000_001, 0, 0, true).count(), 200);
+        assert_eq!(Classes::new(u32::MAX, 1.25, 0, 0, true).count(), 1);
+        assert_eq!(Classes::new(48, f64::INFINITY, 0, 0, true).count(), 2);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const LINE_MIN: usize = "ITEM k [0 b; 0 s]\r\n".len();
 /// Appends lines for the most recently used `limit` (0: all) items of class number `class`, as many as fit 2 MiB.
 pub(super) fn cachedump(store: &Store, class: u32, limit: u32, out: &mut Vec<u8>) {
     let Some(id) = class.checked_sub(1).and_then(|index| ClassId::try_from(index).ok()) else { return };
-    if usize::from(id) >= store.classes.len() {
+    if usize::from(id) >= store.classes.count() {
         return;
     }
     let most = match usize::try_from(limit).unwrap_or(usize::MAX) {

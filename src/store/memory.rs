@@ -47,12 +47,12 @@ impl Store {
         let before = hint.swap(Tick::MAX, Relaxed);
         let mut earliest = Tick::MAX;
         for index in 0..self.shards.len() {
-            let gone;
             let mut shard = self.shard(index);
             if let Some(slot) = shard.find_expired(class, tick, SEARCH) {
-                gone = shard.unlink(slot);
+                let gone = shard.unlink(slot);
+                drop(shard);
+                drop(gone);
                 hint.fetch_min(before, Relaxed);
-                drop((shard, gone));
                 return true;
             }
             earliest = earliest.min(shard.line(class).earliest);
@@ -67,13 +67,12 @@ impl Store {
         let state = self.classes.get(class);
         let oldest = state.oldest.iter().enumerate().map(|(index, used)| (used.load(Relaxed), index)).min();
         let Some((used, index)) = oldest.filter(|(used, _)| *used != NONE) else { return false };
-        let gone;
         let mut shard = self.shard(index);
         let slot = shard.line(class).oldest;
         if slot == END || shard.get(slot).used != used {
             return false;
         }
-        gone = shard.unlink(slot);
+        let gone = shard.unlink(slot);
         drop(shard);
         if gone.expires == NEVER || gone.expires > tick {
             state.evicted.fetch_add(1, Relaxed);

@@ -195,7 +195,7 @@ impl Store {
 
     /// Counters for one more worker.
     pub fn register(&self) -> Arc<Counters> {
-        let counters = Arc::new(Counters::new(self.classes.len()));
+        let counters = Arc::new(Counters::new(self.classes.count()));
         self.workers.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&counters));
         counters
     }
@@ -263,6 +263,9 @@ impl Store {
 
     fn totals(&self) -> Totals {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        Totals::of(workers.iter().map(Arc::as_ref), self.classes.len())
+        Totals::of(workers.iter().map(Arc::as_ref), self.classes.count())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,7 @@ pub struct Shard {
 impl Shard {
     /// Shard number `index`, without items.
     pub fn new(index: usize, classes: Arc<Classes>) -> Shard {
-        let lines = vec![Line::default(); classes.len()];
+        let lines = vec![Line::default(); classes.count()];
         Shard { index, classes, slots: Slots::default(), table: Table::default(), lines, count: 0 }
     }
 

@@ -179,7 +179,7 @@ struct Sum {
 
 /// What each class holds.
 fn lines(store: &Store) -> Vec<Sum> {
-    let mut sums = vec![Sum::default(); store.classes.len()];
+    let mut sums = vec![Sum::default(); store.classes.count()];
     for index in 0..store.shards.len() {
         let shard = store.shard(index);
         for ((id, _), sum) in store.classes.iter().zip(&mut sums) {

@@ -81,8 +81,6 @@ impl Access<'_> {
         self.counters.add_class(class, ClassCount::CmdSet);
         let body = Body::shared(new.key, new.value, new.owner);
         let (index, hash) = self.store.place(new.key);
-        // Freed after the lock is released.
-        let _gone;
         let mut shard = self.store.shard(index);
         let found = self.find_live(&mut shard, hash, new.key);
         if let Some(refusal) = self.refusal(new, &mut shard, found.live) {
@@ -90,10 +88,13 @@ impl Access<'_> {
             drop(shard);
             return refusal;
         }
-        let _old = found.live.map(|slot| self.remove(&mut shard, slot));
-        _gone = (found.expired, _old);
+        let old = found.live.map(|slot| self.remove(&mut shard, slot));
         let entry = Entry { body, hash, flags: new.flags, expires: new.expires, class, ..Entry::vacant() };
-        self.link(&mut shard, entry)
+        let stored = self.link(&mut shard, entry);
+        // What was replaced is freed when nobody waits for the lock.
+        drop(shard);
+        drop((old, found.expired));
+        stored
     }
 
     /// Whether the condition of a whole item is not met.
@@ -126,7 +127,6 @@ impl Access<'_> {
         // The chunk that was taken for the result, and whose size may have changed meanwhile.
         let mut taken: Option<ClassId> = None;
         let stored = loop {
-            let _gone;
             let mut shard = self.store.shard(index);
             let found = self.find_live(&mut shard, hash, new.key);
             let Some(slot) = found.live else {
@@ -153,9 +153,12 @@ impl Access<'_> {
             }
             let parts = if new.verb == StoreVerb::Append { [value, new.value] } else { [new.value, value] };
             let entry = Entry { body: Body::new(new.key, parts), hash, flags, expires, class, ..Entry::vacant() };
-            _gone = self.remove(&mut shard, slot);
+            let old = self.remove(&mut shard, slot);
             taken = None;
-            break self.link(&mut shard, entry);
+            let stored = self.link(&mut shard, entry);
+            drop(shard);
+            drop(old);
+            break stored;
         };
         if let Some(class) = taken {
             self.give(class);

@@ -38,7 +38,7 @@ use Moxi::Client;
 use Moxi::Topology;
 
 our $START_LIMIT = 10;    # seconds until a port must answer
-our $STOP_LIMIT  = 3;     # seconds a child may take to end when told so
+our $STOP_LIMIT  = 5;     # seconds a child may take to end when told so
 
 # Limits that a busy test machine does not reach by accident. Their defaults
 # are a fifth of a second.

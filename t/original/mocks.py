@@ -2,7 +2,8 @@
 
 The suite's own t/moxi_mock.pl starts moxi and the tests. It wants Python 2 under
 the name python; where there is none, the Python files are converted (python3.py)
-in the scratch directory.
+in the scratch directory. It wants ruby, too, for a cluster's REST interface; that
+is rest_server.py.
 """
 
 import os
@@ -12,14 +13,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import python3
 
-# Name, what t/moxi_mock.pl is given, and how many tests there are.
+
+def with_rest(suite, behavior, *document):
+    """The arguments of a suite whose configuration comes by REST, as in t/moxi_all.pl: here without the third one."""
+    patient = (
+        "downstream_timeout=0,downstream_conn_queue_timeout=0,wait_queue_timeout=0,connect_timeout=5000,"
+        "auth_timeout=0,connect_max_errors=0,connect_retry_interval=0,"
+    )
+    url = "url=http://127.0.0.1:4567/pools/default/buckets/default"
+    return [suite, "binary", url, f"{behavior},port_listen=11333,{patient}", " ".join(["./t/rest_mock.rb", *document])]
+
+
+# Name, what t/moxi_mock.pl is given besides the options of the test program, and how many tests there are.
 SUITES = {
     "a2a": (["ascii", "ascii"], 19),
     "a2b": (["ascii", "binary"], 27),
     "b2b": (["binary", "binary"], 19),
+    "auth": (with_rest("moxi_mock_auth", "usr=TheUser,pwd=ThePassword"), 4),
+    "multitenancy": (
+        with_rest("moxi_multitenancy", "default_bucket_name=default", "./t/moxi_multitenancy_rest.cfg"),
+        8,
+    ),
+    "multitenancy_default": (
+        with_rest("moxi_multitenancy_default", "default_bucket_name=default", "./t/moxi_multitenancy_rest_default.cfg"),
+        4,
+    ),
 }
 
 FILES = [
@@ -28,6 +50,9 @@ FILES = [
     "moxi_mock_a2a.py",
     "moxi_mock_a2b.py",
     "moxi_mock_b2b.py",
+    "moxi_mock_auth.py",
+    "moxi_multitenancy.py",
+    "moxi_multitenancy_default.py",
 ]
 
 
@@ -43,6 +68,7 @@ def prepare(scratch, program):
         python3.convert_files(place / "t", FILES)
         python = sys.executable
     (tools / "python").symlink_to(python)
+    (tools / "ruby").symlink_to(Path(__file__).resolve().parent / "rest_server.py")
     return place
 
 
@@ -63,10 +89,12 @@ def run(place, prefix, name, limit, running, kill_session):
     arguments, expected = SUITES[name]
     environment = dict(os.environ, PATH=f"{place}/tools:{os.environ.get('PATH', '')}", LC_ALL="C.UTF-8")
     environment["PYTHONIOENCODING"] = "latin-1"
+    # An HTTP proxy of the machine must not be asked for what is on the machine itself.
+    environment["no_proxy"] = "*"
     begun = time.monotonic()
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            prefix + ["./t/moxi_mock.pl", *arguments, "-v"],
+            prefix + ["./t/moxi_mock.pl", *arguments[:2], "-v", *arguments[2:]],
             cwd=place,
             env=environment,
             stdin=subprocess.DEVNULL,

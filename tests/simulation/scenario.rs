@@ -79,7 +79,7 @@ impl Scenario {
         let (servers, buckets) = buckets(random, &behavior);
         let bound = bound(&behavior);
         Scenario {
-            config: Config { buckets },
+            config: Config { buckets, ..Config::default() },
             settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: Binding::Auto },
             knows_meta: servers.iter().map(|_| random.once_in(2)).collect(),
             binary: random.pick(&[0, 0, 5, 10]),
@@ -223,6 +223,7 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
     };
     let learned = Learned::nothing(&router);
     BucketConfig {
+        agent: None,
         learned,
         name: format!("bucket{index}"),
         port: 11300 + index as u16,

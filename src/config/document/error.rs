@@ -42,6 +42,8 @@ pub enum DocumentError {
     ServerId,
     /// `vBucketMapForward` is not an array with rows.
     ForwardType,
+    /// A ketama bucket has neither `serverList` nor `nodes`.
+    NoServerSource,
     /// An element of `nodes` of a ketama bucket is not an object.
     KetamaNodeType,
     /// A node has no `hostname`.
@@ -77,6 +79,7 @@ impl fmt::Display for DocumentError {
             DocumentError::Row => "Expected array of arrays each with numReplicas + 1 ints for vBucketMap",
             DocumentError::ServerId => "Server ID must be >= -1 and < num_servers",
             DocumentError::ForwardType => "Expected array for vBucketMapForward",
+            DocumentError::NoServerSource => "Expected array for serverList or nodes",
             DocumentError::KetamaNodeType => "Expected object for nodes array item",
             DocumentError::NodeHostname => "Expected string for node's hostname",
             DocumentError::NodePorts => "Expected json object for node's ports",

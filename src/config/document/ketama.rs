@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Document, DocumentError, address, member, string, whole};
-use crate::config::address::split_host;
+use super::nodes::name;
+use super::{Document, DocumentError, address, member};
 use crate::routing::Router;
 use crate::routing::ketama::Ring;
 
@@ -25,18 +25,4 @@ pub(super) fn parse(document: &Value, host: &str) -> Result<Document, DocumentEr
         _ => Router::Ketama(Ring::libvbucket(names.iter().map(String::as_str))),
     };
     Ok(Document { name: None, password: None, servers, router })
-}
-
-/// `HOST:PORT` of a node, the port being that for memcached's protocol.
-fn name(node: &Value) -> Result<String, DocumentError> {
-    if !node.is_object() {
-        return Err(DocumentError::KetamaNodeType);
-    }
-    let hostname = string(node, "hostname").ok_or(DocumentError::NodeHostname)?;
-    let ports = member(node, "ports").filter(|ports| ports.is_object()).ok_or(DocumentError::NodePorts)?;
-    let direct = member(ports, "direct").and_then(whole).ok_or(DocumentError::NodeDirect)?;
-    let (host, _) = split_host(hostname);
-    // An IPv6 literal keeps its brackets in the name.
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    Ok(format!("{host}:{direct}"))
 }

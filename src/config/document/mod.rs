@@ -5,8 +5,10 @@
 //! them: names of members are compared without case, fractions are cut off, and whatever follows the first value is
 //! ignored.
 
+pub mod api_base;
 mod error;
 mod ketama;
+pub mod nodes;
 mod vbucket;
 
 pub use error::DocumentError;
@@ -35,6 +37,11 @@ pub struct Document {
 }
 
 impl Document {
+    /// Reads a vbucket map: that of a bucket document, or a bare one. Name and password are left to the caller.
+    pub fn vbucket(document: &Value, host: &str) -> Result<Document, DocumentError> {
+        vbucket::parse(document, host)
+    }
+
     /// Reads a bucket document, or a bare vbucket map. `host` takes the place of `$HOST`.
     pub fn parse(text: &str, host: &str) -> Result<Document, DocumentError> {
         let document = first_value(text)?;
@@ -55,12 +62,17 @@ impl Document {
     }
 }
 
-enum Locator {
+/// How a bucket's keys are to be mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locator {
+    /// By a vbucket map; also if the document does not say.
     Vbucket,
+    /// By a ring.
     Ketama,
 }
 
-fn locator(document: &Value) -> Result<Locator, DocumentError> {
+/// The `nodeLocator` of a document.
+pub fn locator(document: &Value) -> Result<Locator, DocumentError> {
     match member(document, "nodeLocator") {
         None => Ok(Locator::Vbucket),
         Some(Value::String(name)) => match name.as_str() {
@@ -73,7 +85,7 @@ fn locator(document: &Value) -> Result<Locator, DocumentError> {
 }
 
 /// The first complete JSON value of `text`.
-fn first_value(text: &str) -> Result<Value, DocumentError> {
+pub fn first_value(text: &str) -> Result<Value, DocumentError> {
     match serde_json::Deserializer::from_str(text).into_iter::<Value>().next() {
         Some(Ok(value)) => Ok(value),
         Some(Err(error)) => Err(DocumentError::NotJson { line: error.line(), column: error.column() }),
@@ -82,13 +94,13 @@ fn first_value(text: &str) -> Result<Value, DocumentError> {
 }
 
 /// The member called `name`, with or without regard to case.
-fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
+pub fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
     let object = object.as_object()?;
     object.get(name).or_else(|| object.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value))
 }
 
 /// The member called `name` if it is a string.
-fn string<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+pub fn string<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     member(object, name).and_then(Value::as_str)
 }
 

@@ -13,8 +13,8 @@ use Socket qw(IPPROTO_TCP TCP_NODELAY SHUT_WR SOL_SOCKET SO_RCVBUF);
 use Test::More;
 use Time::HiRes qw(time);
 
-our $PATIENCE = 8;      # seconds to wait for bytes that must come
-our $QUIET    = 0.4;    # seconds without bytes after which a short reply is taken as complete
+our $PATIENCE = 15;     # seconds to wait for bytes that must come
+our $QUIET    = 0.4;    # seconds without bytes after which a wrong reply is taken as complete
 
 # A connection to a port of this machine.
 #   rcvbuf => bytes   a small receive buffer, for a client that reads slowly
@@ -69,15 +69,33 @@ sub close {
     return;
 }
 
-# Up to LENGTH bytes: fewer when the peer closes, or says nothing more for
-# $QUIET seconds after it has said something.
+# The bytes of REPLY, or what comes instead: as soon as it differs, only what
+# follows within $QUIET seconds is waited for.
+sub expect {
+    my ($self, $reply) = @_;
+    my $length = length $reply;
+    my $until  = time + $PATIENCE;
+    my $same   = 0;    # so many bytes are as they should be
+    while (length $self->{in} < $length && !$self->{eof}) {
+        my $before = length $self->{in};
+        my $so_far = substr $self->{in}, $same;
+        my $fits   = $so_far eq substr $reply, $same, length $so_far;
+        $same = $before if $fits;
+        $self->_fill($fits ? $until - time : $QUIET);
+        last if length $self->{in} == $before && (!$fits || time > $until);
+        $until = time + $PATIENCE if length $self->{in} > $before;
+    }
+    return substr $self->{in}, 0, $length, '';
+}
+
+# LENGTH bytes; fewer only when the peer closes or says nothing for too long.
 sub take {
     my ($self, $length) = @_;
     my $until = time + $PATIENCE;
-    while (length $self->{in} < $length && !$self->{eof}) {
+    while (length $self->{in} < $length && !$self->{eof} && time < $until) {
         my $before = length $self->{in};
-        $self->_fill($before ? $QUIET + ($length > 100_000 ? 3 : 0) : $until - time);
-        last if length $self->{in} == $before;
+        $self->_fill($until - time);
+        $until = time + $PATIENCE if length $self->{in} > $before;
     }
     return substr $self->{in}, 0, $length, '';
 }
@@ -134,7 +152,7 @@ sub _fill {
 sub want {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my ($self, $reply, $name) = @_;
-    my $got = $self->take(length $reply);
+    my $got = $self->expect($reply);
     # A longer reply shows in the message of the test it belongs to.
     $got .= substr $self->{in}, 0, 200, '' if $got ne $reply && length $reply < 1000;
     return Moxi::same($got, $reply, $name) if length $reply > 1000;
@@ -146,7 +164,7 @@ sub talk {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my ($self, $request, $reply, $name) = @_;
     $self->put($request);
-    my $got = $self->take(length $reply);
+    my $got = $self->expect($reply);
     $got .= $self->{in};
     $self->{in} = '';
     return Moxi::same($got, $reply, $name) if length $reply > 1000;

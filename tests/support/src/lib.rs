@@ -7,6 +7,7 @@
 //! | [`moxi`] | the binary under test |
 //! | [`memcached`] | real servers |
 //! | [`wire`] | one end of a connection: send, expect exact bytes, all within a time limit |
+//! | [`manager`] | a scripted cluster manager |
 //! | [`mock`] | scripted servers, and servers that are down |
 //! | [`packet`] | memcached's binary packets |
 //! | [`golden`] | tables of exchanges and the driver that replays them at every byte split |
@@ -17,6 +18,7 @@
 
 pub mod golden;
 pub mod load;
+pub mod manager;
 pub mod memcached;
 pub mod mock;
 pub mod moxi;
@@ -27,6 +29,7 @@ pub mod text;
 pub mod wire;
 
 pub use golden::{Exchange, Stage};
+pub use manager::Manager;
 pub use memcached::Memcached;
 pub use mock::{Down, Mock};
 pub use moxi::{Moxi, MoxiBuilder};

@@ -88,6 +88,11 @@ impl Down {
         Down::on(0)
     }
 
+    /// On this port, which must be free.
+    pub fn at(port: u16) -> Down {
+        Down::on(port)
+    }
+
     fn on(port: u16) -> Down {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("socket");
         socket.set_reuse_address(true).expect("reuse address");

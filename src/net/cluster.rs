@@ -1,0 +1,125 @@
+//! The main thread's side of a cluster manager: it takes the agents' documents, makes each the configuration in force,
+//! and opens the port of all buckets when there is something to serve (05 §6.7, §7).
+
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use mio::Waker;
+
+use super::listener::{self, Listener};
+use crate::config::behavior::Behavior;
+use crate::config::dynamic::{self, Source};
+use crate::config::rest::Event;
+use crate::config::snapshot::Config;
+use crate::failure::{Failure, GENERAL};
+use crate::log;
+
+/// Where proxy ports are bound.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Host name or address (`-l`), or all addresses.
+    pub host: Option<String>,
+    /// Clients that may wait to be accepted (`-b`).
+    pub backlog: i32,
+}
+
+/// How an agent's thread tells something to the main thread.
+#[derive(Clone, Debug)]
+pub struct Reporter {
+    events: mpsc::Sender<Event>,
+    waker: Arc<Waker>,
+}
+
+impl Reporter {
+    /// `false` when nobody listens any more.
+    pub fn report(&self, event: Event) -> bool {
+        self.events.send(event).is_ok() && self.waker.wake().is_ok()
+    }
+}
+
+/// The configuration in force, and what changes it.
+#[derive(Debug)]
+pub struct Cluster {
+    config: Arc<Config>,
+    /// What `-Z` says.
+    behavior: Arc<Behavior>,
+    place: Place,
+    /// Whether clients have something to connect to. Listeners are never closed again.
+    is_listening: bool,
+    events: mpsc::Receiver<Event>,
+    sender: mpsc::Sender<Event>,
+}
+
+/// What is to be done after documents have come.
+#[derive(Debug)]
+pub struct Change {
+    /// What all workers are to be told.
+    pub config: Arc<Config>,
+    /// What is to be accepted from, too.
+    pub listeners: Vec<Listener>,
+}
+
+impl Cluster {
+    /// Begins with `config`, that of before the first document.
+    pub fn new(config: Arc<Config>, behavior: Arc<Behavior>, place: Place, is_listening: bool) -> Cluster {
+        let (sender, events) = mpsc::channel();
+        Cluster { config, behavior, place, is_listening, events, sender }
+    }
+
+    /// For an agent's thread. `waker` is that of the main thread's loop.
+    pub fn reporter(&self, waker: Arc<Waker>) -> Reporter {
+        Reporter { events: self.sender.clone(), waker }
+    }
+
+    /// The bucket that a new client starts in; `None`: it is turned away.
+    pub fn start_bucket(&self) -> Option<usize> {
+        self.config.start_bucket()
+    }
+
+    /// Takes over what the agents have sent. `None`: nothing.
+    ///
+    /// # Errors
+    /// Those that end the program: a wrong password for the cluster manager, a port that cannot be bound.
+    pub fn take(&mut self) -> Result<Option<Change>, Failure> {
+        let mut has_come = false;
+        while let Ok(event) = self.events.try_recv() {
+            self.config = Arc::new(self.after(event)?);
+            has_come = true;
+        }
+        if !has_come {
+            return Ok(None);
+        }
+        let mut listeners = Vec::new();
+        if let Some(dynamic) = self.config.dynamic.as_ref().filter(|_| !self.is_listening)
+            && !self.config.buckets.is_empty()
+        {
+            listeners = listener::proxy(self.place.host.as_deref(), dynamic.port, self.place.backlog)?;
+            self.is_listening = true;
+        }
+        Ok(Some(Change { config: Arc::clone(&self.config), listeners }))
+    }
+
+    /// The configuration after one event.
+    fn after(&self, event: Event) -> Result<Config, Failure> {
+        match event {
+            Event::Unauthorized { .. } => Err(Failure::new(GENERAL, "ERROR: Authentication failure")),
+            Event::Empty { .. } => Ok(dynamic::apply_empty(&self.config)),
+            Event::Document { agent, origin, text } => {
+                let source = Source { agent, url: &origin.url, host: &origin.host };
+                let applied = dynamic::apply(&self.config, &text, source, &self.behavior);
+                let (config, lines) = match applied {
+                    Ok(applied) => (applied.config, applied.log),
+                    // The agent has looked: it does not happen.
+                    Err(error) => (
+                        dynamic::apply_empty(&self.config),
+                        vec![format!("ERROR: bad JSON configuration from {}: {error}", origin.url)],
+                    ),
+                };
+                for line in lines {
+                    log::report(&line);
+                }
+                Ok(config)
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The memory limit, slab classes, and who has to go (02 §12).
+
+use super::*;
+
+fn limited(megabytes: u64) -> Server {
+    Server::new(StoreOptions { memory: megabytes << 20, ..StoreOptions::default() })
+}
+
+#[test]
+fn the_least_recently_used_items_go_first() {
+    let server = Server::default();
+    assert_eq!(server.fill("big", 3 << 20), "SERVER_ERROR object too large for cache\r\n");
+    // 64 pages with one chunk each.
+    assert_eq!(server.fill("big", 573_000), "STORED\r\n");
+    for number in 0..100 {
+        assert_eq!(server.fill(&format!("item_{number}"), 573_000), "STORED\r\n");
+    }
+    assert_eq!(server.stat("", "evictions"), "37");
+    assert_eq!(server.stat("items", "items:40:evicted"), "37");
+    assert!(!server.has("big"));
+    for number in 0..=40 {
+        assert_eq!(server.has(&format!("item_{number}")), number >= 36, "{number}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_stays() {
+    let server = limited(2);
+    for key in ["a", "b"] {
+        server.fill(key, 600_000);
+    }
+    for number in 0..10 {
+        assert!(server.has("a"));
+        server.fill(&format!("n{number}"), 600_000);
+    }
+    assert!(server.has("a") && server.has("n9") && !server.has("n8") && !server.has("b"));
+    server.say("add a 0 0 1\r\nx\r\n");
+    server.fill("m", 600_000);
+    assert!(server.has("a") && !server.has("n9"));
+}
+
+#[test]
+fn a_flush_frees_the_chunks() {
+    let server = limited(2);
+    for round in 0..3 {
+        for number in 0..2 {
+            assert_eq!(server.fill(&format!("k{round}-{number}"), 600_000), "STORED\r\n");
+        }
+        server.say("flush_all\r\n");
+    }
+    assert_eq!((server.stat("", "evictions"), server.stat("", "curr_items")), ("0".to_owned(), "0".to_owned()));
+}
+
+#[test]
+fn three_pages_hold_thirty_six_items_of_class_31() {
+    let server = limited(3);
+    let fill = || {
+        for number in 0..40 {
+            assert_eq!(server.fill(&format!("item_{number}"), 66_560), "STORED\r\n");
+        }
+    };
+    fill();
+    assert_eq!(server.stat("items", "items:31:evicted"), "4");
+    assert_eq!(server.say("stats reset\r\n"), "RESET\r\n");
+    assert_eq!(server.stat("items", "items:31:evicted"), "0");
+    // Each replaces an item whose memory it cannot use yet.
+    fill();
+    assert_eq!(server.stat("items", "items:31:evicted"), "40");
+}
+
+#[test]
+fn without_eviction_stores_fail_when_memory_is_full() {
+    let server = Server::new(StoreOptions { memory: 1 << 20, evict: false, ..StoreOptions::default() });
+    let mut stored = 0;
+    while server.fill(&format!("key{stored}"), 8192) == "STORED\r\n" {
+        stored += 1;
+        assert!(stored < 200);
+    }
+    assert_eq!(stored, 118);
+    assert_eq!(server.fill("one-more", 8192), "SERVER_ERROR out of memory storing object\r\n");
+    assert_eq!(server.fill("key3", 8192), "SERVER_ERROR out of memory storing object\r\n");
+    assert!(!server.has("key3"), "an older value would be stale");
+    assert!((0..stored).filter(|number| *number != 3).all(|number| server.has(&format!("key{number}"))));
+    assert_eq!(server.fill("key3", 8192), "STORED\r\n");
+    assert_eq!(server.stat("settings", "evictions"), "off");
+    assert_eq!(server.stat("items", "items:21:outofmemory"), "3");
+}
+
+#[test]
+fn memory_used_from_the_beginning_counts() {
+    let options =
+        StoreOptions { memory: 4098 << 20, initial_malloced: 4_294_967_328, evict: false, ..StoreOptions::default() };
+    let server = Server::new(options);
+    assert_eq!(server.stat("", "limit_maxbytes"), "4297064448");
+    assert_eq!(server.stat("slabs", "total_malloced"), "4294967328");
+    assert_eq!(server.stat("slabs", "active_slabs"), "0");
+    let answers: Vec<String> = (0..5).map(|number| server.fill(&format!("k{number}"), 409_600)).collect();
+    assert_eq!(answers.iter().filter(|answer| *answer == "STORED\r\n").count(), 4);
+    assert_eq!(server.stat("slabs", "active_slabs"), "1");
+}
+
+#[test]
+fn expired_items_are_used_before_new_pages() {
+    let mut server = Server::default();
+    for number in 0..10 {
+        server.say(format!("set k{number} 0 2 66560\r\n{}\r\n", "x".repeat(66_560)));
+    }
+    let before = server.stat("slabs", "total_malloced");
+    server.wait(3000);
+    for number in 0..10 {
+        assert_eq!(server.fill(&format!("n{number}"), 66_560), "STORED\r\n");
+    }
+    assert_eq!(server.stat("slabs", "total_malloced"), before);
+    assert_eq!((server.stat("", "evictions"), server.stat("", "curr_items")), ("0".to_owned(), "10".to_owned()));
+}
+
+#[test]
+fn there_is_no_limit_if_it_is_zero() {
+    let server = limited(0);
+    for number in 0..100 {
+        server.fill(&format!("k{number}"), 1_000_000);
+    }
+    assert_eq!((server.stat("", "evictions"), server.stat("", "curr_items")), ("0".to_owned(), "100".to_owned()));
+}
+
+#[test]
+fn chunks_come_back_whatever_becomes_of_an_item() {
+    let mut server = Server::default();
+    server.say("set k 0 0 1\r\n1\r\n");
+    for request in [
+        "add k 0 0 1\r\nx",
+        "replace nk 0 0 1\r\nx",
+        "cas k 0 0 1 99\r\nx",
+        "set k 0 0 1\r\n2",
+        "append k 0 0 3\r\n345",
+        "append nk 0 0 3\r\n345",
+        "incr k 9",
+        "incr k 999999999",
+        "set s 0 0 3\r\nabc",
+        "incr s 1",
+        "delete s",
+        "set e 0 1 3\r\nabc",
+    ] {
+        server.say(format!("{request}\r\n"));
+    }
+    server.wait(2000);
+    assert!(!server.has("e"));
+    assert_eq!(server.stat("slabs", "1:used_chunks"), "1");
+    assert_eq!(server.stat("slabs", "1:mem_requested"), server.stat("", "bytes"));
+    assert_eq!(server.stat("", "curr_items"), "1");
+    server.say("delete k\r\n");
+    assert_eq!((server.stat("slabs", "1:used_chunks"), server.stat("", "bytes")), ("0".to_owned(), "0".to_owned()));
+}
+
+#[test]
+fn many_items_are_found_again() {
+    let server = Server::default();
+    for number in 0..30_000 {
+        server.say(format!("set key{number} 0 0 5 noreply\r\n{number:05}\r\n"));
+    }
+    for number in (0..30_000).step_by(7) {
+        assert_eq!(
+            server.say(format!("get key{number}\r\n")),
+            format!("VALUE key{number} 0 5\r\n{number:05}\r\nEND\r\n")
+        );
+    }
+    assert_eq!(server.stat("", "curr_items"), "30000");
+    server.say("flush_all\r\n");
+    assert!(!server.has("key1"));
+}

@@ -1,0 +1,280 @@
+"""What the mock suites share: scripted servers, clients, packets, and moxi itself.
+
+A server here is a socket of the test's: what arrives on it is compared byte for
+byte, what is said on it stands in the test. A request must come in one piece,
+and so must a reply: simple peers call recv once.
+"""
+
+import fcntl
+import os
+import select
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+# After so many seconds something that was waited for counts as never coming. A
+# test that passes never waits for it.
+LIMIT = 15
+# So long a connection must stay silent to be called silent.
+SILENCE = 0.03
+
+# Binary opcodes.
+GET, SET, ADD, REPLACE, DELETE, INCR, DECR, QUIT, FLUSH = range(0x00, 0x09)
+GETQ, NOOP, VERSION, GETK, GETKQ, APPEND, PREPEND, STAT = range(0x09, 0x11)
+SETQ, ADDQ, REPLACEQ, DELETEQ, INCRQ, DECRQ, QUITQ, FLUSHQ, APPENDQ, PREPENDQ = range(0x11, 0x1B)
+VERBOSITY, TOUCH, GAT, GATQ, HELLO, SASL_LIST, SASL_AUTH, SASL_STEP, GATK, GATKQ = range(0x1B, 0x25)
+BUCKET, SELECT_BUCKET, OBSERVE, GETL, UNL = 0x2A, 0x89, 0x92, 0x94, 0x95
+
+# Binary status numbers.
+OK, NOT_FOUND, EXISTS, TOO_LARGE, INVALID, NOT_STORED, NOT_A_NUMBER = range(0, 7)
+AUTH_ERROR, UNKNOWN, NO_MEMORY, NOT_SUPPORTED, INTERNAL, BUSY = 0x20, 0x81, 0x82, 0x83, 0x84, 0x85
+
+
+def packet(magic, opcode, status, key, extras, value, opaque, cas):
+    """A packet of the binary protocol."""
+    lengths = (len(key), len(extras), 0, status, len(extras) + len(key) + len(value))
+    return struct.pack(">BBHBBHIIQ", magic, opcode, *lengths, opaque, cas) + extras + key + value
+
+
+def req(opcode, key=b"", extras=b"", value=b"", opaque=0, cas=0, vbucket=0):
+    """A request."""
+    return packet(0x80, opcode, vbucket, key, extras, value, opaque, cas)
+
+
+def res(opcode, status=0, key=b"", extras=b"", value=b"", opaque=0, cas=0):
+    """A reply."""
+    return packet(0x81, opcode, status, key, extras, value, opaque, cas)
+
+
+def u32(*numbers):
+    """Numbers of 32 bits, as extras have them."""
+    return struct.pack(f">{len(numbers)}I", *numbers)
+
+
+def count(delta, initial, expiry):
+    """The extras of incr and decr."""
+    return struct.pack(">QQI", delta, initial, expiry)
+
+
+def u64(number):
+    """A number of 64 bits."""
+    return struct.pack(">Q", number)
+
+
+class Wire:
+    """One end of a connection."""
+
+    def __init__(self, connection, name):
+        self.socket, self.name = connection, name
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.settimeout(LIMIT)
+
+    def send(self, data):
+        """Sends bytes, or several pieces of them with a moment between."""
+        pieces = [data] if isinstance(data, bytes) else data
+        for index, piece in enumerate(pieces):
+            if index:
+                time.sleep(0.005)
+            self.socket.sendall(piece)
+
+    def expect(self, data):
+        """Requires exactly these bytes, in one piece."""
+        got = self.receive()
+        if got != data:
+            raise AssertionError(f"{self.name} got      {got!r}\n{' ' * len(self.name)} expected {data!r}")
+
+    def receive(self):
+        """What one recv returns."""
+        try:
+            return self.socket.recv(1 << 20)
+        except TimeoutError:
+            raise AssertionError(f"{self.name}: nothing came") from None
+        except ConnectionResetError:
+            return b""
+
+    def expect_closed(self):
+        """Requires that the peer closes, without another byte."""
+        self.expect(b"")
+
+    def expect_silence(self, seconds=SILENCE):
+        """Requires that nothing comes for a while."""
+        if select.select([self.socket], [], [], seconds)[0]:
+            raise AssertionError(f"{self.name}: expected silence, got {self.receive()!r}")
+
+    def close(self):
+        """Closes it."""
+        self.socket.close()
+
+
+class Server:
+    """A listening socket whose connections the test takes one by one."""
+
+    def __init__(self):
+        self.listener = socket.socket()
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(16)
+        self.listener.settimeout(LIMIT)
+        self.port = self.listener.getsockname()[1]
+        self.connections = []
+
+    def accept(self):
+        """Takes the next connection."""
+        try:
+            connection, _ = self.listener.accept()
+        except TimeoutError:
+            raise AssertionError("nobody connected to the server") from None
+        wire = Wire(connection, "server")
+        self.connections.append(wire)
+        return wire
+
+    def expect_nobody(self, seconds=SILENCE):
+        """Requires that nobody connects for a while."""
+        if select.select([self.listener], [], [], seconds)[0]:
+            raise AssertionError("an unexpected connection to the server")
+
+    def close(self):
+        """Closes it with all its connections."""
+        self.listener.close()
+        for connection in self.connections:
+            connection.close()
+
+
+class Port:
+    """A port that no other test takes meanwhile: a file of its name is locked."""
+
+    FIRST, COUNT = 20_000, 12_000
+    directory = Path(tempfile.gettempdir()) / "moxi-test-ports"
+
+    def __init__(self):
+        self.directory.mkdir(exist_ok=True)
+        start = os.getpid() * 37 + time.monotonic_ns() // 1000
+        for step in range(self.COUNT):
+            number = self.FIRST + (start + step) % self.COUNT
+            lock = open(self.directory / str(number), "a", encoding="ascii")  # noqa: SIM115
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with socket.socket() as probe:
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind(("0.0.0.0", number))
+            except OSError:
+                lock.close()
+                continue
+            self.number, self.lock = number, lock
+            return
+        raise RuntimeError("no free port")
+
+    def release(self):
+        """Gives it back."""
+        self.lock.close()
+
+
+def program():
+    """The program under test."""
+    named = os.environ.get("MOXI_BIN")
+    places = [named] if named else [ROOT / "target/release/moxi", ROOT / "target/debug/moxi"]
+    for place in places:
+        found = shutil.which(str(place))
+        if found:
+            return found
+    raise SystemExit(f"no moxi at {' or '.join(map(str, places))}: build it first")
+
+
+class Moxi:
+    """A running moxi with one worker."""
+
+    def __init__(self, cluster, behavior):
+        self.port = Port()
+        command = [program(), "-z", f"{self.port.number}={cluster}", "-p", "0", "-U", "0", "-t", "1"]
+        if os.getuid() == 0:
+            command += ["-u", "root"]
+        command += ["-Z", ",".join(behavior)]
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        limit = time.monotonic() + LIMIT
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port.number)).close()
+                return
+            except OSError:
+                if self.process.poll() is not None or time.monotonic() > limit:
+                    self.stop()
+                    raise AssertionError(f"moxi did not start: {self.text()}") from None
+                time.sleep(0.005)
+
+    def text(self):
+        """What it has written."""
+        self.log.seek(0)
+        return self.log.read().decode("utf-8", "replace")
+
+    def stop(self):
+        """Ends it; that it has ended before is a failure."""
+        status = self.process.poll()
+        if status is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                status = "does not end on SIGINT"
+        self.port.release()
+        return status
+
+
+class MockTest(unittest.TestCase):
+    """A moxi in front of one scripted server (more with `servers`), per test."""
+
+    # ascii or binary: what moxi speaks to the servers.
+    protocol = "ascii"
+    # Additions to -Z.
+    behavior = ()
+    servers = 1
+
+    def setUp(self):
+        self.mocks = [Server() for _ in range(self.servers)]
+        self.mock = self.mocks[0]
+        settings = ["downstream_max=1", "downstream_conn_max=1", f"downstream_protocol={self.protocol}"]
+        self.moxi = Moxi(self.cluster(), settings + ["wait_queue_timeout=0", "join_gets=0", *self.behavior])
+        self.clients = []
+
+    def cluster(self):
+        """One vbucket, so that vbucket numbers and opaques are zero."""
+        names = ",".join(f'"127.0.0.1:{mock.port}"' for mock in self.mocks)
+        rows = ",".join(f"[{index}]" for index in range(self.servers))
+        return f'{{"hashAlgorithm":"CRC","numReplicas":0,"serverList":[{names}],"vBucketMap":[{rows}]}}'
+
+    def tearDown(self):
+        for client in self.clients:
+            client.close()
+        for mock in self.mocks:
+            mock.close()
+        status = self.moxi.stop()
+        text = self.moxi.text()
+        self.moxi.log.close()
+        self.assertIsNone(status, f"moxi has ended: {text}")
+
+    def client(self):
+        """A new client."""
+        wire = Wire(socket.create_connection(("127.0.0.1", self.moxi.port.number)), "client")
+        self.clients.append(wire)
+        return wire
+
+    def through(self, client, line, request, reply=None, sent=None, got=None):
+        """One exchange: the client sends `request`, the server must see it (or `sent`) and answers `reply`, which
+        the client must get (or `got`). Returns the server's connection, the next one if `line` is none."""
+        client.send(request)
+        line = line or self.mock.accept()
+        line.expect(sent if sent is not None else request)
+        if reply is not None:
+            line.send(reply)
+            client.expect(got if got is not None else reply)
+        return line

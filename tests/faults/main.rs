@@ -1,0 +1,24 @@
+//! Faults, end to end: the built program between real clients, real servers and what can go wrong between them.
+//!
+//! | file | what |
+//! |---|---|
+//! | `relay` | stands between moxi and a real server, and misbehaves on demand |
+//! | `kinds` | the kinds of requests, and which replies to them are legal when a server fails |
+//! | `matrix` | every fault × ASCII and binary servers × every kind of request |
+//! | `recovery` | how soon a server that is well again is used again |
+//! | `processes` | servers that are killed, stopped and restarted, also under load |
+//! | `large` | a server that refuses a large value before it has read it |
+//! | `descriptors` | no file descriptors left |
+//! | `soak` | all of it at random for as long as `MOXI_SOAK` says (seconds) |
+//! | `tickets` | a scenario for every historical bug, named after its ticket |
+
+mod descriptors;
+mod kinds;
+mod large;
+mod matrix;
+mod processes;
+mod recovery;
+mod relay;
+
+/// What moxi may speak with its servers.
+const PROTOCOLS: [&str; 2] = ["ascii", "binary"];

@@ -1,0 +1,134 @@
+//! Every fault × ASCII and binary servers × every kind of request: one legal reply each, in order, in time, also in
+//! the part that a second server has; and everything as before when the fault is over.
+
+use std::time::Duration;
+
+use moxi_test_support::{Down, Memcached, Moxi, moxi};
+
+use crate::PROTOCOLS;
+use crate::kinds::{Keys, Kind, Outcome, ask};
+use crate::relay::{Fault, Relay};
+
+/// Two tries of connecting and answering, with the limits below, on a busy machine.
+const LIMIT: Duration = Duration::from_millis(2500);
+
+/// Limits in the range of what a person may configure, but short.
+pub fn start(ports: [u16; 2], protocol: &str) -> Moxi {
+    moxi!()
+        .servers(ports)
+        .set(format!("downstream_protocol={protocol}"))
+        .set("downstream_timeout=150")
+        .set("connect_timeout=200")
+        .set("auth_timeout=200")
+        .set("downstream_conn_queue_timeout=400")
+        // Every request is to meet the fault itself.
+        .set("connect_max_errors=0")
+        .start()
+}
+
+fn run(protocol: &str, faults: &[Fault]) {
+    let servers = Memcached::several(2, &[]);
+    let mut relay = Relay::new(servers[1].port());
+    let moxi = start([servers[0].port(), relay.port()], protocol);
+    let keys = Keys::find(&moxi, &servers[1], 3);
+    for fault in faults {
+        for kind in Kind::ALL {
+            keys.store(&moxi);
+            relay.set(*fault);
+            let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| ask(&moxi, &keys, kind, LIMIT)));
+            let outcome = outcome.unwrap_or_else(|_| panic!("{protocol} servers, {fault:?}"));
+            // These replies are whole, if late.
+            let is_whole = matches!(fault, Fault::None | Fault::Slow(_));
+            assert!(
+                outcome == Outcome::Silent || (outcome == Outcome::Good) == is_whole || is_lucky(*fault, kind),
+                "{protocol} servers, {fault:?}, {kind:?}: {outcome:?}"
+            );
+            relay.set(Fault::None);
+        }
+        keys.store(&moxi);
+        for kind in Kind::ALL {
+            assert_ne!(
+                ask(&moxi, &keys, kind, LIMIT),
+                Outcome::Failed,
+                "{protocol} servers, after {fault:?}: {kind:?}"
+            );
+            keys.store(&moxi);
+        }
+    }
+}
+
+/// Half of a reply may hold the values that were asked for.
+fn is_lucky(fault: Fault, kind: Kind) -> bool {
+    matches!(fault, Fault::HalfReply | Fault::Stuck) && matches!(kind, Kind::MultiGet | Kind::Quiet)
+}
+
+#[test]
+fn lost_connections() {
+    for protocol in PROTOCOLS {
+        run(protocol, &[Fault::Refused, Fault::Reset, Fault::Close, Fault::HalfClose, Fault::HalfReply]);
+    }
+}
+
+#[test]
+fn silence() {
+    for protocol in PROTOCOLS {
+        run(protocol, &[Fault::Silent, Fault::Stuck]);
+    }
+}
+
+#[test]
+fn nonsense() {
+    for protocol in PROTOCOLS {
+        run(protocol, &[Fault::Garbage(1), Fault::Garbage(2), Fault::Garbage(3), Fault::Garbage(4)]);
+    }
+}
+
+#[test]
+fn slowness_within_the_limits() {
+    for protocol in PROTOCOLS {
+        run(protocol, &[Fault::None, Fault::Slow(Duration::from_millis(40))]);
+    }
+}
+
+/// A byte per ten milliseconds: what is complete in time is passed on, the rest is late.
+#[test]
+fn a_trickle() {
+    for protocol in PROTOCOLS {
+        let servers = Memcached::several(2, &[]);
+        let mut relay = Relay::new(servers[1].port());
+        let moxi = moxi!()
+            .servers([servers[0].port(), relay.port()])
+            .set(format!("downstream_protocol={protocol}"))
+            .set("downstream_conn_queue_timeout=5000")
+            .start();
+        let keys = Keys::find(&moxi, &servers[1], 2);
+        relay.set(Fault::Drip(Duration::from_millis(10)));
+        for kind in [Kind::Get, Kind::Set, Kind::MultiGet, Kind::Flush, Kind::Noreply, Kind::Quiet, Kind::BinaryNoop] {
+            let outcome = ask(&moxi, &keys, kind, Duration::from_secs(5));
+            assert_ne!(outcome, Outcome::Failed, "{protocol} servers, {kind:?}");
+        }
+        relay.set(Fault::None);
+    }
+}
+
+/// A server to which no connection is ever made.
+#[test]
+fn a_black_hole() {
+    for protocol in PROTOCOLS {
+        let servers = Memcached::several(2, &[]);
+        let relay = Relay::new(servers[1].port());
+        let keys = Keys::find(&start([servers[0].port(), relay.port()], protocol), &servers[1], 3);
+        // Which server has a key follows from the ports, so the port has to be the same.
+        let port = relay.port();
+        let moxi = start([servers[0].port(), port], protocol);
+        let hole = {
+            let mut relay = relay;
+            relay.set(Fault::Refused);
+            (Down::at(port).unreachable(), relay)
+        };
+        for kind in Kind::ALL {
+            assert_ne!(ask(&moxi, &keys, kind, LIMIT), Outcome::Good, "{protocol} servers, {kind:?}");
+        }
+        drop(hole);
+    }
+}

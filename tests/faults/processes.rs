@@ -1,0 +1,143 @@
+//! Servers that are killed, stopped, continued and restarted, alone and under load.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use moxi_test_support::{LIMIT, Memcached, Moxi, moxi};
+use nix::sys::signal::Signal;
+
+use crate::PROTOCOLS;
+use crate::kinds::{Keys, Kind, Outcome, ask};
+use crate::matrix::start;
+
+const IN_TIME: Duration = Duration::from_millis(2500);
+
+fn becomes_good(moxi: &Moxi, keys: &Keys, limit: Duration) {
+    let start = Instant::now();
+    while ask(moxi, keys, Kind::Set, IN_TIME) != Outcome::Good {
+        assert!(start.elapsed() < limit, "it does not recover");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn killed() {
+    for protocol in PROTOCOLS {
+        let mut servers = Memcached::several(2, &[]);
+        let moxi = start([servers[0].port(), servers[1].port()], protocol);
+        let keys = Keys::find(&moxi, &servers[1], 3);
+        let port = servers.remove(1).kill();
+        for kind in Kind::ALL {
+            assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Good, "{protocol} servers, {kind:?}");
+        }
+        servers.push(Memcached::revive(port, &[]));
+        becomes_good(&moxi, &keys, Duration::from_millis(1000));
+        for kind in Kind::ALL {
+            keys.store(&moxi);
+            assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Failed, "{protocol} servers, {kind:?}");
+        }
+    }
+}
+
+/// It takes connections and requests but answers nothing; later it answers all of them, and nobody may hear that.
+#[test]
+fn stopped_and_continued() {
+    for protocol in PROTOCOLS {
+        let mut servers = Memcached::several(2, &[]);
+        let moxi = start([servers[0].port(), servers[1].port()], protocol);
+        let keys = Keys::find(&moxi, &servers[1], 3);
+        for round in 0..2 {
+            servers[1].process().signal(Signal::SIGSTOP);
+            for kind in Kind::ALL {
+                assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Good, "{protocol} servers, {kind:?}");
+            }
+            servers[1].process().signal(Signal::SIGCONT);
+            becomes_good(&moxi, &keys, Duration::from_millis(1000));
+            for kind in Kind::ALL {
+                keys.store(&moxi);
+                let outcome = ask(&moxi, &keys, kind, IN_TIME);
+                assert_ne!(outcome, Outcome::Failed, "{protocol} servers, {kind:?}, round {round}");
+            }
+        }
+    }
+}
+
+/// A pause within the limits delays, and fails nothing.
+#[test]
+fn stopped_for_a_moment() {
+    for protocol in PROTOCOLS {
+        let mut servers = Memcached::several(2, &[]);
+        let moxi = moxi!()
+            .servers([servers[0].port(), servers[1].port()])
+            .set(format!("downstream_protocol={protocol}"))
+            .set("downstream_conn_queue_timeout=4000")
+            .start();
+        let keys = Keys::find(&moxi, &servers[1], 3);
+        servers[1].process().signal(Signal::SIGSTOP);
+        thread::scope(|scope| {
+            let clients: Vec<_> = Kind::ALL
+                .into_iter()
+                // Only those that do not disturb each other.
+                .filter(|kind| *kind != Kind::Delete)
+                .map(|kind| {
+                    scope.spawn({
+                        let (moxi, keys) = (&moxi, &keys);
+                        move || ask(moxi, keys, kind, LIMIT)
+                    })
+                })
+                .collect();
+            thread::sleep(Duration::from_millis(150));
+            servers[1].process().signal(Signal::SIGCONT);
+            for client in clients {
+                assert_ne!(client.join().expect("a client"), Outcome::Failed, "{protocol} servers");
+            }
+        });
+    }
+}
+
+/// A server is restarted again and again while clients work. The other server's keys never fail; those of this one
+/// fail in a legal way and come back.
+#[test]
+fn restarted_under_load() {
+    for protocol in PROTOCOLS {
+        let mut servers = Memcached::several(2, &[]);
+        let moxi = start([servers[0].port(), servers[1].port()], protocol);
+        let keys = Keys::find(&moxi, &servers[1], 3);
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let clients: Vec<_> = (0..8)
+                .map(|number| {
+                    let (moxi, keys, is_over) = (&moxi, &keys, &is_over);
+                    scope.spawn(move || {
+                        let mut rounds = number;
+                        while !is_over.load(Ordering::Relaxed) {
+                            let kind = Kind::ALL[rounds % Kind::ALL.len()];
+                            // Only one client takes values away.
+                            if kind != Kind::Delete {
+                                ask(moxi, keys, kind, IN_TIME);
+                            }
+                            rounds += 1;
+                        }
+                        rounds
+                    })
+                })
+                .collect();
+            for _ in 0..4 {
+                thread::sleep(Duration::from_millis(100));
+                let port = servers.remove(1).kill();
+                thread::sleep(Duration::from_millis(100));
+                servers.push(Memcached::revive(port, &[]));
+            }
+            is_over.store(true, Ordering::Relaxed);
+            for (number, client) in clients.into_iter().enumerate() {
+                assert!(client.join().expect("a client") > number + 1);
+            }
+        });
+        becomes_good(&moxi, &keys, Duration::from_millis(1000));
+        for kind in Kind::ALL {
+            keys.store(&moxi);
+            assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Failed, "{protocol} servers, {kind:?}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The combinations.
+
+use std::thread;
+use std::time::Duration;
+
+use moxi_test_support::{Memcached, Moxi, MoxiBuilder, Wire, moxi};
+
+/// One combination of servers.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    /// `ascii` or `binary`: what moxi speaks to the servers.
+    pub protocol: &'static str,
+    /// How many servers.
+    pub servers: usize,
+    /// How keys find their server.
+    pub hash: &'static str,
+}
+
+/// All of them.
+pub fn all() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for protocol in ["ascii", "binary"] {
+        for servers in [1, 4] {
+            for hash in ["vbucket", "ketama", "modula"] {
+                cells.push(Cell { protocol, servers, hash });
+            }
+        }
+    }
+    cells
+}
+
+/// Real servers: one for the client that needs no proxy, four to stand behind moxi.
+#[derive(Debug)]
+pub struct Servers {
+    direct: Memcached,
+    behind: Vec<Memcached>,
+}
+
+impl Servers {
+    /// Starts them.
+    pub fn start() -> Servers {
+        Servers { direct: Memcached::start(&["-m", "64"]), behind: Memcached::several(4, &["-m", "64"]) }
+    }
+
+    /// A client that speaks to a memcached directly.
+    pub fn direct(&self) -> Wire {
+        self.direct.client()
+    }
+
+    /// Starts a moxi in front of the servers of this cell, all of them empty.
+    pub fn moxi(&self, cell: Cell) -> Moxi {
+        for server in self.behind.iter().chain([&self.direct]) {
+            let mut client = server.client();
+            client.send("flush_all\r\n");
+            client.expect("OK\r\n");
+        }
+        self.builder(cell).start()
+    }
+
+    /// The same, to be configured further.
+    pub fn builder(&self, cell: Cell) -> MoxiBuilder {
+        let ports = self.behind.iter().take(cell.servers).map(Memcached::port);
+        // The machine may be busy: no time limit is to be the reason for a difference.
+        let builder = moxi!()
+            .set(format!("downstream_protocol={}", cell.protocol))
+            .set("wait_queue_timeout=0,downstream_conn_queue_timeout=0,connect_timeout=0");
+        match cell.hash {
+            "vbucket" => {
+                let masters: Vec<_> = (0..64).map(|vbucket| vbucket % cell.servers as i32).collect();
+                builder.vbuckets(ports, &masters)
+            }
+            hash => builder.servers(ports).set(format!("mcs_opts=distribution:{hash}")),
+        }
+    }
+}
+
+/// Looks for differences a second time if there are any: a memcached's clock has a resolution of one second, and what
+/// `flush_all` does to an item that was stored just before depends on whether a second has ended between them.
+pub fn stable(differences: impl Fn() -> Vec<String>) -> Vec<String> {
+    let first = differences();
+    if first.is_empty() {
+        return first;
+    }
+    println!("once more, because of:\n{}", first.join("\n"));
+    // What is stored now is older than the next `flush_all` then.
+    thread::sleep(Duration::from_millis(1_100));
+    differences()
+}

@@ -1,0 +1,390 @@
+//! The program behind a cluster manager, from outside: start, documents, buckets coming and going, the manager's
+//! failures (05 §5–§8, 01 §6.4).
+
+mod launch;
+
+use std::fs;
+use std::io::{Read, Write};
+use std::process::Command;
+use std::time::Duration;
+
+use launch::{Running, connect, free_port, refuses, wait_for};
+use moxi_test_support::packet::{Packet, op};
+use moxi_test_support::{Manager, Mock, Wire};
+
+/// Limits that a busy machine does not reach.
+const PATIENT: &str =
+    "downstream_timeout=0,connect_timeout=0,auth_timeout=0,wait_queue_timeout=0,downstream_conn_queue_timeout=0";
+
+/// A moxi with the manager's stream.
+struct Bench {
+    manager: Manager,
+    moxi: Running,
+    port: u16,
+}
+
+impl Bench {
+    fn start(behavior: &str) -> Bench {
+        let (manager, port) = (Manager::new(), free_port());
+        let moxi = Running::start(&mut command(&format!("url={}", manager.url("p")), port, behavior));
+        Bench { manager, moxi, port }
+    }
+
+    fn client(&self) -> Wire {
+        drop(connect(self.port));
+        Wire::connect("client", self.port)
+    }
+}
+
+/// A command line with `-z` and `port_listen`.
+fn command(cluster: &str, port: u16, behavior: &str) -> Command {
+    let behavior = format!("port_listen={port},{PATIENT},{behavior}");
+    let mut command = launch::moxi(&["-z", cluster, "-Z", &behavior, "-p", "0", "-t", "2", "-l", "127.0.0.1", ""]);
+    for name in ["http_proxy", "all_proxy", "ALL_PROXY"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A bucket document with one vbucket, on the first of its servers.
+fn bucket(name: &str, servers: &[&Mock]) -> String {
+    mapped(name, servers, 0)
+}
+
+fn mapped(name: &str, servers: &[&Mock], master: usize) -> String {
+    let list: Vec<String> = servers.iter().map(|server| format!("\"$HOST:{}\"", server.port())).collect();
+    format!(
+        "{{\"name\":\"{name}\",\"saslPassword\":\"pw-{name}\",\"vBucketServerMap\":{{\"numReplicas\":0,\
+         \"serverList\":[{}],\"vBucketMap\":[[{master}]]}}}}",
+        list.join(",")
+    )
+}
+
+fn list(documents: &[&str]) -> String {
+    format!("{{\"buckets\":[{}]}}", documents.join(","))
+}
+
+fn ask(client: &mut Wire, request: &str, reply: &str) {
+    client.send(request);
+    client.expect(reply);
+}
+
+/// Sends `request` to the server, too, which answers.
+fn through(client: &mut Wire, server: &mut Wire, request: &str, reply: &str) {
+    client.send(request);
+    server.expect(request);
+    server.send(reply);
+    client.expect(reply);
+}
+
+const SET: &str = "set a 0 0 1\r\n1\r\n";
+
+#[test]
+fn the_port_opens_with_the_first_document() {
+    let (bench, server) = (Bench::start("downstream_protocol=ascii"), Mock::new());
+    let mut stream = bench.manager.stream();
+    let host = bench.manager.authority();
+    assert_eq!(stream.request, format!("GET /p HTTP/1.1\r\nHost: {host}\r\nAccept: */*\r\n\r\n"));
+    assert!(refuses(bench.port));
+    // Refused documents open nothing.
+    stream.document(&bucket("a", &[]));
+    stream.document(&list(&[]));
+    stream.chunk(&bucket("a", &[&server])[..20]);
+    stream.chunk(&bucket("a", &[&server])[20..]);
+    assert!(refuses(bench.port));
+    stream.chunk("\n\n\n");
+    stream.chunk("\n");
+    let mut client = bench.client();
+    client.send(SET);
+    let mut conn = server.accept();
+    conn.expect(SET);
+    conn.send("STORED\r\n");
+    client.expect("STORED\r\n");
+}
+
+#[test]
+fn a_new_map_takes_effect_and_connections_stay() {
+    let bench = Bench::start("downstream_protocol=ascii");
+    let (first, second) = (Mock::new(), Mock::new());
+    let mut stream = bench.manager.stream();
+    stream.document(&mapped("a", &[&first, &second], 0));
+    let mut client = bench.client();
+    client.send(SET);
+    let mut one = first.accept();
+    one.expect(SET);
+    one.send("STORED\r\n");
+    client.expect("STORED\r\n");
+
+    stream.document(&mapped("a", &[&first, &second], 1));
+    let mut two = loop {
+        client.send(SET);
+        let went = second.try_accept(Duration::from_millis(100));
+        let conn = match went {
+            None => &mut one,
+            Some(conn) => break conn,
+        };
+        conn.expect(SET);
+        conn.send("STORED\r\n");
+        client.expect("STORED\r\n");
+    };
+    two.expect(SET);
+    two.send("STORED\r\n");
+    client.expect("STORED\r\n");
+    one.expect_nothing(Duration::from_millis(50));
+
+    // Who is not in the list any more is parted with.
+    stream.document(&mapped("a", &[&second], 0));
+    one.expect_closed();
+    through(&mut client, &mut two, SET, "STORED\r\n");
+}
+
+#[test]
+fn buckets_go_and_come_back() {
+    let bench = Bench::start("downstream_protocol=ascii");
+    let (first, second) = (Mock::new(), Mock::new());
+    let mut stream = bench.manager.stream();
+    stream.document(&list(&[&bucket("b", &[&second]), &bucket("default", &[&first])]));
+    let mut client = bench.client();
+    client.send(SET);
+    let mut one = first.accept();
+    one.expect(SET);
+    one.send("STORED\r\n");
+    client.expect("STORED\r\n");
+
+    // The bucket is gone: its clients stay, new ones start in the other.
+    stream.document(&list(&[&bucket("b", &[&second])]));
+    one.expect_closed();
+    ask(&mut client, SET, "SERVER_ERROR proxy out of downstreams\r\n");
+    ask(&mut client, "get a\r\n", "END\r\n");
+    ask(&mut client, "version\r\n", &format!("VERSION {}\r\n", env!("CARGO_PKG_VERSION")));
+    let mut newcomer = bench.client();
+    newcomer.send(SET);
+    let mut two = second.accept();
+    two.expect(SET);
+    two.send("STORED\r\n");
+    newcomer.expect("STORED\r\n");
+
+    // No bucket at all: new clients are turned away.
+    stream.document(&list(&[]));
+    two.expect_closed();
+    let mut stranger = Wire::connect("client", bench.port);
+    stranger.expect_closed();
+    ask(&mut newcomer, SET, "SERVER_ERROR proxy out of downstreams\r\n");
+
+    // Back again, for those who have waited.
+    stream.document(&list(&[&bucket("default", &[&first])]));
+    wait_for("the bucket", || {
+        client.send(SET);
+        let Some(mut conn) = first.try_accept(Duration::from_millis(100)) else {
+            client.expect("SERVER_ERROR proxy out of downstreams\r\n");
+            return false;
+        };
+        conn.expect(SET);
+        conn.send("STORED\r\n");
+        client.expect("STORED\r\n");
+        true
+    });
+}
+
+#[test]
+fn a_document_that_cannot_be_used_changes_nothing() {
+    let mut bench = Bench::start("downstream_protocol=ascii");
+    let server = Mock::new();
+    let mut stream = bench.manager.stream();
+    stream.document(&bucket("a", &[&server]));
+    let mut client = bench.client();
+    client.send(SET);
+    let mut conn = server.accept();
+    conn.expect(SET);
+    conn.send("STORED\r\n");
+    client.expect("STORED\r\n");
+    let url = bench.manager.url("p");
+    for (bad, line) in [
+        ("{\"name\":\"a\"}", format!("ERROR: bad JSON configuration from {url}: Expected number <= 4 for numReplicas")),
+        ("oops", format!("ERROR: parse JSON failed, from REST server: {url}, oops")),
+    ] {
+        stream.document(bad);
+        let logged = bench.moxi.error_line();
+        assert!(logged.ends_with(&format!(") {line}\n")), "{logged}");
+        through(&mut client, &mut conn, SET, "STORED\r\n");
+    }
+    stream.cut();
+    let logged = bench.moxi.error_line();
+    assert!(logged.ends_with(&format!(") WARNING: curl error: Transferred a partial file from: {url}\n")), "{logged}");
+    through(&mut client, &mut conn, SET, "STORED\r\n");
+    let mut stream = bench.manager.stream();
+    stream.document(&bucket("a", &[&server]));
+    through(&mut client, &mut conn, SET, "STORED\r\n");
+}
+
+/// MB-3113 and the rows of 05 §6.7.
+#[test]
+fn without_a_bucket_clients_are_turned_away() {
+    let bench = Bench::start("default_bucket_name=default");
+    let mut early = bench.client();
+    early.send_into_the_dark("incr a 1\r\nincr a 1\r\n");
+    early.expect_closed();
+    let mut stream = bench.manager.stream();
+    stream.document(&list(&[]));
+    let mut client = bench.client();
+    client.send_into_the_dark("incr a 1\r\nincr a 1\r\n");
+    client.expect_closed();
+}
+
+/// 05 §8.4 and §8.5: the null bucket, and the way out of it.
+#[test]
+fn clients_choose_their_bucket() {
+    let (bench, server) = (Bench::start("default_bucket_name=default"), Mock::new());
+    let mut stream = bench.manager.stream();
+    stream.document(&list(&[&bucket("bucket0", &[&server]), &bucket("bucket1", &[&server])]));
+    wait_for("the buckets", || {
+        let mut client = connect(bench.port);
+        client.write_all(b"version\r\n").is_ok() && client.read(&mut [0; 64]).is_ok_and(|count| count > 0)
+    });
+    let mut client = bench.client();
+    ask(&mut client, SET, "SERVER_ERROR unauthorized, null bucket\r\n");
+    ask(&mut client, "get a\r\n", "END\r\n");
+
+    let mut client = bench.client();
+    let refused = |opcode| Packet::reply(opcode).status(0x20).value("Auth failure");
+    client.send(Packet::request(op::GET).key("a").bytes());
+    assert_eq!(client.packet(), refused(op::GET));
+    let auth = |user: &str, password: &str| {
+        Packet::request(op::SASL_AUTH).key("PLAIN").value(format!("\0{user}\0{password}")).bytes()
+    };
+    for (user, password) in [("bucket0", "pw-bucket1"), ("bucket9", "pw-bucket0"), ("", ""), ("default", "")] {
+        client.send(auth(user, password));
+        assert_eq!(client.packet(), refused(op::SASL_AUTH), "{user}");
+    }
+    client.send(auth("bucket1", "pw-bucket1"));
+    assert_eq!(client.packet(), Packet::reply(op::SASL_AUTH).value("Authenticated"));
+    client.send(Packet::request(op::GET).key("a").bytes());
+    let mut conn = server.accept();
+    conn.expect(auth("bucket1", "pw-bucket1"));
+    conn.send(Packet::reply(op::SASL_AUTH).value("Authenticated").bytes());
+    let request = conn.packet();
+    conn.send(Packet::reply(request.opcode).opaque(request.opaque).status(1).bytes());
+    assert_eq!(client.packet().status, 1);
+}
+
+/// A manager that does not stream is asked every second. That disturbs nobody.
+#[test]
+fn polling_keeps_connections() {
+    let (bench, server) = (Bench::start("downstream_protocol=ascii"), Mock::new());
+    bench.manager.answer("200 OK", &bucket("a", &[&server]));
+    let mut client = bench.client();
+    client.send(SET);
+    let mut conn = server.accept();
+    conn.expect(SET);
+    conn.send("STORED\r\n");
+    client.expect("STORED\r\n");
+    for _ in 0..2 {
+        bench.manager.answer("200 OK", &bucket("a", &[&server]));
+        through(&mut client, &mut conn, SET, "STORED\r\n");
+    }
+}
+
+#[test]
+fn a_wrong_password_ends_the_program() {
+    let bench = Bench::start("");
+    let exchange = bench.manager.answer("401 Unauthorized", "");
+    let finished = bench.moxi.finish();
+    drop(exchange);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.ends_with(") ERROR: Authentication failure\n"), "{}", finished.stderr);
+    assert_eq!(finished.stderr.lines().count(), 1);
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_program() {
+    let (manager, taken) = (Manager::new(), Mock::new());
+    let moxi = Running::start(&mut command(&manager.url("p"), taken.port(), ""));
+    let mut stream = manager.stream();
+    stream.document(&bucket("a", &[&taken]));
+    let finished = moxi.finish();
+    let want = format!(
+        "ERROR: could not listen on port {}. Please use -Z port_listen=PORT_NUM to specify a different port number.\n",
+        taken.port()
+    );
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.ends_with(&want), "{}", finished.stderr);
+}
+
+/// MB-3575: what standard error shows of a bad URL before a good one, and nothing more.
+#[test]
+fn alternative_urls() {
+    let (bad, good, server) = (Manager::new(), Manager::new(), Mock::new());
+    let mut moxi = Running::start(&mut command(&format!("{},{}", bad.url("bad"), good.url("good")), free_port(), ""));
+    bad.answer("200 OK", "This is just a bad response that is not JSON.\n");
+    let mut stream = good.stream();
+    stream.document(&bucket("a", &[&server]));
+    stream.end();
+    let mut line = || {
+        let line = moxi.error_line();
+        line.splitn(4, ' ').nth(3).expect("three fields before").to_owned()
+    };
+    let url = bad.url("bad");
+    assert_eq!(
+        line(),
+        format!("ERROR: parse JSON failed, from REST server: {url}, This is just a bad response that is not JSON.\n")
+    );
+    assert_eq!(line(), "\n");
+    assert_eq!(line(), format!("ERROR: invalid, empty config from REST server {}\n", good.url("good")));
+    // From the first one again.
+    bad.answer("404 Not Found", "");
+    assert_eq!(line(), format!("WARNING: curl error: HTTP response code said error (404) from: {url}\n"));
+}
+
+/// With a log file, what operators look for is on standard error, too.
+#[test]
+fn a_manager_that_is_down() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = dir.path().join("log");
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{}/p", free_port());
+    let mut moxi = Running::start(command(&format!("http://fred:sesame@{}", &url[7..]), port, "").arg("-O").arg(&log));
+    let error = format!("WARNING: curl error: Couldn't connect to server (Connection refused) from: {url}\n");
+    let summary = format!(
+        "WARNING: could not contact REST server(s): {url}; perhaps they are unavailable or still initializing\n"
+    );
+    assert_eq!(moxi.error_line(), error);
+    assert_eq!(moxi.error_line(), summary);
+    let logged = fs::read_to_string(&log).expect("a log");
+    assert!(logged.contains(&error) && logged.contains(&summary), "{logged}");
+    assert!(refuses(port));
+}
+
+#[test]
+fn urls_that_cannot_be_used_at_all() {
+    for (cluster, behavior, want) in [
+        ("https://cm.example/p", "", "ERROR: https:// URLs need a build of moxi with TLS, which this is not\n"),
+        ("url=", "", "ERROR: missing -z configuration for url/host\n"),
+        ("http://cm.example/p", "port_listen=0", "ERROR: bad port_listen in -Z: 0 is not a port from 1 to 65535\n"),
+    ] {
+        let finished = Running::start(&mut command(cluster, 1, behavior)).finish();
+        assert_eq!(finished.code, Some(1), "{cluster}");
+        assert!(finished.stderr.ends_with(want), "{cluster}: {}", finished.stderr);
+    }
+}
+
+/// Two agents: one port for the buckets of both.
+#[test]
+fn several_agents() {
+    let (first, second) = (Manager::new(), Manager::new());
+    let (one, two) = (Mock::new(), Mock::new());
+    let port = free_port();
+    let cluster = format!("url={};url={};", first.url("1"), second.url("2"));
+    let _moxi = Running::start(&mut command(&cluster, port, "downstream_protocol=ascii"));
+    let mut stream_one = first.stream();
+    stream_one.document(&bucket("a", &[&one]));
+    drop(connect(port));
+    let mut stream_two = second.stream();
+    stream_two.document(&bucket("b", &[&two]));
+    stream_one.document(&list(&[]));
+    // Only the second agent's bucket lives: new clients start there, once both documents have come.
+    wait_for("the second bucket", || {
+        let mut client = Wire::connect("client", port);
+        client.send_into_the_dark(SET);
+        two.try_accept(Duration::from_millis(100)).is_some()
+    });
+}
