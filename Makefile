@@ -16,7 +16,7 @@ tools    := $(patsubst src/bin/%.rs,%,$(wildcard src/bin/*.rs))
 programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.1))
 
-.PHONY: all build run test test-original install uninstall clean
+.PHONY: all build run test test-original bench install uninstall clean
 
 all: build
 
@@ -39,6 +39,11 @@ test-original: build
 	@test -n "$(SUITE)" || { echo "usage: make test-original SUITE=<checkout of github.com/couchbase/moxi>" >&2; exit 2; }
 	@t/need memcached perl python3
 	@MOXI_BIN=$(target)/release/moxi t/original/run.py $(SUITE)
+
+# moxi beside its peers, all under the same loads; BENCH=quick for a short run. See benches/README.md.
+bench:
+	@t/need cargo cc memcached
+	@benches/run $(BENCH)
 
 # Does not build: "make && sudo make install" needs no Rust for root.
 install:

@@ -191,9 +191,11 @@ def program():
 class Moxi:
     """A running moxi with one worker."""
 
-    def __init__(self, cluster, behavior):
+    def __init__(self, arguments, behavior):
         self.port = Port()
-        command = [program(), "-z", f"{self.port.number}={cluster}", "-p", "0", "-U", "0", "-t", "1"]
+        cluster, additions = arguments(self.port.number)
+        behavior = behavior + additions
+        command = [program(), "-z", cluster, "-p", "0", "-U", "0", "-t", "1"]
         if os.getuid() == 0:
             command += ["-u", "root"]
         command += ["-Z", ",".join(behavior)]
@@ -243,8 +245,12 @@ class MockTest(unittest.TestCase):
         self.mocks = [Server() for _ in range(self.servers)]
         self.mock = self.mocks[0]
         settings = ["downstream_max=1", "downstream_conn_max=1", f"downstream_protocol={self.protocol}"]
-        self.moxi = Moxi(self.cluster(), settings + ["wait_queue_timeout=0", "join_gets=0", *self.behavior])
+        self.moxi = Moxi(self.arguments, settings + ["wait_queue_timeout=0", "join_gets=0", *self.behavior])
         self.clients = []
+
+    def arguments(self, port):
+        """What moxi is given for -z, and what is added to -Z, to listen on `port`."""
+        return f"{port}={self.cluster()}", []
 
     def cluster(self):
         """One vbucket, so that vbucket numbers and opaques are zero."""
