@@ -80,7 +80,7 @@ def main():
                 cluster = ",".join(f"127.0.0.1:{server.port.number}" for server in servers[:count])
                 # The machine may be busy: no time limit of moxi's is to be the reason for a difference.
                 patient = ["wait_queue_timeout=0", "downstream_conn_queue_timeout=0", "downstream_timeout=60000"]
-                moxi = Moxi(cluster, [f"downstream_protocol={speak}", *patient])
+                moxi = Moxi(lambda port, cluster=cluster: (f"{port}={cluster}", []), [f"downstream_protocol={speak}", *patient])
                 for protocol, wanted in expected.items():
                     got, text = capable(moxi.port.number, protocol)
                     bad = [name for name, result in wanted.items() if got.get(name) != result]

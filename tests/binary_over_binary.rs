@@ -116,3 +116,19 @@ fn goodbye_behind_quiet_packets() {
     line.send(done(0).bytes());
     client.expect_closed();
 }
+
+/// A connection is lost with a whole batch on it, and nothing may be tried again: each of its writes is reported, and
+/// the closing packet last.
+#[test]
+fn a_lost_batch_reports_all_its_writes() {
+    let mock = Mock::new();
+    let (_moxi, mut client, mut line) = warm(over(&[&mock]).set("downstream_retry=0"), &mock);
+    let setq = |key: &str, opaque: u32| Packet::request(0x11).extra64(0).key(key).value("1").opaque(opaque);
+    let batch = join([setq("a", 1), setq("b", 2), Packet::request(op::GETK).key("c").opaque(3)]);
+    client.send(&batch);
+    line.expect_piece(&batch);
+    line.close();
+    let told: Vec<_> =
+        (0..3).map(|_| client.packet()).map(|packet| (packet.opcode, packet.status, packet.opaque)).collect();
+    assert_eq!(told, [(0x11, 0x84, 1), (0x11, 0x84, 2), (op::GETK, 0x84, 3)]);
+}

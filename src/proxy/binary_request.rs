@@ -251,6 +251,7 @@ impl Engine {
         let mut hosts: Vec<HostId> = Vec::new();
         let mut add = |host: Option<HostId>| {
             if let Some(host) = host
+                && is_ascii(&host)
                 && !hosts.contains(&host)
             {
                 hosts.push(host);

@@ -275,11 +275,12 @@ impl Engine {
             is_probed |= entry.expect == Expect::Probe;
             let Some(request) = self.unlink(id, index) else { continue };
             let is_unsent = self.conns.get(id).is_some_and(|conn| conn.range(index).start >= sent);
-            if was_ready && self.may_retry(request, &entry, sent, is_unsent) {
-                // Kept from being finished until it has been sent again.
-                if let Some(request) = self.requests.get_mut(request) {
-                    request.pending += 1;
-                }
+            let may_retry = was_ready && self.may_retry(request, &entry, sent, is_unsent);
+            // Kept from being finished until all its entries here have been sent again, or have failed.
+            if let Some(request) = self.requests.get_mut(request) {
+                request.pending += 1;
+            }
+            if may_retry {
                 again.push((request, index));
             } else {
                 failed.push((request, entry));
@@ -332,6 +333,9 @@ impl Engine {
         self.forget_retired(host_id);
         let failure = if was_ready { Failure::Closed } else { Failure::Connect };
         for (request, entry) in failed {
+            if let Some(request) = self.requests.get_mut(request) {
+                request.pending = request.pending.saturating_sub(1);
+            }
             self.entry_failed(request, &entry, failure);
         }
         if !again.is_empty() {

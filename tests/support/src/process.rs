@@ -1,5 +1,6 @@
 //! A child process that is always stopped.
 
+use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -67,10 +68,25 @@ impl Process {
         self.child.try_wait().expect("waiting for a child")
     }
 
-    /// Sends `signal`.
+    /// Sends `signal`. After SIGSTOP, waits until all threads have stopped: one that runs on another processor may go
+    /// on for a moment.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("pid");
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{}: {signal}: {error}", self.name));
+        let limit = Instant::now() + STOP_LIMIT;
+        while signal == Signal::SIGSTOP && !self.all_threads_stopped() {
+            assert!(Instant::now() < limit, "{} does not stop", self.name);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn all_threads_stopped(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("threads");
+        tasks.flatten().all(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            // The state follows the name, which stands in parentheses.
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+        })
     }
 
     /// Asks it to end with `signal` and waits; a child that does not obey is killed, and the test fails.
