@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
 use moxi::protocol::binary::opcode::{self, loud};
-use moxi::protocol::binary::packet::{Header, REQUEST_MAGIC};
+use moxi::protocol::binary::packet::{Header, Packet, REQUEST_MAGIC};
 
 use super::op::{Key, NUMBER, Op, Outcome};
 use super::random::Random;
@@ -57,6 +57,14 @@ pub struct Batch {
     pub closing: Closing,
     /// Statistics that have come.
     pub stats: Vec<String>,
+}
+
+impl Batch {
+    /// Whether a packet is for it. If it is for the proxy alone, what is corked behind it may overtake it.
+    pub fn awaits(&self, packet: &Packet<'_>) -> bool {
+        let name = (packet.header.opcode, packet.header.opaque);
+        self.closing.name() == name || !matches!(self.closing, Closing::Own { .. })
+    }
 }
 
 /// The parts of a packet behind its header.

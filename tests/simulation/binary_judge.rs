@@ -74,8 +74,12 @@ impl Context<'_> {
         {
             return Ok(());
         }
-        let is_get = matches!(item.op, Op::Get { .. } | Op::Getl { .. });
-        if is_get {
+        if matches!(item.op, Op::Getl { .. } | Op::Unl { .. }) && !binary && server.is_some() {
+            // The proxy knows that ASCII servers do not know it.
+            let fits = packet.is_some_and(|packet| matches!(packet.header.vbucket_or_status, 0x81 | 0x83));
+            return if fits { Ok(()) } else { Err("expected that it is unknown".to_owned()) };
+        }
+        if matches!(item.op, Op::Get { .. } | Op::Getl { .. }) {
             return self.judge_get(item, server, packet);
         }
         let exact = item.exact.as_ref();

@@ -202,10 +202,21 @@ impl Client {
             }
             let issued = self.pending.front().map_or(truth.tick, |pending| pending.issued);
             let mut context = Context { truth, bucket: self.bucket, issued, floors: &mut self.floors };
-            let verdict = match self.pending.front_mut().map(|pending| &mut pending.want) {
-                Some(Want::Batch(batch)) => context.judge_packet(batch, &packet),
+            let mut quiet = Vec::new();
+            let mut front = None;
+            for pending in &mut self.pending {
+                let Want::Batch(batch) = &mut pending.want else { continue };
+                if front.is_none() {
+                    front = Some(batch);
+                    continue;
+                }
+                quiet.extend(&mut batch.quiet);
+            }
+            quiet.extend(&mut self.corked);
+            let verdict = match front {
                 // What is corked may be sent, and answered, before it is closed.
-                _ => context.judge_quiet(&mut self.corked, &packet).map(|()| false),
+                Some(batch) if batch.awaits(&packet) => context.judge_packet(batch, &packet),
+                _ => context.judge_quiet(quiet, &packet).map(|()| false),
             };
             match verdict {
                 Ok(true) => {
