@@ -33,7 +33,9 @@ impl Engine {
         owner: Owner<'_>,
     ) -> Verdict {
         match request {
-            Request::Version => self.local_text(id, noreply, format_args!("VERSION {VERSION}\r\n")),
+            Request::Version if !self.names_server(id) => {
+                self.local_text(id, noreply, format_args!("VERSION {VERSION}\r\n"))
+            }
             Request::Verbosity { level } => {
                 self.actions.push(Action::SetVerbosity((*level).min(VERBOSITY_MAX) as u8));
                 self.local_text(id, noreply, format_args!("OK\r\n"));
@@ -142,7 +144,14 @@ impl Engine {
                     Binary => binary::stat(out.tail(), args),
                 });
             }
-            Request::Version | Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } => {}
+            Request::Version => {
+                let work = self.one(id, Work::Line(CommandClass::Version), noreply, true);
+                self.send_key(work, b"", opcode::VERSION, Wire::One, |speak, out, _, _| match speak {
+                    Ascii => ascii::version(out.tail()),
+                    Binary => binary::version(out.tail(), 0),
+                });
+            }
+            Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } => {}
         }
     }
 

@@ -296,6 +296,10 @@ impl Engine {
                     numbers::push_u64(out, u64::from_be_bytes(number));
                     out.extend_from_slice(b"\r\n");
                 }
+                (CommandClass::Version, status::SUCCESS, _) if !packet.value.is_empty() => {
+                    out.extend_from_slice(b"VERSION ");
+                    unl_line(out, packet.value);
+                }
                 (CommandClass::Unl, ..) => unl_line(out, packet.value),
                 _ => out.extend_from_slice(line(class, code)),
             }

@@ -27,6 +27,7 @@
 //! | `refused` | "not my vbucket": learn, and try the next server |
 //! | `statistics` | counting, and `stats proxy` |
 //! | `reconfigure` | another configuration takes the place of the present one |
+//! | `mcmux` | clients that name the server of each request (`-X`) |
 //! | `trimming` | memory that a burst has needed |
 //! | [`error`] | every failure and its reply |
 
@@ -47,6 +48,7 @@ pub mod host;
 #[cfg(debug_assertions)]
 mod invariants;
 mod local;
+mod mcmux;
 mod multiget;
 mod pump;
 mod reconfigure;
@@ -72,6 +74,7 @@ use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
 use local::Local;
+use mcmux::Directory;
 use multiget::{Duplicates, MultiGet};
 use refused::Paused;
 use request::Request;
@@ -138,6 +141,7 @@ pub struct Engine {
     conns: Arena<Conn>,
     hosts: Arena<Host>,
     host_of: HashMap<Arc<Server>, HostId>,
+    directory: Directory,
     timers: Timers,
     /// Connections that were lost in this turn, with the requests to be sent again.
     lost: Vec<Lost>,
@@ -179,6 +183,7 @@ impl Engine {
             conns: Arena::default(),
             hosts: Arena::default(),
             host_of: HashMap::new(),
+            directory: Directory::default(),
             timers: Timers::default(),
             lost: Vec::new(),
             paused: VecDeque::new(),

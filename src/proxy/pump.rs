@@ -3,9 +3,11 @@
 use crate::buffer::Input;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::packet;
+use crate::routing::Router;
 use crate::stats::counter::Counter;
 
 use super::Engine;
+use super::mcmux::destination::Allowed;
 use super::timers::Owner;
 use super::upstream::{Admission, ClientId, Phase, Protocol};
 
@@ -66,7 +68,8 @@ impl Engine {
         if !input.is_worth_parsing() {
             return false;
         }
-        let behavior = &self.buckets[client.bucket].config.behavior;
+        let bucket = client.bucket;
+        let behavior = &self.buckets[bucket].config.behavior;
         let requests = (client.order.len() + client.quiet.len()) as u64;
         if client.paused > 0
             || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
@@ -76,6 +79,7 @@ impl Engine {
             return false;
         }
         let value_max = behavior.value_max;
+        let is_named = matches!(self.buckets[bucket].config.router, Router::Named);
         match client.protocol {
             Protocol::Undecided => {
                 let is_binary = input.data().first() == Some(&packet::REQUEST_MAGIC);
@@ -83,17 +87,26 @@ impl Engine {
                 true
             }
             Protocol::Binary => self.step_binary(id, input),
-            Protocol::Ascii => self.step_ascii(id, input, value_max),
+            Protocol::Ascii if is_named => self.step_named(id, bucket, input, value_max),
+            Protocol::Ascii => self.step_ascii(id, input, value_max, (0, Allowed::All)),
         }
     }
 
-    fn step_ascii(&mut self, id: ClientId, input: &mut Input, value_max: u64) -> bool {
+    /// Handles one request that begins behind `skip` bytes, if it is one of those allowed.
+    pub(super) fn step_ascii(
+        &mut self,
+        id: ClientId,
+        input: &mut Input,
+        value_max: u64,
+        (skip, allowed): (usize, Allowed),
+    ) -> bool {
         let owner = input.owner();
-        let mut scanned = input.scanned;
-        let used = match request::parse(input.data(), &mut scanned, value_max) {
+        let mut scanned = input.scanned.saturating_sub(skip);
+        let text = input.data().get(skip..).unwrap_or_default();
+        let used = match allowed.only(request::parse(text, &mut scanned, value_max)) {
             Parsed::Incomplete { need } => {
-                input.scanned = scanned;
-                input.expect(need, &mut self.client_buffers);
+                input.scanned = scanned + skip;
+                input.expect(need + skip, &mut self.client_buffers);
                 return false;
             }
             Parsed::Request { request, noreply, len } => {
@@ -106,14 +119,14 @@ impl Engine {
                 }
             }
             Parsed::Rejected { reply, noreply, len } => {
-                self.count_refused(id, input.data(), noreply, reply);
+                self.count_refused(id, text, noreply, reply);
                 if !noreply {
                     self.local_reply(id, |out| out.extend_from_slice(reply));
                 }
                 len
             }
             Parsed::TooLarge { reply, noreply, len, swallow } => {
-                self.count_refused(id, input.data(), noreply, reply);
+                self.count_refused(id, text, noreply, reply);
                 if !noreply {
                     self.local_reply(id, |out| out.extend_from_slice(reply));
                 }
@@ -125,11 +138,11 @@ impl Engine {
             Parsed::LineTooLong => {
                 self.local_reply(id, |out| out.extend_from_slice(request::LINE_TOO_LONG));
                 self.quit(id);
-                input.len()
+                text.len()
             }
         };
         drop(owner);
-        input.consume(used);
+        input.consume(used + skip);
         true
     }
 
