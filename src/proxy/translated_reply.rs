@@ -119,7 +119,7 @@ impl Engine {
     /// Whether it is known what the server understands. If not, it is asked, and the client waits.
     pub(super) fn knows_dialect(&mut self, client_id: ClientId, host_id: HostId) -> bool {
         let Some(host) = self.hosts.get_mut(host_id) else { return true };
-        if matches!(host.dialect, Dialect::Meta | Dialect::Classic | Dialect::Unreachable) {
+        if host.dialect.is_settled() {
             return true;
         }
         if host.dialect == Dialect::Unknown {
