@@ -347,7 +347,7 @@ impl Engine {
             if let Some(request) = self.requests.get_mut(request) {
                 request.pending = request.pending.saturating_sub(1);
             }
-            self.entry_failed(request, &entry, failure);
+            self.entry_failed(request, &entry, Some(host_id), failure);
         }
         if !again.is_empty() {
             self.lost.push(Lost { conn, again });
@@ -418,7 +418,7 @@ impl Engine {
                 let conn_id = match self.pick(client, old.host, false) {
                     Ok(conn) => conn,
                     Err(failure) => {
-                        self.entry_failed(id, entry, failure);
+                        self.entry_failed(id, entry, Some(old.host), failure);
                         return None;
                     }
                 };

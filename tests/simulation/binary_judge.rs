@@ -179,6 +179,6 @@ impl Context<'_> {
             0x85 => line.contains("timeout"),
             _ => false,
         };
-        fits && self.is_failure(line, server) || server.is_some_and(|server| self.truth.lying[server]) && fits
+        fits && (self.is_failure(line, server) || server.is_some_and(|server| self.truth.lying[server]))
     }
 }

@@ -78,8 +78,9 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
         (usize::from(u16_at(input, 2)), usize::from(input[4]), u32_at(input, 8) as usize);
     let cas = u64_at(input, 16);
     let bad = |what: &str| Err(format!("{what} in {}", input[..HEADER].escape_ascii()));
-    if input[5] != 0 || extras_len + key_len > body_len {
-        return bad("lengths or datatype");
+    // Neither memcached nor this server looks at the data type, or at a CAS id where none belongs.
+    if extras_len + key_len > body_len {
+        return bad("lengths");
     }
     let value_len = body_len - extras_len - key_len;
     let (before, len) = (HEADER + extras_len + key_len, HEADER + body_len);
@@ -106,8 +107,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
         _ if input.len() < len => return Ok(Parsed::Incomplete),
         _ => return Ok(Parsed::Packet(head, Ask::Foreign, len)),
     };
-    let may_have_cas = matches!(code, opcode::SET | opcode::ADD | opcode::REPLACE | opcode::UNL);
-    if !fits || cas != 0 && !may_have_cas {
+    if !fits {
         return bad("shape");
     }
     let name = Key::from(key);
@@ -121,9 +121,6 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
         opcode::DELETE => Op::Delete { key: name },
         opcode::TOUCH => Op::Touch { key: name, exptime: i64::from(u32_at(extras, 0)) },
         opcode::INCREMENT | opcode::DECREMENT => {
-            if extras[16..] != [0xff; 4] {
-                return bad("an increment that creates");
-            }
             Op::Arith { key: name, delta: u64_at(extras, 0), decr: code == opcode::DECREMENT }
         }
         opcode::FLUSH => Op::Flush { delay: (extras_len == 4).then(|| i64::from(u32_at(extras, 0))) },
