@@ -46,7 +46,9 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
     if words.iter().any(|word| word.is_empty() || word.contains(&0)) {
         return Err(bad());
     }
-    if words.len() > 1 && words.last() == Some(&&b"noreply"[..]) && !matches!(words[0], b"get" | b"gets" | b"delete") {
+    // Where keys may stand, it is one.
+    let takes_keys = matches!(words[0], b"get" | b"gets" | b"gat" | b"gats" | b"delete");
+    if words.len() > 1 && words.last() == Some(&&b"noreply"[..]) && !takes_keys {
         return Err(format!("noreply reached a server: {}", line.escape_ascii()));
     }
     let key = |at: usize| words.get(at).filter(|key| key.len() <= 250).map(|key| Key::from(*key)).ok_or_else(bad);
@@ -75,7 +77,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
         (b"version", 1) => return Ok(Parsed::Version(len)),
         (b"mg" | b"ms" | b"md" | b"ma", 2..) => return meta_server::parse(&words, input, len).ok_or_else(bad),
         (b"stats", 1) => Op::Stats { args: "" },
-        (b"stats", 2) => Op::Stats { args: stats_args(words[1]).ok_or_else(bad)? },
+        (b"stats", 2) => Op::Stats { args: stats_args(words[1]) },
         (verb, count) => {
             let (verb, has_cas) = match (verb, count) {
                 (b"set", 5) => (StoreVerb::Set, false),
@@ -101,9 +103,10 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
     Ok(Parsed::Op(op, Form::Classic, len))
 }
 
-/// The statistics that may be asked for.
-pub fn stats_args(word: &[u8]) -> Option<&'static str> {
-    ["", "reset", "settings", "items", "slabs", "sizes", "conns"].into_iter().find(|args| args.as_bytes() == word)
+/// The statistics that are asked for; those with a name that nobody knows are all the same.
+pub fn stats_args(word: &[u8]) -> &'static str {
+    let known = ["", "reset", "settings", "items", "slabs", "sizes", "conns"];
+    known.into_iter().find(|args| args.as_bytes() == word).unwrap_or("unknown")
 }
 
 /// A number as this program writes them: no sign but minus, no zeros in front.

@@ -32,19 +32,22 @@ impl Context<'_> {
             return Ok(false);
         }
         let code = packet.header.vbucket_or_status;
+        if let Closing::All { opcode: opcode::STAT, .. } = &batch.closing
+            && !packet.key.is_empty()
+        {
+            let stat = [b"STAT ", packet.key, b" ", packet.value].concat();
+            batch.stats.push(String::from_utf8_lossy(&stat).into_owned());
+            return Ok(false);
+        }
+        // What was silent came before: the closing packet may have changed what it asked for.
+        for item in batch.quiet.iter().filter(|item| !item.is_answered) {
+            self.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
+        }
         match &batch.closing {
             Closing::Keyed(item) => self.judge_item(item, Some(packet))?,
             Closing::Own { status, .. } if *status == code => {}
             Closing::Own { status, .. } => return Err(format!("expected {status:#x}")),
-            Closing::All { opcode: opcode::STAT, .. } if !packet.key.is_empty() => {
-                let stat = [b"STAT ", packet.key, b" ", packet.value].concat();
-                batch.stats.push(String::from_utf8_lossy(&stat).into_owned());
-                return Ok(false);
-            }
             Closing::All { opcode, .. } => self.judge_all(*opcode, &batch.stats, packet)?,
-        }
-        for item in batch.quiet.iter().filter(|item| !item.is_answered) {
-            self.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
         }
         Ok(true)
     }
@@ -80,7 +83,7 @@ impl Context<'_> {
             return if fits { Ok(()) } else { Err("expected that it is unknown".to_owned()) };
         }
         if matches!(item.op, Op::Get { .. } | Op::Getl { .. }) {
-            return self.judge_get(item, server, packet);
+            return self.judge_get(item, server, binary, packet);
         }
         let exact = item.exact.as_ref();
         let Some(packet) = packet else {
@@ -120,7 +123,13 @@ impl Context<'_> {
         }
     }
 
-    fn judge_get(&mut self, item: &Item, server: Option<usize>, packet: Option<&Packet<'_>>) -> Result<(), String> {
+    fn judge_get(
+        &mut self,
+        item: &Item,
+        server: Option<usize>,
+        binary: bool,
+        packet: Option<&Packet<'_>>,
+    ) -> Result<(), String> {
         let key = item_key(&item.op).ok_or("no key")?;
         let value = packet.filter(|packet| packet.header.vbucket_or_status == 0);
         if let Some(packet) = packet
@@ -145,6 +154,9 @@ impl Context<'_> {
             Some(_) => Some(None),
             None => None,
         };
+        if !binary && server.is_some_and(|server| self.truth.lying[server]) {
+            return Ok(()); // a meta command's answer does not say whose it is
+        }
         let Some(packet) = value else { return self.value(&item.op, key, server, None, exact.as_ref(), true) };
         if packet.key != if wants_key { &key[..] } else { &[][..] } && !self.truth.lying.contains(&true) {
             return Err("the key is there or not, against the request".to_owned());

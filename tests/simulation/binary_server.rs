@@ -124,10 +124,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
             Op::Arith { key: name, delta: u64_at(extras, 0), decr: code == opcode::DECREMENT }
         }
         opcode::FLUSH => Op::Flush { delay: (extras_len == 4).then(|| i64::from(u32_at(extras, 0))) },
-        opcode::STAT => match stats_args(key) {
-            Some(args) => Op::Stats { args },
-            None => return bad("statistics"),
-        },
+        opcode::STAT => Op::Stats { args: stats_args(key) },
         opcode::NOOP => return Ok(Parsed::Packet(head, Ask::Noop, len)),
         opcode::BUCKET => return Ok(Parsed::Packet(head, Ask::Select(key.to_vec()), len)),
         opcode::SASL_AUTH if input.len() < len => return Ok(Parsed::Incomplete),
