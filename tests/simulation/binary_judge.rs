@@ -44,6 +44,7 @@ impl Context<'_> {
         let mut before = Floors::new();
         let mut silent = Context { truth: self.truth, bucket: self.bucket, issued: self.issued, floors: &mut before };
         for item in batch.quiet.iter().filter(|item| !item.is_answered) {
+            silent.issued = item.issued;
             silent.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
         }
         match &batch.closing {
