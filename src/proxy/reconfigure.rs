@@ -23,7 +23,7 @@ impl Engine {
             let config = Arc::clone(new);
             match self.buckets.get_mut(index) {
                 Some(bucket) => (bucket.config, bucket.hosts) = (config, hosts),
-                None => self.buckets.push(Bucket { config, hosts, active: 0, waiting: VecDeque::new() }),
+                None => self.buckets.push(Bucket { config, hosts, active: 0, waiting: VecDeque::new(), is_crowded: false }),
             }
         }
         self.retire_hosts();
@@ -52,6 +52,7 @@ impl Engine {
             health: health.of(server),
             dialect: Dialect::Unknown,
             curious: Vec::new(),
+            is_crowded: false,
             is_retired: false,
         });
         self.host_of.insert(Arc::clone(server), id);
