@@ -56,12 +56,9 @@ fn main() -> ExitCode {
 /// From options to the end of the program.
 fn run(options: &Options) -> Result<(), Failure> {
     let starting = Starting::new().map_err(|error| system("cannot handle signals", &error))?;
-    let cluster = check_features(options)?;
+    let cluster = cluster_text(options)?;
     let has_server = server::is_wanted(options, cluster.is_some());
-    let loaded = match cluster {
-        Some(cluster) => load(options, cluster)?,
-        None => Loaded::default(),
-    };
+    let loaded = load(options, cluster)?;
 
     if options.core_files {
         daemon::allow_core_files()?;
@@ -70,9 +67,9 @@ fn run(options: &Options) -> Result<(), Failure> {
     let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
     let mut sockets = if has_server { Some(server::bind(options)?) } else { None };
-    let (listeners, socket) = match cluster {
-        Some(_) => listen(options, &loaded)?,
-        None => (Listeners::new(), sockets.as_mut().and_then(|sockets| sockets.file.take())),
+    let (listeners, socket) = match cluster.is_some() || options.mcmux {
+        true => listen(options, &loaded)?,
+        false => (Listeners::new(), sockets.as_mut().and_then(|sockets| sockets.file.take())),
     };
     if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(server::PORT_FILE))
         && options.socket.is_none()
@@ -111,23 +108,16 @@ fn run(options: &Options) -> Result<(), Failure> {
     }
 }
 
-/// Refuses what this version does not have. The result is the cluster configuration to serve, if there is one.
-fn check_features(options: &Options) -> Result<Option<&str>, Failure> {
-    if options.mcmux {
-        return Err(unavailable("mcmux mode (-X)"));
-    }
-    let cluster = options.cluster.as_deref().filter(|text| !text.is_empty());
+/// The cluster configuration to serve, if there is one.
+fn cluster_text(options: &Options) -> Result<Option<&str>, Failure> {
+    let cluster = options.cluster.as_deref().filter(|text| !text.is_empty() && !options.mcmux);
     if options.stray_operand {
         log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
     }
-    if cluster.is_none() && !server::is_wanted(options, false) {
+    if cluster.is_none() && !options.mcmux && !server::is_wanted(options, false) {
         return Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h)."));
     }
     Ok(cluster)
-}
-
-fn unavailable(what: &str) -> Failure {
-    Failure::new(GENERAL, format!("ERROR: {what} is not available in this version"))
 }
 
 fn system(what: &str, error: &io::Error) -> Failure {
@@ -135,14 +125,24 @@ fn system(what: &str, error: &io::Error) -> Failure {
 }
 
 /// Turns the configuration texts into configuration.
-fn load(options: &Options, cluster: &str) -> Result<Loaded, Failure> {
+fn load(options: &Options, cluster: Option<&str>) -> Result<Loaded, Failure> {
     let environment = |name: &str| std::env::var_os(name).map(lossy);
-    let loaded = config::load(cluster, options.behavior.as_deref(), &environment)
-        .map_err(|error| Failure::new(GENERAL, error.to_string()))?;
+    let behavior = options.behavior.as_deref();
+    let loaded = match cluster {
+        _ if options.mcmux => config::mcmux::load_mcmux(server::mcmux_port(options), behavior, &environment),
+        Some(cluster) => config::load(cluster, behavior, &environment),
+        None => Ok(Loaded::default()),
+    };
+    let loaded = loaded.map_err(|error| Failure::new(GENERAL, error.to_string()))?;
     for line in &loaded.log {
         log!(0, "{line}");
     }
     Ok(loaded)
+}
+
+/// The name of this machine, for statistics.
+fn hostname() -> String {
+    nix::unistd::gethostname().map(lossy).unwrap_or_default()
 }
 
 fn lossy(value: OsString) -> String {
@@ -196,13 +196,14 @@ fn start(
         let initial = std::env::var(server::INITIAL_MALLOC).ok();
         shared.add_store(server::store_options(options, initial.as_deref()));
     }
+    shared.add_board(server::store_options(options, None), hostname());
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
         .map(|index| worker::spawn(index, Arc::clone(&loaded.config), settings, shared.clone()))
         .collect::<io::Result<_>>()
         .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
-        let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process))?;
+        let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process), Arc::clone(&shared.board))?;
         let is_listening = !listeners.is_empty();
         for (listener, target) in listeners {
             acceptor.listen(listener, target)?;

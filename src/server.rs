@@ -31,11 +31,11 @@ pub struct Sockets {
 }
 
 /// Whether the options ask for the built-in server. `has_cluster`: there is a cluster configuration, too; a unix
-/// socket is the proxy's then.
+/// socket is the proxy's then. In mcmux mode so is the TCP port.
 pub fn is_wanted(options: &Options, has_cluster: bool) -> bool {
-    let ports = [options.tcp_port, options.udp_port];
+    let ports = [options.tcp_port.filter(|_| !options.mcmux), options.udp_port];
     if options.socket.is_some() {
-        return !has_cluster && ports.iter().any(Option::is_some);
+        return !has_cluster && !options.mcmux && ports.iter().any(Option::is_some);
     }
     ports.iter().flatten().any(|port| port.is_on())
 }
@@ -51,7 +51,7 @@ pub fn bind(options: &Options) -> Result<Sockets, Failure> {
         Failure::new(SYSTEM, format!("failed to listen on {kind} port {port}: {why}"))
     };
     let mut sockets = Sockets::default();
-    if let Some(port) = number(options.tcp_port) {
+    if let Some(port) = number(options.tcp_port).filter(|_| !options.mcmux) {
         sockets.listeners = listener::tcp(host, port, options.backlog).map_err(|why| failed("TCP", port, why))?;
     }
     if let Some(port) = number(options.udp_port) {
@@ -66,6 +66,11 @@ pub fn unix(options: &Options, path: &Path) -> Result<(Listener, SocketFile), Fa
         let why = reason(&error);
         Failure::new(SYSTEM, format!("failed to listen on UNIX socket: {}: {why}", path.display()))
     })
+}
+
+/// The port of mcmux mode's clients; 0 for any, and if there is a unix socket instead.
+pub fn mcmux_port(options: &Options) -> u16 {
+    number(options.tcp_port).filter(|_| options.socket.is_none()).unwrap_or(0)
 }
 
 /// The port to bind, 0 for any.

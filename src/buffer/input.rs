@@ -9,8 +9,8 @@ use super::Pool;
 pub struct Input {
     /// Memory from the pool, or grown from it; its whole length is initialised.
     memory: Vec<u8>,
-    /// Instead of `memory`: exactly the size of one long message, to be shared when that is complete.
-    long: Option<Arc<Vec<u8>>>,
+    /// Instead of `memory`: for one long message, to be shared when that is complete.
+    long: Option<Long>,
     start: usize,
     end: usize,
     /// How many of the received bytes a parser has already searched in vain for a line end.
@@ -19,9 +19,16 @@ pub struct Input {
     need: usize,
 }
 
+#[derive(Debug)]
+struct Long {
+    memory: Arc<Vec<u8>>,
+    /// The length of the message; the rest is not used.
+    length: usize,
+}
+
 impl Input {
     fn all(&self) -> &[u8] {
-        self.long.as_deref().unwrap_or(&self.memory)
+        self.long.as_ref().map_or(&self.memory, |long| &long.memory[..long.length])
     }
 
     /// The received bytes.
@@ -46,7 +53,8 @@ impl Input {
 
     /// The memory of a complete long message, for [`Output::push`](super::Output::push) to share.
     pub fn owner(&self) -> Option<Arc<Vec<u8>>> {
-        self.long.as_ref().filter(|long| self.start == 0 && self.end == long.len()).cloned()
+        let long = self.long.as_ref().filter(|long| self.start == 0 && self.end == long.length)?;
+        Some(Arc::clone(&long.memory))
     }
 
     /// Notes that the parser waits for `need` bytes in all, and makes room for a long message.
@@ -55,20 +63,22 @@ impl Input {
     pub fn expect(&mut self, need: usize, pool: &mut Pool) {
         self.need = need;
         if need > pool.size() && need > self.len() + 1 && self.all().len() - self.start < need {
-            let mut long = vec![0; need]; // costs no memory before it is written to
+            let mut memory = pool.take_long(need);
             let length = self.len();
-            long[..length].copy_from_slice(self.data());
-            pool.give(std::mem::take(&mut self.memory));
-            self.long = Some(Arc::new(long));
+            Arc::make_mut(&mut memory)[..length].copy_from_slice(self.data());
+            self.give_back(pool);
+            self.long = Some(Long { memory, length: need });
             (self.start, self.end) = (0, length);
         }
     }
 
     /// Where the next bytes are to be read to; never empty.
     pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
-        if self.long.as_ref().is_some_and(|long| self.end < long.len()) {
-            // Nobody shares it before it is complete, so this never copies.
-            return &mut Arc::make_mut(self.long.get_or_insert_default())[self.end..];
+        if self.long.as_ref().is_some_and(|long| self.end < long.length) {
+            return self.long.as_mut().map_or(&mut [], |long| {
+                // Nobody shares it before it is complete, so this never copies.
+                &mut Arc::make_mut(&mut long.memory)[self.end..long.length]
+            });
         }
         if self.all().is_empty() {
             self.memory = pool.take();
@@ -80,8 +90,8 @@ impl Input {
             } else {
                 let mut memory = vec![0; (length * 2).max(pool.size())];
                 memory[..length].copy_from_slice(self.data());
-                pool.give(std::mem::replace(&mut self.memory, memory));
-                self.long = None;
+                self.give_back(pool);
+                self.memory = memory;
             }
             (self.start, self.end) = (0, length);
         }
@@ -103,9 +113,15 @@ impl Input {
     /// Gives the memory back if nothing is there.
     pub fn rest(&mut self, pool: &mut Pool) {
         if self.is_empty() && !self.all().is_empty() {
-            self.long = None;
-            pool.give(std::mem::take(&mut self.memory));
+            self.give_back(pool);
             (self.start, self.end) = (0, 0);
+        }
+    }
+
+    fn give_back(&mut self, pool: &mut Pool) {
+        match self.long.take() {
+            Some(long) => pool.give_long(long.memory),
+            None => pool.give(std::mem::take(&mut self.memory)),
         }
     }
 }

@@ -5,16 +5,13 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::SHARE_MIN;
+use super::{SHARE_MIN, Spare};
 
 /// How many released bytes may lie before the retained ones until these are moved to the front.
 const COMPACT_MIN: usize = 64 * 1024;
 
 /// How much memory a resting output gives to its successor at most; more is freed.
 const KEEP_CAPACITY: usize = 64 * 1024;
-
-/// How many spare pieces of memory are kept at most.
-const SPARE_MAX: usize = 1024;
 
 /// Bytes to be written, named by their position in the stream since the connection was made.
 ///
@@ -225,21 +222,30 @@ impl Output {
         self.release(self.sent);
     }
 
+    /// Forgets everything, sent or not, and keeps the memory unless it is much.
+    pub fn clear(&mut self) {
+        self.advance(usize::MAX);
+        self.release(self.end());
+        if self.tail.capacity() > KEEP_CAPACITY {
+            self.tail = Vec::new();
+        }
+    }
+
     /// Takes memory for the next bytes from `spare`, if it has none.
-    pub fn wake(&mut self, spare: &mut Vec<Vec<u8>>) {
+    pub fn wake(&mut self, spare: &mut Spare<Vec<u8>>) {
         if self.tail.capacity() == 0
-            && let Some(memory) = spare.pop()
+            && let Some(memory) = spare.take()
         {
             self.tail = memory;
         }
     }
 
     /// Gives the memory to `spare` if nothing is retained.
-    pub fn rest(&mut self, spare: &mut Vec<Vec<u8>>) {
+    pub fn rest(&mut self, spare: &mut Spare<Vec<u8>>) {
         if self.tail.is_empty() && self.pieces.is_empty() && self.tail.capacity() > 0 {
             let memory = std::mem::take(&mut self.tail);
-            if memory.capacity() <= KEEP_CAPACITY && spare.len() < SPARE_MAX {
-                spare.push(memory);
+            if memory.capacity() <= KEEP_CAPACITY {
+                spare.give(memory);
             }
             if self.pieces.capacity() > 0 {
                 self.pieces = VecDeque::new();

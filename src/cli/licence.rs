@@ -51,6 +51,7 @@ pub const LIBRARIES: &[(&str, &str)] = &[
     ("crypto-common", "MIT OR Apache-2.0"),
     ("digest", "MIT OR Apache-2.0"),
     ("errno", "MIT OR Apache-2.0"),
+    ("foldhash", "Zlib"),
     ("fork", "BSD-3-Clause"),
     ("httparse", "MIT OR Apache-2.0"),
     ("hybrid-array", "MIT OR Apache-2.0"),

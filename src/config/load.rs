@@ -13,7 +13,7 @@ use crate::routing::Router;
 use crate::routing::ketama::RingServer;
 
 /// Name of the bucket of every static section.
-const STATIC_BUCKET: &str = "default";
+pub(super) const STATIC_BUCKET: &str = "default";
 /// Longest user and password taken from the environment and from documents, in bytes (05 §1, §5.7).
 pub(super) const LONGEST_USER: usize = 249;
 pub(super) const LONGEST_PASSWORD: usize = 899;

@@ -9,6 +9,7 @@
 //! | [`document`] | JSON documents | servers and vbucket maps |
 //! | [`rest`] | an agent's URLs | JSON documents, as long as the program runs |
 //! | [`dynamic`] | a document and the configuration so far | the next configuration |
+//! | [`mcmux`] | `-X` | a bucket without servers |
 //! | [`snapshot`] | – | the immutable result that workers share |
 //!
 //! [`load()`] puts them together.
@@ -23,6 +24,7 @@ pub mod error;
 mod files;
 mod load;
 mod masking;
+pub mod mcmux;
 pub mod rest;
 pub mod server_list;
 pub mod snapshot;

@@ -16,6 +16,7 @@ use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 use crate::log::Reopened;
 use crate::signals::{Signal, Signals};
+use crate::stats::board::Board;
 use crate::store::process::{Counted, ProcessStats};
 
 const SIGNALS: Token = Token(usize::MAX);
@@ -97,11 +98,18 @@ pub struct Acceptor {
     /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
     waker: Arc<Waker>,
     process: Arc<ProcessStats>,
+    /// Where statistics learn of listeners.
+    board: Arc<Board>,
 }
 
 impl Acceptor {
     /// A loop without listeners.
-    pub fn new(mut signals: Signals, workers: Vec<Handle>, process: Arc<ProcessStats>) -> io::Result<Acceptor> {
+    pub fn new(
+        mut signals: Signals,
+        workers: Vec<Handle>,
+        process: Arc<ProcessStats>,
+        board: Arc<Board>,
+    ) -> io::Result<Acceptor> {
         let poll = Poll::new()?;
         poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -118,6 +126,7 @@ impl Acceptor {
             cluster: None,
             waker,
             process,
+            board,
         })
     }
 
@@ -127,6 +136,11 @@ impl Acceptor {
         self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
         // Clients may have come between bind and now.
         let _counted = Counted::new(&self.process);
+        match target {
+            Target::Known(Service::Bucket(bucket)) => self.board.count_listener(Some(bucket)),
+            Target::Cluster => self.board.count_listener(None),
+            Target::Known(Service::Store) => {}
+        }
         self.listeners.push(Entry { listener, target, ready: true, _counted });
         Ok(())
     }

@@ -25,6 +25,7 @@ use crate::proxy::host::HealthTable;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Binding, ClientId};
 use crate::proxy::{Action, Engine, Settings};
+use crate::stats::board::Board;
 use crate::store::clock::Clock;
 use crate::store::counters::Counters;
 use crate::store::process::{Counted, ProcessStats};
@@ -59,6 +60,8 @@ pub struct Shared {
     pub process: Arc<ProcessStats>,
     /// The built-in server, if there is one.
     pub store: Option<Arc<Store>>,
+    /// Where the workers count.
+    pub board: Arc<Board>,
 }
 
 impl Shared {
@@ -73,6 +76,7 @@ impl Shared {
             resolver: Resolver::start()?,
             process: Arc::default(),
             store: None,
+            board: Arc::default(),
         })
     }
 
@@ -80,6 +84,12 @@ impl Shared {
     pub fn add_store(&mut self, options: StoreOptions) {
         let clock = self.clock(self.now());
         self.store = Some(Arc::new(Store::new(options, clock, Arc::clone(&self.process))));
+    }
+
+    /// Has the workers count, and answer `stats proxy` with these settings. Called after [`Shared::add_store`].
+    pub fn add_board(&mut self, options: StoreOptions, hostname: String) {
+        let (process, store) = (Arc::clone(&self.process), self.store.clone());
+        self.board = Arc::new(Board::new(options, process, store, hostname));
     }
 
     fn now(&self) -> Micros {
@@ -172,6 +182,7 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
     let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         let mut engine = Engine::new(&config, &shared.health, settings);
         drop(config);
+        engine.report_to(Arc::clone(&shared.board));
         let counters = shared.store.as_ref().map(|store| store.register());
         if let (Some(store), Some(counters)) = (&shared.store, &counters) {
             engine.serve_store(Arc::clone(store), Arc::clone(counters));

@@ -23,15 +23,17 @@ pub enum CommandClass {
     Flush,
     /// `unl` without a body. If the reply has one, that is the line ([`unl_line`]).
     Unl,
+    /// `version`, where the client has named the server (`-X`). Success has a body, which is part of the line.
+    Version,
 }
 
 /// The line for `status`, with its end.
 pub fn line(class: CommandClass, status: u16) -> &'static [u8] {
-    use CommandClass::{Arith, Delete, Flush, Get, Getl, Store, Touch, Unl};
+    use CommandClass::{Arith, Delete, Flush, Get, Getl, Store, Touch, Unl, Version};
     use StoreVerb::{Add, Replace};
     match (class, status) {
         (Get, _) => b"END\r\n",
-        (Unl, _) => b"SERVER_ERROR\r\n",
+        (Unl, _) | (Version, code::SUCCESS) => b"SERVER_ERROR\r\n",
         (Store(_), code::SUCCESS) => b"STORED\r\n",
         (Store(Add), code::KEY_EXISTS) => b"NOT_STORED\r\n",
         (Store(Replace), code::KEY_NOT_FOUND) => b"NOT_STORED\r\n",

@@ -29,9 +29,9 @@ impl Engine {
         match head.expect {
             Expect::Get { .. } => self.ascii_get(id, reply, owner),
             Expect::MultiGet { part } => match reply {
-                Reply::Value { key, raw, .. } => {
+                Reply::Value { key, data, raw, .. } => {
                     let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(raw, owner);
-                    match self.multiget_value(head.request, part, Named::Key(key), write) {
+                    match self.multiget_value(head.request, part, Named::Key(key), data.len(), write) {
                         true => Ok(()),
                         false => Err(Unfit),
                     }
@@ -72,9 +72,10 @@ impl Engine {
     /// The answer to a get of one key, or to several that were joined.
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, raw, .. } => {
+            Reply::Value { key, data, raw, .. } => {
                 let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
+                    self.note_hit(request, data.len(), 1);
                     if let Some(sink) = self.sink(request) {
                         sink.push(raw, owner);
                         sink.tail().extend_from_slice(b"END\r\n");
@@ -88,7 +89,7 @@ impl Engine {
                 Ok(())
             }
             Reply::Line { line } => {
-                let lone = self.conns.get(id).is_some_and(|conn| conn.head_len() == 1);
+                let lone = self.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
                 let not_found = lone && line.starts_with(b"NOT_FOUND");
                 self.finish_gets(id, if not_found { b"NOT_FOUND\r\n" } else { b"END\r\n" });
                 Ok(())
@@ -104,7 +105,7 @@ impl Engine {
         is_it: impl Fn(&Conn, &Entry, Range<u64>) -> bool,
     ) -> Result<usize, Unfit> {
         let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
-        let count = conn.head_len();
+        let count = conn.fifo.head_len();
         // Servers answer in the order of the keys; others are looked for, too.
         let from = conn.cursor.min(count);
         for index in (from..count).chain(0..from) {
@@ -124,7 +125,7 @@ impl Engine {
 
     /// The joined get at the head is over: those of its keys that were not answered get `reply`.
     pub(super) fn finish_gets(&mut self, id: ConnId, reply: &[u8]) {
-        let count = self.conns.get(id).map_or(0, |conn| conn.head_len());
+        let count = self.conns.get(id).map_or(0, |conn| conn.fifo.head_len());
         for index in 0..count {
             // Those that were answered have been unlinked.
             if let Some(request) = self.unlink(id, index) {
@@ -143,15 +144,16 @@ impl Engine {
         (key_at, key_len, answered): (u64, u8, bool),
     ) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, raw, .. } => {
+            Reply::Value { key, data, raw, .. } => {
                 let Some(conn) = self.conns.get_mut(id) else { return Ok(()) };
                 if answered || conn.output.slice(key_at..key_at + u64::from(key_len)) != Some(key) {
                     return Err(Unfit);
                 }
-                if let Some(Expect::Value { answered, .. }) = conn.fifo.front_mut().map(|entry| &mut entry.expect) {
+                if let Some(Expect::Value { answered, .. }) = conn.fifo.get_mut(0).map(|entry| &mut entry.expect) {
                     *answered = true;
                 }
                 if let Some(request) = self.unlink(id, 0) {
+                    self.note_hit(request, data.len(), 1);
                     if let Some(sink) = self.sink(request) {
                         sink.push(raw, owner);
                         sink.tail().extend_from_slice(b"END\r\n");
@@ -209,7 +211,7 @@ impl Engine {
 
     /// Something of a server's answer to a broadcast has come: it is not to be asked again.
     pub(super) fn note_begun(&mut self, id: ConnId) {
-        let head = self.conns.get_mut(id).and_then(|conn| conn.fifo.front_mut());
+        let head = self.conns.get_mut(id).and_then(|conn| conn.fifo.get_mut(0));
         if let Some(Expect::Broadcast { begun, .. }) = head.map(|entry| &mut entry.expect) {
             *begun = true;
         }

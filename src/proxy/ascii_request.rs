@@ -33,7 +33,9 @@ impl Engine {
         owner: Owner<'_>,
     ) -> Verdict {
         match request {
-            Request::Version => self.local_text(id, noreply, format_args!("VERSION {VERSION}\r\n")),
+            Request::Version if !self.names_server(id) => {
+                self.local_text(id, noreply, format_args!("VERSION {VERSION}\r\n"))
+            }
             Request::Verbosity { level } => {
                 self.actions.push(Action::SetVerbosity((*level).min(VERBOSITY_MAX) as u8));
                 self.local_text(id, noreply, format_args!("OK\r\n"));
@@ -59,16 +61,6 @@ impl Engine {
                 let _ = std::io::Write::write_fmt(out, text);
             });
         }
-    }
-
-    /// `stats proxy`: recognised here; which words there are is in 04 §4.4.
-    fn stats_proxy(&mut self, id: ClientId, sub: &[u8]) {
-        let reply: &[u8] = match sub {
-            b"reset" => b"OK\r\n",
-            words if words.contains(&b' ') => b"ERROR\r\n",
-            _ => b"END\r\n",
-        };
-        self.local_reply(id, |out| out.extend_from_slice(reply));
     }
 
     /// A request that needs servers, and has a place.
@@ -152,7 +144,14 @@ impl Engine {
                     Binary => binary::stat(out.tail(), args),
                 });
             }
-            Request::Version | Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } => {}
+            Request::Version => {
+                let work = self.one(id, Work::Line(CommandClass::Version), noreply, true);
+                self.send_key(work, b"", opcode::VERSION, Wire::One, |speak, out, _, _| match speak {
+                    Ascii => ascii::version(out.tail()),
+                    Binary => binary::version(out.tail(), 0),
+                });
+            }
+            Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } => {}
         }
     }
 

@@ -50,7 +50,7 @@ impl Engine {
                 self.binary_value(id, packet, owner, (key_at, key_len))
             }
             Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
-            Expect::Packet { opcode } if code == opcode => {
+            Expect::Packet { opcode } if code == opcode && packet.header.opaque == head.opaque => {
                 if let Some(request) = self.unlink(id, 0) {
                     if let Some(sink) = self.packet_sink(request, opcode) {
                         sink.push(packet.raw, owner);
@@ -79,7 +79,7 @@ impl Engine {
 
     /// The answer to a get of one key, or to one of several that were joined.
     fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
-        let lone = self.conns.get(id).is_some_and(|conn| conn.head_len() == 1);
+        let lone = self.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
         match packet.header.opcode {
             opcode::GETK if lone && self.is_refusal(id, 0, packet) => {
                 self.try_elsewhere(id, 0);
@@ -108,6 +108,7 @@ impl Engine {
                     return Ok(());
                 }
                 if let Some(request) = self.unlink(id, index) {
+                    self.note_hit(request, packet.value.len(), 1);
                     if let Some(sink) = self.sink(request) {
                         value_block(sink, packet.key, packet, false, owner);
                         sink.tail().extend_from_slice(b"END\r\n");
@@ -156,8 +157,7 @@ impl Engine {
         while let Some(Expect::Quiet { .. }) = self.head_expect(id) {
             self.unlink(id, 0);
             let Some(conn) = self.conns.get_mut(id) else { return };
-            if let Some(entry) = conn.fifo.pop_front() {
-                conn.popped += 1;
+            if let Some(entry) = conn.fifo.pop() {
                 conn.answered_to = entry.end;
             }
         }
@@ -197,6 +197,9 @@ impl Engine {
         if let Some(request) = self.unlink(id, 0) {
             let (class, cas) = self.class(request);
             let has_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
+            if has_value {
+                self.note_hit(request, packet.value.len(), 1);
+            }
             if let Some(sink) = self.sink(request) {
                 if has_value {
                     value_block(sink, name, packet, cas, owner);
@@ -233,7 +236,13 @@ impl Engine {
                     self.multiget_refused(id, request, packet.header.opaque);
                 }
                 if is_value
-                    && !self.multiget_value(request, part, Named::Opaque(packet.header.opaque, packet.key), write)
+                    && !self.multiget_value(
+                        request,
+                        part,
+                        Named::Opaque(packet.header.opaque, packet.key),
+                        packet.value.len(),
+                        write,
+                    )
                 {
                     return Err(Unfit);
                 }
@@ -286,6 +295,10 @@ impl Engine {
                 (CommandClass::Arith, status::SUCCESS, Ok(number)) => {
                     numbers::push_u64(out, u64::from_be_bytes(number));
                     out.extend_from_slice(b"\r\n");
+                }
+                (CommandClass::Version, status::SUCCESS, _) if !packet.value.is_empty() => {
+                    out.extend_from_slice(b"VERSION ");
+                    unl_line(out, packet.value);
                 }
                 (CommandClass::Unl, ..) => unl_line(out, packet.value),
                 _ => out.extend_from_slice(line(class, code)),

@@ -66,7 +66,7 @@ impl Engine {
             opcode::SELECT_BUCKET | opcode::BUCKET => self.select_bucket(id, packet),
             opcode::VERBOSITY => self.verbosity(id, packet),
             opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
-            opcode::STAT if packet.key == b"proxy buckets" => self.local_body(id, packet, status::SUCCESS, b""),
+            opcode::STAT if packet.key == b"proxy buckets" => self.stats_buckets(id, packet),
             opcode::QUIT | opcode::QUITQ => return self.binary_quit(id, packet),
             // No key says which server may know it, so nobody does.
             _ if shape == Shape::Foreign && packet.key.is_empty() => {
@@ -168,7 +168,7 @@ impl Engine {
         });
         match conn {
             Ok(conn) => self.put_packet(id, conn, packet, owner, vbucket, 0),
-            Err(failure) => self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure),
+            Err(failure) => self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, host),
         }
     }
 
@@ -243,15 +243,18 @@ impl Engine {
     pub(super) fn knows_dialects(&mut self, id: ClientId, key: Option<&[u8]>, all: bool) -> bool {
         let Some(client) = self.clients.get(id) else { return true };
         let bucket = client.bucket;
-        let is_ascii =
-            |host: &HostId| self.hosts.get(*host).is_some_and(|host| host.server.protocol == DownstreamProtocol::Ascii);
-        if !self.buckets[bucket].hosts.iter().any(is_ascii) {
+        let is_open = |host: &HostId| {
+            self.hosts
+                .get(*host)
+                .is_some_and(|host| host.server.protocol == DownstreamProtocol::Ascii && !host.dialect.is_settled())
+        };
+        if !self.buckets[bucket].hosts.iter().any(is_open) {
             return true;
         }
         let mut hosts: Vec<HostId> = Vec::new();
         let mut add = |host: Option<HostId>| {
             if let Some(host) = host
-                && is_ascii(&host)
+                && is_open(&host)
                 && !hosts.contains(&host)
             {
                 hosts.push(host);

@@ -4,6 +4,7 @@ use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::ascii;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, Packet};
+use crate::stats::counter::Counter;
 
 use super::Action;
 use super::Engine;
@@ -96,8 +97,12 @@ impl Engine {
             State::Handshake(Step::Select) | State::Ready => 2,
         };
         let next = conn.handshake.iter().skip(rest).flatten().next().map(|(step, _)| *step);
+        let (host_id, since) = (conn.host, conn.state_since);
         conn.state = next.map_or(State::Ready, State::Handshake);
         conn.state_since = self.now;
+        let is_ready = conn.state == State::Ready;
+        self.count_step(host_id, done, is_ready, since);
+        let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.state == State::Ready {
             conn.head_since = self.now;
             if let Some(host) = self.hosts.get_mut(conn.host) {
@@ -122,11 +127,14 @@ impl Engine {
             return self.make_idle(id);
         }
         let mut clients = Vec::new();
-        let (head, first) = (conn.head_len(), conn.fifo.front().map(|entry| entry.request));
+        let (head, first) = (conn.fifo.head_len(), conn.fifo.front().map(|entry| entry.request));
         for entry in conn.fifo.iter_mut().skip(head).filter(|entry| Some(entry.request) != first) {
             if let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done) {
                 entry.is_queued = true;
                 request.queued += 1;
+                if let Some(bucket) = self.buckets.get(request.bucket) {
+                    bucket.counters.count(Counter::ConnQueueAdd);
+                }
                 request.queued_since = self.now;
                 clients.push(request.client);
             }
@@ -235,9 +243,8 @@ impl Engine {
     /// The request at the head of the connection is answered: the next one becomes the head.
     pub(super) fn pop_head(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        for _ in 0..conn.head_len() {
-            if let Some(entry) = conn.fifo.pop_front() {
-                conn.popped += 1;
+        for _ in 0..conn.fifo.head_len() {
+            if let Some(entry) = conn.fifo.pop() {
                 conn.answered_to = entry.end;
             }
         }
@@ -258,7 +265,7 @@ impl Engine {
         }
         // A request that has several entries here is not behind others any more once the first of them is the head.
         if let Some(first) = conn.fifo.front().copied().filter(|first| first.is_queued) {
-            let head = conn.head_len();
+            let head = conn.fifo.head_len();
             for (index, entry) in conn.fifo.iter_mut().enumerate() {
                 if index >= head && entry.request != first.request {
                     break;
@@ -267,6 +274,9 @@ impl Engine {
                     && let Some(request) = self.requests.get_mut(entry.request).filter(|request| !request.is_done)
                 {
                     request.queued = request.queued.saturating_sub(1);
+                    if let Some(bucket) = self.buckets.get(request.bucket) {
+                        bucket.counters.count(Counter::ConnQueueRemove);
+                    }
                 }
             }
         }
@@ -301,6 +311,7 @@ impl Engine {
                 failed.push((request, entry));
             }
         }
+        self.count_loss(id, loss, failed.len() + again.len(), again.len());
         if is_probed {
             self.dialect_known(host_id, Dialect::Unreachable);
         }
@@ -355,7 +366,7 @@ impl Engine {
             if let Some(request) = self.requests.get_mut(request) {
                 request.pending = request.pending.saturating_sub(1);
             }
-            self.entry_failed(request, &entry, failure);
+            self.entry_failed(request, &entry, Some(host_id), failure);
         }
         if !again.is_empty() {
             self.lost.push(Lost { conn, again });
@@ -426,7 +437,7 @@ impl Engine {
                 let conn_id = match self.pick(client, old.host, false) {
                     Ok(conn) => conn,
                     Err(failure) => {
-                        self.entry_failed(id, entry, failure);
+                        self.entry_failed(id, entry, Some(old.host), failure);
                         return None;
                     }
                 };

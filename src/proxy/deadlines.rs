@@ -1,5 +1,7 @@
 //! What is overdue: connecting, authenticating, answering; waiting for a place, waiting behind others (03 §7).
 
+use crate::stats::counter::Counter;
+
 use super::Engine;
 use super::connection::Loss;
 use super::downstream::{ConnId, State};
@@ -50,6 +52,7 @@ impl Engine {
                     }
                 }
                 Owner::Host(id) => self.probe(id),
+                Owner::Memory => self.trim(),
                 Owner::Paused => self.resend_paused(),
                 Owner::Conn(id) => {
                     let Some(conn) = self.conns.get_mut(id) else { continue };
@@ -155,11 +158,15 @@ impl Engine {
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
         conn.head_since = self.now;
-        let count = if second { conn.fifo.len() } else { conn.head_len() };
+        let host = conn.host;
+        let count = if second { conn.fifo.len() } else { conn.fifo.head_len() };
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
             if let Some(request) = self.unlink(id, index) {
-                self.entry_failed(request, &entry, Failure::Timeout);
+                if let Some(bucket) = self.requests.get(request).map(|request| request.bucket) {
+                    self.count(bucket, Counter::Timeout);
+                }
+                self.entry_failed(request, &entry, Some(host), Failure::Timeout);
                 if second {
                     break;
                 }

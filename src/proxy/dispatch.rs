@@ -4,6 +4,7 @@ use crate::buffer::Output;
 use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
+use crate::stats::counter::Counter;
 
 use super::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State, Step};
 use super::error::Failure;
@@ -40,6 +41,11 @@ impl Engine {
         if let Some(request) = self.requests.get_mut(request) {
             request.has_place = true;
             request.may_repeat = may_repeat;
+            request.since = self.now;
+            if let Some(bucket) = self.buckets.get(request.bucket) {
+                bucket.counters.count(Counter::Reserved);
+                bucket.counters.count(Counter::UpstreamPaused);
+            }
         }
         request
     }
@@ -133,6 +139,7 @@ impl Engine {
         let opaque;
         if let Some(open) = open {
             opaque = JOIN_OPAQUE + open.keys;
+            self.buckets[bucket].counters.count(Counter::JoinedGets);
             join(conn, &open, speak, key, vbucket, opaque);
         } else {
             opaque = u32::from(vbucket);
@@ -149,7 +156,7 @@ impl Engine {
                 DownstreamProtocol::Binary => binary::get(conn.output.tail(), key, vbucket, opaque),
             }
             if joinable {
-                conn.open = Some(OpenGet { start, keys: 1, first: conn.popped + conn.fifo.len() as u64 });
+                conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
                 if let Some(host) = self.hosts.get_mut(host) {
                     host.open = Some(conn_id);
                 }
@@ -177,9 +184,7 @@ impl Engine {
             DownstreamProtocol::Binary => {}
         }
         let end = conn.output.end();
-        if let Some(last) = conn.fifo.back_mut() {
-            last.end = end;
-        }
+        conn.fifo.set_end(end);
     }
 
     /// The protocol of the connection's server.
@@ -219,6 +224,11 @@ impl Engine {
         request.target = Some(host);
         request.links.add(id);
         let client_id = request.client;
+        let counters = self.buckets.get(request.bucket).map(|bucket| &bucket.counters);
+        if let Some(counters) = counters {
+            counters.count(Counter::ConnAcquired);
+            counters.add(Counter::ConnQueueAdd, u64::from(is_queued));
+        }
         if is_queued {
             request.queued += 1;
             if request.queued == 1 {
@@ -264,10 +274,16 @@ impl Engine {
             if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
-            if host.conns.is_empty() {
+            let (bucket, has_none) = (host.bucket, host.conns.is_empty());
+            self.count(bucket, Counter::ConnectInterval);
+            if has_none {
                 return Err(Failure::NoServer);
             }
+        } else {
+            let bucket = host.bucket;
+            self.count(bucket, Counter::ConnectMaxReached);
         }
+        let Some(host) = self.hosts.get(host_id) else { return Err(Failure::NoServer) };
         let load = |id: &&ConnId| {
             self.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
         };
@@ -308,6 +324,9 @@ impl Engine {
             host.conns.push(id);
             self.actions.push(Action::Connect(id, std::sync::Arc::clone(&host.server)));
         }
+        for counter in [Counter::Conns, Counter::TotConn, Counter::ConnectStarted, Counter::ConnectWait] {
+            self.count_host(host_id, counter);
+        }
         self.arm_conn(id);
         id
     }
@@ -327,8 +346,6 @@ fn join(conn: &mut Conn, open: &OpenGet, speak: DownstreamProtocol, key: &[u8], 
             binary::getq(conn.output.tail(), key, vbucket, opaque);
         }
     }
-    if let Some(Entry { expect: Expect::Get { last, .. }, .. }) = conn.fifo.back_mut() {
-        *last = false;
-    }
+    conn.fifo.reopen();
     conn.open = Some(OpenGet { keys: open.keys + 1, ..*open });
 }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
 
+use super::fifo::Fifo;
 use super::host::HostId;
 use super::request::RequestId;
 use super::timers::Micros;
@@ -190,9 +191,7 @@ pub struct Conn {
     /// Everything that is not yet answered, sent or not.
     pub output: Output,
     /// The expected replies, oldest first.
-    pub fifo: VecDeque<Entry>,
-    /// How many entries have left `fifo` since the connection was made.
-    pub popped: u64,
+    pub fifo: Fifo,
     /// Where the answered requests end in the output.
     pub answered_to: u64,
     /// When the oldest expected reply became the oldest.
@@ -226,8 +225,7 @@ impl Conn {
             handshake: [None; 2],
             input: Input::default(),
             output: Output::default(),
-            fifo: VecDeque::new(),
-            popped: 0,
+            fifo: Fifo::default(),
             answered_to: 0,
             head_since: now,
             wanted: 0,
@@ -267,11 +265,6 @@ impl Conn {
             && self.output.unsent() < BATCH_BYTES
     }
 
-    /// How many entries the oldest request on the wire has.
-    pub fn head_len(&self) -> usize {
-        self.fifo.iter().position(Entry::is_last).map_or(self.fifo.len(), |last| last + 1)
-    }
-
     /// Where the request of entry `index` lies in the output.
     pub fn range(&self, index: usize) -> Range<u64> {
         let start = match index.checked_sub(1).and_then(|before| self.fifo.get(before)) {
@@ -284,9 +277,9 @@ impl Conn {
     /// Adds an expected reply, and notes in it whether it is behind those of other requests; tells that.
     pub fn expect(&mut self, mut entry: Entry) -> bool {
         let is_behind = self.fifo.front().is_some_and(|first| first.request != entry.request)
-            && self.open.is_none_or(|open| open.first != self.popped);
+            && self.open.is_none_or(|open| open.first != self.fifo.first_number());
         entry.is_queued = is_behind && self.state == State::Ready;
-        self.fifo.push_back(entry);
+        self.fifo.push(entry);
         entry.is_queued
     }
 }

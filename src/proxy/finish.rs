@@ -2,12 +2,14 @@
 
 use crate::buffer::Output;
 use crate::protocol::status::CommandClass;
+use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::connection::Loss;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
-use super::request::{RequestId, Work};
+use super::host::HostId;
+use super::request::{Request, RequestId, Work};
 use super::upstream::{Admission, ClientId, Phase};
 
 /// A reply of several values may be sent in parts once this much of it is complete.
@@ -59,6 +61,8 @@ impl Engine {
         if std::mem::replace(&mut request.is_done, true) {
             return;
         }
+        self.count_answered(id);
+        let Some(request) = self.requests.get(id) else { return };
         let (client_id, bucket, has_place, noreply) =
             (request.client, request.bucket, request.has_place, request.noreply);
         let sequence = request.sequence;
@@ -111,8 +115,8 @@ impl Engine {
                 break;
             }
             done += 1;
-            if let Some(Work::MultiGet(multiget)) = self.requests.remove(*front).map(|request| request.work) {
-                self.spare_multigets.push(multiget);
+            if let Some(Request { work: Work::MultiGet(multiget), links, .. }) = self.requests.remove(*front) {
+                multiget.recycle(links, &mut self.spare_multigets);
             }
             client.order.pop_front();
         }
@@ -134,18 +138,18 @@ impl Engine {
         }
     }
 
-    /// The reply to `entry` will not come.
-    pub(super) fn entry_failed(&mut self, id: RequestId, entry: &Entry, failure: Failure) {
+    /// The reply to `entry` will not come from server `host`.
+    pub(super) fn entry_failed(&mut self, id: RequestId, entry: &Entry, host: Option<HostId>, failure: Failure) {
         let Some(request) = self.requests.get_mut(id) else { return };
         match (&request.work, entry.expect) {
             (
                 Work::Batch(_),
                 Expect::Quiet { opcode, .. } | Expect::Packet { opcode } | Expect::Create { opcode, .. },
             ) => {
-                self.packet_failed(id, opcode, entry.opaque, failure);
+                self.packet_failed(id, opcode, entry.opaque, failure, host);
             }
             (Work::Batch(_), Expect::Translated(translated)) => {
-                self.packet_failed(id, translated.opcode, entry.opaque, failure);
+                self.packet_failed(id, translated.opcode, entry.opaque, failure, host);
             }
             (Work::MultiGet(_) | Work::Broadcast(_) | Work::Batch(_), _) => {
                 request.failure.get_or_insert(failure);
@@ -172,6 +176,13 @@ impl Engine {
     /// The request has failed as a whole.
     pub(super) fn fail(&mut self, id: RequestId, failure: Failure) {
         self.release_links(id);
+        let Some(bucket) = self.requests.get(id).map(|request| request.bucket) else { return };
+        match failure {
+            Failure::ConnQueue => self.count(bucket, Counter::ConnQueueTimeout),
+            Failure::WaitQueue => self.count(bucket, Counter::WaitQueueTimeout),
+            Failure::NoServer => self.count(bucket, Counter::PropagateFailed),
+            _ => {}
+        }
         let Some(request) = self.requests.get_mut(id) else { return };
         request.pending = 0;
         match request.work {
@@ -181,7 +192,8 @@ impl Engine {
             }
             Work::Batch(_) => return self.fail_batch(id, failure),
             Work::Packet { opcode, opaque } => {
-                self.write_failure(id, opcode, opaque, failure);
+                let host = request.target;
+                self.write_failure(id, opcode, opaque, failure, host);
                 return self.complete(id);
             }
             Work::Local | Work::Get { .. } | Work::Line(_) => {}
@@ -204,9 +216,13 @@ impl Engine {
     /// Nobody waits for the request's missing answers any more.
     fn release_links(&mut self, id: RequestId) {
         while let Some(request) = self.requests.get_mut(id) {
-            let client = request.client;
-            request.queued = 0;
-            let Some(conn_id) = request.links.pop() else { return };
+            let (client, bucket, queued) = (request.client, request.bucket, std::mem::take(&mut request.queued));
+            let popped = request.links.pop();
+            if let Some(counters) = self.counters(bucket) {
+                counters.add(Counter::ConnQueueRemove, u64::from(queued));
+                counters.add(Counter::ConnReleased, u64::from(popped.is_some()));
+            }
+            let Some(conn_id) = popped else { return };
             if let Some(client) = self.clients.get_mut(client) {
                 client.unstick(conn_id);
             }
@@ -228,6 +244,11 @@ impl Engine {
         let request = self.requests.get_mut(id).filter(|request| !request.is_done)?;
         conn.wanted = conn.wanted.saturating_sub(1);
         request.pending = request.pending.saturating_sub(1);
+        let counters = self.buckets.get(request.bucket).map(|bucket| &bucket.counters);
+        if let Some(counters) = counters {
+            counters.count(Counter::ConnReleased);
+            counters.add(Counter::ConnQueueRemove, u64::from(entry.is_queued));
+        }
         if std::mem::take(&mut entry.is_queued) {
             request.queued = request.queued.saturating_sub(1);
         }
@@ -244,12 +265,14 @@ impl Engine {
         self.release_links(id);
         let Some(mut request) = self.requests.remove(id) else { return };
         if request.has_place && !request.is_done {
+            self.count(request.bucket, Counter::Released);
+            self.count(request.bucket, Counter::UpstreamUnpaused);
             self.return_place(request.bucket);
         }
         let end = request.parked.end();
         request.parked.release(end);
         if let Work::MultiGet(multiget) = request.work {
-            self.spare_multigets.push(multiget);
+            multiget.recycle(request.links, &mut self.spare_multigets);
         }
     }
 

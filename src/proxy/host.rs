@@ -21,6 +21,8 @@ pub struct Host {
     pub server: Arc<Server>,
     /// The limits of its connections.
     pub behavior: Arc<Behavior>,
+    /// The bucket whose counters its connections count on.
+    pub bucket: usize,
     /// All its connections.
     pub conns: Vec<ConnId>,
     /// Those without any expected reply; the most recently used one is the last. May name ones that have gone or
@@ -56,6 +58,13 @@ pub enum Dialect {
     Classic,
     /// It could not be asked.
     Unreachable,
+}
+
+impl Dialect {
+    /// Whether requests need not wait for the server to be asked.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Dialect::Meta | Dialect::Classic | Dialect::Unreachable)
+    }
 }
 
 impl Host {

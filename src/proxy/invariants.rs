@@ -12,7 +12,7 @@ impl Engine {
             assert!(!conn.is_idle || conn.fifo.is_empty(), "idle connection {id:?} with expected replies");
             assert!(conn.answered_to <= conn.output.end(), "connection {id:?}");
             let mut at = conn.answered_to;
-            for entry in &conn.fifo {
+            for entry in conn.fifo.iter() {
                 assert!(entry.end >= at, "order of requests on connection {id:?}");
                 at = entry.end;
             }

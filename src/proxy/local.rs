@@ -52,9 +52,12 @@ impl Engine {
     }
 
     /// A client's turn ends although it has more requests (`-R`).
-    pub(super) fn count_yield(&self) {
-        if let Some(local) = &self.local {
-            local.counters.add(Count::ConnYields, 1);
+    pub(super) fn count_yield(&self, id: ClientId) {
+        match &self.local {
+            Some(local) if self.clients.get(id).is_some_and(|client| client.session.is_some()) => {
+                local.counters.add(Count::ConnYields, 1);
+            }
+            _ => self.traffic.count_yield(),
         }
     }
 

@@ -14,7 +14,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`upstream`], [`downstream`], [`host`], [`request`] | the state, one thing each |
+//! | [`upstream`], [`downstream`], [`fifo`], [`host`], [`request`] | the state, one thing each |
 //! | `pump` | a client's input, request by request; admission and back-pressure |
 //! | `ascii_request`, `binary_request`, `sasl` | what each command does |
 //! | `dispatch` | which connection a request takes; joining gets |
@@ -25,7 +25,10 @@
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
 //! | `refused` | "not my vbucket": learn, and try the next server |
+//! | `statistics` | counting, and `stats proxy` |
 //! | `reconfigure` | another configuration takes the place of the present one |
+//! | `mcmux` | clients that name the server of each request (`-X`) |
+//! | `trimming` | memory that a burst has needed |
 //! | [`error`] | every failure and its reply |
 
 mod ascii_reply;
@@ -40,32 +43,39 @@ mod deadlines;
 mod dispatch;
 pub mod downstream;
 pub mod error;
+pub mod fifo;
 mod finish;
 pub mod host;
 #[cfg(debug_assertions)]
 mod invariants;
 mod local;
+mod mcmux;
 mod multiget;
 mod pump;
 mod reconfigure;
 mod refused;
 pub mod request;
 mod sasl;
+mod statistics;
 pub mod timers;
 mod translated_reply;
+mod trimming;
 pub mod upstream;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::arena::Arena;
-use crate::buffer::{Output, Pool};
+use crate::buffer::{Output, Pool, Spare};
 use crate::config::snapshot::{BucketConfig, Config, Server};
+use crate::stats::board::{Board, Traffic};
+use crate::stats::counter::{Counter, Counters};
 
 use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
 use local::Local;
+use mcmux::Directory;
 use multiget::{Duplicates, MultiGet};
 use refused::Paused;
 use request::Request;
@@ -76,6 +86,10 @@ use upstream::{Binding, Client, ClientId, Phase};
 const CLIENT_BUFFER: usize = 16 * 1024;
 /// The size of the buffer a server's bytes are read into: many replies arrive together.
 const SERVER_BUFFER: usize = 64 * 1024;
+
+/// How much spare memory for outputs and for multi-key gets is kept at most, in pieces.
+const SPARE_OUTPUTS: usize = 1024;
+const SPARE_MULTIGETS: usize = 256;
 
 /// What the version commands answer.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -108,6 +122,8 @@ pub struct Settings {
 #[derive(Debug)]
 struct Bucket {
     config: Arc<BucketConfig>,
+    /// What this worker counts of it.
+    counters: Arc<Counters>,
     /// The server of each index; one server may stand at several.
     hosts: Vec<HostId>,
     /// How many requests are unanswered, and places kept for admitted ones.
@@ -128,6 +144,7 @@ pub struct Engine {
     conns: Arena<Conn>,
     hosts: Arena<Host>,
     host_of: HashMap<Arc<Server>, HostId>,
+    directory: Directory,
     timers: Timers,
     /// Connections that were lost in this turn, with the requests to be sent again.
     lost: Vec<Lost>,
@@ -140,12 +157,19 @@ pub struct Engine {
     actions: Vec<Action>,
     client_buffers: Pool,
     server_buffers: Pool,
-    spare: Vec<Vec<u8>>,
+    spare: Spare<Vec<u8>>,
     /// Room for a key while its reply is written.
     scratch: Vec<u8>,
-    #[expect(clippy::vec_box, reason = "the boxes themselves are used again")]
-    spare_multigets: Vec<Box<MultiGet>>,
+    spare_multigets: Spare<Box<MultiGet>>,
+    /// There is a deadline for looking at spare memory.
+    is_trimming: bool,
     duplicates: Duplicates,
+    /// The configuration in force, for statistics.
+    config: Config,
+    /// Where all workers count.
+    board: Arc<Board>,
+    /// The bytes of this worker's sockets.
+    traffic: Arc<Traffic>,
     /// The built-in server, if this worker has clients for it.
     local: Option<Local>,
 }
@@ -162,6 +186,7 @@ impl Engine {
             conns: Arena::default(),
             hosts: Arena::default(),
             host_of: HashMap::new(),
+            directory: Directory::default(),
             timers: Timers::default(),
             lost: Vec::new(),
             paused: VecDeque::new(),
@@ -171,10 +196,14 @@ impl Engine {
             actions: Vec::new(),
             client_buffers: Pool::new(CLIENT_BUFFER),
             server_buffers: Pool::new(SERVER_BUFFER),
-            spare: Vec::new(),
+            spare: Spare::new(SPARE_OUTPUTS),
             scratch: Vec::new(),
-            spare_multigets: Vec::new(),
+            spare_multigets: Spare::new(SPARE_MULTIGETS),
+            is_trimming: false,
             duplicates: Duplicates::default(),
+            config: Config::default(),
+            board: Arc::default(),
+            traffic: Arc::default(),
             local: None,
         };
         engine.reconfigure(config, health);
@@ -221,13 +250,17 @@ impl Engine {
             self.ready = ready;
             self.ready.clear();
         }
+        self.arm_trimming();
         #[cfg(debug_assertions)]
         self.check_invariants();
     }
 
     /// A client has connected to bucket `bucket`. `None`: it is to be turned away.
     pub fn add_client(&mut self, bucket: usize) -> Option<ClientId> {
-        (bucket < self.buckets.len()).then(|| self.clients.insert(Client::new(bucket, self.settings.binding)))
+        let counters = self.counters(bucket)?;
+        counters.count(Counter::Upstreams);
+        counters.count(Counter::TotUpstream);
+        Some(self.clients.insert(Client::new(bucket, self.settings.binding)))
     }
 
     /// Where the client's next bytes are to be read to; `None` while it is not to be read from.
@@ -243,6 +276,9 @@ impl Engine {
     pub fn client_filled(&mut self, id: ClientId, count: usize) {
         if let Some(client) = self.clients.get_mut(id) {
             client.input.filled(count);
+            if client.session.is_none() {
+                self.traffic.count_read(count);
+            }
         }
         self.pump(id);
     }
@@ -266,6 +302,12 @@ impl Engine {
     /// The client has gone: nothing can be sent to it any more.
     pub fn client_lost(&mut self, id: ClientId) {
         let Some(mut client) = self.clients.remove(id) else { return };
+        if let Some(counters) = self.counters(client.bucket) {
+            counters.drop_one(Counter::Upstreams);
+            if client.unanswered > 0 {
+                counters.count(Counter::CloseOnUpstreamClose);
+            }
+        }
         for request in client.order.drain(..).chain(client.quiet.drain(..)) {
             self.forget_request(request);
         }
@@ -299,6 +341,9 @@ impl Engine {
         let Some(client) = self.clients.get_mut(id) else { return };
         client.output.advance(count);
         client.output.release_sent();
+        if client.session.is_none() {
+            self.traffic.count_written(count);
+        }
         if client.stopped {
             self.make_ready(id);
         }
@@ -324,6 +369,7 @@ impl Engine {
 
     /// The server's socket took `count` bytes.
     pub fn conn_sent(&mut self, id: ConnId, count: usize) {
+        self.traffic.count_written(count);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.output.advance(count);
             conn.output.release(conn.answered_to);
@@ -340,6 +386,7 @@ impl Engine {
 
     /// `count` bytes were read into [`Engine::conn_space`].
     pub fn conn_filled(&mut self, id: ConnId, count: usize) {
+        self.traffic.count_read(count);
         if let Some(conn) = self.conns.get_mut(id) {
             conn.input.filled(count);
         }

@@ -4,20 +4,24 @@
 //! values are passed on as they come, a repeated key's value as often as it was named; the values of several
 //! servers are put into the order of the request.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::ops::Range;
 
-use crate::buffer::Output;
+use foldhash::fast::RandomState;
+
+use crate::buffer::{Output, Spare};
 use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::Keys;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
+use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
-use super::request::{RequestId, Work};
+use super::request::{Links, RequestId, Work};
+use super::statistics::count_keys;
 use super::upstream::ClientId;
 
 /// A get of several keys in flight.
@@ -33,6 +37,8 @@ pub struct MultiGet {
     /// The first `used` ones are in use; the others keep their memory for the next request.
     parts: Vec<Part>,
     used: usize,
+    /// Memory for the links of the request.
+    links: Vec<ConnId>,
     /// The values, while they cannot be passed on because they are to be put into order.
     values: Output,
 }
@@ -65,13 +71,14 @@ struct Part {
 }
 
 impl MultiGet {
-    fn reset(&mut self) {
+    /// Forgets the request and keeps its memory for the next one.
+    pub(super) fn recycle(mut self: Box<MultiGet>, links: Links, spare: &mut Spare<Box<MultiGet>>) {
+        self.links = links.into_memory();
         self.line.clear();
         self.keys.clear();
         self.used = 0;
-        let end = self.values.end();
-        self.values.advance(usize::MAX);
-        self.values.release(end);
+        self.values.clear();
+        spare.give(self);
     }
 
     fn key(&self, index: u32) -> &[u8] {
@@ -99,6 +106,17 @@ impl MultiGet {
         }
         self.used += 1;
         &mut self.parts[self.used - 1]
+    }
+
+    /// How many keys were asked for, repeated ones included.
+    pub(super) fn key_count(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
+    /// Whether a key of `part` has no value yet.
+    fn wants(&self, part: u32) -> bool {
+        let keys = self.parts.get(part as usize).map_or(&[][..], |part| &part.keys);
+        keys.iter().any(|index| self.keys.get(*index as usize).is_some_and(|key| !key.has_value))
     }
 
     /// Whether keys were refused, and not asked for elsewhere yet.
@@ -132,13 +150,13 @@ impl Engine {
     /// A get of several keys.
     pub(super) fn get_many(&mut self, client_id: ClientId, keys: Keys<'_>, cas: bool, exptime: Option<i64>) {
         let Some(bucket) = self.clients.get(client_id).map(|client| client.bucket) else { return };
-        let mut multiget = self.spare_multigets.pop().unwrap_or_default();
-        multiget.reset();
+        let mut multiget = self.spare_multigets.take().unwrap_or_default();
         multiget.cas = cas;
         multiget.exptime = exptime;
         multiget.line.extend_from_slice(keys.line());
         self.duplicates.clear();
         let mut failure = None;
+        let (mut repeated, mut bytes) = (0, 0);
         for (index, (at, key)) in keys.iter().enumerate() {
             let index = index as u32;
             let first = self.duplicates.first(key, index, |other| multiget.key(other));
@@ -161,13 +179,20 @@ impl Engine {
                 }
             } else if let Some(first) = multiget.keys.get_mut(first as usize) {
                 first.times += 1;
+                repeated += 1;
             }
+            bytes += key.len();
             multiget.keys.push(entry);
         }
+        if let Some(counters) = self.counters(bucket) {
+            count_keys(counters, multiget.key_count(), bytes);
+            counters.add(Counter::MultigetKeysDedupe, repeated);
+        }
         let parts = multiget.used as u32;
+        let links = Links::with_memory(std::mem::take(&mut multiget.links));
         let id = self.one(client_id, Work::MultiGet(multiget), false, true);
         if let Some(request) = self.requests.get_mut(id) {
-            request.failure = failure;
+            (request.failure, request.links) = (failure, links);
         }
         for part in 0..parts {
             self.send_part(id, part, 0);
@@ -182,6 +207,9 @@ impl Engine {
         let Some(request) = self.requests.get(id) else { return };
         let Work::MultiGet(multiget) = &request.work else { return };
         let Some(host) = multiget.parts.get(part as usize).map(|part| part.host) else { return };
+        if !multiget.wants(part) {
+            return; // only the end was missing when the connection was lost
+        }
         let conn_id = match self.pick(request.client, host, false) {
             Ok(conn) => conn,
             Err(failure) => {
@@ -213,12 +241,14 @@ impl Engine {
         );
     }
 
-    /// A value has come from a server. `write` appends the whole block. `false` if no such key was asked for.
+    /// A value of `length` bytes has come from a server. `write` appends the whole block. `false` if no such key was
+    /// asked for.
     pub(super) fn multiget_value(
         &mut self,
         id: RequestId,
         part: u32,
         named: Named<'_>,
+        length: usize,
         mut write: impl FnMut(&mut Output, bool, &[u8]),
     ) -> bool {
         let Some(request) = self.requests.get_mut(id).filter(|request| !request.is_done) else { return true };
@@ -231,7 +261,14 @@ impl Engine {
             }),
         };
         let Some(index) = found else { return false };
-        let cas = multiget.cas;
+        let (cas, times) = (multiget.cas, multiget.keys[index as usize].times);
+        request.hits += times;
+        request.value_bytes += (length as u64 + 2) * u64::from(times);
+        if times > 1
+            && let Some(bucket) = self.buckets.get(request.bucket)
+        {
+            bucket.counters.add(Counter::MultigetBytesDedupe, (length as u64 + 2) * u64::from(times - 1));
+        }
         if multiget.used > 1 {
             let start = multiget.values.end();
             let mut values = std::mem::take(&mut multiget.values);
@@ -240,7 +277,6 @@ impl Engine {
             multiget.values = values;
             return true;
         }
-        let times = multiget.keys[index as usize].times;
         let mut taken = std::mem::take(multiget);
         if let Some(sink) = self.sink(id) {
             for _ in 0..times {
@@ -357,13 +393,15 @@ impl MultiGet {
     }
 }
 
-/// Finds the repeated keys of one request. The hash is keyed: clients cannot choose colliding keys.
+/// Finds the repeated keys of one request. The hash is keyed at random: clients cannot know which keys collide.
 #[derive(Debug, Default)]
 pub struct Duplicates {
     hasher: RandomState,
     /// Open addressing; index + 1 of a key, 0 is free.
     slots: Vec<u32>,
     count: usize,
+    /// The slots before they were too few.
+    before: Vec<u32>,
     /// Up to here, comparing all is cheaper.
     few: Vec<u32>,
 }
@@ -412,16 +450,18 @@ impl Duplicates {
     }
 
     fn grow<'a>(&mut self, size: usize, text: &impl Fn(u32) -> &'a [u8]) {
-        let old: Vec<u32> = match self.slots.is_empty() {
-            true => self.few.iter().map(|index| index + 1).collect(),
-            false => self.slots.iter().copied().filter(|slot| *slot != 0).collect(),
-        };
+        let mut before = std::mem::take(&mut self.before);
+        std::mem::swap(&mut before, &mut self.slots);
         self.slots.clear();
         self.slots.resize(size.next_power_of_two(), 0);
         self.count = 0;
-        for slot in old {
+        if before.is_empty() {
+            before.extend(self.few.iter().map(|index| index + 1));
+        }
+        for slot in before.drain(..).filter(|slot| *slot != 0) {
             self.insert(text(slot - 1), slot - 1, text);
         }
+        self.before = before;
     }
 }
 

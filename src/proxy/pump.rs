@@ -3,8 +3,11 @@
 use crate::buffer::Input;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::packet;
+use crate::routing::Router;
+use crate::stats::counter::Counter;
 
 use super::Engine;
+use super::mcmux::destination::Allowed;
 use super::timers::Owner;
 use super::upstream::{Admission, ClientId, Phase, Protocol};
 
@@ -32,7 +35,7 @@ impl Engine {
             budget -= 1;
             if budget == 0 {
                 if input.is_worth_parsing() {
-                    self.count_yield();
+                    self.count_yield(id);
                     self.make_ready(id);
                 }
                 break;
@@ -65,7 +68,8 @@ impl Engine {
         if !input.is_worth_parsing() {
             return false;
         }
-        let behavior = &self.buckets[client.bucket].config.behavior;
+        let bucket = client.bucket;
+        let behavior = &self.buckets[bucket].config.behavior;
         let requests = (client.order.len() + client.quiet.len()) as u64;
         if client.paused > 0
             || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
@@ -75,6 +79,7 @@ impl Engine {
             return false;
         }
         let value_max = behavior.value_max;
+        let is_named = matches!(self.buckets[bucket].config.router, Router::Named);
         match client.protocol {
             Protocol::Undecided => {
                 let is_binary = input.data().first() == Some(&packet::REQUEST_MAGIC);
@@ -82,32 +87,46 @@ impl Engine {
                 true
             }
             Protocol::Binary => self.step_binary(id, input),
-            Protocol::Ascii => self.step_ascii(id, input, value_max),
+            Protocol::Ascii if is_named => self.step_named(id, bucket, input, value_max),
+            Protocol::Ascii => self.step_ascii(id, input, value_max, (0, Allowed::All)),
         }
     }
 
-    fn step_ascii(&mut self, id: ClientId, input: &mut Input, value_max: u64) -> bool {
+    /// Handles one request that begins behind `skip` bytes, if it is one of those allowed.
+    pub(super) fn step_ascii(
+        &mut self,
+        id: ClientId,
+        input: &mut Input,
+        value_max: u64,
+        (skip, allowed): (usize, Allowed),
+    ) -> bool {
         let owner = input.owner();
-        let mut scanned = input.scanned;
-        let used = match request::parse(input.data(), &mut scanned, value_max) {
+        let mut scanned = input.scanned.saturating_sub(skip);
+        let text = input.data().get(skip..).unwrap_or_default();
+        let used = match allowed.only(request::parse(text, &mut scanned, value_max)) {
             Parsed::Incomplete { need } => {
-                input.scanned = scanned;
-                input.expect(need, &mut self.client_buffers);
+                input.scanned = scanned + skip;
+                input.expect(need + skip, &mut self.client_buffers);
                 return false;
             }
             Parsed::Request { request, noreply, len } => {
                 match self.ascii_request(id, &request, noreply, owner.as_ref()) {
-                    Verdict::Taken => len,
+                    Verdict::Taken => {
+                        self.count_request(id, &request, noreply, len);
+                        len
+                    }
                     Verdict::Wait => return false,
                 }
             }
             Parsed::Rejected { reply, noreply, len } => {
+                self.count_refused(id, text, noreply, reply);
                 if !noreply {
                     self.local_reply(id, |out| out.extend_from_slice(reply));
                 }
                 len
             }
             Parsed::TooLarge { reply, noreply, len, swallow } => {
+                self.count_refused(id, text, noreply, reply);
                 if !noreply {
                     self.local_reply(id, |out| out.extend_from_slice(reply));
                 }
@@ -119,11 +138,11 @@ impl Engine {
             Parsed::LineTooLong => {
                 self.local_reply(id, |out| out.extend_from_slice(request::LINE_TOO_LONG));
                 self.quit(id);
-                input.len()
+                text.len()
             }
         };
         drop(owner);
-        input.consume(used);
+        input.consume(used + skip);
         true
     }
 
@@ -156,6 +175,7 @@ impl Engine {
             }
             Admission::Unasked => {
                 let since = (client.unanswered == 0).then_some(self.now);
+                bucket.counters.count(Counter::MaxReached);
                 client.admission = Admission::Waiting { since };
                 client.stopped = true;
                 bucket.waiting.push_back(id);
@@ -191,6 +211,8 @@ impl Engine {
             if let Admission::Waiting { .. } = client.admission {
                 client.admission = Admission::Granted;
                 bucket.active += 1;
+                bucket.counters.count(Counter::AssignDownstream);
+                bucket.counters.count(Counter::AssignUpstream);
                 if !client.is_ready {
                     client.is_ready = true;
                     self.ready.push(id);

@@ -14,16 +14,21 @@ use crate::config::snapshot::{BucketConfig, Config, Server};
 impl Engine {
     /// Serves `config` from now on. Its buckets have the index they had before; new ones come behind them.
     pub fn reconfigure(&mut self, config: &Config, health: &HealthTable) {
+        self.config = config.clone();
         for (index, new) in config.buckets.iter().enumerate() {
             let is_same = self.buckets.get(index).is_some_and(|bucket| Arc::ptr_eq(&bucket.config, new));
             if is_same {
                 continue;
             }
-            let hosts = new.servers.iter().map(|server| self.host(server, new, health)).collect();
+            let hosts = new.servers.iter().map(|server| self.host(server, index, new, health)).collect();
             let config = Arc::clone(new);
             match self.buckets.get_mut(index) {
                 Some(bucket) => (bucket.config, bucket.hosts) = (config, hosts),
-                None => self.buckets.push(Bucket { config, hosts, active: 0, waiting: VecDeque::new(), is_crowded: false }),
+                None => {
+                    let counters = self.board.register(index);
+                    let waiting = VecDeque::new();
+                    self.buckets.push(Bucket { config, counters, hosts, active: 0, waiting, is_crowded: false });
+                }
             }
         }
         self.retire_hosts();
@@ -34,17 +39,19 @@ impl Engine {
     }
 
     /// The worker's record of `server`, with the limits of `bucket`.
-    fn host(&mut self, server: &Arc<Server>, bucket: &BucketConfig, health: &HealthTable) -> HostId {
+    fn host(&mut self, server: &Arc<Server>, index: usize, bucket: &BucketConfig, health: &HealthTable) -> HostId {
         if let Some(id) = self.host_of.get(server)
             && let Some(host) = self.hosts.get_mut(*id)
         {
             host.behavior = Arc::clone(&bucket.behavior);
+            host.bucket = index;
             host.is_retired = false;
             return *id;
         }
         let id = self.hosts.insert(Host {
             server: Arc::clone(server),
             behavior: Arc::clone(&bucket.behavior),
+            bucket: index,
             conns: Vec::new(),
             idle: Vec::new(),
             open: None,

@@ -6,6 +6,7 @@
 use crate::buffer::Output;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
+use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::downstream::{ConnId, Entry, Expect};
@@ -123,6 +124,8 @@ impl Engine {
     /// A key of a multi-key get was refused.
     pub(super) fn learn_of(&mut self, request: RequestId, vbucket: u16, host: HostId) {
         if let Some(bucket) = self.requests.get(request).map(|request| request.bucket) {
+            self.count(bucket, Counter::RetryVbucket);
+            self.count(bucket, Counter::Retry);
             self.learn(bucket, vbucket, host);
         }
     }
@@ -198,7 +201,7 @@ impl Engine {
         let host = master.and_then(|master| bucket.hosts.get(master).copied());
         let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
             Ok(conn) => conn,
-            Err(failure) => return self.entry_failed(id, entry, failure),
+            Err(failure) => return self.entry_failed(id, entry, host, failure),
         };
         let Some(conn) = self.begin(conn_id) else { return };
         let start = conn.output.end();

@@ -62,6 +62,12 @@ pub struct Request {
     pub has_place: bool,
     /// All servers have answered, or were given up.
     pub is_done: bool,
+    /// When it was made.
+    pub since: Micros,
+    /// How many values have come, of a get.
+    pub hits: u32,
+    /// How many bytes these had, line ends included.
+    pub value_bytes: u64,
     /// How often a server has refused a part of it as "not my vbucket".
     pub refusals: u32,
     /// How many answers are missing.
@@ -92,6 +98,9 @@ impl Request {
             may_repeat: true,
             has_place: false,
             is_done: false,
+            since: 0,
+            hits: 0,
+            value_bytes: 0,
             refusals: 0,
             pending: 0,
             queued: 0,
@@ -104,7 +113,8 @@ impl Request {
     }
 }
 
-/// The connections on which a request's answers are expected. Nearly always one: no allocation then.
+/// The connections on which a request's answers are expected. If there is one only, no allocation is made; requests of
+/// many keys lend the memory of those before them.
 #[derive(Debug, Default)]
 pub struct Links {
     first: Option<ConnId>,
@@ -112,6 +122,17 @@ pub struct Links {
 }
 
 impl Links {
+    /// No links, with memory for them.
+    pub fn with_memory(more: Vec<ConnId>) -> Links {
+        Links { first: None, more }
+    }
+
+    /// The memory, for other links.
+    pub fn into_memory(mut self) -> Vec<ConnId> {
+        self.more.clear();
+        self.more
+    }
+
     /// One more answer is expected on `conn`.
     pub fn add(&mut self, conn: ConnId) {
         match self.first {

@@ -2,6 +2,7 @@
 
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{Packet, write_reply};
+use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::upstream::ClientId;
@@ -28,6 +29,11 @@ impl Engine {
                 else {
                     return self.local_packet(id, packet, status::AUTH_ERROR);
                 };
+                let old = self.clients.get(id).map_or(bucket, |client| client.bucket);
+                if let Some(counters) = self.counters(old) {
+                    counters.drop_one(Counter::Upstreams);
+                }
+                self.count(bucket, Counter::Upstreams);
                 if let Some(client) = self.clients.get_mut(id) {
                     client.bucket = bucket;
                 }

@@ -24,6 +24,8 @@ pub enum Owner {
     Conn(ConnId),
     /// The oldest of the requests that pause before they are sent again.
     Paused,
+    /// Spare memory: when it is looked at next.
+    Memory,
     /// A suspended server: when it is probed next.
     Host(HostId),
 }

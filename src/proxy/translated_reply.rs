@@ -57,7 +57,10 @@ impl Engine {
             (Some(request), Outcome::Missing, Some(create)) => self.create(id, request, &asked, &key, create, opaque),
             (Some(request), Outcome::Answered | Outcome::Missing, _) => self.packet_done(request),
             // Only this packet: its batch may have answers from other servers.
-            (Some(request), Outcome::Unfit, _) => self.packet_failed(request, asked.opcode, opaque, Failure::Closed),
+            (Some(request), Outcome::Unfit, _) => {
+                let host = self.conns.get(id).map(|conn| conn.host);
+                self.packet_failed(request, asked.opcode, opaque, Failure::Closed, host);
+            }
             (None, ..) => {}
         }
         self.scratch = key;
@@ -119,7 +122,7 @@ impl Engine {
     /// Whether it is known what the server understands. If not, it is asked, and the client waits.
     pub(super) fn knows_dialect(&mut self, client_id: ClientId, host_id: HostId) -> bool {
         let Some(host) = self.hosts.get_mut(host_id) else { return true };
-        if matches!(host.dialect, Dialect::Meta | Dialect::Classic | Dialect::Unreachable) {
+        if host.dialect.is_settled() {
             return true;
         }
         if host.dialect == Dialect::Unknown {

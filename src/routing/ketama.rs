@@ -25,11 +25,16 @@ pub struct RingServer<'a> {
 
 /// A ring of points, each belonging to a server.
 ///
-/// Both lists have the same length; `points` is sorted. They are apart because only `points` is searched.
+/// `points` and `owners` have the same length; `points` is sorted. They are apart because only `points` is searched.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ring {
     points: Box<[u32]>,
     owners: Box<[u32]>,
+    /// The ring is cut into this many equal arcs, a power of two; for each, where in `points` its points begin.
+    /// There are about as many arcs as points, so that a search ends after one or two steps.
+    arcs: Box<[u32]>,
+    /// By how many bits a hash is shifted right to give its arc.
+    shift: u32,
 }
 
 impl std::fmt::Debug for Ring {
@@ -79,8 +84,11 @@ impl Ring {
         self.points.is_empty()
     }
 
+    /// Index of the first point that is not before `hash`; the number of points if there is none.
     fn position(&self, hash: u32) -> usize {
-        self.points.partition_point(|&point| point < hash)
+        let start = self.arcs.get((hash >> self.shift) as usize).map_or(0, |start| *start as usize);
+        let rest = self.points.get(start..).unwrap_or_default();
+        start + rest.iter().take_while(|point| **point < hash).count()
     }
 
     /// From (index, name, number of names, points per name) of each server.
@@ -96,7 +104,11 @@ impl Ring {
         // Equal points come from a server that is listed twice: the first in the list owns them.
         ring.sort_unstable();
         let (points, owners): (Vec<u32>, Vec<u32>) = ring.into_iter().unzip();
-        Ring { points: points.into(), owners: owners.into() }
+        let bits = points.len().next_power_of_two().ilog2().clamp(1, 20);
+        let shift = u32::BITS - bits;
+        let begin = |arc: u32| points.partition_point(|&point| point < arc << shift) as u32;
+        let arcs = (0..1 << bits).map(begin).collect();
+        Ring { points: points.into(), owners: owners.into(), arcs, shift }
     }
 }
 

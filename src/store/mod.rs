@@ -41,7 +41,7 @@ pub mod process;
 pub mod session;
 pub mod shard;
 pub mod slots;
-mod statistics;
+pub mod statistics;
 mod storing;
 pub mod table;
 
@@ -261,6 +261,7 @@ impl Store {
         }
     }
 
+    /// What all workers have counted.
     fn totals(&self) -> Totals {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         Totals::of(workers.iter().map(Arc::as_ref), self.classes.count())

@@ -2,16 +2,18 @@
 
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Store;
 use super::access::Access;
 use super::classes::Class;
-use super::counters::{ClassCount, Count, Counters};
-use super::process::cpu_time;
+use super::counters::{ClassCount, Count, Counters, Totals};
+use super::process::{ProcessStats, cpu_time};
+use super::{Store, StoreOptions};
 use super::{VERSION, dump, prefix};
 use crate::log;
 use crate::protocol::ascii::words::Words;
 use crate::protocol::numbers::parse_u32;
+use crate::stats::board::TrafficSum;
 
 const ERROR: &[u8] = b"ERROR\r\n";
 const BAD_LINE: &[u8] = b"CLIENT_ERROR bad command line\r\n";
@@ -25,7 +27,7 @@ const OK: &[u8] = b"OK\r\n";
 const CLASS_MAX: u32 = 255;
 
 /// What is done with each statistic.
-type Emit<'a> = dyn FnMut(&str, &dyn Display) + 'a;
+pub type Emit<'a> = dyn FnMut(&str, &dyn Display) + 'a;
 
 /// Writes the reply to a `stats` line. The error is a line to be sent instead.
 pub(super) fn ascii(access: &Access<'_>, words: &Words<'_>, out: &mut Vec<u8>) -> Result<(), &'static [u8]> {
@@ -38,7 +40,7 @@ pub(super) fn ascii(access: &Access<'_>, words: &Words<'_>, out: &mut Vec<u8>) -
     let store = access.store;
     match words.get(1) {
         b"" => general(access, &mut emit),
-        b"settings" => settings(store, &mut emit),
+        b"settings" => settings(&store.options, Some(store), &mut emit),
         b"items" => items(access, &mut emit),
         b"slabs" => slabs(store, &mut emit),
         b"sizes" => sizes(store, &mut emit),
@@ -81,7 +83,7 @@ pub(super) fn binary(access: &Access<'_>, key: &[u8], emit: &mut Emit<'_>) -> bo
     let store = access.store;
     match key {
         b"" => general(access, emit),
-        b"settings" => settings(store, emit),
+        b"settings" => settings(&store.options, Some(store), emit),
         b"items" => items(access, emit),
         b"slabs" => slabs(store, emit),
         b"sizes" => sizes(store, emit),
@@ -101,39 +103,17 @@ pub(super) fn binary(access: &Access<'_>, key: &[u8], emit: &mut Emit<'_>) -> bo
 /// `stats`: 35 lines.
 fn general(access: &Access<'_>, emit: &mut Emit<'_>) {
     let store = access.store;
-    let (process, totals) = (&store.process, store.totals());
-    emit("pid", &std::process::id());
-    emit("uptime", &access.tick);
-    emit("time", &access.unix_time());
-    emit("version", &VERSION);
-    emit("pointer_size", &usize::BITS);
-    for (name, (seconds, micros)) in ["rusage_user", "rusage_system"].iter().zip(cpu_time()) {
-        emit(name, &format_args!("{seconds}.{micros:06}"));
-    }
-    emit("curr_connections", &process.curr_connections());
-    emit("total_connections", &process.total_connections());
-    emit("connection_structures", &process.connection_structures());
-    emit("cmd_get", &totals.get(Count::CmdGet));
-    emit("cmd_set", &(totals.of_classes(ClassCount::CmdSet) + totals.get(Count::BadSet)));
-    emit("cmd_flush", &totals.get(Count::CmdFlush));
-    emit("get_hits", &totals.of_classes(ClassCount::GetHits));
-    emit("get_misses", &totals.get(Count::GetMisses));
-    emit("delete_misses", &totals.get(Count::DeleteMisses));
-    emit("delete_hits", &totals.of_classes(ClassCount::DeleteHits));
-    emit("incr_misses", &totals.get(Count::IncrMisses));
-    emit("incr_hits", &totals.of_classes(ClassCount::IncrHits));
-    emit("decr_misses", &totals.get(Count::DecrMisses));
-    emit("decr_hits", &totals.of_classes(ClassCount::DecrHits));
-    emit("cas_misses", &totals.get(Count::CasMisses));
-    emit("cas_hits", &totals.of_classes(ClassCount::CasHits));
-    emit("cas_badval", &totals.of_classes(ClassCount::CasBadval));
-    emit("bytes_read", &totals.get(Count::BytesRead));
-    emit("bytes_written", &totals.get(Count::BytesWritten));
-    emit("limit_maxbytes", &store.classes.limit());
-    emit("accepting_conns", &u8::from(process.accepting.load(Relaxed)));
-    emit("listen_disabled_num", &process.listen_disabled.load(Relaxed));
-    emit("threads", &store.options.threads);
-    emit("conn_yields", &totals.get(Count::ConnYields));
+    let totals = store.totals();
+    let general = General {
+        uptime: u64::from(access.tick),
+        time: access.unix_time(),
+        totals: &totals,
+        process: &store.process,
+        memory: store.classes.limit(),
+        threads: store.options.threads,
+        traffic: TrafficSum::default(),
+    };
+    general.emit(emit);
     let lines = lines(store);
     emit("bytes", &lines.iter().map(|line| line.requested).sum::<u64>());
     emit("curr_items", &lines.iter().map(|line| line.count).sum::<u64>());
@@ -142,9 +122,88 @@ fn general(access: &Access<'_>, emit: &mut Emit<'_>) {
     emit("evictions", &evictions);
 }
 
-/// `stats settings`: 19 lines.
-fn settings(store: &Store, emit: &mut Emit<'_>) {
-    let options = &store.options;
+/// What the process as a whole has done.
+struct General<'a> {
+    uptime: u64,
+    time: u64,
+    totals: &'a Totals,
+    process: &'a ProcessStats,
+    memory: u64,
+    threads: u32,
+    /// What the proxy adds.
+    traffic: TrafficSum,
+}
+
+impl General<'_> {
+    fn emit(&self, emit: &mut Emit<'_>) {
+        let General { totals, process, traffic, .. } = self;
+        emit("pid", &std::process::id());
+        emit("uptime", &self.uptime);
+        emit("time", &self.time);
+        emit("version", &VERSION);
+        emit("pointer_size", &usize::BITS);
+        for (name, (seconds, micros)) in ["rusage_user", "rusage_system"].iter().zip(cpu_time()) {
+            emit(name, &format_args!("{seconds}.{micros:06}"));
+        }
+        emit("curr_connections", &process.curr_connections());
+        emit("total_connections", &process.total_connections());
+        emit("connection_structures", &process.connection_structures());
+        emit("cmd_get", &totals.get(Count::CmdGet));
+        emit("cmd_set", &(totals.of_classes(ClassCount::CmdSet) + totals.get(Count::BadSet)));
+        emit("cmd_flush", &totals.get(Count::CmdFlush));
+        emit("get_hits", &totals.of_classes(ClassCount::GetHits));
+        emit("get_misses", &totals.get(Count::GetMisses));
+        emit("delete_misses", &totals.get(Count::DeleteMisses));
+        emit("delete_hits", &totals.of_classes(ClassCount::DeleteHits));
+        emit("incr_misses", &totals.get(Count::IncrMisses));
+        emit("incr_hits", &totals.of_classes(ClassCount::IncrHits));
+        emit("decr_misses", &totals.get(Count::DecrMisses));
+        emit("decr_hits", &totals.of_classes(ClassCount::DecrHits));
+        emit("cas_misses", &totals.get(Count::CasMisses));
+        emit("cas_hits", &totals.of_classes(ClassCount::CasHits));
+        emit("cas_badval", &totals.of_classes(ClassCount::CasBadval));
+        emit("bytes_read", &totals.get(Count::BytesRead).wrapping_add(traffic.read));
+        emit("bytes_written", &totals.get(Count::BytesWritten).wrapping_add(traffic.written));
+        emit("limit_maxbytes", &self.memory);
+        emit("accepting_conns", &u8::from(process.accepting.load(Relaxed)));
+        emit("listen_disabled_num", &process.listen_disabled.load(Relaxed));
+        emit("threads", &self.threads);
+        emit("conn_yields", &totals.get(Count::ConnYields).wrapping_add(traffic.yields));
+    }
+}
+
+/// What only the proxy knows of the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Proxied {
+    /// Seconds since the program started; shown with the two that the built-in server adds (02 §13).
+    pub uptime: u64,
+    /// Bytes on the sockets of the proxy.
+    pub traffic: TrafficSum,
+}
+
+/// The 31 lines of `memcached:stats:` (06 §4.3), with or without a built-in server.
+pub fn process(
+    options: &StoreOptions,
+    store: Option<&Store>,
+    process: &ProcessStats,
+    proxied: &Proxied,
+    emit: &mut Emit<'_>,
+) {
+    let totals = store.map_or_else(|| Totals::of(std::iter::empty(), 0), Store::totals);
+    let general = General {
+        uptime: proxied.uptime.saturating_add(2),
+        time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        totals: &totals,
+        process,
+        memory: store.map_or(options.memory, |store| store.classes.limit()),
+        threads: options.threads,
+        traffic: proxied.traffic,
+    };
+    general.emit(emit);
+}
+
+/// `stats settings`: 19 lines, with or without a built-in server.
+pub fn settings(options: &StoreOptions, store: Option<&Store>, emit: &mut Emit<'_>) {
     let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "NULL".to_owned());
     // As in the C program, whose field has 32 bits.
     emit("maxbytes", &(options.memory & u64::from(u32::MAX)));
@@ -153,7 +212,7 @@ fn settings(store: &Store, emit: &mut Emit<'_>) {
     emit("udpport", &options.udp_port);
     emit("inter", &or_null(&options.listen));
     emit("verbosity", &log::verbosity());
-    emit("oldest", &store.oldest_live.load(Relaxed));
+    emit("oldest", &store.map_or(0, |store| store.oldest_live.load(Relaxed)));
     emit("evictions", &if options.evict { "on" } else { "off" });
     emit("domain_socket", &or_null(&options.socket));
     emit("umask", &format_args!("{:o}", options.socket_mode));
@@ -161,7 +220,8 @@ fn settings(store: &Store, emit: &mut Emit<'_>) {
     emit("chunk_size", &options.chunk_size);
     emit("num_threads", &options.threads);
     emit("stat_key_prefix", &char::from(options.prefix_delimiter));
-    emit("detail_enabled", &if store.detail.load(Relaxed) { "yes" } else { "no" });
+    let detail = store.map_or(options.detail, |store| store.detail.load(Relaxed));
+    emit("detail_enabled", &if detail { "yes" } else { "no" });
     emit("reqs_per_event", &options.requests_per_turn);
     emit("cas_enabled", &if options.cas { "yes" } else { "no" });
     emit("tcp_backlog", &options.backlog);

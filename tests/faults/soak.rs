@@ -25,6 +25,8 @@ const KEYS: usize = 4;
 
 /// A place behind others, a connection, an answer; that twice; and what a busy machine adds to it.
 const LONGEST: Duration = Duration::from_millis(2 * (200 + 300 + 200 + 500) + 2500);
+/// How much more memory than before, in KiB, may be held at the end: fragments that the allocator keeps.
+const SPARE: u64 = 8 * 1024;
 /// A write whose fate is unknown may be carried out as late as this: by a server that was stopped with it.
 const UNCERTAIN: Duration = Duration::from_secs(8);
 
@@ -209,6 +211,19 @@ fn torment(servers: &mut Vec<Memcached>, until: Instant, faults: &mut u32) {
     }
 }
 
+/// Waits until moxi holds at most `most` KiB: what it has kept in store is freed after a few seconds. Gives what it
+/// holds at the end.
+fn settled_memory(moxi: &mut Moxi, most: u64) -> u64 {
+    let limit = Instant::now() + LIMIT;
+    loop {
+        let held = memory(moxi);
+        if held <= most || Instant::now() > limit {
+            return held;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Waits until moxi has at most `most` descriptors.
 fn settle(moxi: &mut Moxi, most: usize) {
     let limit = Instant::now() + LIMIT;
@@ -267,7 +282,7 @@ fn two_hundred_clients_and_servers_that_come_and_go() {
     let seen = work(&moxi, 0, &is_over, || torment(&mut servers, until, &mut faults));
 
     settle(&mut moxi, most);
-    let after = memory(&mut moxi);
+    let after = settled_memory(&mut moxi, base + SPARE);
     let descriptors = open(&mut moxi);
     all_is_well(&moxi);
     // Without servers nothing is left of their connections.
@@ -286,5 +301,5 @@ fn two_hundred_clients_and_servers_that_come_and_go() {
         open(&mut moxi)
     );
     assert!(faults > 0 && seen.values > 0);
-    assert!(after < base + 8 * 1024, "memory: {base} KiB before, {after} KiB after");
+    assert!(after <= base + SPARE, "memory: {base} KiB before, {after} KiB after");
 }

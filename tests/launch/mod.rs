@@ -3,10 +3,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
+
+use moxi_test_support::ports::Port;
 
 /// Longest wait for anything. Generous: the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -205,10 +207,12 @@ pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on, and no other test takes while this process lives.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+    let port = Port::reserve();
+    let number = port.number();
+    std::mem::forget(port);
+    number
 }
 
 /// Connects to a port of this machine, when somebody listens there.

@@ -188,15 +188,15 @@ behavior_keys! {
         "Port on which the buckets of a dynamic configuration are served.";
     default_bucket_name: String = FIRST_BUCKET.to_owned(), [], None, 0..=249, Proxy, true,
         "Bucket of clients that have not authenticated; unset it is the first bucket.";
-    join_gets: bool = true, [], None, ANY, Nowhere, false,
+    join_gets: bool = true, [], None, ANY, Proxy, false,
         "Send gets that wait for the same server at the same time as one request.";
-    value_max: u64 = 134_217_728, [], Bytes, 1..=u64::MAX, Nowhere, false,
+    value_max: u64 = 134_217_728, [], Bytes, 1..=u64::MAX, Proxy, false,
         "Largest value accepted from a client or a server.";
-    upstream_requests_max: u32 = 1000, [], None, 1..=u64::MAX, Nowhere, false,
+    upstream_requests_max: u32 = 1000, [], None, 1..=u64::MAX, Proxy, false,
         "Unanswered requests per client, beyond which it is not read from.";
-    upstream_output_max: u64 = 16_777_216, [], Bytes, 1..=u64::MAX, Nowhere, false,
+    upstream_output_max: u64 = 16_777_216, [], Bytes, 1..=u64::MAX, Proxy, false,
         "Replies a client has not read, beyond which it is not read from.";
-    quiet_max: u64 = 22_020_096, [], Bytes, 1..=u64::MAX, Nowhere, false,
+    quiet_max: u64 = 22_020_096, [], Bytes, 1..=u64::MAX, Proxy, false,
         "Quiet binary requests held for a client until one that is answered.";
 }
 
@@ -264,7 +264,9 @@ mod tests {
 
     #[test]
     fn statistics_show_the_documented_numbers_of_lines() {
+        /// Keys that the C program does not have; they come last.
+        const NEW: usize = 5;
         let count = |least: Where| KEYS.iter().filter(|key| key.shown >= least).count();
-        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29, 28, 11));
+        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29 + NEW, 28 + NEW, 11));
     }
 }

@@ -105,6 +105,12 @@ pub fn flush(out: &mut Vec<u8>, delay: Option<i64>) {
     end(out);
 }
 
+/// `version`.
+pub fn version(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"version");
+    end(out);
+}
+
 /// `stats`, with its sub-command if `args` is not empty.
 pub fn stats(out: &mut Vec<u8>, args: &[u8]) {
     out.extend_from_slice(b"stats");

@@ -36,6 +36,11 @@ pub fn noop(out: &mut Vec<u8>, opaque: u32) {
     packet(out, opcode::NOOP, 0, opaque, 0, &[], &[]);
 }
 
+/// The server's version.
+pub fn version(out: &mut Vec<u8>, opaque: u32) {
+    packet(out, opcode::VERSION, 0, opaque, 0, &[], &[]);
+}
+
 /// Everything of a storage command but the value, which the caller appends.
 ///
 /// Together with extras and key the value must not exceed [`BODY_MAX`](super::packet::BODY_MAX), or the server

@@ -190,3 +190,16 @@ fn extreme_weights_do_not_overflow() {
     assert!(ring.len() <= 480 && !ring.is_empty());
     assert_eq!(Ring::weighted(&[]).server(b"a"), None);
 }
+
+#[test]
+fn the_search_by_arcs_finds_what_a_plain_search_finds() {
+    let many: Vec<String> = (0..300).map(|number| format!("cache{number}.example")).collect();
+    let many: Vec<RingServer<'_>> = many.iter().map(|host| server(host, 11211, 0)).collect();
+    for ring in [Ring::plain(&[]), Ring::plain(&list_a()), Ring::weighted(&list_a()), Ring::weighted(&many)] {
+        let steps = (0..100_000u32).map(|number| number.wrapping_mul(2_654_435_761));
+        let near = ring.points.iter().flat_map(|point| [point.wrapping_sub(1), *point, point.wrapping_add(1)]);
+        for hash in steps.chain(near).chain([0, u32::MAX]) {
+            assert_eq!(ring.position(hash), ring.points.partition_point(|&point| point < hash), "{hash}");
+        }
+    }
+}

@@ -51,6 +51,7 @@ pub struct MoxiBuilder {
     threads: usize,
     arguments: Vec<OsString>,
     unix: Option<PathBuf>,
+    mcmux: bool,
 }
 
 impl MoxiBuilder {
@@ -63,6 +64,7 @@ impl MoxiBuilder {
             threads: 1,
             arguments: Vec::new(),
             unix: None,
+            mcmux: false,
         }
     }
 
@@ -124,15 +126,23 @@ impl MoxiBuilder {
         self.argument("-s").argument(path)
     }
 
+    /// Clients name the server of each request (`-X`); there is no cluster.
+    pub fn mcmux(mut self) -> MoxiBuilder {
+        self.mcmux = true;
+        self
+    }
+
     /// Starts it and waits until it accepts.
     pub fn start(self) -> Moxi {
         let port = Port::reserve();
         let mut command = Command::new(&self.binary);
-        command
-            .arg("-z")
-            .arg(format!("{}={}", port.number(), self.cluster))
-            .args(["-p", "0", "-U", "0", "-t", &self.threads.to_string()])
-            .args(&self.arguments);
+        let number = port.number().to_string();
+        match (self.mcmux, &self.unix) {
+            (true, None) => command.args(["-X", "-p", &number]),
+            (true, Some(_)) => command.arg("-X"),
+            (false, _) => command.arg("-z").arg(format!("{number}={}", self.cluster)).args(["-p", "0"]),
+        };
+        command.args(["-U", "0", "-t", &self.threads.to_string()]).args(&self.arguments);
         if !self.behavior.is_empty() {
             command.arg("-Z").arg(self.behavior.join(","));
         }

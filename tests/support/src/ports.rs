@@ -1,12 +1,13 @@
 //! Ports for child processes that must be told theirs on the command line.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use nix::fcntl::{Flock, FlockArg};
+use socket2::{Domain, Socket, Type};
 
 /// Below Linux' range for outgoing connections and for port 0, so that only these tests take them.
 const FIRST: u16 = 20_000;
@@ -33,7 +34,7 @@ impl Port {
             let path = directory.join(number.to_string());
             let Ok(file) = File::options().create(true).append(true).open(path) else { continue };
             let Ok(lock) = Flock::lock(file, FlockArg::LockExclusiveNonblock) else { continue };
-            if TcpListener::bind(("0.0.0.0", number)).is_ok() {
+            if is_free(number) {
                 return Port { number, _lock: lock };
             }
         }
@@ -44,6 +45,17 @@ impl Port {
     pub fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// Whether nobody listens. Binds without listening: a child that another thread is just starting has a copy of the
+/// socket until it runs its program, and clients of the new owner would end in that one's queue.
+fn is_free(number: u16) -> bool {
+    let bind = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, number)).into())
+    };
+    bind().is_ok()
 }
 
 fn directory() -> PathBuf {

@@ -1,9 +1,4 @@
-//! Fixed work for the engine, in memory: no sockets, no clock, so that every run executes the same instructions.
-//!
-//! `benches/gate` runs it under callgrind. By hand: `cargo bench --bench engine -- SCENARIO ROUNDS`; without
-//! arguments it prints the wall-clock time of every scenario.
-
-use std::time::Instant;
+//! An engine with its clients and their servers, all in memory, and what the clients ask.
 
 use moxi::buffer::Output;
 use moxi::config;
@@ -13,19 +8,20 @@ use moxi::proxy::upstream::{Binding, ClientId};
 use moxi::proxy::{Action, Engine, Settings};
 
 /// What all clients do, over and over: each sends one request and waits for its answer.
-struct Scenario {
-    name: &'static str,
-    clients: u32,
+pub struct Scenario {
+    pub name: &'static str,
+    pub clients: u32,
     /// Names of behaviour keys, as after `-Z`.
     behavior: &'static str,
     servers: u16,
     request: fn(number: u32, out: &mut Vec<u8>),
 }
 
+/// `-Z` for servers that speak this protocol.
 const ASCII: &str = "downstream_protocol=ascii";
 const BINARY: &str = "downstream_protocol=binary";
 
-const SCENARIOS: &[Scenario] = &[
+pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "get-one-client", clients: 1, behavior: ASCII, servers: 1, request: get },
     Scenario { name: "get", clients: 50, behavior: ASCII, servers: 1, request: get },
     Scenario { name: "set", clients: 50, behavior: ASCII, servers: 1, request: set },
@@ -41,6 +37,8 @@ const SCENARIOS: &[Scenario] = &[
 const VALUE: [u8; 100] = [b'v'; 100];
 const MULTIGET: u32 = 24;
 const HEADER: usize = 24;
+/// More than all answers of a turn that come over one connection, so that only the engine's memory grows.
+const REPLIES: usize = 1 << 20;
 
 fn key(number: u32) -> [u8; 12] {
     let mut key = *b"key_00000000";
@@ -146,7 +144,7 @@ fn serve_packet<'a>(input: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
 }
 
 /// The engine, its clients and their servers.
-struct World {
+pub struct World {
     engine: Engine,
     clients: Vec<ClientId>,
     /// What was sent to a server in this turn.
@@ -157,13 +155,13 @@ struct World {
     actions: Vec<Action>,
     looked_at: Vec<ClientId>,
     /// How many bytes clients have received.
-    received: u64,
+    pub received: u64,
     /// How many they must receive in a round.
-    per_round: u64,
+    pub per_round: u64,
 }
 
 impl World {
-    fn new(scenario: &Scenario) -> World {
+    pub fn new(scenario: &Scenario) -> World {
         let servers: Vec<String> = (1..=scenario.servers).map(|port| format!("server:{port}")).collect();
         let text = format!("11311={}", servers.join(","));
         let loaded = config::load(&text, Some(scenario.behavior), &|_| None).expect("a good configuration");
@@ -177,7 +175,7 @@ impl World {
             spare: Vec::new(),
             per_round: expected(scenario),
             request: Vec::new(),
-            reply: Vec::new(),
+            reply: Vec::with_capacity(REPLIES),
             actions: Vec::new(),
             looked_at: Vec::new(),
             received: 0,
@@ -185,7 +183,7 @@ impl World {
     }
 
     /// Every client sends one request and gets its answer.
-    fn round(&mut self, round: u32, scenario: &Scenario) {
+    pub fn round(&mut self, round: u32, scenario: &Scenario) {
         self.engine.set_time(u64::from(round) * 100);
         for index in 0..self.clients.len() {
             self.request.clear();
@@ -264,34 +262,4 @@ fn expected(scenario: &Scenario) -> u64 {
     let mut reply = Vec::new();
     serve(&request, &mut reply);
     reply.len() as u64 * u64::from(scenario.clients)
-}
-
-fn run(scenario: &Scenario, rounds: u32) {
-    let mut world = World::new(scenario);
-    for round in 0..rounds {
-        world.round(round, scenario);
-    }
-    assert_eq!(world.received, world.per_round * u64::from(rounds), "{}: bytes received", scenario.name);
-}
-
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    match &arguments[..] {
-        [flag] if flag == "--list" => {
-            SCENARIOS.iter().for_each(|scenario| println!("{} {}", scenario.name, scenario.clients));
-        }
-        [name, rounds] => {
-            let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("a known scenario");
-            run(scenario, rounds.parse().expect("a number of rounds"));
-        }
-        _ => {
-            for scenario in SCENARIOS {
-                let rounds = 20_000 / scenario.clients;
-                let start = Instant::now();
-                run(scenario, rounds);
-                let each = start.elapsed() / (rounds * scenario.clients);
-                println!("{:28}{:>8} ns/request", scenario.name, each.as_nanos());
-            }
-        }
-    }
 }

@@ -1,0 +1,252 @@
+//! Counting, and answering `stats proxy` (06 §3, §6).
+
+use std::sync::Arc;
+
+use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::binary::opcode::status;
+use crate::protocol::binary::packet::{Packet, write_reply};
+use crate::protocol::{Request, StoreVerb};
+use crate::stats::board::Board;
+use crate::stats::counter::{Command, Counter, Counters, Field, Timing};
+use crate::stats::report::{self, Part, Report};
+
+use super::Engine;
+use super::connection::Loss;
+use super::downstream::{ConnId, State, Step};
+use super::host::HostId;
+use super::request::{RequestId, Work};
+use super::timers::Micros;
+use super::upstream::ClientId;
+
+/// Verbs of storage commands: a malformed one is counted as theirs.
+const STORAGE: [(&[u8], Command); 6] = [
+    (b"set", Command::Set),
+    (b"add", Command::Add),
+    (b"replace", Command::Replace),
+    (b"append", Command::Append),
+    (b"prepend", Command::Prepend),
+    (b"cas", Command::Cas),
+];
+
+/// Keys were asked for: so many, with so many bytes in all.
+pub(super) fn count_keys(counters: &Counters, count: u64, bytes: usize) {
+    counters.add(Counter::MultigetKeys, count);
+    counters.command(false, Command::GetKey, Field::Seen, count);
+    counters.command(false, Command::GetKey, Field::ReadBytes, bytes as u64);
+}
+
+impl Engine {
+    /// Counts on `board` from now on, and answers with what all workers have counted there.
+    pub fn report_to(&mut self, board: Arc<Board>) {
+        for (index, bucket) in self.buckets.iter_mut().enumerate() {
+            bucket.counters = board.register(index);
+        }
+        self.traffic = board.register_traffic();
+        self.board = board;
+    }
+
+    /// The counters of a bucket. Clients of the built-in server are in none.
+    pub(super) fn counters(&self, bucket: usize) -> Option<&Counters> {
+        self.buckets.get(bucket).map(|bucket| bucket.counters.as_ref())
+    }
+
+    /// Counts one more of something that happened in a bucket.
+    pub(super) fn count(&self, bucket: usize, counter: Counter) {
+        if let Some(counters) = self.counters(bucket) {
+            counters.count(counter);
+        }
+    }
+
+    /// Counts one more of something that happened to a server's connection.
+    pub(super) fn count_host(&self, host: HostId, counter: Counter) {
+        if let Some(host) = self.hosts.get(host) {
+            self.count(host.bucket, counter);
+        }
+    }
+
+    /// A client's line was understood: `length` bytes with its value and the last line end.
+    pub(super) fn count_request(&self, id: ClientId, request: &Request<'_>, noreply: bool, length: usize) {
+        let Some(counters) = self.clients.get(id).and_then(|client| self.counters(client.bucket)) else { return };
+        let (command, has_cas) = match request {
+            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
+                if let Some((_, key)) = keys.single() {
+                    count_keys(counters, 1, key.len());
+                }
+                (Command::Get, *cas)
+            }
+            Request::Store(store) => match (store.cas, store.verb) {
+                (Some(_), _) => (Command::Cas, true),
+                (None, StoreVerb::Set) => (Command::Set, false),
+                (None, StoreVerb::Add) => (Command::Add, false),
+                (None, StoreVerb::Replace) => (Command::Replace, false),
+                (None, StoreVerb::Append) => (Command::Append, false),
+                (None, StoreVerb::Prepend) => (Command::Prepend, false),
+            },
+            Request::Arith { decr: false, .. } => (Command::Incr, false),
+            Request::Arith { decr: true, .. } => (Command::Decr, false),
+            Request::Delete { .. } => (Command::Delete, false),
+            Request::Touch { .. } => (Command::Touch, false),
+            Request::Getl { .. } => (Command::Getl, true),
+            Request::Unl { .. } => (Command::Unl, false),
+            Request::Flush { .. } => (Command::FlushAll, false),
+            Request::Stats { args: b"reset" } => (Command::StatsReset, false),
+            Request::Stats { .. } | Request::StatsProxy { .. } => (Command::Stats, false),
+            Request::Version => (Command::Version, false),
+            Request::Verbosity { .. } => (Command::Verbosity, false),
+            Request::Quit => (Command::Quit, false),
+        };
+        counters.command(noreply, command, Field::Seen, 1);
+        counters.command(noreply, command, Field::ReadBytes, length.saturating_sub(2) as u64);
+        if has_cas {
+            counters.command(noreply, command, Field::Cas, 1);
+        }
+    }
+
+    /// A client's line was refused with `reply`.
+    pub(super) fn count_refused(&self, id: ClientId, line: &[u8], noreply: bool, reply: &[u8]) {
+        let Some(counters) = self.clients.get(id).and_then(|client| self.counters(client.bucket)) else { return };
+        let length = memchr::memchr(b'\n', line).unwrap_or(line.len());
+        let read = line.get(..length).unwrap_or_default().trim_ascii_end().len() as u64;
+        let verb = line.trim_ascii_start().split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+        let command = STORAGE.iter().find(|(name, _)| *name == verb).map(|(_, command)| *command);
+        if let Some(command) = command.filter(|_| !reply.starts_with(b"ERROR")) {
+            counters.command(noreply, command, Field::Seen, 1);
+            counters.command(noreply, command, Field::Misses, 1);
+            counters.command(noreply, command, Field::ReadBytes, read);
+        } else if reply.starts_with(b"ERROR") {
+            counters.command(noreply, Command::Error, Field::Seen, 1);
+            counters.command(noreply, Command::Error, Field::ReadBytes, read);
+        }
+    }
+
+    /// A value has come for a get: so many bytes, so often.
+    pub(super) fn note_hit(&mut self, id: RequestId, bytes: usize, times: u32) {
+        if let Some(request) = self.requests.get_mut(id) {
+            request.hits += times;
+            request.value_bytes += (bytes as u64 + 2) * u64::from(times);
+        }
+    }
+
+    /// A request has been answered, or has failed: its keys, and the time it took.
+    pub(super) fn count_answered(&self, id: RequestId) {
+        let Some(request) = self.requests.get(id) else { return };
+        let Some(bucket) = self.buckets.get(request.bucket) else { return };
+        let counters = &bucket.counters;
+        let keys = match &request.work {
+            Work::Get { .. } => 1,
+            Work::MultiGet(multiget) => multiget.key_count(),
+            _ => 0,
+        };
+        if keys > 0 {
+            counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits));
+            counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes);
+            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits)));
+        }
+        if !request.has_place {
+            return;
+        }
+        let time = self.now.saturating_sub(request.since);
+        counters.count(Counter::Released);
+        counters.count(Counter::UpstreamUnpaused);
+        counters.count(Counter::CmdCount);
+        counters.add(Counter::CmdTime, time);
+        let behavior = &bucket.config.behavior;
+        let is_single = matches!(request.work, Work::Get { .. } | Work::Line(_) | Work::Packet { .. });
+        // What the cluster manager calls local: its own node is the first in the list that it serves.
+        if is_single
+            && behavior.downstream_protocol == DownstreamProtocol::Binary
+            && request.target.is_some()
+            && request.target == bucket.hosts.first().copied()
+        {
+            counters.count(Counter::LocalCmdCount);
+            counters.add(Counter::LocalCmdTime, time);
+        }
+        if behavior.time_stats {
+            counters.sample(Timing::Reserved, time);
+            counters.add(Counter::ReservedTime, time);
+            counters.raise(Counter::MaxReservedTime, time);
+            if request.refusals > 0 {
+                counters.add(Counter::RetryTime, time);
+                counters.raise(Counter::MaxRetryTime, time);
+            }
+        }
+    }
+
+    /// A step of the handshake with a server is done; `since` is when it began.
+    pub(super) fn count_step(&self, host: HostId, done: State, is_ready: bool, since: Micros) {
+        let Some(counters) = self.hosts.get(host).and_then(|host| self.counters(host.bucket)) else { return };
+        if done == State::Connecting && self.hosts.get(host).is_some_and(|host| host.behavior.time_stats) {
+            counters.sample(Timing::Connect, self.now.saturating_sub(since));
+        }
+        // Steps that a server does not ask for count as done.
+        let has_user = self.hosts.get(host).is_some_and(|host| !host.server.user.is_empty());
+        if done == State::Handshake(Step::Authenticate) || is_ready && !has_user {
+            counters.count(Counter::Auth);
+        }
+        if is_ready {
+            counters.count(Counter::Bucket);
+            counters.count(Counter::Connect);
+        }
+    }
+
+    /// A server connection is lost, with so many requests that waited for it, of which some are sent again.
+    pub(super) fn count_loss(&self, id: ConnId, loss: Loss, requests: usize, retries: usize) {
+        let Some(conn) = self.conns.get(id) else { return };
+        let Some(counters) = self.hosts.get(conn.host).and_then(|host| self.counters(host.bucket)) else { return };
+        counters.drop_one(Counter::Conns);
+        counters.add(Counter::QuitServer, requests as u64);
+        counters.add(Counter::Retry, retries as u64);
+        if conn.state == State::Ready {
+            return;
+        }
+        counters.count(Counter::ConnectFailed);
+        counters.add(Counter::WaitingErrors, requests as u64);
+        match conn.state {
+            State::Connecting => counters.add(Counter::ConnectTimeout, u64::from(loss == Loss::Overdue)),
+            State::Handshake(Step::Authenticate) => {
+                counters.count(Counter::AuthFailed);
+                counters.add(Counter::AuthTimeout, u64::from(loss == Loss::Overdue));
+            }
+            State::Handshake(Step::Select) => counters.count(Counter::BucketFailed),
+            State::Ready => {}
+        }
+    }
+
+    fn report(&self, id: ClientId) -> Option<Report<'_>> {
+        let bucket = self.clients.get(id)?.bucket;
+        Some(Report { board: &self.board, config: &self.config, bucket, uptime: self.now / 1_000_000 })
+    }
+
+    /// `stats proxy`, with the words behind it.
+    pub(super) fn stats_proxy(&mut self, id: ClientId, sub: &[u8]) {
+        let Some(report) = self.report(id) else { return };
+        let mut text = String::new();
+        match sub {
+            b"reset" => {
+                report.reset();
+                text.push_str("OK\r\n");
+            }
+            words if words.contains(&b' ') => text.push_str("ERROR\r\n"),
+            word => {
+                if let Some(part) = Part::named(word) {
+                    report.emit(part, &mut |name, value| report::line(&mut text, name, value));
+                }
+                text.push_str("END\r\n");
+            }
+        }
+        self.local_reply(id, |out| out.extend_from_slice(text.as_bytes()));
+    }
+
+    /// The binary STAT of `proxy buckets` (06 §3.8).
+    pub(super) fn stats_buckets(&mut self, id: ClientId, packet: &Packet<'_>) {
+        let Some(report) = self.report(id) else { return };
+        let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        let mut packets = Vec::new();
+        let mut stat = |name: &[u8], value: &[u8]| {
+            write_reply(&mut packets, opcode, status::SUCCESS, opaque, 0, &[], name, value);
+        };
+        report.emit(Part::Buckets, &mut |name, value| stat(name.as_bytes(), value.to_string().as_bytes()));
+        stat(b"", b"");
+        self.local_reply(id, |out| out.extend_from_slice(&packets));
+    }
+}

@@ -1,0 +1,182 @@
+//! What all workers count, in one place: `stats proxy` is answered from here.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::counter::{Counters, Sum};
+use crate::store::process::ProcessStats;
+use crate::store::{Store, StoreOptions};
+
+/// Bytes on the sockets of one worker, and its turns cut short. Only that worker writes.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    read: AtomicU64,
+    written: AtomicU64,
+    yields: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes were received.
+    pub fn count_read(&self, bytes: usize) {
+        grow(&self.read, bytes as u64);
+    }
+
+    /// Bytes were sent.
+    pub fn count_written(&self, bytes: usize) {
+        grow(&self.written, bytes as u64);
+    }
+
+    /// A client had to let others go first (`-R`).
+    pub fn count_yield(&self) {
+        grow(&self.yields, 1);
+    }
+}
+
+fn grow(number: &AtomicU64, by: u64) {
+    number.store(number.load(Relaxed).wrapping_add(by), Relaxed);
+}
+
+/// What was read and written, and turns cut short, in all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrafficSum {
+    /// Bytes received from clients and servers.
+    pub read: u64,
+    /// Bytes sent to them.
+    pub written: u64,
+    /// `conn_yields`.
+    pub yields: u64,
+}
+
+/// One bucket's counters.
+#[derive(Debug, Default)]
+struct Place {
+    workers: Vec<Arc<Counters>>,
+    /// What they were at the last reset.
+    base: Sum,
+}
+
+/// The shared part of the statistics.
+#[derive(Debug, Default)]
+pub struct Board {
+    /// The settings as `memcached:settings` shows them.
+    pub options: StoreOptions,
+    /// Connections of the process.
+    pub process: Arc<ProcessStats>,
+    /// The built-in server, if there is one.
+    pub store: Option<Arc<Store>>,
+    /// The name of the machine.
+    pub hostname: String,
+    /// By the index of the bucket.
+    places: Mutex<Vec<Place>>,
+    traffic: Mutex<Vec<Arc<Traffic>>>,
+    /// How many sockets lead to the bucket with this index, or, behind the last, to all that documents name.
+    listening: Mutex<Vec<(Option<usize>, u64)>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Board {
+    /// Without any worker yet.
+    pub fn new(
+        options: StoreOptions,
+        process: Arc<ProcessStats>,
+        store: Option<Arc<Store>>,
+        hostname: String,
+    ) -> Board {
+        Board { options, process, store, hostname, ..Board::default() }
+    }
+
+    /// New counters for a worker and the bucket with this index.
+    pub fn register(&self, bucket: usize) -> Arc<Counters> {
+        let counters = Arc::<Counters>::default();
+        let mut places = lock(&self.places);
+        if places.len() <= bucket {
+            places.resize_with(bucket + 1, Place::default);
+        }
+        places[bucket].workers.push(Arc::clone(&counters));
+        counters
+    }
+
+    /// New byte counters for a worker.
+    pub fn register_traffic(&self) -> Arc<Traffic> {
+        let traffic = Arc::<Traffic>::default();
+        lock(&self.traffic).push(Arc::clone(&traffic));
+        traffic
+    }
+
+    /// What was counted of a bucket since the last reset.
+    pub fn sum(&self, bucket: usize) -> Sum {
+        let places = lock(&self.places);
+        let Some(place) = places.get(bucket) else { return Sum::default() };
+        Sum::of(place.workers.iter().map(Arc::as_ref)).since(&place.base)
+    }
+
+    /// Counts from zero again.
+    pub fn reset(&self, bucket: usize) {
+        if let Some(place) = lock(&self.places).get_mut(bucket) {
+            place.base = Sum::of(place.workers.iter().map(Arc::as_ref));
+        }
+    }
+
+    /// The bytes of all workers.
+    pub fn traffic(&self) -> TrafficSum {
+        lock(&self.traffic).iter().fold(TrafficSum::default(), |sum, worker| TrafficSum {
+            read: sum.read.wrapping_add(worker.read.load(Relaxed)),
+            written: sum.written.wrapping_add(worker.written.load(Relaxed)),
+            yields: sum.yields.wrapping_add(worker.yields.load(Relaxed)),
+        })
+    }
+
+    /// One more socket leads to the bucket with this index; `None`: to those of the cluster.
+    pub fn count_listener(&self, bucket: Option<usize>) {
+        let mut listening = lock(&self.listening);
+        match listening.iter_mut().find(|(known, _)| *known == bucket) {
+            Some((_, count)) => *count += 1,
+            None => listening.push((bucket, 1)),
+        }
+    }
+
+    /// How many sockets lead to the bucket with this index, or to those of the cluster.
+    pub fn listening(&self, bucket: Option<usize>) -> u64 {
+        lock(&self.listening).iter().find(|(known, _)| *known == bucket).map_or(0, |(_, count)| *count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::counter::Counter;
+
+    #[test]
+    fn a_reset_counts_from_zero_again() {
+        let board = Board::default();
+        let (one, other) = (board.register(1), board.register(1));
+        one.count(Counter::Retry);
+        other.count(Counter::Retry);
+        let retries =
+            |board: &Board| board.sum(1).counters().find(|(name, _)| *name == "tot_retry").map(|found| found.1);
+        assert_eq!(retries(&board), Some(2));
+        board.reset(1);
+        one.count(Counter::Retry);
+        assert_eq!(retries(&board), Some(1));
+        assert_eq!(board.sum(0), Sum::default());
+        assert_eq!(board.sum(9), Sum::default());
+    }
+
+    #[test]
+    fn listeners_and_traffic() {
+        let board = Board::default();
+        board.count_listener(None);
+        board.count_listener(Some(0));
+        board.count_listener(Some(0));
+        assert_eq!((board.listening(None), board.listening(Some(0)), board.listening(Some(1))), (1, 2, 0));
+        let (one, other) = (board.register_traffic(), board.register_traffic());
+        one.count_read(3);
+        other.count_read(4);
+        other.count_written(1);
+        one.count_yield();
+        assert_eq!(board.traffic(), TrafficSum { read: 7, written: 1, yields: 1 });
+    }
+}

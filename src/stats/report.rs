@@ -1,0 +1,282 @@
+//! The text of `stats proxy` (06 §3, §4).
+
+use std::fmt::{Display, Write as _};
+
+use super::board::Board;
+use super::counter::{Sum, Timing};
+use super::histogram;
+use crate::config::behavior::keys::Where;
+use crate::config::behavior::{Behavior, DownstreamProtocol, KEYS, Key};
+use crate::config::snapshot::{BucketConfig, Config};
+use crate::proxy::VERSION;
+use crate::store::statistics::{self, Emit};
+
+/// Longest prefix of a bucket's lines in bytes.
+const PREFIX_MAX: usize = 199;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `all`, or nothing.
+    All,
+    /// `info`
+    Info,
+    /// `settings`
+    Settings,
+    /// `behaviors`
+    Behaviors,
+    /// `frontcache`
+    FrontCache,
+    /// `stats`
+    Stats,
+    /// `timings`
+    Timings,
+    /// `config`
+    Config,
+    /// What a binary STAT of `proxy buckets` shows: the counters of buckets alone.
+    Buckets,
+}
+
+impl Part {
+    /// The part of this name.
+    pub fn named(word: &[u8]) -> Option<Part> {
+        Some(match word {
+            b"" | b"all" => Part::All,
+            b"info" => Part::Info,
+            b"settings" => Part::Settings,
+            b"behaviors" => Part::Behaviors,
+            b"frontcache" => Part::FrontCache,
+            b"stats" => Part::Stats,
+            b"timings" => Part::Timings,
+            b"config" => Part::Config,
+            _ => return None,
+        })
+    }
+}
+
+/// What a report is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The counters.
+    pub board: &'a Board,
+    /// The configuration in force.
+    pub config: &'a Config,
+    /// The bucket of the client that asks.
+    pub bucket: usize,
+    /// Seconds since the program started.
+    pub uptime: u64,
+}
+
+impl Report<'_> {
+    /// Emits the statistics of a part.
+    pub fn emit(&self, part: Part, emit: &mut Emit<'_>) {
+        let wants = |parts: &[Part]| part == Part::All || parts.contains(&part);
+        if wants(&[Part::Info]) {
+            emit("basic:version", &VERSION);
+            emit("basic:nthreads", &self.board.options.threads);
+            emit("basic:hostname", &self.board.hostname);
+        }
+        if wants(&[Part::Settings]) {
+            let store = self.board.store.as_deref();
+            statistics::settings(&self.board.options, store, &mut prefixed("memcached:settings:", emit));
+        }
+        if wants(&[Part::Stats]) {
+            self.process(&mut prefixed("memcached:stats:", emit));
+        }
+        if wants(&[Part::Info]) {
+            emit("proxy_main:conf_type", &if self.is_dynamic() { "dynamic" } else { "static" });
+        }
+        if wants(&[Part::Behaviors])
+            && let Some(bucket) = self.config.buckets.get(self.bucket)
+        {
+            behaviors(&bucket.behavior, Where::Main, &mut prefixed("proxy_main:behavior:", emit));
+        }
+        if wants(&[Part::Stats]) {
+            let (tally, emit) = (&self.config.tally, &mut prefixed("proxy_main:stats:", emit));
+            emit("stat_configs", &tally.configs);
+            emit("stat_config_fails", &tally.config_fails);
+            emit("stat_proxy_starts", &tally.starts);
+            emit("stat_proxy_start_fails", &0);
+            emit("stat_proxy_existings", &tally.existings);
+            emit("stat_proxy_shutdowns", &tally.shutdowns);
+        }
+        for (index, bucket) in self.buckets() {
+            self.bucket(part, index, bucket, emit);
+        }
+    }
+
+    /// Counts from zero again.
+    pub fn reset(&self) {
+        self.buckets().for_each(|(index, _)| self.board.reset(index));
+    }
+
+    fn is_dynamic(&self) -> bool {
+        self.config.buckets.get(self.bucket).is_some_and(|bucket| bucket.agent.is_some() || bucket.is_null)
+    }
+
+    /// The buckets that are shown, the newest first: those of the same documents, or the client's own section. Not
+    /// those that have been shut down.
+    fn buckets(&self) -> impl Iterator<Item = (usize, &BucketConfig)> {
+        let is_dynamic = self.is_dynamic();
+        let all = self.config.buckets.iter().enumerate().rev();
+        all.map(|(index, bucket)| (index, bucket.as_ref())).filter(move |(index, bucket)| match is_dynamic {
+            true => bucket.agent.is_some() && bucket.is_live(),
+            false => *index == self.bucket,
+        })
+    }
+
+    fn bucket(&self, part: Part, index: usize, bucket: &BucketConfig, emit: &mut Emit<'_>) {
+        let wants = |parts: &[Part]| part == Part::All || parts.contains(&part);
+        let name = named(bucket);
+        let prefix = |section: &str| format!("{name}:{section}");
+        if part == Part::Config {
+            emit(&prefix("config"), &bucket.text);
+        }
+        if wants(&[Part::Info]) {
+            let emit = &mut prefixed(&prefix("info:"), emit);
+            emit("port", &bucket.port);
+            emit("name", &bucket.name);
+            emit("config", &bucket.text);
+            emit("config_ver", &self.config.version(index));
+            emit("behaviors_num", &bucket.servers.len());
+        }
+        if wants(&[Part::Behaviors]) {
+            behaviors(&bucket.behavior, Where::Proxy, &mut prefixed(&prefix("behavior:"), emit));
+            for (number, server) in bucket.servers.iter().enumerate() {
+                let own = match bucket.text.trim_start().starts_with('{') || bucket.agent.is_some() {
+                    true => Behavior {
+                        host: server.host.clone(),
+                        port: i32::from(server.port),
+                        usr: server.user.clone(),
+                        bucket: server.bucket.clone(),
+                        ..(*bucket.behavior).clone()
+                    },
+                    false => (*bucket.behavior).clone(),
+                };
+                behaviors(&own, Where::Server, &mut prefixed(&prefix(&format!("behavior-{number}:")), emit));
+            }
+        }
+        if wants(&[Part::Stats, Part::Buckets]) {
+            let emit = &mut prefixed(&prefix("stats:"), emit);
+            emit("listening", &self.board.listening(bucket.agent.is_none().then_some(index)));
+            emit("listening_failed", &0);
+        }
+        if wants(&[Part::FrontCache]) {
+            front_cache(&mut prefixed(&prefix("frontcache:"), emit));
+        }
+        if wants(&[Part::Stats, Part::Buckets]) {
+            let sum = self.board.sum(index);
+            counters(&sum, &mut prefixed(&prefix("pstd_stats:"), emit));
+            commands(&sum, &mut prefixed(&prefix("pstd_stats_cmd:"), emit));
+        }
+        if part == Part::Timings {
+            let sum = self.board.sum(index);
+            for (name, timing) in [("connect", Timing::Connect), ("reserved", Timing::Reserved)] {
+                histogram::bars(sum.histogram(timing)).iter().for_each(|bar| emit(&prefix(name), bar));
+            }
+        }
+    }
+
+    /// `memcached:stats:`.
+    fn process(&self, emit: &mut Emit<'_>) {
+        let (board, traffic) = (self.board, self.board.traffic());
+        statistics::process(
+            &board.options,
+            board.store.as_deref(),
+            &board.process,
+            &statistics::Proxied { uptime: self.uptime, traffic },
+            emit,
+        );
+    }
+}
+
+/// `PORT:NAME`, cut where the C program cut it.
+fn named(bucket: &BucketConfig) -> String {
+    let mut name = format!("{}:{}", bucket.port, bucket.name);
+    // Room for the longest section behind it.
+    let mut end = PREFIX_MAX - "pstd_stats_cmd::".len();
+    while !name.is_char_boundary(end.min(name.len())) {
+        end -= 1;
+    }
+    name.truncate(end);
+    name
+}
+
+/// Puts `prefix` before each name.
+fn prefixed<'a, 'b>(prefix: &str, emit: &'a mut Emit<'b>) -> impl FnMut(&str, &dyn Display) + use<'a, 'b> {
+    let mut name = String::from(prefix);
+    let length = prefix.len();
+    move |item: &str, value: &dyn Display| {
+        name.truncate(length);
+        name.push_str(item);
+        emit(&name, value);
+    }
+}
+
+/// The keys of a level and all wider ones.
+fn behaviors(behavior: &Behavior, level: Where, emit: &mut Emit<'_>) {
+    let mut show = |key: &Key| match key.name {
+        // The numbers that the C program has for them.
+        "downstream_protocol" => emit(key.name, &protocol_number(behavior.downstream_protocol)),
+        _ => emit(key.name, &key.value(behavior)),
+    };
+    // The table has the order in which abbreviations are looked up; here this one comes later.
+    let late = Key::find("wait_queue_timeout").filter(|key| key.shown >= level);
+    for key in KEYS.iter().filter(|key| key.shown >= level && !key.is_secret()) {
+        if late.is_none_or(|late| late.name != key.name) {
+            show(key);
+        }
+        if key.name == "auth_timeout" {
+            late.into_iter().for_each(&mut show);
+        }
+    }
+}
+
+fn protocol_number(protocol: DownstreamProtocol) -> u8 {
+    match protocol {
+        DownstreamProtocol::Ascii => 7,
+        DownstreamProtocol::Binary => 8,
+    }
+}
+
+fn counters(sum: &Sum, emit: &mut Emit<'_>) {
+    sum.counters().for_each(|(name, number)| emit(name, &number));
+}
+
+fn commands(sum: &Sum, emit: &mut Emit<'_>) {
+    for (kind, name, field, number) in sum.commands() {
+        emit(&format!("{kind}_{name}:{field}"), &number);
+    }
+}
+
+/// The front cache is not active.
+fn front_cache(emit: &mut Emit<'_>) {
+    for name in [
+        "max",
+        "oldest_live",
+        "tot_get_hits",
+        "tot_get_expires",
+        "tot_get_misses",
+        "tot_get_bytes",
+        "tot_adds",
+        "tot_add_skips",
+        "tot_add_fails",
+        "tot_add_bytes",
+        "tot_deletes",
+        "tot_evictions",
+    ] {
+        emit(name, &0);
+    }
+}
+
+/// Appends `STAT name value`, without a blank at the end if there is no value.
+pub fn line(out: &mut String, name: &str, value: &dyn Display) {
+    let start = out.len();
+    // A String takes everything.
+    let _ = write!(out, "STAT {name} {value}");
+    // A bar may end in a blank, a missing value does not.
+    if out.len() == start + "STAT  ".len() + name.len() {
+        out.pop();
+    }
+    out.push_str("\r\n");
+}
