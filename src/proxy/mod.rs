@@ -363,7 +363,9 @@ impl Engine {
     }
 
     /// The server connection's output, and the position up to which it may be sent.
-    pub fn conn_output(&self, id: ConnId) -> Option<(&Output, u64)> {
+    pub fn conn_output(&mut self, id: ConnId) -> Option<(&Output, u64)> {
+        // Whatever the occasion: once a part of a get is sent, nothing joins it.
+        self.close_get(id);
         self.conns.get(id).map(|conn| (&conn.output, conn.send_limit()))
     }
 
