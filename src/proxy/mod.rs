@@ -38,6 +38,7 @@ mod binary_reply;
 mod binary_request;
 mod broadcast;
 mod connection;
+mod crowded;
 mod deadlines;
 mod dispatch;
 pub mod downstream;
@@ -129,6 +130,8 @@ struct Bucket {
     active: u32,
     /// Clients whose next request waits for a place. May name ones that no longer wait.
     waiting: VecDeque<ClientId>,
+    /// Some have waited too long, and no place has been free since.
+    is_crowded: bool,
 }
 
 /// All proxying of one worker.
