@@ -132,3 +132,45 @@ fn a_lost_batch_reports_all_its_writes() {
         (0..3).map(|_| client.packet()).map(|packet| (packet.opcode, packet.status, packet.opaque)).collect();
     assert_eq!(told, [(0x11, 0x84, 1), (0x11, 0x84, 2), (op::GETK, 0x84, 3)]);
 }
+
+/// A packet that travels alone cannot bring the answers to the quiet ones before it: these are closed first.
+#[test]
+fn quiet_packets_before_one_that_travels_alone() {
+    let mock = Mock::new();
+    let (_moxi, mut client, mut line) = warm(over(&[&mock]), &mock);
+    let setq = Packet::request(0x11).extra64(0).key("a").value("1").opaque(1);
+    let getl = Packet::request(0x94).extra32(5).key("b").opaque(2);
+    client.send(join([setq.clone(), getl.clone()]));
+    line.expect_piece(join([setq, noop(0)]));
+    line.send(done(0).bytes());
+    line.expect_piece(getl.bytes());
+    line.send(Packet::reply(0x94).status(0x81).opaque(2).bytes());
+    client.expect_piece(Packet::reply(0x94).status(0x81).opaque(2).bytes());
+}
+
+/// Every packet of a batch that fails names its own server, not the last one that was asked.
+#[test]
+fn a_failed_packet_of_a_batch_names_its_server() {
+    let (mock, down) = (Mock::new(), moxi_test_support::Down::new());
+    let list = format!("\"localhost:{}\",\"127.0.0.1:{}\"", down.port(), mock.port());
+    let cluster =
+        format!("{{\"hashAlgorithm\":\"CRC\",\"numReplicas\":0,\"serverList\":[{list}],\"vBucketMap\":[[0],[1]]}}");
+    let moxi = moxi!().cluster(cluster).binary().start();
+    let mut client = moxi.client();
+    let setq = |vbucket: u16, opaque: u32| {
+        let key = (0..).map(|number| format!("key{number}")).find(|key| {
+            // As libvbucket does it (05 §10.1).
+            (crc32fast::hash(key.as_bytes()) >> 16) as u16 & 1 == vbucket
+        });
+        let packet = Packet::request(0x11).extra64(0).key(key.expect("one of them")).value("1").opaque(opaque);
+        packet.status(vbucket)
+    };
+    client.send(join([setq(0, 1), setq(1, 2), noop(3)]));
+    let mut line = mock.accept();
+    line.expect_piece(join([setq(1, 2), noop(3)]));
+    line.send(done(3).bytes());
+    let told = client.packet();
+    assert_eq!((told.opaque, told.status), (1, 0x84));
+    assert_eq!(told.value, b"SERVER_ERROR proxy write to downstream localhost\r\n");
+    assert_eq!(client.packet().opaque, 3);
+}

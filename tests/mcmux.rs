@@ -57,14 +57,17 @@ fn each_request_goes_to_the_server_it_names() {
 fn requests_and_their_prefixes_may_arrive_in_pieces() {
     let server = Memcached::start(&[]);
     let moxi = moxi!().mcmux().start();
-    let session = [ascii(server.port(), "set k 0 0 3\r\nabc\r\n"), binary(server.port(), "get k\r\n")].concat();
-    for at in 1..session.len() {
-        let mut client = moxi.client();
-        let (first, rest) = session.split_at(at);
-        client.send(first);
-        thread::yield_now();
-        client.send(rest);
-        client.expect("STORED\r\nVALUE k 0 3\r\nabc\r\nEND\r\n");
+    // Both requests by one protocol: by two, the server would get them over two connections, in any order.
+    for named in [ascii, binary] {
+        let session = [named(server.port(), "set k 0 0 3\r\nabc\r\n"), named(server.port(), "get k\r\n")].concat();
+        for at in 1..session.len() {
+            let mut client = moxi.client();
+            let (first, rest) = session.split_at(at);
+            client.send(first);
+            thread::yield_now();
+            client.send(rest);
+            client.expect("STORED\r\nVALUE k 0 3\r\nabc\r\nEND\r\n");
+        }
     }
 }
 

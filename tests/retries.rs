@@ -65,6 +65,32 @@ fn they_fail_when_the_second_connection_is_lost_too() {
     }
 }
 
+/// All values have come, only the end is missing: there is nothing to ask for again.
+#[test]
+fn a_multi_get_that_lacks_only_its_end() {
+    for protocol in ["ascii", "binary"] {
+        let mock = Mock::new();
+        let moxi = moxi!().servers([mock.port()]).set(format!("downstream_protocol={protocol}")).start();
+        let mut client = moxi.client();
+        client.send("get a b\r\n");
+        let mut line = mock.accept();
+        if protocol == "ascii" {
+            line.expect_piece("get a b\r\n");
+            line.send("VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\n");
+        } else {
+            for (key, value) in [("a", "1"), ("b", "2")] {
+                let asked = line.packet();
+                assert_eq!((asked.opcode, &asked.key[..]), (op::GETKQ, key.as_bytes()));
+                let reply = Packet::reply(op::GETKQ).extra32(0).key(key).value(value).opaque(asked.opaque);
+                line.send(reply.bytes());
+            }
+        }
+        line.close();
+        client.expect("VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nEND\r\n");
+        mock.expect_no_connection(SHORT);
+    }
+}
+
 #[test]
 fn nothing_is_tried_again_without_downstream_retry() {
     for (request, reply) in [("set a 0 0 1\r\n1\r\n", CLOSED), ("get a\r\n", "END\r\n")] {

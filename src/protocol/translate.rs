@@ -281,7 +281,10 @@ fn word(out: &mut Output, asked: &Asked<'_>, code: u8, line: &[u8]) -> Outcome {
     }
     let (first, flags) = line.split_at(memchr::memchr(b' ', line).unwrap_or(line.len()));
     let status = match first {
-        b"HD" if is_get => return Outcome::Unfit,
+        // A value is missing.
+        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" if is_get || is_arith && !is_quiet => {
+            return Outcome::Unfit;
+        }
         b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" => {
             if !is_quiet {
                 done(out, asked, code, flags);
@@ -435,5 +438,9 @@ mod tests {
         assert_eq!(status(opcode::SETQ, b"EX\r\n"), status::KEY_EXISTS);
         assert_eq!(status(opcode::GET, b"END\r\n"), status::KEY_NOT_FOUND);
         assert_eq!(reply(opcode::SET, false, b"END\r\n").0, Outcome::Unfit);
+        for line in [&b"HD\r\n"[..], b"STORED\r\n", b"TOUCHED\r\n", b"OK\r\n"] {
+            assert_eq!(reply(opcode::GAT, false, line).0, Outcome::Unfit);
+            assert_eq!(reply(opcode::INCREMENT, false, line).0, Outcome::Unfit);
+        }
     }
 }

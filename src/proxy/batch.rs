@@ -12,6 +12,7 @@ use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command;
 use crate::protocol::binary::opcode::{self, loud};
 use crate::protocol::binary::packet::{Packet, Parsed, parse_request, write_reply};
+use crate::protocol::binary::shape::{Shape, check};
 
 use super::Engine;
 use super::broadcast::Broadcast;
@@ -31,8 +32,8 @@ pub struct Batch {
     pub(super) broadcast: Option<Broadcast>,
     /// The reply to the closing packet, while others are awaited.
     last: Output,
-    /// The closing packet has failed.
-    failure: Option<Failure>,
+    /// The closing packet has failed, at this server.
+    failure: Option<(Failure, Option<HostId>)>,
     /// There are quiet packets, whose failure has to be told.
     has_quiet: bool,
     /// Not all packets have been sent yet.
@@ -149,12 +150,12 @@ impl Engine {
                 Ok(conn) => conn,
                 Err(failure) => {
                     for packet in ranges.iter().filter_map(|range| corked.get(range.clone())).flat_map(packets) {
-                        self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure);
+                        self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, Some(*host));
                     }
                     if let Closing::Keyed(packet, _) = closing
                         && keyed == Some(*host)
                     {
-                        self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure);
+                        self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, Some(*host));
                     }
                     continue;
                 }
@@ -165,6 +166,10 @@ impl Engine {
             }
             match closing {
                 Closing::Keyed(packet, owner) if keyed == Some(*host) => {
+                    if check(packet) == Shape::Foreign {
+                        // It travels alone, and so cannot bring the answers to those before it.
+                        self.close_group(id, conn_id);
+                    }
                     let vbucket = self.route(bucket, packet.key).1;
                     self.put_packet(id, conn_id, packet, *owner, vbucket, 0);
                 }
@@ -219,7 +224,7 @@ impl Engine {
             }
         }
         for (opcode, opaque) in homeless {
-            self.packet_failed(id, opcode, opaque, Failure::NoServer);
+            self.packet_failed(id, opcode, opaque, Failure::NoServer, None);
         }
         groups
     }
@@ -295,22 +300,35 @@ impl Engine {
         }
     }
 
-    /// A packet of this request has failed: a quiet get is a miss, everything else is told.
-    pub(super) fn packet_failed(&mut self, id: RequestId, code: u8, opaque: u32, failure: Failure) {
+    /// A packet of this request has failed at server `host`: a quiet get is a miss, everything else is told.
+    pub(super) fn packet_failed(
+        &mut self,
+        id: RequestId,
+        code: u8,
+        opaque: u32,
+        failure: Failure,
+        host: Option<HostId>,
+    ) {
         let Some(request) = self.requests.get_mut(id) else { return };
         let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
         match loud(code) {
-            None => batch.failure = Some(failure),
+            None => batch.failure = Some((failure, host)),
             Some(opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK) => {}
-            Some(_) => self.write_failure(id, code, opaque, failure),
+            Some(_) => self.write_failure(id, code, opaque, failure, host),
         }
         self.packet_done(id);
     }
 
-    /// Writes the reply that says why a packet failed.
-    pub(super) fn write_failure(&mut self, id: RequestId, code: u8, opaque: u32, failure: Failure) {
-        let host = self.requests.get(id).and_then(|request| request.target).and_then(|host| self.hosts.get(host));
-        let host = host.map(|host| Arc::clone(&host.server));
+    /// Writes the reply that says why a packet failed, and names the server.
+    pub(super) fn write_failure(
+        &mut self,
+        id: RequestId,
+        code: u8,
+        opaque: u32,
+        failure: Failure,
+        host: Option<HostId>,
+    ) {
+        let host = host.and_then(|host| self.hosts.get(host)).map(|host| Arc::clone(&host.server));
         let mut body = Vec::new();
         failure.write_body(&mut body, host.as_ref().map(|server| server.host.as_str()));
         if let Some(sink) = self.sink(id) {
@@ -324,9 +342,9 @@ impl Engine {
         let failure = request.failure;
         let Work::Batch(batch) = std::mem::replace(&mut request.work, Work::Local) else { return };
         let mut batch = *batch;
-        if let Some(failure) = batch.failure {
+        if let Some((failure, host)) = batch.failure {
             if let Some((code, opaque)) = batch.closing {
-                self.write_failure(id, code, opaque, failure);
+                self.write_failure(id, code, opaque, failure, host);
             }
         } else if let Some(sink) = self.sink(id) {
             match (&batch.broadcast, batch.closing) {
@@ -345,7 +363,7 @@ impl Engine {
             if batch.broadcast.is_some() && !batch.has_quiet {
                 request.failure = Some(failure);
             } else {
-                batch.failure = Some(failure);
+                batch.failure = Some((failure, request.target));
                 batch.broadcast = None;
             }
         }

@@ -50,7 +50,7 @@ impl Engine {
                 self.binary_value(id, packet, owner, (key_at, key_len))
             }
             Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
-            Expect::Packet { opcode } if code == opcode => {
+            Expect::Packet { opcode } if code == opcode && packet.header.opaque == head.opaque => {
                 if let Some(request) = self.unlink(id, 0) {
                     if let Some(sink) = self.packet_sink(request, opcode) {
                         sink.push(packet.raw, owner);

@@ -168,7 +168,7 @@ impl Engine {
         });
         match conn {
             Ok(conn) => self.put_packet(id, conn, packet, owner, vbucket, 0),
-            Err(failure) => self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure),
+            Err(failure) => self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, host),
         }
     }
 

@@ -98,8 +98,12 @@ impl Engine {
                 return self.arm_client(id);
             }
             match self.oldest(id) {
-                Some(request) => self.fail(request, Failure::ConnQueue),
+                Some(request) => {
+                    self.tell_of_conn_queue(request);
+                    self.fail(request, Failure::ConnQueue);
+                }
                 None => {
+                    self.tell_of_wait_queue(id);
                     if let Some(client) = self.clients.get_mut(id) {
                         client.admission = Admission::Expired;
                     }
@@ -154,6 +158,7 @@ impl Engine {
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
         conn.head_since = self.now;
+        let host = conn.host;
         let count = if second { conn.fifo.len() } else { conn.fifo.head_len() };
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
@@ -161,7 +166,7 @@ impl Engine {
                 if let Some(bucket) = self.requests.get(request).map(|request| request.bucket) {
                     self.count(bucket, Counter::Timeout);
                 }
-                self.entry_failed(request, &entry, Failure::Timeout);
+                self.entry_failed(request, &entry, Some(host), Failure::Timeout);
                 if second {
                     break;
                 }

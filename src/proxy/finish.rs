@@ -8,6 +8,7 @@ use super::Engine;
 use super::connection::Loss;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
+use super::host::HostId;
 use super::request::{Request, RequestId, Work};
 use super::upstream::{Admission, ClientId, Phase};
 
@@ -137,18 +138,18 @@ impl Engine {
         }
     }
 
-    /// The reply to `entry` will not come.
-    pub(super) fn entry_failed(&mut self, id: RequestId, entry: &Entry, failure: Failure) {
+    /// The reply to `entry` will not come from server `host`.
+    pub(super) fn entry_failed(&mut self, id: RequestId, entry: &Entry, host: Option<HostId>, failure: Failure) {
         let Some(request) = self.requests.get_mut(id) else { return };
         match (&request.work, entry.expect) {
             (
                 Work::Batch(_),
                 Expect::Quiet { opcode, .. } | Expect::Packet { opcode } | Expect::Create { opcode, .. },
             ) => {
-                self.packet_failed(id, opcode, entry.opaque, failure);
+                self.packet_failed(id, opcode, entry.opaque, failure, host);
             }
             (Work::Batch(_), Expect::Translated(translated)) => {
-                self.packet_failed(id, translated.opcode, entry.opaque, failure);
+                self.packet_failed(id, translated.opcode, entry.opaque, failure, host);
             }
             (Work::MultiGet(_) | Work::Broadcast(_) | Work::Batch(_), _) => {
                 request.failure.get_or_insert(failure);
@@ -191,7 +192,8 @@ impl Engine {
             }
             Work::Batch(_) => return self.fail_batch(id, failure),
             Work::Packet { opcode, opaque } => {
-                self.write_failure(id, opcode, opaque, failure);
+                let host = request.target;
+                self.write_failure(id, opcode, opaque, failure, host);
                 return self.complete(id);
             }
             Work::Local | Work::Get { .. } | Work::Line(_) => {}

@@ -113,6 +113,12 @@ impl MultiGet {
         self.keys.len() as u64
     }
 
+    /// Whether a key of `part` has no value yet.
+    fn wants(&self, part: u32) -> bool {
+        let keys = self.parts.get(part as usize).map_or(&[][..], |part| &part.keys);
+        keys.iter().any(|index| self.keys.get(*index as usize).is_some_and(|key| !key.has_value))
+    }
+
     /// Whether keys were refused, and not asked for elsewhere yet.
     pub(super) fn has_refused(&self) -> bool {
         self.keys.iter().any(|key| key.is_refused)
@@ -201,6 +207,9 @@ impl Engine {
         let Some(request) = self.requests.get(id) else { return };
         let Work::MultiGet(multiget) = &request.work else { return };
         let Some(host) = multiget.parts.get(part as usize).map(|part| part.host) else { return };
+        if !multiget.wants(part) {
+            return; // only the end was missing when the connection was lost
+        }
         let conn_id = match self.pick(request.client, host, false) {
             Ok(conn) => conn,
             Err(failure) => {

@@ -201,7 +201,7 @@ impl Engine {
         let host = master.and_then(|master| bucket.hosts.get(master).copied());
         let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
             Ok(conn) => conn,
-            Err(failure) => return self.entry_failed(id, entry, failure),
+            Err(failure) => return self.entry_failed(id, entry, host, failure),
         };
         let Some(conn) = self.begin(conn_id) else { return };
         let start = conn.output.end();

@@ -57,7 +57,10 @@ impl Engine {
             (Some(request), Outcome::Missing, Some(create)) => self.create(id, request, &asked, &key, create, opaque),
             (Some(request), Outcome::Answered | Outcome::Missing, _) => self.packet_done(request),
             // Only this packet: its batch may have answers from other servers.
-            (Some(request), Outcome::Unfit, _) => self.packet_failed(request, asked.opcode, opaque, Failure::Closed),
+            (Some(request), Outcome::Unfit, _) => {
+                let host = self.conns.get(id).map(|conn| conn.host);
+                self.packet_failed(request, asked.opcode, opaque, Failure::Closed, host);
+            }
             (None, ..) => {}
         }
         self.scratch = key;

@@ -4,7 +4,15 @@ use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
 
+use super::meta_server;
 use super::op::{Key, Op, Outcome};
+
+/// In which words a request was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Classic,
+    Meta,
+}
 
 /// What the beginning of the proxy's bytes is.
 #[derive(Debug)]
@@ -12,9 +20,13 @@ pub enum Parsed {
     /// More is needed.
     Incomplete,
     /// The line of a storage command, whose value of `missing` bytes (of `len` in all) has not arrived in full.
-    Partial { op: Op, len: usize },
+    Partial { op: Op, form: Form, len: usize },
     /// A request of so many bytes.
-    Op(Op, usize),
+    Op(Op, Form, usize),
+    /// The question whether meta commands are known, and its length.
+    Probe(usize),
+    /// `version`, and its length.
+    Version(usize),
 }
 
 /// Looks at the beginning of `input`.
@@ -34,7 +46,9 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
     if words.iter().any(|word| word.is_empty() || word.contains(&0)) {
         return Err(bad());
     }
-    if words.len() > 1 && words.last() == Some(&&b"noreply"[..]) && !matches!(words[0], b"get" | b"gets" | b"delete") {
+    // Where keys may stand, it is one.
+    let takes_keys = matches!(words[0], b"get" | b"gets" | b"gat" | b"gats" | b"delete");
+    if words.len() > 1 && words.last() == Some(&&b"noreply"[..]) && !takes_keys {
         return Err(format!("noreply reached a server: {}", line.escape_ascii()));
     }
     let key = |at: usize| words.get(at).filter(|key| key.len() <= 250).map(|key| Key::from(*key)).ok_or_else(bad);
@@ -59,8 +73,11 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
         (b"unl", 3) => Op::Unl { key: key(1)?, cas: number(words[2]).ok_or_else(bad)? },
         (b"flush_all", 1) => Op::Flush { delay: None },
         (b"flush_all", 2) => Op::Flush { delay: Some(number(words[1]).ok_or_else(bad)?) },
+        (b"mn", 1) => return Ok(Parsed::Probe(len)),
+        (b"version", 1) => return Ok(Parsed::Version(len)),
+        (b"mg" | b"ms" | b"md" | b"ma", 2..) => return meta_server::parse(&words, input, len).ok_or_else(bad),
         (b"stats", 1) => Op::Stats { args: "" },
-        (b"stats", 2) => Op::Stats { args: stats_args(words[1]).ok_or_else(bad)? },
+        (b"stats", 2) => Op::Stats { args: stats_args(words[1]) },
         (verb, count) => {
             let (verb, has_cas) = match (verb, count) {
                 (b"set", 5) => (StoreVerb::Set, false),
@@ -77,29 +94,33 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
             let there = &input[len..input.len().min(len + bytes)];
             let op = Op::Store { verb, key: key(1)?, flags, exptime, cas, value: Rc::from(there) };
             return match input.get(len + bytes..len + bytes + 2) {
-                Some(b"\r\n") => Ok(Parsed::Op(op, len + bytes + 2)),
+                Some(b"\r\n") => Ok(Parsed::Op(op, Form::Classic, len + bytes + 2)),
                 Some(_) => Err(format!("a value of the wrong length: {}", line.escape_ascii())),
-                None => Ok(Parsed::Partial { op, len: len + bytes + 2 }),
+                None => Ok(Parsed::Partial { op, form: Form::Classic, len: len + bytes + 2 }),
             };
         }
     };
-    Ok(Parsed::Op(op, len))
+    Ok(Parsed::Op(op, Form::Classic, len))
 }
 
-/// The statistics that may be asked for.
-pub fn stats_args(word: &[u8]) -> Option<&'static str> {
-    ["", "reset", "settings", "items", "slabs", "sizes", "conns"].into_iter().find(|args| args.as_bytes() == word)
+/// The statistics that are asked for; those with a name that nobody knows are all the same.
+pub fn stats_args(word: &[u8]) -> &'static str {
+    let known = ["", "reset", "settings", "items", "slabs", "sizes", "conns"];
+    known.into_iter().find(|args| args.as_bytes() == word).unwrap_or("unknown")
 }
 
 /// A number as this program writes them: no sign but minus, no zeros in front.
-fn number<T: std::str::FromStr + ToString>(word: &[u8]) -> Option<T> {
+pub fn number<T: std::str::FromStr + ToString>(word: &[u8]) -> Option<T> {
     let text = str::from_utf8(word).ok()?;
     let number: T = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
 /// Appends a server's reply.
-pub fn reply(op: &Op, outcome: &Outcome, out: &mut Vec<u8>) {
+pub fn reply(op: &Op, form: Form, outcome: &Outcome, out: &mut Vec<u8>) {
+    if form == Form::Meta {
+        return meta_server::reply(op, outcome, out);
+    }
     let with_cas = matches!(op, Op::Get { cas: true, .. } | Op::Getl { .. });
     match outcome {
         Outcome::Values(values) => {

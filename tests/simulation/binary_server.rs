@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
-use moxi::protocol::binary::opcode;
+use moxi::protocol::binary::opcode::{self, loud};
 
 use super::ascii_server::stats_args;
+use super::binary_judge;
 use super::op::{Key, Op, Outcome};
 
 /// Size of a header.
@@ -16,8 +17,10 @@ pub const HEADER: usize = 24;
 pub enum Ask {
     /// A request, always answered.
     Op(Op),
-    /// A get that is not answered when it misses.
+    /// A request that is answered only if something unusual comes of it: a get that hits, anything else that fails.
     Quiet(Op),
+    /// What memcached does not know.
+    Foreign,
     /// The end of quiet gets.
     Noop,
     /// SASL PLAIN with this body.
@@ -75,8 +78,9 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
         (usize::from(u16_at(input, 2)), usize::from(input[4]), u32_at(input, 8) as usize);
     let cas = u64_at(input, 16);
     let bad = |what: &str| Err(format!("{what} in {}", input[..HEADER].escape_ascii()));
-    if input[5] != 0 || extras_len + key_len > body_len {
-        return bad("lengths or datatype");
+    // Neither memcached nor this server looks at the data type, or at a CAS id where none belongs.
+    if extras_len + key_len > body_len {
+        return bad("lengths");
     }
     let value_len = body_len - extras_len - key_len;
     let (before, len) = (HEADER + extras_len + key_len, HEADER + body_len);
@@ -85,31 +89,31 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
     }
     let (extras, key) = (&input[HEADER..HEADER + extras_len], &input[HEADER + extras_len..before]);
     let value = &input[before..input.len().min(len)];
-    let code = head.opcode;
+    let code = loud(head.opcode).unwrap_or(head.opcode);
     let has_key = (1..=250).contains(&key_len);
     let fits = match code {
-        opcode::GETK | opcode::GETKQ | opcode::DELETE => (extras_len, has_key, value_len) == (0, true, 0),
+        opcode::GET | opcode::GETK | opcode::DELETE => (extras_len, has_key, value_len) == (0, true, 0),
         opcode::SET | opcode::ADD | opcode::REPLACE => (extras_len, has_key) == (8, true),
         opcode::APPEND | opcode::PREPEND => (extras_len, has_key) == (0, true),
         opcode::INCREMENT | opcode::DECREMENT => (extras_len, has_key, value_len) == (20, true, 0),
-        opcode::TOUCH | opcode::GATK | opcode::GATKQ => (extras_len, has_key, value_len) == (4, true, 0),
-        opcode::FLUSH => (extras_len, key_len, value_len) == (4, 0, 0),
+        opcode::TOUCH | opcode::GAT | opcode::GATK => (extras_len, has_key, value_len) == (4, true, 0),
+        opcode::FLUSH => matches!(extras_len, 0 | 4) && body_len == extras_len,
         opcode::NOOP => body_len == 0,
         opcode::STAT => (extras_len, value_len) == (0, 0),
         opcode::GETL => matches!(extras_len, 0 | 4) && has_key && value_len == 0,
         opcode::UNL => (extras_len, has_key, value_len) == (0, true, 0),
         opcode::SASL_AUTH => key == b"PLAIN" && extras_len == 0,
         opcode::BUCKET => has_key && extras_len == 0 && value_len == 0,
-        _ => return bad("opcode"),
+        _ if input.len() < len => return Ok(Parsed::Incomplete),
+        _ => return Ok(Parsed::Packet(head, Ask::Foreign, len)),
     };
-    let may_have_cas = matches!(code, opcode::SET | opcode::ADD | opcode::REPLACE | opcode::UNL);
-    if !fits || cas != 0 && !may_have_cas {
+    if !fits {
         return bad("shape");
     }
     let name = Key::from(key);
     let op = match code {
-        opcode::GETK | opcode::GETKQ => Op::Get { keys: vec![name], cas: true, touch: None },
-        opcode::GATK | opcode::GATKQ => {
+        opcode::GET | opcode::GETK => Op::Get { keys: vec![name], cas: true, touch: None },
+        opcode::GAT | opcode::GATK => {
             Op::Get { keys: vec![name], cas: true, touch: Some(i64::from(u32_at(extras, 0))) }
         }
         opcode::GETL => Op::Getl { key: name, exptime: (extras_len == 4).then(|| u32_at(extras, 0)) },
@@ -117,16 +121,10 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
         opcode::DELETE => Op::Delete { key: name },
         opcode::TOUCH => Op::Touch { key: name, exptime: i64::from(u32_at(extras, 0)) },
         opcode::INCREMENT | opcode::DECREMENT => {
-            if extras[16..] != [0xff; 4] {
-                return bad("an increment that creates");
-            }
             Op::Arith { key: name, delta: u64_at(extras, 0), decr: code == opcode::DECREMENT }
         }
-        opcode::FLUSH => Op::Flush { delay: Some(i64::from(u32_at(extras, 0))) },
-        opcode::STAT => match stats_args(key) {
-            Some(args) => Op::Stats { args },
-            None => return bad("statistics"),
-        },
+        opcode::FLUSH => Op::Flush { delay: (extras_len == 4).then(|| i64::from(u32_at(extras, 0))) },
+        opcode::STAT => Op::Stats { args: stats_args(key) },
         opcode::NOOP => return Ok(Parsed::Packet(head, Ask::Noop, len)),
         opcode::BUCKET => return Ok(Parsed::Packet(head, Ask::Select(key.to_vec()), len)),
         opcode::SASL_AUTH if input.len() < len => return Ok(Parsed::Incomplete),
@@ -149,10 +147,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
             op
         }
     };
-    let ask = match code {
-        opcode::GETKQ | opcode::GATKQ => Ask::Quiet(op),
-        _ => Ask::Op(op),
-    };
+    let ask = if code == head.opcode { Ask::Op(op) } else { Ask::Quiet(op) };
     Ok(Parsed::Packet(head, ask, len))
 }
 
@@ -184,13 +179,19 @@ pub fn status(head: Head, status: u16, out: &mut Vec<u8>) {
     packet(head, status, 0, Parts::default(), out);
 }
 
-/// Appends a server's reply; a miss of a `quiet` get has none.
-pub fn reply(head: Head, quiet: bool, outcome: &Outcome, out: &mut Vec<u8>) {
+/// Appends a server's reply; nothing if a quiet request has nothing to hear.
+pub fn reply(head: Head, op: &Op, outcome: &Outcome, out: &mut Vec<u8>) {
+    let quiet = loud(head.opcode).is_some();
+    let is_done = binary_judge::status(op, outcome, true) == 0;
+    if quiet && is_done && !matches!(outcome, Outcome::Values(_)) {
+        return;
+    }
     match outcome {
         Outcome::Values(values) => match values.first() {
             Some((key, item)) => {
                 let extras = item.flags.to_be_bytes();
-                let key = if head.opcode == opcode::GETL { &[][..] } else { key };
+                let with_key = matches!(head.opcode, opcode::GETK | opcode::GETKQ | opcode::GATK | opcode::GATKQ);
+                let key = if with_key { key } else { &[][..] };
                 packet(head, 0, item.cas, Parts { extras: &extras, key, value: &item.value }, out);
             }
             None if quiet => {}
@@ -207,7 +208,8 @@ pub fn reply(head: Head, quiet: bool, outcome: &Outcome, out: &mut Vec<u8>) {
             status(head, 0, out);
         }
         other => {
-            let (code, body) = other.status();
+            let (_, body) = other.status();
+            let code = binary_judge::status(op, other, true);
             packet(head, code, 0, Parts { value: body.as_bytes(), ..Parts::default() }, out);
         }
     }

@@ -2,14 +2,16 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use moxi::protocol::binary::packet::{Parsed, parse_reply};
 use moxi::proxy::timers::Micros;
 use moxi::proxy::upstream::ClientId;
 
+use super::binary_client::{self, Item};
 use super::bytes::Bytes;
 use super::garbage;
 use super::judge::{Answer, Context, Floors, Value};
 use super::op::Key;
-use super::request::{self, Asker, Pending};
+use super::request::{self, Asker, Pending, Sending, Want};
 use super::store::Store;
 use super::truth::{Truth, shown};
 
@@ -21,6 +23,10 @@ pub struct Client {
     bucket: usize,
     /// It sends anything, and does not care what it gets.
     pub hostile: bool,
+    /// It speaks the binary protocol.
+    binary: bool,
+    /// Its quiet packets that nothing has closed yet.
+    corked: VecDeque<Item>,
     /// To be sent.
     pub outgoing: Bytes,
     /// Got and not understood.
@@ -58,6 +64,8 @@ impl Client {
             number,
             bucket,
             hostile: truth.scenario.hostile && truth.random.once_in(3),
+            binary: truth.random.below(10) < truth.scenario.binary,
+            corked: VecDeque::new(),
             outgoing: Bytes::default(),
             received: Bytes::default(),
             pending: VecDeque::new(),
@@ -83,11 +91,30 @@ impl Client {
             return;
         }
         if self.hostile {
-            let bytes = garbage::request(&mut truth.random);
+            let bytes = match self.binary {
+                true => garbage::packet(&mut truth.random),
+                false => garbage::request(&mut truth.random),
+            };
             return self.outgoing.push(&bytes);
         }
         let mut asker = Asker { number: self.number, bucket: self.bucket, own: &mut self.own, seen: &self.seen_cas };
-        let sending = request::next(truth, &mut asker);
+        let sending = match self.binary {
+            true => binary_client::next(truth, &mut asker, &mut self.corked),
+            false => request::next(truth, &mut asker),
+        };
+        self.ask(truth, sending);
+    }
+
+    /// Closes what is corked, so that it does not stay behind.
+    pub fn uncork(&mut self, truth: &mut Truth) {
+        if !self.corked.is_empty() {
+            let opaque = truth.id() as u32;
+            let sending = binary_client::close(truth, opaque, &mut self.corked);
+            self.ask(truth, sending);
+        }
+    }
+
+    fn ask(&mut self, truth: &mut Truth, sending: Sending) {
         let number = self.number;
         truth.note(|| format!("client {number} asks {}", shown(&sending.bytes)));
         self.outgoing.push(&sending.bytes);
@@ -110,8 +137,9 @@ impl Client {
     /// Asks the proxy to close the connection.
     pub fn quit(&mut self) {
         if !self.is_closing {
-            self.outgoing.push(b"quit\r\n");
-            self.produced += 6;
+            let bytes = if self.binary { binary_client::quit() } else { b"quit\r\n".to_vec() };
+            self.outgoing.push(&bytes);
+            self.produced += bytes.len() as u64;
             (self.is_done, self.is_closing) = (true, true);
         }
     }
@@ -124,6 +152,9 @@ impl Client {
         self.waiting_since = truth.now;
         if self.hostile {
             return self.received.clear();
+        }
+        if self.binary {
+            return self.receive_packets(truth);
         }
         while let Some((answer, len)) = parse(self.received.as_slice()) {
             let Some(pending) = self.pending.pop_front() else {
@@ -145,12 +176,62 @@ impl Client {
                     pending.want
                 );
             }
-            if let Some(bound) = truth.scenario.bound {
-                let quiet = u64::from(pending.quiet_before);
-                self.quiet_bound = self.quiet_bound.max(truth.now) + bound * quiet;
-            }
+            self.answered(truth, &pending);
             self.received.drop_front(len);
         }
+    }
+
+    fn answered(&mut self, truth: &Truth, pending: &Pending) {
+        if let Some(bound) = truth.scenario.bound {
+            let quiet = u64::from(pending.quiet_before);
+            self.quiet_bound = self.quiet_bound.max(truth.now) + bound * quiet;
+        }
+    }
+
+    fn receive_packets(&mut self, truth: &mut Truth) {
+        let mut received = std::mem::take(&mut self.received);
+        loop {
+            let (packet, len) = match parse_reply(received.as_slice()) {
+                Parsed::Packet { packet, len } => (packet, len),
+                Parsed::Incomplete { .. } => break,
+                Parsed::Malformed => panic!("client {} got {}", self.number, shown(received.as_slice())),
+            };
+            truth.tick();
+            if packet.header.cas != 0 && !packet.key.is_empty() {
+                self.seen_cas.insert(Key::from(packet.key), packet.header.cas);
+            }
+            let issued = self.pending.front().map_or(truth.tick, |pending| pending.issued);
+            let mut context = Context { truth, bucket: self.bucket, issued, floors: &mut self.floors };
+            let mut quiet = Vec::new();
+            let mut front = None;
+            for pending in &mut self.pending {
+                let Want::Batch(batch) = &mut pending.want else { continue };
+                if front.is_none() {
+                    front = Some(batch);
+                    continue;
+                }
+                quiet.extend(&mut batch.quiet);
+            }
+            quiet.extend(&mut self.corked);
+            let verdict = match front {
+                // What is corked may be sent, and answered, before it is closed.
+                Some(batch) if batch.awaits(&packet) => context.judge_packet(batch, &packet),
+                _ => context.judge_quiet(quiet, &packet).map(|()| false),
+            };
+            match verdict {
+                Ok(true) => {
+                    let pending = self.pending.pop_front();
+                    pending.iter().for_each(|pending| self.answered(truth, pending));
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    let want = self.pending.front().map(|pending| &pending.want);
+                    panic!("client {}: {error}; it got {} for {want:?}", self.number, shown(packet.raw));
+                }
+            }
+            received.drop_front(len);
+        }
+        self.received = received;
     }
 
     /// Panics if its oldest request has waited for too long. `is_read`: all that was sent has arrived, all that came

@@ -90,3 +90,36 @@ pub fn request(random: &mut Random) -> Vec<u8> {
     }
     bytes
 }
+
+/// A packet of a hostile binary client.
+pub fn packet(random: &mut Random) -> Vec<u8> {
+    let opcode = match random.below(3) {
+        0 => random.next() as u8,
+        _ => random.pick(&[0x00, 0x01, 0x05, 0x08, 0x09, 0x0a, 0x0d, 0x11, 0x18, 0x1e, 0x94, 0x95]),
+    };
+    let mut packet = vec![0; 24];
+    (packet[0], packet[1]) = (0x80, opcode);
+    let (extras, key, value) = match opcode {
+        0x00 | 0x09 | 0x0d | 0x95 => (0, 2, 0),
+        0x01 | 0x11 => (8, 2, 5),
+        0x05 => (20, 2, 0),
+        0x1e | 0x94 => (4, 2, 0),
+        0x08 | 0x0a | 0x18 => (0, 0, 0),
+        _ => (random.below(9) as u8, random.below(4) as u8, random.below(4) as u8),
+    };
+    // The opcodes that drop or change what others have stored are left out, and so is an increment of 0.
+    if matches!(opcode, 0x08 | 0x18) {
+        packet[1] = 0x0a;
+    }
+    (packet[3], packet[4], packet[11]) = (key, extras, extras + key + value);
+    packet[15] = random.next() as u8;
+    packet.extend((0..extras).map(|_| 0xff));
+    packet.extend(b"hkhk".iter().take(usize::from(key)));
+    packet.extend((0..value).map(|_| b'v'));
+    match random.below(30) {
+        0 => packet[random.index(24)] = random.next() as u8,
+        1 => packet.truncate(random.index(packet.len()) + 1),
+        _ => {}
+    }
+    packet
+}

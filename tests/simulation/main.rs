@@ -13,16 +13,19 @@
 //! | `scenario` | what a seed stands for |
 //! | `world` | the steps of a run |
 //! | `worker` | the event loop, with sockets that are memory |
-//! | `client`, `request`, `judge` | what clients ask, and which answers they may get |
-//! | `server`, `ascii_server`, `binary_server`, `garbage` | what servers do, well or not |
+//! | `client`, `request`, `judge`, `binary_client`, `binary_judge` | what clients ask, and which answers they may get |
+//! | `server`, `ascii_server`, `meta_server`, `binary_server`, `garbage` | what servers do, well or not |
 //! | `truth`, `store`, `op` | what is really held, and was really done |
 
 mod ascii_server;
+mod binary_client;
+mod binary_judge;
 mod binary_server;
 mod bytes;
 mod client;
 mod garbage;
 mod judge;
+mod meta_server;
 mod op;
 mod random;
 mod request;

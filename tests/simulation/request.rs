@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
 
+use super::binary_client::Batch;
 use super::op::{Item, Key, NUMBER, Op};
 use super::random::Random;
 use super::store::{Store, Tick};
@@ -35,6 +36,8 @@ pub enum Want {
     Values { op: Op, exact: Vec<Option<Option<Item>>> },
     /// The answers of all servers in one.
     All(Op),
+    /// Packets.
+    Batch(Box<Batch>),
 }
 
 /// What a client is about to send.
@@ -68,7 +71,7 @@ pub fn server_of(truth: &Truth, bucket: usize, key: &[u8]) -> Option<usize> {
 }
 
 /// A key: one of the client's own, or one that others use, too.
-fn key(asker: &Asker<'_>, random: &mut Random) -> Key {
+pub fn key(asker: &Asker<'_>, random: &mut Random) -> Key {
     let number = random.below(6);
     let text = match random.below(4) {
         0 => format!("s{number}"),
@@ -84,12 +87,13 @@ fn key(asker: &Asker<'_>, random: &mut Random) -> Key {
 }
 
 /// Whether only this client uses `key`.
-fn is_own(asker: &Asker<'_>, key: &[u8]) -> bool {
+pub fn is_own(asker: &Asker<'_>, key: &[u8]) -> bool {
     let rest = key.strip_prefix(&[NUMBER]).unwrap_or(key);
     rest.starts_with(format!("c{}", asker.number).as_bytes())
 }
 
-fn value(truth: &mut Truth, key: &[u8], id: u64) -> Rc<[u8]> {
+/// A value for `key` that carries the id.
+pub fn value(truth: &mut Truth, key: &[u8], id: u64) -> Rc<[u8]> {
     if key.first() == Some(&NUMBER) {
         return Rc::from(id.to_string().into_bytes());
     }

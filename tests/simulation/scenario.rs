@@ -47,6 +47,10 @@ pub struct Scenario {
     pub servers: Vec<Arc<Server>>,
     /// Which servers know `getl` and `unl`.
     pub knows_locks: Vec<bool>,
+    /// Which ASCII servers know the meta commands.
+    pub knows_meta: Vec<bool>,
+    /// How many of ten clients speak the binary protocol.
+    pub binary: u64,
     pub faults: Faults,
     /// All is predictable: no faults, no timeouts, no flushing.
     pub exact: bool,
@@ -77,6 +81,8 @@ impl Scenario {
         Scenario {
             config: Config { buckets, ..Config::default() },
             settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: Binding::Auto },
+            knows_meta: servers.iter().map(|_| random.once_in(2)).collect(),
+            binary: random.pick(&[0, 0, 5, 10]),
             knows_locks: servers.iter().map(|_| random.once_in(2)).collect(),
             servers,
             faults,
@@ -145,6 +151,7 @@ fn behavior(random: &mut Random, exact: bool) -> Behavior {
     behavior.join_gets = !random.once_in(3);
     behavior.upstream_requests_max = random.pick(&[1, 2, 10, 1_000]);
     behavior.upstream_output_max = random.pick(&[1, 200, 5_000, 16_777_216]);
+    behavior.quiet_max = random.pick(&[100, 3_000, 22_020_096]);
     behavior.value_max = random.pick(&[50, 20_000, 134_217_728]);
     behavior
 }
@@ -161,7 +168,8 @@ fn bound(behavior: &Behavior) -> Option<u64> {
     if limits.contains(&0) {
         return None;
     }
-    let tries = u64::from(behavior.downstream_retry) + 1;
+    // One more for the question which commands a server knows.
+    let tries = u64::from(behavior.downstream_retry) + 2;
     let one = behavior.connect_timeout
         + 2 * behavior.auth_timeout
         + behavior.downstream_conn_queue_timeout

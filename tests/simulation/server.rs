@@ -6,6 +6,7 @@ use moxi::config::behavior::DownstreamProtocol;
 use moxi::protocol::binary::opcode;
 use moxi::proxy::timers::Micros;
 
+use super::ascii_server::Form;
 use super::bytes::Bytes;
 use super::garbage;
 use super::op::{Op, Outcome};
@@ -146,18 +147,31 @@ impl Session {
         let parsed = ascii_server::parse(self.input.as_slice());
         match parsed.unwrap_or_else(|error| panic!("server {} got {error}", self.server)) {
             ascii_server::Parsed::Incomplete => false,
-            ascii_server::Parsed::Partial { op, len } => {
+            ascii_server::Parsed::Partial { op, form, len } => {
                 let Some(outcome) = self.refuse_early(truth, &op, len) else { return false };
                 let mut out = Vec::new();
-                ascii_server::reply(&op, &outcome, &mut out);
+                ascii_server::reply(&op, form, &outcome, &mut out);
                 self.queue(truth, out);
                 true
             }
-            ascii_server::Parsed::Op(op, len) => {
+            ascii_server::Parsed::Probe(len) => {
                 self.input.drop_front(len);
+                let line = if truth.scenario.knows_meta[self.server] { "MN\r\n" } else { "ERROR\r\n" };
+                self.queue(truth, line.into());
+                true
+            }
+            ascii_server::Parsed::Version(len) => {
+                self.input.drop_front(len);
+                self.queue(truth, b"VERSION 1.0\r\n".to_vec());
+                true
+            }
+            ascii_server::Parsed::Op(op, form, len) => {
+                self.input.drop_front(len);
+                let known = form == Form::Classic || truth.scenario.knows_meta[self.server];
+                assert!(known, "server {} does not know meta commands", self.server);
                 let outcome = self.outcome(truth, &op);
                 let mut out = Vec::new();
-                ascii_server::reply(&op, &outcome, &mut out);
+                ascii_server::reply(&op, form, &outcome, &mut out);
                 self.queue(truth, out);
                 true
             }
@@ -172,14 +186,14 @@ impl Session {
             binary_server::Parsed::Incomplete => return false,
             binary_server::Parsed::Partial { head, op, len } => {
                 let Some(outcome) = self.refuse_early(truth, &op, len) else { return false };
-                binary_server::reply(head, false, &outcome, &mut out);
+                binary_server::reply(head, &op, &outcome, &mut out);
             }
             binary_server::Parsed::Packet(head, ask, len) => {
                 self.input.drop_front(len);
                 use binary_server::Ask;
                 let handshake = matches!(ask, Ask::Authenticate(_) | Ask::Select(_));
                 assert_eq!(handshake, self.stage != Stage::Ready, "server {server}: {ask:?} at {:?}", self.stage);
-                let foreign = matches!(head.opcode, opcode::GETL | opcode::UNL);
+                let foreign = matches!(head.opcode, opcode::GETL | opcode::UNL) || matches!(ask, Ask::Foreign);
                 // Garbage of its own may stand before the answer that the proxy waits for, or pass for it.
                 if (foreign || handshake) && !truth.lying[server] {
                     assert!(self.replies.is_empty(), "server {server}: {ask:?} behind unanswered requests");
@@ -187,7 +201,7 @@ impl Session {
                     assert!(rest.is_empty(), "server {server}: behind {ask:?}: {}", shown(rest));
                     self.alone = true;
                 }
-                if self.in_group {
+                if self.in_group && truth.scenario.binary == 0 {
                     assert!(matches!(ask, Ask::Quiet(_) | Ask::Noop), "server {server}: {ask:?} among quiet gets");
                 }
                 self.in_group = matches!(ask, Ask::Quiet(_));
@@ -195,14 +209,11 @@ impl Session {
                     check_vbucket(truth, op, head.vbucket);
                 }
                 match ask {
-                    Ask::Op(op) => {
+                    Ask::Op(op) | Ask::Quiet(op) => {
                         let outcome = self.outcome(truth, &op);
-                        binary_server::reply(head, false, &outcome, &mut out);
+                        binary_server::reply(head, &op, &outcome, &mut out);
                     }
-                    Ask::Quiet(op) => {
-                        let outcome = self.outcome(truth, &op);
-                        binary_server::reply(head, true, &outcome, &mut out);
-                    }
+                    Ask::Foreign => binary_server::status(head, 0x81, &mut out),
                     Ask::Noop => binary_server::status(head, 0, &mut out),
                     Ask::Authenticate(body) => {
                         assert_eq!(self.stage, Stage::Authenticate);
@@ -271,6 +282,9 @@ impl Session {
 
     fn log(&self, truth: &mut Truth, op: &Op, outcome: &Outcome) {
         let Some(id) = op.id() else { return };
+        if op.key().is_some_and(|key| !matches!(key.first(), Some(b's' | b'n' | b'c'))) {
+            return; // from a client that sends garbage, whose numbers mean nothing
+        }
         let now = truth.tick();
         let count = truth.log.note(id, now, outcome);
         let broadcast = matches!(op, Op::Flush { .. });
@@ -315,7 +329,10 @@ fn check_vbucket(truth: &Truth, op: &Op, vbucket: u16) {
     };
     let Some(key) = key else { return };
     let buckets = &truth.scenario.config.buckets;
-    let fits = buckets.iter().any(|bucket| bucket.router.route(key).vbucket == vbucket);
+    // Without a map, what the client wrote goes through.
+    let fits = buckets
+        .iter()
+        .any(|bucket| bucket.router.vbucket_map().is_none() || bucket.router.route(key).vbucket == vbucket);
     assert!(fits, "vbucket {vbucket} for {}", key.escape_ascii());
 }
 

@@ -158,9 +158,13 @@ impl World {
         self.truth.note(|| format!("client {number} leaves: {how}"));
         let readable = Readiness { readable: true, ..Readiness::default() };
         match how {
-            0 => client.quit(),
+            0 => {
+                client.uncork(&mut self.truth);
+                client.quit();
+            }
             1 => {
                 // It has finished sending, and still reads.
+                client.uncork(&mut self.truth);
                 client.is_done = true;
                 if client.outgoing.is_empty() && !client.is_closing {
                     client.is_closing = true;
@@ -331,6 +335,7 @@ impl World {
             }
         }
         for client in &mut self.clients {
+            client.uncork(&mut self.truth);
             client.is_done = true;
         }
         for _ in 0..20_000 {

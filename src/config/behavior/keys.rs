@@ -264,7 +264,9 @@ mod tests {
 
     #[test]
     fn statistics_show_the_documented_numbers_of_lines() {
+        /// Keys that the C program does not have; they come last.
+        const NEW: usize = 5;
         let count = |least: Where| KEYS.iter().filter(|key| key.shown >= least).count();
-        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29, 28, 11));
+        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29 + NEW, 28 + NEW, 11));
     }
 }

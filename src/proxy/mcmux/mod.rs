@@ -84,6 +84,7 @@ impl Engine {
                     bucket,
                     server: server.clone(),
                     behavior: behavior.clone(),
+                    bucket,
                     conns: Vec::new(),
                     idle: Vec::new(),
                     open: None,
@@ -91,6 +92,7 @@ impl Engine {
                     health: Health::default().into(),
                     dialect: Dialect::Unknown,
                     curious: Vec::new(),
+                    is_crowded: false,
                     is_retired: false,
                 };
                 let id = self.hosts.insert(host);

@@ -1,0 +1,262 @@
+//! Requests of binary clients: quiet ones, and what closes them.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use moxi::protocol::StoreVerb;
+use moxi::protocol::binary::opcode::{self, loud};
+use moxi::protocol::binary::packet::{Header, Packet, REQUEST_MAGIC};
+
+use super::op::{Key, NUMBER, Op, Outcome};
+use super::random::Random;
+use super::request::{Asker, Sending, Want, is_binary, is_own, key, server_of, value};
+use super::store::Tick;
+use super::truth::Truth;
+
+/// A packet with a key.
+#[derive(Debug)]
+pub struct Item {
+    pub opcode: u8,
+    pub opaque: u32,
+    pub op: Op,
+    /// When it was asked: it may be sent long before it is closed.
+    pub issued: Tick,
+    /// In a predictable run: what comes of it.
+    pub exact: Option<Outcome>,
+    pub is_answered: bool,
+}
+
+/// A packet that is answered, whatever comes of it.
+#[derive(Debug)]
+pub enum Closing {
+    Keyed(Item),
+    /// For all servers.
+    All {
+        opcode: u8,
+        opaque: u32,
+    },
+    /// For the proxy alone.
+    Own {
+        opcode: u8,
+        opaque: u32,
+        status: u16,
+    },
+}
+
+impl Closing {
+    /// How its answer is recognised.
+    pub fn name(&self) -> (u8, u32) {
+        match self {
+            Closing::Keyed(item) => (item.opcode, item.opaque),
+            Closing::All { opcode, opaque } | Closing::Own { opcode, opaque, .. } => (*opcode, *opaque),
+        }
+    }
+}
+
+/// Quiet packets, and the one that closes them.
+#[derive(Debug)]
+pub struct Batch {
+    pub quiet: Vec<Item>,
+    pub closing: Closing,
+    /// Statistics that have come.
+    pub stats: Vec<String>,
+}
+
+impl Batch {
+    /// Whether a packet is for it. If it is for the proxy alone, what is corked behind it may overtake it.
+    pub fn awaits(&self, packet: &Packet<'_>) -> bool {
+        let name = (packet.header.opcode, packet.header.opaque);
+        self.closing.name() == name || !matches!(self.closing, Closing::Own { .. })
+    }
+}
+
+/// The parts of a packet behind its header.
+#[derive(Default)]
+struct Parts<'a> {
+    extras: &'a [u8],
+    key: &'a [u8],
+    value: &'a [u8],
+    cas: u64,
+}
+
+fn write(out: &mut Vec<u8>, opcode: u8, opaque: u32, parts: &Parts<'_>) {
+    let header = Header {
+        opcode,
+        opaque,
+        cas: parts.cas,
+        key_len: parts.key.len() as u16,
+        extras_len: parts.extras.len() as u8,
+        body_len: (parts.extras.len() + parts.key.len() + parts.value.len()) as u32,
+        ..Header::default()
+    };
+    header.write(out, REQUEST_MAGIC);
+    out.extend_from_slice(parts.extras);
+    out.extend_from_slice(parts.key);
+    out.extend_from_slice(parts.value);
+}
+
+/// Writes a packet with a key.
+fn encode(item: &Item, out: &mut Vec<u8>) {
+    let short = |number: i64| (number as u32).to_be_bytes();
+    let name = (item.opcode, item.opaque);
+    let mut put = |extras: &[u8], key: &[u8], value: &[u8], cas: u64| {
+        write(out, name.0, name.1, &Parts { extras, key, value, cas });
+    };
+    match &item.op {
+        Op::Get { keys, touch, .. } => match touch {
+            Some(exptime) => put(&short(*exptime), &keys[0], &[], 0),
+            None => put(&[], &keys[0], &[], 0),
+        },
+        Op::Getl { key, exptime } => put(&short(exptime.map_or(0, i64::from)), key, &[], 0),
+        Op::Store { verb: StoreVerb::Append | StoreVerb::Prepend, key, value, .. } => put(&[], key, value, 0),
+        Op::Store { key, flags, exptime, cas, value, .. } => {
+            put(&[flags.to_be_bytes(), short(*exptime)].concat(), key, value, cas.unwrap_or(0));
+        }
+        Op::Arith { key, delta, .. } => {
+            put(&[&delta.to_be_bytes()[..], &[0; 8], &[0xff; 4]].concat(), key, &[], 0);
+        }
+        Op::Touch { key, exptime } => put(&short(*exptime), key, &[], 0),
+        Op::Unl { key, cas } => put(&[], key, &[], *cas),
+        Op::Delete { key } => put(&[], key, &[], 0),
+        Op::Flush { .. } | Op::Stats { .. } => {}
+    }
+}
+
+/// The opcode of a request, and the quiet one that does the same.
+fn opcodes(op: &Op, random: &mut Random) -> (u8, Option<u8>) {
+    use opcode::*;
+    let (code, quiet) = match op {
+        Op::Get { touch: None, .. } => random.pick(&[(GET, GETQ), (GETK, GETKQ)]),
+        Op::Get { touch: Some(_), .. } => random.pick(&[(GAT, GATQ), (GATK, GATKQ)]),
+        Op::Store { verb, .. } => match verb {
+            StoreVerb::Set => (SET, SETQ),
+            StoreVerb::Add => (ADD, ADDQ),
+            StoreVerb::Replace => (REPLACE, REPLACEQ),
+            StoreVerb::Append => (APPEND, APPENDQ),
+            StoreVerb::Prepend => (PREPEND, PREPENDQ),
+        },
+        Op::Arith { decr: false, .. } => (INCREMENT, INCREMENTQ),
+        Op::Arith { decr: true, .. } => (DECREMENT, DECREMENTQ),
+        Op::Delete { .. } => (DELETE, DELETEQ),
+        Op::Touch { .. } => return (TOUCH, None),
+        Op::Getl { .. } => return (GETL, None),
+        Op::Unl { .. } => return (UNL, None),
+        Op::Flush { .. } => return (FLUSH, None),
+        Op::Stats { .. } => return (STAT, None),
+    };
+    (code, Some(quiet))
+}
+
+/// A random request. Quiet ones join `corked`, others close them.
+pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, corked: &mut VecDeque<Item>) -> Sending {
+    let (opaque, mut bytes) = (truth.id() as u32, Vec::new());
+    match truth.random.below(30) {
+        0 => return own(truth, opaque),
+        1..=4 => return close(truth, opaque, corked),
+        _ => {}
+    }
+    let op = request(truth, asker);
+    let (code, quiet) = opcodes(&op, &mut truth.random);
+    let is_quiet = quiet.is_some() && truth.random.once_in(2);
+    let opcode = quiet.filter(|_| is_quiet).unwrap_or(code);
+    let mut item = Item { opcode, opaque, op, issued: truth.tick, exact: None, is_answered: false };
+    encode(&item, &mut bytes);
+    let server = item_key(&item.op).and_then(|key| server_of(truth, asker.bucket, key));
+    let is_lock = matches!(item.op, Op::Getl { .. } | Op::Unl { .. });
+    let mut id = item.op.id().filter(|_| server.is_some());
+    if let Some(server) = server {
+        let unknown = is_lock && !(is_binary(truth, server) && truth.scenario.knows_locks[server]);
+        if is_lock && !is_binary(truth, server) {
+            id = None; // refused by the proxy
+        }
+        if truth.scenario.exact && item_key(&item.op).is_some_and(|key| is_own(asker, key)) {
+            item.exact = Some(if unknown { Outcome::Unknown } else { asker.own.execute(&item.op, 0) });
+        }
+    }
+    if is_quiet {
+        corked.push_back(item);
+        return Sending { bytes, id, ..Sending::default() };
+    }
+    let batch = Batch { quiet: corked.drain(..).collect(), closing: Closing::Keyed(item), stats: Vec::new() };
+    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], id, ..Sending::default() }
+}
+
+/// The only key of a binary request.
+pub fn item_key(op: &Op) -> Option<&Key> {
+    match op {
+        Op::Get { keys, .. } => keys.first(),
+        other => other.key(),
+    }
+}
+
+fn request(truth: &mut Truth, asker: &Asker<'_>) -> Op {
+    let name = key(asker, &mut truth.random);
+    let id = truth.id();
+    match truth.random.below(20) {
+        0..=7 => Op::Get { keys: vec![name], cas: true, touch: None },
+        8 => Op::Get { keys: vec![name], cas: true, touch: Some(id as i64) },
+        9 => Op::Getl { key: name, exptime: Some(id as u32) },
+        10 => Op::Unl { key: name, cas: id },
+        11 => Op::Touch { key: name, exptime: id as i64 },
+        12 => Op::Delete { key: name },
+        13 | 14 => {
+            let key = Key::from(format!("nc{}k1", asker.number).as_bytes());
+            Op::Arith { key, delta: id, decr: truth.random.once_in(3) }
+        }
+        _ => {
+            use StoreVerb::{Add, Append, Prepend, Replace, Set};
+            let verb = truth.random.pick(&[Set, Set, Set, Add, Replace, Append, Prepend]);
+            let is_joined = matches!(verb, Append | Prepend);
+            let verb = if is_joined && name.first() == Some(&NUMBER) { Set } else { verb };
+            let cas = (verb == Set && truth.random.once_in(4)).then(|| match asker.own.item(&name) {
+                Some(item) => item.cas,
+                None => asker.seen.get(&name).copied().unwrap_or(7),
+            });
+            let value: Rc<[u8]> = value(truth, &name, id);
+            let flags = if matches!(verb, Append | Prepend) { 0 } else { truth.random.next() as u32 };
+            Op::Store { verb, key: name, flags, exptime: 0, cas, value }
+        }
+    }
+}
+
+/// A packet for all servers, which closes what is corked.
+pub fn close(truth: &mut Truth, opaque: u32, corked: &mut VecDeque<Item>) -> Sending {
+    let code = match truth.random.below(8) {
+        0 if !truth.scenario.exact && !truth.healed => opcode::FLUSH,
+        1 => opcode::STAT,
+        _ => opcode::NOOP,
+    };
+    let mut bytes = Vec::new();
+    write(&mut bytes, code, opaque, &Parts::default());
+    let closing = Closing::All { opcode: code, opaque };
+    let batch = Batch { quiet: corked.drain(..).collect(), closing, stats: Vec::new() };
+    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], ..Sending::default() }
+}
+
+/// What the proxy answers by itself; it does not close what is corked.
+fn own(truth: &mut Truth, opaque: u32) -> Sending {
+    let (code, extras, key, status): (u8, &[u8], &[u8], u16) = match truth.random.below(5) {
+        0 => (opcode::VERSION, b"", b"", 0),
+        1 => (opcode::VERBOSITY, b"\0\0\0\x01", b"", 0),
+        2 => (opcode::HELLO, b"", b"agent", 0),
+        3 => (opcode::SASL_LIST_MECHS, b"", b"", 0x81),
+        _ => (opcode::TAP_CONNECT, b"", b"x", 0x83),
+    };
+    let mut bytes = Vec::new();
+    write(&mut bytes, code, opaque, &Parts { extras, key, ..Parts::default() });
+    let closing = Closing::Own { opcode: code, opaque, status };
+    let batch = Batch { quiet: Vec::new(), closing, stats: Vec::new() };
+    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], ..Sending::default() }
+}
+
+/// QUIT.
+pub fn quit() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    write(&mut bytes, opcode::QUITQ, 0, &Parts::default());
+    bytes
+}
+
+/// Whether an opcode is quiet.
+pub fn is_quiet(code: u8) -> bool {
+    loud(code).is_some()
+}

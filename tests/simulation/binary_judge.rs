@@ -1,0 +1,200 @@
+//! Whether a binary answer is one that its request may get.
+
+use moxi::protocol::StoreVerb;
+use moxi::protocol::binary::opcode;
+use moxi::protocol::binary::packet::Packet;
+
+use super::binary_client::{Batch, Closing, Item, is_quiet, item_key};
+use super::judge::{Context, Floors, Value};
+use super::op::{Op, Outcome};
+use super::request::{is_binary, server_of};
+
+/// The status that a client gets for an outcome.
+pub fn status(op: &Op, outcome: &Outcome, binary: bool) -> u16 {
+    match (op, outcome) {
+        (Op::Store { verb: StoreVerb::Add, .. }, Outcome::NotStored) => 0x02,
+        (Op::Store { verb: StoreVerb::Replace, .. }, Outcome::NotStored) => 0x01,
+        (_, Outcome::Temporary) if !binary => 0x84,
+        (_, Outcome::Values(values)) if values.is_empty() => 0x01,
+        _ => outcome.status().0,
+    }
+}
+
+impl Context<'_> {
+    /// Takes a packet of the answer to `batch`; `true` if it is the last one.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn judge_packet(&mut self, batch: &mut Batch, packet: &Packet<'_>) -> Result<bool, String> {
+        let name = (packet.header.opcode, packet.header.opaque);
+        if name != batch.closing.name() {
+            self.judge_quiet(&mut batch.quiet, packet)?;
+            return Ok(false);
+        }
+        let code = packet.header.vbucket_or_status;
+        if let Closing::All { opcode: opcode::STAT, .. } = &batch.closing
+            && !packet.key.is_empty()
+        {
+            let stat = [b"STAT ", packet.key, b" ", packet.value].concat();
+            batch.stats.push(String::from_utf8_lossy(&stat).into_owned());
+            return Ok(false);
+        }
+        // What was silent came before: the closing packet may have changed what it asked for.
+        // And so may quiet ones that were answered: what the client knows by now does not count.
+        let mut before = Floors::new();
+        let mut silent = Context { truth: self.truth, bucket: self.bucket, issued: self.issued, floors: &mut before };
+        for item in batch.quiet.iter().filter(|item| !item.is_answered) {
+            silent.issued = item.issued;
+            silent.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
+        }
+        match &batch.closing {
+            Closing::Keyed(item) => self.judge_item(item, Some(packet))?,
+            Closing::Own { status, .. } if *status == code => {}
+            Closing::Own { status, .. } => return Err(format!("expected {status:#x}")),
+            Closing::All { opcode, .. } => self.judge_all(*opcode, &batch.stats, packet)?,
+        }
+        Ok(true)
+    }
+
+    /// Takes the answer to one of these quiet packets.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn judge_quiet<'i>(
+        &mut self,
+        quiet: impl IntoIterator<Item = &'i mut Item>,
+        packet: &Packet<'_>,
+    ) -> Result<(), String> {
+        let name = (packet.header.opcode, packet.header.opaque);
+        let item = quiet.into_iter().find(|item| (item.opcode, item.opaque) == name && !item.is_answered);
+        let item = item.ok_or("an answer to nothing")?;
+        item.is_answered = true;
+        self.judge_item(item, Some(packet))
+    }
+
+    fn judge_item(&mut self, item: &Item, packet: Option<&Packet<'_>>) -> Result<(), String> {
+        let key = item_key(&item.op).ok_or("no key")?;
+        let server = server_of(self.truth, self.bucket, key);
+        let binary = server.is_some_and(|server| is_binary(self.truth, server));
+        if let Some(packet) = packet
+            && self.is_failure_packet(packet, server)
+        {
+            return Ok(());
+        }
+        if matches!(item.op, Op::Getl { .. } | Op::Unl { .. }) && !binary && server.is_some() {
+            // The proxy knows that ASCII servers do not know it.
+            let fits = packet.is_some_and(|packet| matches!(packet.header.vbucket_or_status, 0x81 | 0x83));
+            return if fits { Ok(()) } else { Err("expected that it is unknown".to_owned()) };
+        }
+        if matches!(item.op, Op::Get { .. } | Op::Getl { .. }) {
+            return self.judge_get(item, server, binary, packet);
+        }
+        let exact = item.exact.as_ref();
+        let Some(packet) = packet else {
+            // Silence is success, or the request was given up.
+            let fits = exact.is_none_or(|outcome| status(&item.op, outcome, binary) == 0);
+            return if fits { Ok(()) } else { Err(format!("expected {exact:?}")) };
+        };
+        let is_it = |outcome: &Outcome| {
+            let number = match outcome {
+                Outcome::Number(number) => number.to_be_bytes().to_vec(),
+                _ => packet.value.to_vec(),
+            };
+            status(&item.op, outcome, binary) == packet.header.vbucket_or_status && packet.value == number
+        };
+        if is_quiet(item.opcode) && packet.header.vbucket_or_status == 0 {
+            return Err("a quiet request is told of its success".to_owned());
+        }
+        if let Some(exact) = exact {
+            return if is_it(exact) { Ok(()) } else { Err(format!("expected {exact:?}")) };
+        }
+        let server = server.ok_or("an answer although there is no server")?;
+        let Some(id) = item.op.id() else {
+            let fits = [Outcome::Deleted, Outcome::NotFound].iter().any(is_it)
+                || self.truth.scenario.faults.errors && is_it(&Outcome::Temporary)
+                || self.truth.lying[server];
+            return if fits { Ok(()) } else { Err("not an answer to a delete".to_owned()) };
+        };
+        let executions = self.truth.log.of(id);
+        match executions.iter().find(|(_, outcome)| is_it(outcome)) {
+            Some((tick, _)) => {
+                let floor = self.floors.entry(key.clone()).or_default();
+                *floor = (*floor).max(*tick);
+                Ok(())
+            }
+            None if self.truth.lying[server] || !binary && is_it(&Outcome::Unknown) => Ok(()),
+            None => Err(format!("request {id} was executed as {executions:?}")),
+        }
+    }
+
+    fn judge_get(
+        &mut self,
+        item: &Item,
+        server: Option<usize>,
+        binary: bool,
+        packet: Option<&Packet<'_>>,
+    ) -> Result<(), String> {
+        let key = item_key(&item.op).ok_or("no key")?;
+        let value = packet.filter(|packet| packet.header.vbucket_or_status == 0);
+        if let Some(packet) = packet
+            && value.is_none()
+        {
+            let known = matches!(packet.header.vbucket_or_status, 0x01 | 0x81 | 0x84 | 0x86);
+            if !known && !self.truth.lying.contains(&true) {
+                return Err("not an answer to a get".to_owned());
+            }
+            if packet.header.vbucket_or_status == 0x01 && is_quiet(item.opcode) {
+                return Err("a quiet get is told of its miss".to_owned());
+            }
+            if self.truth.scenario.exact && packet.header.vbucket_or_status > 0x01 {
+                let fits = item.exact.as_ref().is_none_or(|exact| *exact == Outcome::Unknown)
+                    && matches!(item.op, Op::Getl { .. });
+                return if fits { Ok(()) } else { Err(format!("expected {:?}", item.exact)) };
+            }
+        }
+        let wants_key = matches!(item.opcode, opcode::GETK | opcode::GETKQ | opcode::GATK | opcode::GATKQ);
+        let exact = match &item.exact {
+            Some(Outcome::Values(values)) => Some(values.first().map(|(_, item)| item.clone())),
+            Some(_) => Some(None),
+            None => None,
+        };
+        if !binary && server.is_some_and(|server| self.truth.lying[server]) {
+            return Ok(()); // a meta command's answer does not say whose it is
+        }
+        let Some(packet) = value else { return self.value(&item.op, key, server, None, exact.as_ref(), true) };
+        if packet.key != if wants_key { &key[..] } else { &[][..] } && !self.truth.lying.contains(&true) {
+            return Err("the key is there or not, against the request".to_owned());
+        }
+        let flags = packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags));
+        let value = Value { key, flags, cas: Some(packet.header.cas), data: packet.value };
+        self.value(&item.op, key, server, Some(&value), exact.as_ref(), true)
+    }
+
+    fn judge_all(&self, code: u8, stats: &[String], packet: &Packet<'_>) -> Result<(), String> {
+        let most = self.truth.scenario.config.buckets[self.bucket].servers.len();
+        let line = stats.iter().find_map(|stat| stat.strip_prefix("STAT one "));
+        let sum: usize = line.and_then(|number| number.parse().ok()).unwrap_or(0);
+        let exact = self.truth.scenario.exact;
+        if sum > most || exact && code == opcode::STAT && sum != most {
+            return Err(format!("{sum} of {most} servers counted"));
+        }
+        let status = packet.header.vbucket_or_status;
+        let errors = self.truth.scenario.faults.errors;
+        let fits = status == 0
+            || self.truth.lying.contains(&true)
+            || !exact && matches!(status, 0x84 | 0x85)
+            || errors && matches!(status, 0x83 | 0x86);
+        if fits { Ok(()) } else { Err("not an answer of all servers".to_owned()) }
+    }
+
+    /// Whether a packet says that the proxy could not have the request executed.
+    fn is_failure_packet(&self, packet: &Packet<'_>, server: Option<usize>) -> bool {
+        let line = str::from_utf8(packet.value).unwrap_or_default().trim_end();
+        let fits = match packet.header.vbucket_or_status {
+            0x84 => line.contains("write to downstream") || line.contains("closed"),
+            0x85 => line.contains("timeout"),
+            _ => false,
+        };
+        fits && (self.is_failure(line, server) || server.is_some_and(|server| self.truth.lying[server]))
+    }
+}
