@@ -81,7 +81,6 @@ impl Engine {
             None => {
                 // Each worker judges for itself whether the server is to be left alone.
                 let host = Host {
-                    bucket,
                     server: server.clone(),
                     behavior: behavior.clone(),
                     bucket,
