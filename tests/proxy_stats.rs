@@ -63,8 +63,9 @@ fn ask(client: &mut Wire, request: &str, reply: &str) {
 
 /// Over ASCII servers and over binary ones.
 fn both(servers: &[Memcached]) -> [Moxi; 2] {
-    let ports = || servers.iter().map(Memcached::port);
-    [moxi!().servers(ports()).ascii().start(), moxi!().servers(ports()).binary().start()]
+    // Keys go to the same servers whatever their ports are.
+    let builder = moxi!().servers(servers.iter().map(Memcached::port)).set("mcs_opts=distribution:modula");
+    [builder.clone().ascii().start(), builder.binary().start()]
 }
 
 #[test]
