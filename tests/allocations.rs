@@ -6,9 +6,9 @@ mod world;
 use world::{SCENARIOS, World};
 
 /// Until all queues, buffers and tables have found their size.
-const WARM_UP: u32 = 120;
+const WARM_UP: u32 = 250;
 /// How many rounds of all clients are watched.
-const WATCHED: u32 = 60;
+const WATCHED: u32 = 40;
 
 #[test]
 fn requests_allocate_nothing_in_the_steady_state() {

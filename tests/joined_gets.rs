@@ -2,6 +2,9 @@
 //!
 //! The tests stop moxi, send, and let it go on: what has arrived by then is one turn's work.
 
+use ::moxi::proxy::host::HealthTable;
+use ::moxi::proxy::upstream::Binding;
+use ::moxi::proxy::{Action, Engine, Settings};
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Mock, Moxi, MoxiBuilder, Wire, moxi};
 use nix::sys::signal::Signal;
@@ -183,4 +186,41 @@ fn one_of_the_joined_clients_leaves() {
     scene.line.send("VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\nVALUE c 0 1\r\n3\r\nEND\r\n");
     scene.clients[0].expect(format!("VALUE a 0 1\r\n1\r\nEND\r\nVERSION {VERSION}\r\n"));
     scene.clients[1].expect("VALUE c 0 1\r\n3\r\nEND\r\n");
+}
+
+/// A connection that could not take everything takes more in the middle of a turn: what is sent then is a whole get,
+/// and no key joins it afterwards.
+#[test]
+fn nothing_joins_a_get_that_is_being_sent() {
+    for (protocol, wanted) in [("ascii", "get a\r\nget b\r\n"), ("binary", "\u{c}a\u{c}b")] {
+        let behavior = format!("downstream_protocol={protocol}");
+        let loaded = ::moxi::config::load("11311=server:1", Some(&behavior), &|_| None).expect("a good configuration");
+        let settings = Settings { requests_per_turn: 20, binding: Binding::Auto };
+        let mut engine = Engine::new(&loaded.config, &HealthTable::default(), settings);
+        let clients = [engine.add_client(0).expect("a client"), engine.add_client(0).expect("a client")];
+        let ask = |engine: &mut Engine, number: usize, text: &[u8]| {
+            engine.client_space(clients[number]).expect("room")[..text.len()].copy_from_slice(text);
+            engine.client_filled(clients[number], text.len());
+        };
+        ask(&mut engine, 0, b"get a\r\n");
+        let mut actions = Vec::new();
+        engine.take_actions(&mut actions);
+        let [Action::Connect(conn, _)] = actions[..] else { panic!("{actions:?}") };
+        engine.connected(conn);
+        let mut sent = Vec::new();
+        for number in [1, 2] {
+            let (output, limit) = engine.conn_output(conn).expect("a connection");
+            let bytes = output.contiguous(limit).expect("in one piece").to_vec();
+            engine.conn_sent(conn, bytes.len());
+            sent.extend(bytes);
+            if number == 1 {
+                ask(&mut engine, 1, b"get b\r\n");
+            }
+        }
+        if protocol == "binary" {
+            // Opcode and key are enough.
+            sent = sent.chunks(25).flat_map(|packet| [packet[1], packet[24]]).collect();
+        }
+        assert_eq!(sent.escape_ascii().to_string(), wanted.as_bytes().escape_ascii().to_string());
+    }
 }

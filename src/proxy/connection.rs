@@ -24,6 +24,8 @@ pub enum Loss {
     Closed,
     /// The server was not reached.
     Unreachable,
+    /// The server's name has no address.
+    Unresolved,
     /// The server refused the user or the bucket.
     Refused,
     /// It took too long.
@@ -39,6 +41,7 @@ impl std::fmt::Display for Loss {
         f.write_str(match self {
             Loss::Closed => "connection closed",
             Loss::Unreachable => "connect failed",
+            Loss::Unresolved => "name not resolved",
             Loss::Refused => "user or bucket refused",
             Loss::Overdue => "timeout",
             Loss::Malformed => "reply that does not fit",
@@ -62,11 +65,22 @@ impl Engine {
 
     /// The TCP connection could not be made.
     pub fn connect_failed(&mut self, id: ConnId, reason: &str) {
+        self.not_connected(id, Loss::Unreachable, reason);
+    }
+
+    /// The server's name could not be resolved.
+    pub fn resolve_failed(&mut self, id: ConnId, reason: &str) {
+        self.not_connected(id, Loss::Unresolved, reason);
+    }
+
+    fn not_connected(&mut self, id: ConnId, loss: Loss, reason: &str) {
         if let Some(host) = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host)) {
-            let text = format!("connect failed: {}:{}: {reason}", host.server.host, host.server.port);
-            self.log(1, text);
+            // Of a suspended server everybody knows.
+            let level = if host.health.is_suspended() { 2 } else { 1 };
+            let text = format!("{loss}: {}:{}: {reason}", host.server.host, host.server.port);
+            self.log(level, text);
         }
-        self.close_conn(id, Loss::Unreachable);
+        self.close_conn(id, loss);
     }
 
     /// The server's connection was closed or broke.
@@ -140,6 +154,7 @@ impl Engine {
         if host.is_retired {
             return self.close_conn(id, Loss::Closed);
         }
+        host.is_crowded = false;
         if !conn.is_idle && !conn.is_stalled {
             conn.is_idle = true;
             host.idle.push(id);
@@ -342,7 +357,11 @@ impl Engine {
             }
         }
         self.forget_retired(host_id);
-        let failure = if was_ready { Failure::Closed } else { Failure::Connect };
+        let failure = match loss {
+            _ if was_ready => Failure::Closed,
+            Loss::Unresolved => Failure::NoServer,
+            _ => Failure::Connect,
+        };
         for (request, entry) in failed {
             if let Some(request) = self.requests.get_mut(request) {
                 request.pending = request.pending.saturating_sub(1);

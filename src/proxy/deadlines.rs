@@ -98,8 +98,12 @@ impl Engine {
                 return self.arm_client(id);
             }
             match self.oldest(id) {
-                Some(request) => self.fail(request, Failure::ConnQueue),
+                Some(request) => {
+                    self.tell_of_conn_queue(request);
+                    self.fail(request, Failure::ConnQueue);
+                }
                 None => {
+                    self.tell_of_wait_queue(id);
                     if let Some(client) = self.clients.get_mut(id) {
                         client.admission = Admission::Expired;
                     }

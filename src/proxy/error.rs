@@ -14,7 +14,7 @@ pub enum Failure {
     Timeout,
     /// The server could not be connected, or refused the user or the bucket.
     Connect,
-    /// No attempt was made: the server is suspended, or the key's vbucket has no master.
+    /// No attempt was made: the server is suspended, its name has no address, or the key's vbucket has no master.
     NoServer,
     /// The connection was lost before the answer.
     Closed,

@@ -38,6 +38,8 @@ pub struct Host {
     pub dialect: Dialect,
     /// Clients that wait for the answer.
     pub curious: Vec<ClientId>,
+    /// Requests have waited too long behind others on its connections, and none of these has been idle since.
+    pub is_crowded: bool,
     /// It is in no bucket any more: what is in flight is finished, then its connections are closed.
     pub is_retired: bool,
 }

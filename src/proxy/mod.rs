@@ -38,6 +38,7 @@ mod binary_reply;
 mod binary_request;
 mod broadcast;
 mod connection;
+mod crowded;
 mod deadlines;
 mod dispatch;
 pub mod downstream;
@@ -129,6 +130,8 @@ struct Bucket {
     active: u32,
     /// Clients whose next request waits for a place. May name ones that no longer wait.
     waiting: VecDeque<ClientId>,
+    /// Some have waited too long, and no place has been free since.
+    is_crowded: bool,
 }
 
 /// All proxying of one worker.
@@ -360,7 +363,9 @@ impl Engine {
     }
 
     /// The server connection's output, and the position up to which it may be sent.
-    pub fn conn_output(&self, id: ConnId) -> Option<(&Output, u64)> {
+    pub fn conn_output(&mut self, id: ConnId) -> Option<(&Output, u64)> {
+        // Whatever the occasion: once a part of a get is sent, nothing joins it.
+        self.close_get(id);
         self.conns.get(id).map(|conn| (&conn.output, conn.send_limit()))
     }
 

@@ -203,7 +203,10 @@ impl Engine {
         let bucket = &mut self.buckets[bucket];
         let most = bucket.config.behavior.downstream_max;
         while most == 0 || bucket.active < most {
-            let Some(id) = bucket.waiting.pop_front() else { return };
+            let Some(id) = bucket.waiting.pop_front() else {
+                bucket.is_crowded = false;
+                return;
+            };
             let Some(client) = self.clients.get_mut(id) else { continue };
             if let Admission::Waiting { .. } = client.admission {
                 client.admission = Admission::Granted;

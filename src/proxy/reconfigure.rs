@@ -26,7 +26,8 @@ impl Engine {
                 Some(bucket) => (bucket.config, bucket.hosts) = (config, hosts),
                 None => {
                     let counters = self.board.register(index);
-                    self.buckets.push(Bucket { config, counters, hosts, active: 0, waiting: VecDeque::new() });
+                    let waiting = VecDeque::new();
+                    self.buckets.push(Bucket { config, counters, hosts, active: 0, waiting, is_crowded: false });
                 }
             }
         }
@@ -58,6 +59,7 @@ impl Engine {
             health: health.of(server),
             dialect: Dialect::Unknown,
             curious: Vec::new(),
+            is_crowded: false,
             is_retired: false,
         });
         self.host_of.insert(Arc::clone(server), id);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the original Perl and Python suites of couchbase/moxi against our program.
 
-    t/original/run.py [-j JOBS] [-c TOPOLOGY/PROTOCOL] [-f FILE.t] [-m SUITE] [-l SECONDS] [-v] CHECKOUT
+    t/original/run.py [-j JOBS] [-c TOPOLOGY/PROTOCOL] [-f FILE.t] [-m SUITE] [-i SCRIPT] [-l SECONDS] [-v] CHECKOUT
 
 CHECKOUT is a checkout of github.com/couchbase/moxi. It is only read: what the
 suite needs is copied to a scratch directory. MOXI_BIN names the program under
@@ -29,6 +29,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import issues
 import mocks
 
 HERE = Path(__file__).resolve().parent
@@ -79,6 +80,7 @@ def main():
     parser.add_argument("-c", "--combination", action="append")
     parser.add_argument("-f", "--file", action="append")
     parser.add_argument("-m", "--mock", action="append", choices=sorted(mocks.SUITES), help="only these Python suites")
+    parser.add_argument("-i", "--issue", action="append", help="only these issue scripts")
     parser.add_argument("-l", "--limit", type=float, default=120, help="seconds for one file")
     parser.add_argument("-v", "--verbose", action="store_true", help="show what passing files print")
     options = parser.parse_args()
@@ -86,8 +88,10 @@ def main():
     check_tools(options.checkout)
     combinations = options.combination or COMBINATIONS
     files = [Path(name).name for name in options.file or sorted(GOOD + MORE)]
-    suites = options.mock or ([] if options.file or options.combination else list(mocks.SUITES))
-    if options.mock and not (options.file or options.combination):
+    suites = options.mock or ([] if options.file or options.combination or options.issue else list(mocks.SUITES))
+    chosen = options.file or options.combination
+    scripts = options.issue or ([] if chosen or options.mock else issues.SCRIPTS)
+    if (options.mock or options.issue) and not chosen:
         files = []
     prefix = namespaces()
     # On one network the suite's random ports may meet.
@@ -118,6 +122,7 @@ def main():
                 stop_running()
                 raise
         mocked = [verdict for name in suites for verdict in run_mock(scratch, prefix, name, options)]
+        mocked += [run_issue(scratch, prefix, name, options) for name in scripts]
         return report(files, combinations, results, mocked)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -197,6 +202,21 @@ def run_mock(scratch, prefix, name, options):
     if good < len(verdicts) or options.verbose:
         print(excerpt(output, options.verbose), flush=True)
     return list(verdicts.values())
+
+
+def run_issue(scratch, prefix, name, options):
+    """Runs one of the issue scripts (issues.py) and prints its result: the verdict. By itself, because it is about
+    time."""
+    place = scratch / "issues" / "suite"
+    if not place.is_dir():
+        issues.prepare(scratch, scratch / "under-test/moxi")
+    verdict, output, seconds = issues.run(place, prefix, name, options.limit, running, kill_session)
+    word = "ok" if verdict in ("ok", "later", "skip") else "not ok"
+    note = "" if verdict == "ok" else f" # {verdict}" + (f": {issues.LATER[name]}" if verdict == "later" else "")
+    print(f"{word} - {name} ({seconds:.1f} s){note}", flush=True)
+    if word != "ok" or options.verbose:
+        print(excerpt(output, options.verbose), flush=True)
+    return verdict
 
 
 running = set()
@@ -306,11 +326,14 @@ def report(files, combinations, results, mocked):
         print(f"# {name:<{width}}{row}")
     verdicts = list(results.values()) + mocked
     skipped = verdicts.count("skip")
+    later = verdicts.count("later")
     passed = sum(1 for verdict in verdicts if verdict.startswith("ok"))
-    failed = len(verdicts) - passed - skipped
+    failed = len(verdicts) - passed - skipped - later
     print("#")
     if skipped:
         print(f"# {skipped} skipped by the files themselves")
+    if later:
+        print(f"# {later} later: they need what the program does not have yet")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 0 if passed and not failed else 1
 

@@ -10,6 +10,7 @@ use moxi::protocol::binary::packet::{Header, Packet, REQUEST_MAGIC};
 use super::op::{Key, NUMBER, Op, Outcome};
 use super::random::Random;
 use super::request::{Asker, Sending, Want, is_binary, is_own, key, server_of, value};
+use super::store::Tick;
 use super::truth::Truth;
 
 /// A packet with a key.
@@ -18,6 +19,8 @@ pub struct Item {
     pub opcode: u8,
     pub opaque: u32,
     pub op: Op,
+    /// When it was asked: it may be sent long before it is closed.
+    pub issued: Tick,
     /// In a predictable run: what comes of it.
     pub exact: Option<Outcome>,
     pub is_answered: bool,
@@ -156,7 +159,7 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, corked: &mut VecDeque<Item
     let (code, quiet) = opcodes(&op, &mut truth.random);
     let is_quiet = quiet.is_some() && truth.random.once_in(2);
     let opcode = quiet.filter(|_| is_quiet).unwrap_or(code);
-    let mut item = Item { opcode, opaque, op, exact: None, is_answered: false };
+    let mut item = Item { opcode, opaque, op, issued: truth.tick, exact: None, is_answered: false };
     encode(&item, &mut bytes);
     let server = item_key(&item.op).and_then(|key| server_of(truth, asker.bucket, key));
     let is_lock = matches!(item.op, Op::Getl { .. } | Op::Unl { .. });

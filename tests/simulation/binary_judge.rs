@@ -5,7 +5,7 @@ use moxi::protocol::binary::opcode;
 use moxi::protocol::binary::packet::Packet;
 
 use super::binary_client::{Batch, Closing, Item, is_quiet, item_key};
-use super::judge::{Context, Value};
+use super::judge::{Context, Floors, Value};
 use super::op::{Op, Outcome};
 use super::request::{is_binary, server_of};
 
@@ -40,8 +40,12 @@ impl Context<'_> {
             return Ok(false);
         }
         // What was silent came before: the closing packet may have changed what it asked for.
+        // And so may quiet ones that were answered: what the client knows by now does not count.
+        let mut before = Floors::new();
+        let mut silent = Context { truth: self.truth, bucket: self.bucket, issued: self.issued, floors: &mut before };
         for item in batch.quiet.iter().filter(|item| !item.is_answered) {
-            self.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
+            silent.issued = item.issued;
+            silent.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
         }
         match &batch.closing {
             Closing::Keyed(item) => self.judge_item(item, Some(packet))?,

@@ -257,9 +257,9 @@ impl Context<'_> {
     }
 }
 
-/// Whether a value names this key, as all values here do.
+/// Whether a value names this key, as all values here do that are not numbers.
 fn has(value: &[u8], key: &[u8]) -> bool {
-    value.windows(key.len()).any(|part| part == key)
+    value.iter().all(u8::is_ascii_digit) || value.windows(key.len()).any(|part| part == key)
 }
 
 fn times_out(behavior: &moxi::config::behavior::Behavior) -> bool {

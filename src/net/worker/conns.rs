@@ -60,7 +60,7 @@ impl Worker {
                 socket.addresses = addresses.into_iter();
                 self.try_next_address(id, io::Error::from(ErrorKind::AddrNotAvailable));
             }
-            Err(error) => self.engine.connect_failed(id, &error.to_string()),
+            Err(error) => self.engine.resolve_failed(id, &error.to_string()),
         }
     }
 

@@ -91,6 +91,7 @@ impl Engine {
                     health: Health::default().into(),
                     dialect: Dialect::Unknown,
                     curious: Vec::new(),
+                    is_crowded: false,
                     is_retired: false,
                 };
                 let id = self.hosts.insert(host);

@@ -1,0 +1,154 @@
+"""Runs the original issue scripts (t/issue-*.sh), and supplies what they expect of a machine.
+
+They use nc and killall, fixed ports, one directory for temporary files, and the
+program under test both as proxy and as memcached server. Most of them have no
+verdict of their own: a script is judged here by what it prints.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+# nc that closes its sending side at the end of its input.
+NC = """#!/bin/sh
+exec {nc} -N "$@"
+"""
+
+# killall that also gets processes that are stopped, and returns when they have gone.
+KILLALL = """#!/bin/sh
+{killall} "$@"
+{killall} -q -CONT "$@"
+sleep 0.3
+"""
+
+# The files that scripts leave behind have fixed names, so they get a /tmp of their own. That may cover the scratch
+# directory itself, in which the script is started: hence relative paths everywhere.
+SHELL = 'mount -t tmpfs none /tmp && bash "$0"; cat /tmp/issue-*.log /tmp/issue-*.out2 2>/dev/null'
+
+# Python wants the whole path of what it runs, which may be covered.
+PYTHON = """#!/bin/sh
+exec {python} - "$@" < "${{0%/*}}/{script}"
+"""
+
+# What is changed in the copy of a script: where it leaves to chance what it judges.
+PATCHES = {
+    # Three clients start at the same moment, and one of them must be the first.
+    "issue-MB-2649.sh": (r"^(echo get a .*) &$", r"\1 &\nsleep 0.01"),
+    # The program is killed after one second, when it is just about to ask the REST servers again.
+    "issue-MB-3575.sh": (r"^sleep 1\n\necho OK$", r"sleep 0.8\n\necho OK"),
+}
+
+# Scripts that need what the program does not have yet, and what that is.
+LATER = {
+    "issue-MB-2980.sh": "front cache",
+}
+
+# What a script has to print (a pattern, and how often), and what it must not print.
+JUDGED = {
+    "issue-MB-2649.sh": ([(r"^OK expected", 4)], r"^FAIL|SKIPPED"),
+    "issue-MB-2660.sh": (
+        [(r"^NOT_FOUND", 1), (r"^SERVER_ERROR proxy write to downstream 127\.0\.0\.1", 3), (r"^OK - no more", 1)],
+        r"^real\t0m[1-9]",
+    ),
+    "issue-MB-2689.sh": (
+        [(r"^NOT_FOUND", 1), (r"^SERVER_ERROR proxy downstream timeout 127\.0\.0\.1", 3), (r"^OK - no more", 1)],
+        r"^real\t0m[1-9]",
+    ),
+    # Its first timed request gets stuck, as it should; the second must not.
+    "issue-MB-2811.sh": ([(r"^VERSION ", 1), (r"^real\t0m0\.[0-4]", 1), (r"^OK - no more", 1)], None),
+    "issue-MB-2825.sh": (
+        [(r"^NOT_FOUND", 1), (r"^SERVER_ERROR proxy downstream timeout\s*$", 2), (r"^OK - no more", 1)],
+        None,
+    ),
+    "issue-MB-2972.sh": ([(r"^OK - got the expected SERVER_ERROR", 2), (r"^OK - got the expected END", 1)], r"^FAIL"),
+    "issue-MB-3076.sh": ([(r"^OK ", 15)], r"^FAIL"),
+    "issue-MB-3113.sh": ([(r"^OK got closed conns", 1)], r"^FAIL"),
+    "issue-MB-3575.sh": ([(r"^OK - issue-MB-3575 fixed", 1)], r"^FAIL"),
+    "issue-conn-close.sh": ([(r"^Test case passed", 1)], r"^Test case failed"),
+}
+
+SCRIPTS = sorted([*LATER, *JUDGED])
+
+
+def missing_tools():
+    """Programs that the scripts need and this machine does not have."""
+    return [name for name in ("bash", "nc", "killall") if not shutil.which(name)]
+
+
+def prepare(scratch, program):
+    """Builds the directory below `scratch`, which has the suite's t/, and returns it."""
+    # One directory deeper: a script looks for a helper in ../labrea.
+    place = scratch / "issues" / "suite"
+    shutil.copytree(scratch / "t", place / "t", symlinks=True)
+    shutil.copy2(program, place / "moxi")
+    tools = place / "tools"
+    tools.mkdir()
+    for name, text in (("nc", NC), ("killall", KILLALL)):
+        path = tools / name
+        path.write_text(text.format(**{name: shutil.which(name)}))
+        path.chmod(0o755)
+    helper = scratch / "issues" / "labrea"
+    helper.mkdir()
+    for path, script in ((helper / "labrea", "slow.py"), (tools / "ruby", "rest_server.py")):
+        shutil.copy2(HERE / script, path.parent)
+        path.write_text(PYTHON.format(python=sys.executable, script=script))
+        path.chmod(0o755)
+    for name, (pattern, replacement) in PATCHES.items():
+        script = place / "t" / name
+        if script.is_file():
+            script.write_text(re.sub(pattern, replacement, script.read_text(), flags=re.MULTILINE))
+    return place
+
+
+def run(place, prefix, name, limit, running, kill_session):
+    """Runs one script: (verdict, output, seconds)."""
+    if name in LATER:
+        return "later", b"", 0.0
+    if not (place / "t" / name).is_file():
+        return "missing", b"", 0.0
+    if not prefix:
+        # It would end every moxi of this machine.
+        return "skip", b"", 0.0
+    environment = dict(os.environ, PATH=f"./tools:{os.environ.get('PATH', '')}", LC_ALL="C", BASHOPTS="xpg_echo")
+    environment["no_proxy"] = "*"
+    begun = time.monotonic()
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            prefix + ["sh", "-c", SHELL, f"./t/{name}"],
+            cwd=place,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        running.add(process)
+        late = False
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            late = True
+        finally:
+            kill_session(process)
+            process.wait()
+            running.discard(process)
+        log.seek(0)
+        output = log.read()
+    return ("time" if late else judge(name, output)), output, time.monotonic() - begun
+
+
+def judge(name, output):
+    """By what was printed."""
+    text = output.decode("latin-1").replace("\r", "")
+    wanted, unwanted = JUDGED[name]
+    if unwanted and re.search(unwanted, text, re.MULTILINE):
+        return "FAIL"
+    good = all(len(re.findall(pattern, text, re.MULTILINE)) >= count for pattern, count in wanted)
+    return "ok" if good else "FAIL"
