@@ -84,7 +84,6 @@ impl Engine {
                     bucket,
                     server: server.clone(),
                     behavior: behavior.clone(),
-                    bucket,
                     conns: Vec::new(),
                     idle: Vec::new(),
                     open: None,
