@@ -83,7 +83,6 @@ impl Engine {
                 let host = Host {
                     server: server.clone(),
                     behavior: behavior.clone(),
-                    bucket,
                     conns: Vec::new(),
                     idle: Vec::new(),
                     open: None,

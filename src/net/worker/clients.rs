@@ -1,0 +1,126 @@
+//! The clients' sockets.
+
+use std::io::{ErrorKind, Read};
+
+use mio::event::Event;
+use mio::{Interest, Token};
+
+use super::sockets::{put, would_block, write};
+use super::{READS, Service, Unread, Worker};
+use crate::log;
+use crate::net::stream::Stream;
+use crate::proxy::upstream::ClientId;
+use crate::store::process::Counted;
+
+/// A client's socket.
+pub(super) struct ClientSocket {
+    pub(super) id: ClientId,
+    stream: Stream,
+    /// There may be more to read, and no event will say so.
+    may_read: bool,
+    /// The peer has shut down: a short read does not mean that all was read.
+    is_hung_up: bool,
+    /// The last write was short: an event will say when to go on.
+    is_blocked: bool,
+    _counted: Counted,
+}
+
+impl Worker {
+    pub(super) fn add_client(&mut self, mut stream: Stream, service: Service) {
+        self.act(); // sockets of clients that have gone leave their places first
+        if self.drain_until.is_some() {
+            return;
+        }
+        let id = match service {
+            Service::Bucket(bucket) => self.engine.add_client(bucket),
+            Service::Store => self.engine.add_local_client(),
+        };
+        let Some(id) = id else { return };
+        let token = Token(id.to_bits() as usize);
+        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+            log!(1, "new client: {error}");
+            return self.engine.client_lost(id);
+        }
+        let _counted = Counted::new(&self.shared.process);
+        let socket = ClientSocket { id, stream, may_read: false, is_hung_up: false, is_blocked: false, _counted };
+        put(&mut self.clients, id.index(), socket);
+    }
+
+    pub(super) fn client(&mut self, id: ClientId) -> Option<&mut ClientSocket> {
+        self.clients.get_mut(id.index())?.as_mut().filter(|socket| socket.id == id)
+    }
+
+    pub(super) fn client_event(&mut self, id: ClientId, event: &Event) {
+        let Some(socket) = self.client(id) else { return };
+        if event.is_readable() {
+            socket.may_read = true;
+        }
+        if event.is_read_closed() || event.is_error() {
+            (socket.may_read, socket.is_hung_up) = (true, true);
+        }
+        let was_blocked = event.is_writable() && std::mem::take(&mut socket.is_blocked);
+        self.read_client(id);
+        if was_blocked {
+            self.flush_client(id);
+        }
+        if event.is_error() && self.client(id).is_some_and(|socket| socket.may_read) {
+            self.engine.client_lost(id); // it is not read from at present, and nothing can be sent to it
+        }
+    }
+
+    pub(super) fn read_client(&mut self, id: ClientId) {
+        for _ in 0..READS {
+            let Some(socket) = self.clients.get_mut(id.index()).and_then(Option::as_mut) else { return };
+            if socket.id != id || !socket.may_read {
+                return;
+            }
+            let Some(space) = self.engine.client_space(id) else { return };
+            let room = space.len();
+            match socket.stream.read(space) {
+                Ok(0) => {
+                    socket.may_read = false;
+                    return self.engine.client_eof(id);
+                }
+                Ok(count) => {
+                    socket.may_read = count == room || socket.is_hung_up;
+                    self.engine.client_filled(id, count);
+                    if self.engine.is_mid_request(id)
+                        && let Some(socket) = self.client(id)
+                        && !socket.may_read
+                    {
+                        socket.stream.set_quickack();
+                    }
+                }
+                Err(error) if would_block(&error) => {
+                    socket.may_read = false;
+                    // Gives the buffer back that was taken to read into.
+                    return self.engine.client_filled(id, 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.engine.client_lost(id),
+            }
+        }
+        self.unread.push(Unread::Client(id));
+    }
+
+    pub(super) fn flush_client(&mut self, id: ClientId) {
+        loop {
+            let Some(socket) = self.clients.get_mut(id.index()).and_then(Option::as_mut) else { return };
+            if socket.id != id || socket.is_blocked {
+                return;
+            }
+            let Some((output, limit)) = self.engine.client_output(id) else { return };
+            let (result, wanted) = write(&mut socket.stream, output, limit);
+            match result {
+                _ if wanted == 0 => return,
+                Ok(count) => {
+                    socket.is_blocked = count < wanted;
+                    self.engine.client_sent(id, count);
+                }
+                Err(error) if would_block(&error) => socket.is_blocked = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.engine.client_lost(id),
+            }
+        }
+    }
+}

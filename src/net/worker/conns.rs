@@ -1,0 +1,191 @@
+//! The server connections' sockets.
+
+use std::io::{self, ErrorKind, Read};
+use std::net::{IpAddr, SocketAddr};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+
+use super::sockets::{put, would_block, write};
+use super::{CONN, Message, READS, Unread, Worker};
+use crate::config::snapshot::Server;
+use crate::proxy::downstream::ConnId;
+use crate::store::process::Counted;
+
+/// A server connection's socket.
+pub(super) struct ConnSocket {
+    pub(super) id: ConnId,
+    /// `None` while the addresses are being looked up.
+    stream: Option<TcpStream>,
+    is_connecting: bool,
+    /// The addresses that were not tried yet.
+    addresses: std::vec::IntoIter<SocketAddr>,
+    may_read: bool,
+    is_hung_up: bool,
+    is_blocked: bool,
+    _counted: Counted,
+}
+
+impl Worker {
+    pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut ConnSocket> {
+        self.conns.get_mut(id.index())?.as_mut().filter(|socket| socket.id == id)
+    }
+
+    pub(super) fn connect(&mut self, id: ConnId, server: &Server) {
+        let socket = ConnSocket {
+            id,
+            stream: None,
+            is_connecting: true,
+            addresses: Vec::new().into_iter(),
+            may_read: false,
+            is_hung_up: false,
+            is_blocked: false,
+            _counted: Counted::new(&self.shared.process),
+        };
+        put(&mut self.conns, id.index(), socket);
+        if let Ok(address) = server.host.parse::<IpAddr>() {
+            return self.resolved(id, Ok(vec![SocketAddr::new(address, server.port)]));
+        }
+        let inbox = self.inbox.clone();
+        self.shared.resolver.resolve(&server.host, server.port, move |addresses| {
+            inbox.send(Message::Resolved(id, addresses));
+        });
+    }
+
+    pub(super) fn resolved(&mut self, id: ConnId, addresses: io::Result<Vec<SocketAddr>>) {
+        let Some(socket) = self.conn(id) else { return };
+        match addresses {
+            Ok(addresses) => {
+                socket.addresses = addresses.into_iter();
+                self.try_next_address(id, io::Error::from(ErrorKind::AddrNotAvailable));
+            }
+            Err(error) => self.engine.resolve_failed(id, &error.to_string()),
+        }
+    }
+
+    /// Connects to the next of the server's addresses; `error` says why the one before was of no use.
+    pub(super) fn try_next_address(&mut self, id: ConnId, mut error: io::Error) {
+        let token = Token((id.to_bits() | CONN) as usize);
+        while let Some(socket) = self.conns.get_mut(id.index()).and_then(Option::as_mut) {
+            let Some(address) = socket.addresses.next() else { break };
+            match TcpStream::connect(address) {
+                Ok(mut stream) => {
+                    let _ = stream.set_nodelay(true);
+                    match self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
+                        Ok(()) => {
+                            socket.stream = Some(stream);
+                            return;
+                        }
+                        Err(failed) => error = failed,
+                    }
+                }
+                Err(failed) => error = failed,
+            }
+        }
+        self.engine.connect_failed(id, &error.to_string());
+    }
+
+    pub(super) fn finish_connect(&mut self, id: ConnId) {
+        let Some(socket) = self.conn(id) else { return };
+        let Some(stream) = &socket.stream else { return };
+        let failed = match stream.take_error() {
+            Ok(None) => match stream.peer_addr() {
+                Ok(_) => None,
+                Err(error) if error.kind() == ErrorKind::NotConnected => return, // not yet
+                Err(error) => Some(error),
+            },
+            Ok(Some(error)) | Err(error) => Some(error),
+        };
+        match failed {
+            None => {
+                socket.is_connecting = false;
+                self.engine.connected(id);
+            }
+            Some(error) => {
+                socket.stream = None;
+                self.try_next_address(id, error);
+            }
+        }
+    }
+
+    /// Writes whatever there is to write, until nothing more follows from it.
+    pub(super) fn conn_event(&mut self, id: ConnId, event: &Event) {
+        let Some(socket) = self.conn(id) else { return };
+        if socket.is_connecting {
+            if event.is_writable() || event.is_error() {
+                self.finish_connect(id);
+            }
+            let Some(socket) = self.conn(id) else { return };
+            if socket.is_connecting {
+                return;
+            }
+        }
+        let Some(socket) = self.conn(id) else { return };
+        if event.is_readable() {
+            socket.may_read = true;
+        }
+        if event.is_read_closed() || event.is_error() {
+            (socket.may_read, socket.is_hung_up) = (true, true);
+        }
+        let was_blocked = event.is_writable() && std::mem::take(&mut socket.is_blocked);
+        self.read_conn(id);
+        if was_blocked {
+            self.flush_conn(id);
+        }
+    }
+
+    pub(super) fn read_conn(&mut self, id: ConnId) {
+        for _ in 0..READS {
+            let Some(socket) = self.conns.get_mut(id.index()).and_then(Option::as_mut) else { return };
+            if socket.id != id || !socket.may_read {
+                return;
+            }
+            let Some(stream) = &mut socket.stream else { return };
+            let Some(space) = self.engine.conn_space(id) else { return };
+            let room = space.len();
+            match stream.read(space) {
+                Ok(0) => return self.engine.conn_closed(id),
+                Ok(count) => {
+                    socket.may_read = count == room || socket.is_hung_up;
+                    self.engine.conn_filled(id, count);
+                }
+                Err(error) if would_block(&error) => {
+                    socket.may_read = false;
+                    return self.engine.conn_filled(id, 0);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.engine.conn_closed(id),
+            }
+        }
+        self.unread.push(Unread::Conn(id));
+    }
+
+    /// Does what the engine has asked for.
+    pub(super) fn flush_conn(&mut self, id: ConnId) {
+        loop {
+            let Some(socket) = self.conns.get_mut(id.index()).and_then(Option::as_mut) else { return };
+            if socket.id != id || socket.is_blocked || socket.is_connecting {
+                return;
+            }
+            let Some(stream) = &mut socket.stream else { return };
+            let Some((output, limit)) = self.engine.conn_output(id) else { return };
+            let (result, wanted) = write(stream, output, limit);
+            match result {
+                _ if wanted == 0 => return,
+                Ok(count) => {
+                    socket.is_blocked = count < wanted;
+                    self.engine.conn_sent(id, count);
+                }
+                Err(error) if would_block(&error) => socket.is_blocked = true,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => {
+                    // What the server said before it closed still counts.
+                    (socket.may_read, socket.is_hung_up) = (true, true);
+                    self.read_conn(id);
+                    return self.engine.conn_closed(id);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Starting a worker, and telling it something.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use mio::{Poll, Waker};
+
+use super::{DRAIN, INBOX, Shared, Worker};
+use crate::config::snapshot::Config;
+use crate::net::stream::Stream;
+use crate::proxy::downstream::ConnId;
+use crate::proxy::{Engine, Settings};
+use crate::store::clock::Clock;
+
+/// Who serves a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// The bucket with this index.
+    Bucket(usize),
+    /// The built-in server.
+    Store,
+}
+
+/// What a worker is told.
+pub enum Message {
+    /// A new client.
+    Client {
+        /// Its connection.
+        stream: Stream,
+        /// Who serves it.
+        service: Service,
+    },
+    /// A socket for the built-in server to receive datagrams from, too.
+    Datagrams(UdpSocket),
+    /// Another configuration.
+    Config(Arc<Config>),
+    /// The addresses of a server that is to be connected.
+    Resolved(ConnId, io::Result<Vec<SocketAddr>>),
+    /// Finish what has begun, then stop.
+    Drain,
+}
+
+/// A running worker.
+pub struct Handle {
+    inbox: Inbox,
+    thread: JoinHandle<()>,
+}
+
+/// How to tell a worker something.
+#[derive(Clone)]
+pub(super) struct Inbox {
+    messages: Sender<Message>,
+    waker: Arc<Waker>,
+}
+
+impl Inbox {
+    pub(super) fn send(&self, message: Message) {
+        // A worker that has stopped hears nothing, and needs nothing.
+        let _ = self.messages.send(message);
+        let _ = self.waker.wake();
+    }
+}
+
+impl Handle {
+    /// Tells the worker something.
+    pub fn send(&self, message: Message) {
+        self.inbox.send(message);
+    }
+
+    /// Whether the worker has stopped.
+    pub fn is_finished(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the worker to stop.
+    pub fn join(self) {
+        let _ = self.thread.join();
+    }
+}
+
+/// Starts worker number `index`.
+///
+/// # Errors
+/// When the system refuses a thread or an event queue.
+pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shared) -> io::Result<Handle> {
+    let poll = Poll::new()?;
+    let waker = Arc::new(Waker::new(poll.registry(), INBOX)?);
+    let (messages, received) = channel();
+    let inbox = Inbox { messages, waker };
+    let own_inbox = inbox.clone();
+    let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let mut engine = Engine::new(&config, &shared.health, settings);
+        drop(config);
+        engine.report_to(Arc::clone(&shared.board));
+        let counters = shared.store.as_ref().map(|store| store.register());
+        if let (Some(store), Some(counters)) = (&shared.store, &counters) {
+            engine.serve_store(Arc::clone(store), Arc::clone(counters));
+        }
+        Worker {
+            poll,
+            engine,
+            received,
+            inbox: own_inbox,
+            shared,
+            clients: Vec::new(),
+            conns: Vec::new(),
+            udp: Vec::new(),
+            counters,
+            binding: settings.binding,
+            clock: Clock::default(),
+            unread: Vec::new(),
+            actions: Vec::new(),
+            drain_until: None,
+        }
+        .run();
+    })?;
+    Ok(Handle { inbox, thread })
+}
+
+impl Worker {
+    pub(super) fn read_inbox(&mut self) {
+        while let Ok(message) = self.received.try_recv() {
+            match message {
+                Message::Client { stream, service } => self.add_client(stream, service),
+                Message::Datagrams(socket) => self.add_udp(socket),
+                Message::Config(config) => self.engine.reconfigure(&config, &self.shared.health),
+                Message::Resolved(id, addresses) => self.resolved(id, addresses),
+                Message::Drain => {
+                    self.drain_until = Some(Instant::now() + DRAIN);
+                    self.engine.drain();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What all workers share.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::net::resolver::Resolver;
+use crate::proxy::host::HealthTable;
+use crate::proxy::timers::Micros;
+use crate::stats::board::Board;
+use crate::store::clock::Clock;
+use crate::store::process::ProcessStats;
+use crate::store::{Store, StoreOptions};
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Shared {
+    /// When the program's clock started.
+    pub start: Instant,
+    /// What is known of the servers.
+    pub health: Arc<HealthTable>,
+    /// Looks host names up.
+    pub resolver: Resolver,
+    /// How many connections there are.
+    pub process: Arc<ProcessStats>,
+    /// The built-in server, if there is one.
+    pub store: Option<Arc<Store>>,
+    /// Where the workers count.
+    pub board: Arc<Board>,
+}
+
+impl Shared {
+    /// For a new set of workers.
+    ///
+    /// # Errors
+    /// When the resolver cannot be started.
+    pub fn new() -> io::Result<Shared> {
+        Ok(Shared {
+            start: Instant::now(),
+            health: Arc::default(),
+            resolver: Resolver::start()?,
+            process: Arc::default(),
+            store: None,
+            board: Arc::default(),
+        })
+    }
+
+    /// Adds a built-in server.
+    pub fn add_store(&mut self, options: StoreOptions) {
+        let clock = self.clock(self.now());
+        self.store = Some(Arc::new(Store::new(options, clock, Arc::clone(&self.process))));
+    }
+
+    /// Has the workers count, and answer `stats proxy` with these settings. Called after [`Shared::add_store`].
+    pub fn add_board(&mut self, options: StoreOptions, hostname: String) {
+        let (process, store) = (Arc::clone(&self.process), self.store.clone());
+        self.board = Arc::new(Board::new(options, process, store, hostname));
+    }
+
+    pub(super) fn now(&self) -> Micros {
+        self.start.elapsed().as_micros() as Micros
+    }
+
+    /// The time as the built-in server is told it.
+    pub(super) fn clock(&self, now: Micros) -> Clock {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { now, unix: unix.as_micros() as Micros }
+    }
+}
