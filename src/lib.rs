@@ -32,6 +32,7 @@
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | protocols |
 //! | [`buffer`], [`arena`] | bytes on their way; names that do not outlive what they name | – |
 //! | [`proxy`] | the engine: clients, server connections, requests; see its own table, and `LIFECYCLE.md` there | core |
+//! | [`front_cache`] | values of gets, kept for a short time | core |
 //! | [`store`] | the built-in memcached server | memcached server |
 //! | [`stats`] | merging of servers' statistics | statistics |
 //! | [`net`] | sockets, event loops, listeners, name look-ups | – |
@@ -47,6 +48,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod failure;
+pub mod front_cache;
 pub mod log;
 pub mod net;
 pub mod protocol;

@@ -81,6 +81,7 @@ impl Engine {
             None => {
                 // Each worker judges for itself whether the server is to be left alone.
                 let host = Host {
+                    bucket,
                     server: server.clone(),
                     behavior: behavior.clone(),
                     conns: Vec::new(),
