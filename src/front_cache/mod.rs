@@ -106,6 +106,8 @@ pub struct FrontCache {
     /// How often everything was dropped.
     flushes: AtomicU32,
     tally: Tally,
+    /// For whom it was begun the last time.
+    owner: Mutex<usize>,
 }
 
 impl Default for FrontCache {
@@ -117,13 +119,19 @@ impl Default for FrontCache {
             stamps: (0..STAMPS).map(|_| AtomicU32::new(0)).collect(),
             flushes: AtomicU32::new(0),
             tally: Tally::default(),
+            owner: Mutex::default(),
         }
     }
 }
 
 impl FrontCache {
-    /// Begins anew, with room for `most` entries.
-    pub fn restart(&self, most: u32) {
+    /// Begins anew, with room for `most` entries, unless that was done already for this `owner`, the address of a
+    /// configuration: each worker does it when it comes to know of one.
+    pub fn restart(&self, owner: usize, most: u32) {
+        let mut current = lock(&self.owner);
+        if std::mem::replace(&mut *current, owner) == owner {
+            return;
+        }
         let most = most as usize;
         let used = (most / ENTRIES_PER_SHARD).clamp(1, SHARDS);
         self.flushes.fetch_add(1, Relaxed);
@@ -149,8 +157,7 @@ impl FrontCache {
     pub fn get(&self, hash: u64, key: &[u8], now: Micros) -> Option<Value> {
         match self.shard(hash).get(hash, key, now) {
             Found::Live(value) => {
-                self.tally.hits.fetch_add(1, Relaxed);
-                self.tally.bytes.fetch_add(value.length(), Relaxed);
+                self.count_hit(&value);
                 Some(value)
             }
             Found::Expired => {
@@ -162,6 +169,12 @@ impl FrontCache {
                 None
             }
         }
+    }
+
+    /// A value that was found is used, perhaps not for the first time.
+    pub fn count_hit(&self, value: &Value) {
+        self.tally.hits.fetch_add(1, Relaxed);
+        self.tally.bytes.fetch_add(value.length(), Relaxed);
     }
 
     /// Keeps the value of a key that was asked for when the stamp was `asked`.
@@ -227,8 +240,8 @@ impl FrontCache {
     }
 }
 
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -251,7 +264,7 @@ mod tests {
 
     fn started(most: u32) -> FrontCache {
         let cache = FrontCache::default();
-        cache.restart(most);
+        cache.restart(1, most);
         cache
     }
 
@@ -296,9 +309,11 @@ mod tests {
 
     #[test]
     fn a_value_that_was_asked_for_before_a_change_is_not_taken() {
-        let cache = started(10);
+        let (cache, next) = (started(10), AtomicUsize::new(2));
         let hash = cache.hash(b"a");
-        for drop in [&|| cache.drop_key(hash), &|| cache.drop_all(), &|| cache.restart(10) as ()] as [&dyn Fn(); 3] {
+        for drop in [&|| cache.drop_key(hash), &|| cache.drop_all(), &|| cache.restart(next.fetch_add(1, Relaxed), 10)]
+            as [&dyn Fn(); 3]
+        {
             let asked = cache.stamp(hash);
             drop();
             cache.add(&policy(), (hash, asked), b"a", value("old"), 0);
@@ -308,6 +323,16 @@ mod tests {
             drop();
             assert_eq!((get(&cache, "a", 0), cache.size()), (None, 0));
         }
+    }
+
+    #[test]
+    fn a_second_worker_with_the_same_configuration_changes_nothing() {
+        let cache = started(10);
+        add(&cache, "a", "1", 0);
+        cache.restart(1, 10);
+        assert_eq!(get(&cache, "a", 0), Some(value("1")));
+        cache.restart(2, 10);
+        assert_eq!(get(&cache, "a", 0), None);
     }
 
     #[test]

@@ -29,9 +29,9 @@ impl Engine {
         match head.expect {
             Expect::Get { .. } => self.ascii_get(id, reply, owner),
             Expect::MultiGet { part } => match reply {
-                Reply::Value { key, data, raw, .. } => {
+                Reply::Value { key, flags, data, raw, .. } => {
                     let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(raw, owner);
-                    match self.multiget_value(head.request, part, Named::Key(key), data.len(), write) {
+                    match self.multiget_value(head.request, part, Named::Key(key), (*flags, data), write) {
                         true => Ok(()),
                         false => Err(Unfit),
                     }
@@ -72,10 +72,11 @@ impl Engine {
     /// The answer to a get of one key, or to several that were joined.
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, data, raw, .. } => {
+            Reply::Value { key, flags, data, raw, .. } => {
                 let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
                     self.note_hit(request, data.len(), 1);
+                    self.keep_value(request, key, *flags, data);
                     if let Some(sink) = self.sink(request) {
                         sink.push(raw, owner);
                         sink.tail().extend_from_slice(b"END\r\n");

@@ -156,6 +156,7 @@ impl Engine {
     }
 
     fn store(&mut self, id: ClientId, store: &Store<'_>, noreply: bool, owner: Owner<'_>) {
+        let noreply = noreply || self.answer_early(id, store);
         // What adds to the old value, or depends on it, must not be executed twice.
         let may_repeat = store.cas.is_none() && matches!(store.verb, StoreVerb::Set | StoreVerb::Replace);
         let work = self.one(id, Work::Line(CommandClass::Store(store.verb)), noreply, may_repeat);

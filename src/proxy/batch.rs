@@ -127,6 +127,9 @@ impl Engine {
         let batch =
             Batch { closing: name, broadcast, last: Output::default(), failure: None, has_quiet, is_sending: true };
         let id = self.one(client_id, Work::Batch(Box::new(batch)), false, true);
+        if matches!(closing, Closing::All(packet) if packet.header.opcode == opcode::FLUSH) {
+            self.note_change(id, None);
+        }
         self.send_groups(id, client_id, bucket, &corked, closing);
         if let Some(Work::Batch(batch)) = self.requests.get_mut(id).map(|request| &mut request.work) {
             batch.is_sending = false;

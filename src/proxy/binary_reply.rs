@@ -109,6 +109,7 @@ impl Engine {
                 }
                 if let Some(request) = self.unlink(id, index) {
                     self.note_hit(request, packet.value.len(), 1);
+                    self.keep_value(request, packet.key, flags(packet), packet.value);
                     if let Some(sink) = self.sink(request) {
                         value_block(sink, packet.key, packet, false, owner);
                         sink.tail().extend_from_slice(b"END\r\n");
@@ -199,6 +200,7 @@ impl Engine {
             let has_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
             if has_value {
                 self.note_hit(request, packet.value.len(), 1);
+                self.keep_value(request, name, flags(packet), packet.value);
             }
             if let Some(sink) = self.sink(request) {
                 if has_value {
@@ -240,7 +242,7 @@ impl Engine {
                         request,
                         part,
                         Named::Opaque(packet.header.opaque, packet.key),
-                        packet.value.len(),
+                        (flags(packet), packet.value),
                         write,
                     )
                 {
@@ -308,10 +310,14 @@ impl Engine {
     }
 }
 
+/// The flags in the reply to a get.
+fn flags(packet: &Packet<'_>) -> u32 {
+    packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags))
+}
+
 /// Writes a `VALUE` block from a binary reply.
 fn value_block(out: &mut Output, key: &[u8], packet: &Packet<'_>, cas: bool, owner: Option<&Arc<Vec<u8>>>) {
-    let flags = packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags));
-    reply::value(out.tail(), key, flags, cas.then_some(packet.header.cas), packet.value.len());
+    reply::value(out.tail(), key, flags(packet), cas.then_some(packet.header.cas), packet.value.len());
     out.push(packet.value, owner);
     out.tail().extend_from_slice(b"\r\n");
 }

@@ -184,6 +184,9 @@ impl Engine {
     ) {
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
         let Some(bucket) = self.requests.get(id).map(|request| request.bucket) else { return };
+        if self.buckets[bucket].front.is_some() && !is_read(code) {
+            self.note_change(id, Some(packet.key).filter(|key| !key.is_empty()));
+        }
         let is_meta = self.speaks_meta(conn_id);
         let has_map = matches!(self.buckets[bucket].config.router, Router::Vbucket(_));
         let speak = self.speak(conn_id);
@@ -275,6 +278,12 @@ impl Engine {
         }
         is_known
     }
+}
+
+/// Whether the packet changes nothing. Of one that only the server knows that is not said.
+fn is_read(code: u8) -> bool {
+    let code = opcode::loud(code).unwrap_or(code);
+    matches!(code, opcode::GET | opcode::GETK | opcode::GETL | opcode::UNL | opcode::NOOP | opcode::STAT)
 }
 
 /// Whether a server may execute the packet twice.

@@ -2,7 +2,7 @@
 
 use crate::buffer::Output;
 use crate::config::behavior::DownstreamProtocol;
-use crate::protocol::binary::opcode::status;
+use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet;
 use crate::protocol::status::text;
 use crate::stats::merge::Merger;
@@ -162,6 +162,9 @@ impl Engine {
     ) {
         let Some(bucket) = self.clients.get(client_id).map(|client| client.bucket) else { return };
         let id = self.one(client_id, Work::Broadcast(Box::new(broadcast)), noreply, true);
+        if code == opcode::FLUSH {
+            self.note_change(id, None);
+        }
         for index in 0..self.buckets[bucket].hosts.len() {
             let host = self.buckets[bucket].hosts[index];
             let conn_id = match self.pick(client_id, host, false) {

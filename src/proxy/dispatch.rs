@@ -87,6 +87,9 @@ impl Engine {
     ) {
         let Some(request) = self.requests.get(id) else { return };
         let (client, bucket, may_repeat) = (request.client, request.bucket, request.may_repeat);
+        if self.buckets[bucket].front.is_some() && !matches!(code, opcode::GETL | opcode::UNL | opcode::VERSION) {
+            self.note_change(id, Some(key));
+        }
         let (host, vbucket) = self.route(bucket, key);
         let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
             Ok(conn) => conn,
@@ -116,6 +119,9 @@ impl Engine {
     pub(super) fn get_one(&mut self, client: ClientId, key: &[u8], cas: bool) {
         let id = self.one(client, Work::Get { cas }, false, true);
         let Some(bucket) = self.clients.get(client).map(|client| client.bucket) else { return };
+        if self.buckets[bucket].front.is_some() && self.get_cached(id, bucket, key, cas) {
+            return;
+        }
         let (host, vbucket) = self.route(bucket, key);
         match host {
             Some(host) => self.send_get(id, host, key, vbucket, cas, 0),

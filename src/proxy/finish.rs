@@ -5,6 +5,7 @@ use crate::protocol::status::CommandClass;
 use crate::stats::counter::Counter;
 
 use super::Engine;
+use super::caching::Caching;
 use super::connection::Loss;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
@@ -66,6 +67,9 @@ impl Engine {
         let (client_id, bucket, has_place, noreply) =
             (request.client, request.bucket, request.has_place, request.noreply);
         let sequence = request.sequence;
+        if !matches!(request.caching, Caching::None) {
+            self.settle_changes(bucket, &request.caching);
+        }
         if has_place {
             self.return_place(bucket);
         }
@@ -264,6 +268,9 @@ impl Engine {
     pub(super) fn forget_request(&mut self, id: RequestId) {
         self.release_links(id);
         let Some(mut request) = self.requests.remove(id) else { return };
+        if !request.is_done {
+            self.settle_changes(request.bucket, &request.caching);
+        }
         if request.has_place && !request.is_done {
             self.count(request.bucket, Counter::Released);
             self.count(request.bucket, Counter::UpstreamUnpaused);

@@ -21,6 +21,7 @@
 //! | `multiget`, `broadcast`, `batch` | requests with several answers |
 //! | `ascii_reply`, `binary_reply`, `translated_reply` | a server's answer and whose it is |
 //! | `finish` | replies in order |
+//! | `caching` | the front cache, and sets that are answered early |
 //! | `local` | clients of the built-in server |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
@@ -37,6 +38,7 @@ mod batch;
 mod binary_reply;
 mod binary_request;
 mod broadcast;
+mod caching;
 mod connection;
 mod crowded;
 mod deadlines;
@@ -68,9 +70,11 @@ use std::sync::Arc;
 use crate::arena::Arena;
 use crate::buffer::{Output, Pool, Spare};
 use crate::config::snapshot::{BucketConfig, Config, Server};
+use crate::front_cache::Matcher;
 use crate::stats::board::{Board, Traffic};
 use crate::stats::counter::{Counter, Counters};
 
+use caching::Front;
 use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
@@ -130,6 +134,10 @@ struct Bucket {
     active: u32,
     /// Clients whose next request waits for a place. May name ones that no longer wait.
     waiting: VecDeque<ClientId>,
+    /// Its front cache, if it is in use.
+    front: Option<Front>,
+    /// The keys whose sets are answered before the server has answered.
+    optimize_set: Matcher,
     /// Some have waited too long, and no place has been free since.
     is_crowded: bool,
 }

@@ -11,12 +11,14 @@ use foldhash::fast::RandomState;
 
 use crate::buffer::{Output, Spare};
 use crate::config::behavior::DownstreamProtocol;
+use crate::front_cache::Value;
 use crate::protocol::Keys;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
 use crate::stats::counter::Counter;
 
 use super::Engine;
+use super::caching::{Asked, write_value};
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
@@ -57,6 +59,8 @@ struct Key {
     has_value: bool,
     /// A server has refused it as "not my vbucket".
     is_refused: bool,
+    /// Its value may be kept in the front cache.
+    asked: Option<Asked>,
     /// Where its value lies in [`MultiGet::values`].
     value: Range<u64>,
 }
@@ -157,6 +161,7 @@ impl Engine {
         self.duplicates.clear();
         let mut failure = None;
         let (mut repeated, mut bytes) = (0, 0);
+        let mut cached: Vec<(u32, Value)> = Vec::new();
         for (index, (at, key)) in keys.iter().enumerate() {
             let index = index as u32;
             let first = self.duplicates.first(key, index, |other| multiget.key(other));
@@ -168,9 +173,23 @@ impl Engine {
                 times: 1,
                 has_value: false,
                 is_refused: false,
+                asked: None,
                 value: 0..0,
             };
             if first == index {
+                if exptime.is_none()
+                    && let Some(front) = &self.buckets[bucket].front
+                    && let Some(asked) = front.ask(key)
+                {
+                    entry.asked = Some(asked);
+                    if let Some(value) = if cas { None } else { self.cached(bucket, key, asked) } {
+                        entry.has_value = true;
+                        cached.push((index, value));
+                        multiget.keys.push(entry);
+                        bytes += key.len();
+                        continue;
+                    }
+                }
                 let (host, vbucket) = self.route(bucket, key);
                 entry.vbucket = vbucket;
                 match host {
@@ -179,7 +198,7 @@ impl Engine {
                 }
             } else if let Some(first) = multiget.keys.get_mut(first as usize) {
                 first.times += 1;
-                repeated += 1;
+                repeated += u64::from(!first.has_value);
             }
             bytes += key.len();
             multiget.keys.push(entry);
@@ -194,12 +213,39 @@ impl Engine {
         if let Some(request) = self.requests.get_mut(id) {
             (request.failure, request.links) = (failure, links);
         }
+        if !cached.is_empty() {
+            self.write_cached(id, &cached);
+        }
+        if exptime.is_some() {
+            keys.iter().for_each(|(_, key)| self.note_change(id, Some(key)));
+        }
         for part in 0..parts {
             self.send_part(id, part, 0);
         }
         if self.requests.get(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
             self.finish_multiget(id);
         }
+    }
+
+    /// Answers what the front cache has, before anything that the servers have.
+    fn write_cached(&mut self, id: RequestId, cached: &[(u32, Value)]) {
+        let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) else { return };
+        let multiget = std::mem::take(&mut **multiget);
+        for (index, key) in multiget.keys.iter().enumerate() {
+            let Ok(found) = cached.binary_search_by_key(&key.first, |(first, _)| *first) else { continue };
+            let value = &cached[found].1;
+            self.note_hit(id, value.data.len(), 1);
+            if key.first != index as u32 {
+                self.count_cached(id, value);
+            }
+            if let Some(sink) = self.sink(id) {
+                write_value(sink, multiget.key(index as u32), value);
+            }
+        }
+        if let Some(Work::MultiGet(place)) = self.requests.get_mut(id).map(|request| &mut request.work) {
+            **place = multiget;
+        }
+        self.commit_part(id);
     }
 
     /// Asks a server for those of its keys that have no value yet.
@@ -241,14 +287,14 @@ impl Engine {
         );
     }
 
-    /// A value of `length` bytes has come from a server. `write` appends the whole block. `false` if no such key was
+    /// A value has come from a server, with these flags. `write` appends the whole block. `false` if no such key was
     /// asked for.
     pub(super) fn multiget_value(
         &mut self,
         id: RequestId,
         part: u32,
         named: Named<'_>,
-        length: usize,
+        (flags, data): (u32, &[u8]),
         mut write: impl FnMut(&mut Output, bool, &[u8]),
     ) -> bool {
         let Some(request) = self.requests.get_mut(id).filter(|request| !request.is_done) else { return true };
@@ -261,7 +307,13 @@ impl Engine {
             }),
         };
         let Some(index) = found else { return false };
+        let (length, bucket) = (data.len(), request.bucket);
         let (cas, times) = (multiget.cas, multiget.keys[index as usize].times);
+        if let Some(asked) = multiget.keys[index as usize].asked
+            && let Some(front) = self.buckets.get(bucket).and_then(|bucket| bucket.front.as_ref())
+        {
+            front.keep(asked, multiget.key(index), flags, data, self.now);
+        }
         request.hits += times;
         request.value_bytes += (length as u64 + 2) * u64::from(times);
         if times > 1

@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::caching::Front;
 use super::connection::Loss;
 use super::host::{Dialect, HealthTable, Host, HostId};
 use super::{Bucket, Engine};
 use crate::config::snapshot::{BucketConfig, Config, Server};
+use crate::front_cache::Matcher;
 
 impl Engine {
     /// Serves `config` from now on. Its buckets have the index they had before; new ones come behind them.
@@ -22,12 +24,27 @@ impl Engine {
             }
             let hosts = new.servers.iter().map(|server| self.host(server, index, new, health)).collect();
             let config = Arc::clone(new);
+            // What is in it may be another configuration's.
+            let front = Front::start(self.board.front_cache(index), new);
+            let optimize_set = Matcher::new(&new.behavior.optimize_set);
             match self.buckets.get_mut(index) {
-                Some(bucket) => (bucket.config, bucket.hosts) = (config, hosts),
+                Some(bucket) => {
+                    (bucket.config, bucket.hosts) = (config, hosts);
+                    (bucket.front, bucket.optimize_set) = (front, optimize_set);
+                }
                 None => {
                     let counters = self.board.register(index);
                     let waiting = VecDeque::new();
-                    self.buckets.push(Bucket { config, counters, hosts, active: 0, waiting, is_crowded: false });
+                    self.buckets.push(Bucket {
+                        config,
+                        counters,
+                        hosts,
+                        active: 0,
+                        waiting,
+                        front,
+                        optimize_set,
+                        is_crowded: false,
+                    });
                 }
             }
         }

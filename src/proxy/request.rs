@@ -6,6 +6,7 @@ use crate::protocol::status::CommandClass;
 
 use super::batch::Batch;
 use super::broadcast::Broadcast;
+use super::caching::Caching;
 use super::downstream::ConnId;
 use super::error::Failure;
 use super::host::HostId;
@@ -68,6 +69,8 @@ pub struct Request {
     pub hits: u32,
     /// How many bytes these had, line ends included.
     pub value_bytes: u64,
+    /// What comes of its answer for the front cache.
+    pub caching: Caching,
     /// How often a server has refused a part of it as "not my vbucket".
     pub refusals: u32,
     /// How many answers are missing.
@@ -101,6 +104,7 @@ impl Request {
             since: 0,
             hits: 0,
             value_bytes: 0,
+            caching: Caching::None,
             refusals: 0,
             pending: 0,
             queued: 0,

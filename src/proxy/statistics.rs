@@ -11,6 +11,7 @@ use crate::stats::counter::{Command, Counter, Counters, Field, Timing};
 use crate::stats::report::{self, Part, Report};
 
 use super::Engine;
+use super::caching::Front;
 use super::connection::Loss;
 use super::downstream::{ConnId, State, Step};
 use super::host::HostId;
@@ -40,6 +41,7 @@ impl Engine {
     pub fn report_to(&mut self, board: Arc<Board>) {
         for (index, bucket) in self.buckets.iter_mut().enumerate() {
             bucket.counters = board.register(index);
+            bucket.front = Front::start(board.front_cache(index), &bucket.config);
         }
         self.traffic = board.register_traffic();
         self.board = board;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::counter::{Counters, Sum};
+use crate::front_cache::FrontCache;
 use crate::store::process::ProcessStats;
 use crate::store::{Store, StoreOptions};
 
@@ -53,6 +54,7 @@ struct Place {
     workers: Vec<Arc<Counters>>,
     /// What they were at the last reset.
     base: Sum,
+    front_cache: Arc<FrontCache>,
 }
 
 /// The shared part of the statistics.
@@ -91,12 +93,21 @@ impl Board {
     /// New counters for a worker and the bucket with this index.
     pub fn register(&self, bucket: usize) -> Arc<Counters> {
         let counters = Arc::<Counters>::default();
+        self.at(bucket, |place| place.workers.push(Arc::clone(&counters)));
+        counters
+    }
+
+    /// The front cache of a bucket, which all workers share.
+    pub fn front_cache(&self, bucket: usize) -> Arc<FrontCache> {
+        self.at(bucket, |place| Arc::clone(&place.front_cache))
+    }
+
+    fn at<T>(&self, bucket: usize, look: impl FnOnce(&mut Place) -> T) -> T {
         let mut places = lock(&self.places);
         if places.len() <= bucket {
             places.resize_with(bucket + 1, Place::default);
         }
-        places[bucket].workers.push(Arc::clone(&counters));
-        counters
+        look(&mut places[bucket])
     }
 
     /// New byte counters for a worker.
@@ -117,6 +128,7 @@ impl Board {
     pub fn reset(&self, bucket: usize) {
         if let Some(place) = lock(&self.places).get_mut(bucket) {
             place.base = Sum::of(place.workers.iter().map(Arc::as_ref));
+            place.front_cache.reset();
         }
     }
 

@@ -8,6 +8,7 @@ use super::histogram;
 use crate::config::behavior::keys::Where;
 use crate::config::behavior::{Behavior, DownstreamProtocol, KEYS, Key};
 use crate::config::snapshot::{BucketConfig, Config};
+use crate::front_cache::FrontCache;
 use crate::proxy::VERSION;
 use crate::routing::Router;
 use crate::store::statistics::{self, Emit};
@@ -166,7 +167,8 @@ impl Report<'_> {
             emit("listening_failed", &0);
         }
         if wants(&[Part::FrontCache]) {
-            front_cache(&mut prefixed(&prefix("frontcache:"), emit));
+            let cache = self.board.front_cache(index);
+            front_cache(&cache, bucket, &mut prefixed(&prefix("frontcache:"), emit));
         }
         if wants(&[Part::Stats, Part::Buckets]) {
             let sum = self.board.sum(index);
@@ -258,24 +260,20 @@ fn commands(sum: &Sum, emit: &mut Emit<'_>) {
     }
 }
 
-/// The front cache is not active.
-fn front_cache(emit: &mut Emit<'_>) {
-    for name in [
-        "max",
-        "oldest_live",
-        "tot_get_hits",
-        "tot_get_expires",
-        "tot_get_misses",
-        "tot_get_bytes",
-        "tot_adds",
-        "tot_add_skips",
-        "tot_add_fails",
-        "tot_add_bytes",
-        "tot_deletes",
-        "tot_evictions",
-    ] {
-        emit(name, &0);
+/// The front cache; its size is shown while it is in use.
+fn front_cache(cache: &FrontCache, bucket: &BucketConfig, emit: &mut Emit<'_>) {
+    let most = if is_cached(bucket) { bucket.behavior.front_cache_max } else { 0 };
+    if most > 0 {
+        emit("size", &cache.size());
     }
+    emit("max", &most);
+    emit("oldest_live", &0);
+    cache.counters().for_each(|(name, number)| emit(name, &number));
+}
+
+/// Whether the C program would have begun a front cache, be there a key for it or not.
+fn is_cached(bucket: &BucketConfig) -> bool {
+    bucket.behavior.front_cache_lifespan > 0
 }
 
 /// Appends `STAT name value`, without a blank at the end if there is no value.
