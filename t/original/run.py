@@ -211,8 +211,8 @@ def run_issue(scratch, prefix, name, options):
     if not place.is_dir():
         issues.prepare(scratch, scratch / "under-test/moxi")
     verdict, output, seconds = issues.run(place, prefix, name, options.limit, running, kill_session)
-    word = "ok" if verdict in ("ok", "later", "skip") else "not ok"
-    note = "" if verdict == "ok" else f" # {verdict}" + (f": {issues.LATER[name]}" if verdict == "later" else "")
+    word = "ok" if verdict in ("ok", "skip") else "not ok"
+    note = "" if verdict == "ok" else f" # {verdict}"
     print(f"{word} - {name} ({seconds:.1f} s){note}", flush=True)
     if word != "ok" or options.verbose:
         print(excerpt(output, options.verbose), flush=True)
@@ -326,14 +326,11 @@ def report(files, combinations, results, mocked):
         print(f"# {name:<{width}}{row}")
     verdicts = list(results.values()) + mocked
     skipped = verdicts.count("skip")
-    later = verdicts.count("later")
     passed = sum(1 for verdict in verdicts if verdict.startswith("ok"))
-    failed = len(verdicts) - passed - skipped - later
+    failed = len(verdicts) - passed - skipped
     print("#")
     if skipped:
         print(f"# {skipped} skipped by the files themselves")
-    if later:
-        print(f"# {later} later: they need what the program does not have yet")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 0 if passed and not failed else 1
 
