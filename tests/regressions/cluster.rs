@@ -8,6 +8,8 @@ use moxi_test_support::ports::Port;
 use moxi_test_support::process::Process;
 use moxi_test_support::{LIMIT, Manager, Memcached, Mock, Wire};
 
+use crate::PATIENT;
+
 /// A moxi whose buckets come from a manager. Its servers speak ASCII, so that nobody has to authenticate there.
 pub struct Cluster {
     pub manager: Manager,
@@ -29,7 +31,7 @@ impl Cluster {
         for name in ["http_proxy", "all_proxy", "ALL_PROXY", "MOXI_SASL_PLAIN_USR", "MOXI_SASL_PLAIN_PWD"] {
             command.env_remove(name);
         }
-        let behavior = format!("port_listen={},downstream_protocol=ascii,{behavior}", port.number());
+        let behavior = format!("port_listen={},downstream_protocol=ascii,{PATIENT},{behavior}", port.number());
         command.args(["-p", "0", "-U", "0", "-t", "1", "-l", "127.0.0.1"]).args(verbosity);
         command.args(["-z", cluster, "-Z", &behavior, ""]);
         Cluster { manager, process: Process::start("moxi", &mut command), port }
@@ -252,7 +254,9 @@ fn a_new_document_disturbs_no_request() {
     wait("the new document", || {
         idle.send("get where\r\n");
         // Until then it goes to the first server.
-        if line.readable(Duration::from_millis(20)) {
+        let moment = Duration::from_millis(1);
+        wait("an answer", || line.readable(moment) || idle.readable(moment));
+        if line.readable(moment) {
             line.line();
             // Both are on one connection, in this order.
             line.send("1\r\nEND\r\n");
