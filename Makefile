@@ -40,7 +40,7 @@ test:
 # make test-original SUITE=<checkout of github.com/couchbase/moxi>
 test-original: build
 	@test -n "$(SUITE)" || { echo "usage: make test-original SUITE=<checkout of github.com/couchbase/moxi>" >&2; exit 2; }
-	@t/need memcached perl python3
+	@t/need memcached perl python3 nc killall
 	@MOXI_BIN=$(target)/release/moxi t/original/run.py $(SUITE)
 
 # moxi beside its peers, all under the same loads; BENCH=quick for a short run. See benches/README.md.

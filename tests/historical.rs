@@ -49,8 +49,9 @@ fn mb_2811_a_frozen_server_does_not_hold_up_a_new_configuration() {
     let _moxi = dynamic(&manager, port, patience);
     let mut stream = manager.stream();
     stream.document(&bucket(&[frozen.port(), good.port()], 0));
-    // As many as there are workers, so that all of them are waiting.
-    let mut stuck: Vec<Wire> = (0..4).map(|_| client(port)).collect();
+    drop(connect(port));
+    // As many as there are workers, which take them in turn, so that all of them are waiting.
+    let mut stuck: Vec<Wire> = (0..4).map(|_| Wire::connect("client", port)).collect();
     stuck.iter_mut().for_each(|client| client.send("incr a 1\r\n"));
     let _silent: Vec<Wire> = (0..4).map(|_| frozen.accept()).collect();
     stream.document(&bucket(&[frozen.port(), good.port()], 1));

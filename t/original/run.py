@@ -211,7 +211,11 @@ def run_issue(scratch, prefix, name, options):
     if not place.is_dir():
         issues.prepare(scratch, scratch / "under-test/moxi")
     verdict, output, seconds = issues.run(place, prefix, name, options.limit, running, kill_session)
-    word = "ok" if verdict in ("ok", "skip") else "not ok"
+    if verdict == "FAIL":
+        # On a busy machine what should be late may come in time, and the other way round.
+        again, more, seconds = issues.run(place, prefix, name, options.limit, running, kill_session)
+        verdict, output = "ok (2nd try)" if again == "ok" else verdict, output + more
+    word = "ok" if verdict.startswith("ok") or verdict == "skip" else "not ok"
     note = "" if verdict == "ok" else f" # {verdict}"
     print(f"{word} - {name} ({seconds:.1f} s){note}", flush=True)
     if word != "ok" or options.verbose:

@@ -7,7 +7,7 @@ use moxi_test_support::packet::{HEADER, Packet, join, op};
 use moxi_test_support::{Memcached, Mock, MoxiBuilder, Wire, moxi};
 
 use crate::launch::{Running, free_port};
-use crate::{PROTOCOLS, SHORT};
+use crate::{PATIENT, PROTOCOLS, SHORT};
 
 const SETQ: u8 = 0x11;
 const FLUSHQ: u8 = 0x18;
@@ -15,7 +15,7 @@ const FLUSHQ: u8 = 0x18;
 const BODY_MAX: u32 = 22_020_096;
 
 fn over(protocol: &str, port: u16) -> MoxiBuilder {
-    moxi!().servers([port]).set(format!("downstream_protocol={protocol}"))
+    moxi!().servers([port]).set(PATIENT).set(format!("downstream_protocol={protocol}"))
 }
 
 fn large(length: usize) -> Vec<u8> {

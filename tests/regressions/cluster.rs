@@ -8,6 +8,8 @@ use moxi_test_support::ports::Port;
 use moxi_test_support::process::Process;
 use moxi_test_support::{LIMIT, Manager, Memcached, Mock, Wire};
 
+use crate::PATIENT;
+
 /// A moxi whose buckets come from a manager. Its servers speak ASCII, so that nobody has to authenticate there.
 pub struct Cluster {
     pub manager: Manager,
@@ -29,7 +31,7 @@ impl Cluster {
         for name in ["http_proxy", "all_proxy", "ALL_PROXY", "MOXI_SASL_PLAIN_USR", "MOXI_SASL_PLAIN_PWD"] {
             command.env_remove(name);
         }
-        let behavior = format!("port_listen={},downstream_protocol=ascii,{behavior}", port.number());
+        let behavior = format!("port_listen={},downstream_protocol=ascii,{PATIENT},{behavior}", port.number());
         command.args(["-p", "0", "-U", "0", "-t", "1", "-l", "127.0.0.1"]).args(verbosity);
         command.args(["-z", cluster, "-Z", &behavior, ""]);
         Cluster { manager, process: Process::start("moxi", &mut command), port }
@@ -240,7 +242,7 @@ fn bug_2608_unhealthy_nodes_get_no_keys() {
 #[test]
 fn a_new_document_disturbs_no_request() {
     let (first, second) = (Mock::new(), named("second"));
-    let cluster = Cluster::start("downstream_timeout=0,downstream_conn_max=2,downstream_conn_queue_timeout=0", &[]);
+    let cluster = Cluster::start("downstream_timeout=0", &[]);
     let mut stream = cluster.manager.stream();
     stream.document(&bucket("b", &[first.port()]));
     let mut busy = cluster.client();
@@ -249,12 +251,15 @@ fn a_new_document_disturbs_no_request() {
     line.expect("incr a 1\r\n");
     stream.document(&bucket("b", &[second.port()]));
     let mut idle = cluster.client();
-    let mut other = None;
     wait("the new document", || {
         idle.send("get where\r\n");
-        if !idle.readable(Duration::from_millis(100)) {
-            // Until then it goes to the first server, over a connection of its own.
-            let other = other.get_or_insert_with(|| first.accept());
+        // Until then it goes to the first server, over a connection of its own.
+        let (moment, mut other) = (Duration::from_millis(1), None);
+        wait("an answer", || {
+            other = first.try_accept(moment);
+            other.is_some() || idle.readable(moment)
+        });
+        if let Some(mut other) = other {
             other.expect("get where\r\n");
             other.send("END\r\n");
             idle.expect("END\r\n");

@@ -40,5 +40,8 @@ use std::time::Duration;
 
 /// Long enough for something that should not happen to happen.
 const SHORT: Duration = Duration::from_millis(30);
+/// Limits that a busy machine does not reach.
+const PATIENT: &str =
+    "connect_timeout=5000,auth_timeout=5000,downstream_conn_queue_timeout=5000,wait_queue_timeout=5000";
 /// What moxi may speak with its servers.
 const PROTOCOLS: [&str; 2] = ["ascii", "binary"];

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Memcached, Mock, Moxi, MoxiBuilder, Wire, moxi};
 
-use crate::{PROTOCOLS, SHORT};
+use crate::{PATIENT, PROTOCOLS, SHORT};
 
 fn over(protocol: &str, port: u16) -> MoxiBuilder {
-    moxi!().servers([port]).set(format!("downstream_protocol={protocol}"))
+    moxi!().servers([port]).set(PATIENT).set(format!("downstream_protocol={protocol}"))
 }
 
 /// Lets the only worker notice what has happened.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Down, Memcached, Mock, Moxi, MoxiBuilder, Wire, moxi};
 
-use crate::{PROTOCOLS, SHORT};
+use crate::{PATIENT, PROTOCOLS, SHORT};
 
 /// With four vbuckets `hello` (0) is the first one's, `tomorrow` (1) and `foo` (3) are the second one's.
 fn two(ports: [u16; 2], protocol: &str) -> MoxiBuilder {
-    moxi!().vbuckets(ports, &[0, 1, 0, 1]).set(format!("downstream_protocol={protocol}"))
+    moxi!().vbuckets(ports, &[0, 1, 0, 1]).set(PATIENT).set(format!("downstream_protocol={protocol}"))
 }
 
 /// One server refuses its key, the other is silent: when the time is over nothing is sent again (0f3a435), and the
@@ -215,6 +215,7 @@ fn mb_3099_all_servers_die() {
         let moxi = moxi!()
             .servers(servers.iter().map(Memcached::port))
             .set(format!("downstream_protocol={protocol}"))
+            .set(PATIENT)
             .threads(2)
             .set("connect_retry_interval=300")
             .start();
