@@ -1,4 +1,5 @@
 # make            builds the program (release)
+#                 (with FEATURES=tls also for a cluster manager behind https://)
 # make run        starts moxi with a memcached server inside, to try it out
 # make test       everything that must pass before a change is merged
 # make install    PREFIX and DESTDIR as usual
@@ -7,6 +8,8 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 CARGO   ?= cargo
 INSTALL ?= install
+# What to build in: "tls" for https:// URLs.
+FEATURES ?=
 
 target   := $(or $(CARGO_TARGET_DIR),target)
 bindir   := $(DESTDIR)$(PREFIX)/bin
@@ -22,7 +25,7 @@ all: build
 
 build:
 	@t/need cargo cc
-	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked $(if $(FEATURES),--features $(FEATURES))
 
 # PORT=N for another port than 11211.
 run: build

@@ -136,7 +136,7 @@ fn mb_3076_some_servers_are_down() {
                 .set("downstream_conn_max=1,downstream_max=0,downstream_timeout=500,connect_max_errors=0")
                 .start();
             let mut client = moxi.client();
-            let keys: Vec<String> = (0..20).map(|number| format!("key{number}")).collect();
+            let keys: Vec<String> = (0..60).map(|number| format!("key{number}")).collect();
             let mut stored = 0;
             for key in &keys {
                 client.send(format!("set {key} 0 0 1\r\n1\r\n"));

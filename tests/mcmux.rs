@@ -90,6 +90,13 @@ fn without_a_server_only_local_commands_are_obeyed() {
     // The value is part of the command.
     client.send("set k 0 0 9\r\nversion\r\n\r\nset k 0 0 7 noreply\r\nversion\r\n");
     client.expect("ERROR\r\nERROR\r\n");
+    client.send("stats proxy info\r\n");
+    let port = moxi.port();
+    for line in ["config mcmux_config", "config_ver 0", "behaviors_num 1"] {
+        let line = format!("STAT {port}:default:info:{line}\r\n");
+        while client.line() != line.as_bytes() {}
+    }
+    client.expect("END\r\n");
     client.send("quit\r\n");
     client.expect_closed();
 }

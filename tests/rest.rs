@@ -357,6 +357,7 @@ fn a_manager_that_is_down() {
 #[test]
 fn urls_that_cannot_be_used_at_all() {
     for (cluster, behavior, want) in [
+        #[cfg(not(feature = "tls"))]
         ("https://cm.example/p", "", "ERROR: https:// URLs need a build of moxi with TLS, which this is not\n"),
         ("url=", "", "ERROR: missing -z configuration for url/host\n"),
         ("http://cm.example/p", "port_listen=0", "ERROR: bad port_listen in -Z: 0 is not a port from 1 to 65535\n"),

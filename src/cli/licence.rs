@@ -5,7 +5,7 @@ use super::VERSION;
 /// The whole text.
 pub fn text() -> String {
     let mut text = format!("moxi {VERSION}\n\n{LICENCE}\nThe program contains these libraries:\n\n");
-    for (name, licence) in LIBRARIES {
+    for (name, licence) in LIBRARIES.iter().chain(TLS_LIBRARIES.iter().filter(|_| cfg!(feature = "tls"))) {
         text.push_str(&format!("  {name:<20} {licence}\n"));
     }
     text
@@ -77,6 +77,21 @@ pub const LIBRARIES: &[(&str, &str)] = &[
     ("zmij", "MIT"),
 ];
 
+/// Those that TLS adds.
+pub const TLS_LIBRARIES: &[(&str, &str)] = &[
+    ("getrandom", "MIT OR Apache-2.0"),
+    ("once_cell", "MIT OR Apache-2.0"),
+    ("openssl-probe", "MIT OR Apache-2.0"),
+    ("ring", "Apache-2.0 AND ISC"),
+    ("rustls", "Apache-2.0 OR ISC OR MIT"),
+    ("rustls-native-certs", "Apache-2.0 OR ISC OR MIT"),
+    ("rustls-pki-types", "MIT OR Apache-2.0"),
+    ("rustls-webpki", "ISC"),
+    ("subtle", "BSD-3-Clause"),
+    ("untrusted", "ISC"),
+    ("zeroize", "Apache-2.0 OR MIT"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +105,7 @@ mod tests {
             let Some((name, _)) = line.split_once(" = ") else {
                 continue;
             };
-            assert!(LIBRARIES.iter().any(|(known, _)| *known == name), "{name} is missing");
+            assert!(LIBRARIES.iter().chain(TLS_LIBRARIES).any(|(known, _)| *known == name), "{name} is missing");
         }
     }
 

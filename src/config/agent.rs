@@ -2,6 +2,7 @@
 
 use super::behavior::Behavior;
 use super::error::ConfigError;
+use super::rest::fetch::HAS_TLS;
 use super::rest::url::Url;
 use super::snapshot::Secret;
 
@@ -71,7 +72,7 @@ fn agent(text: &str, behavior: &Behavior, log: &mut Vec<String>) -> Result<Agent
     }
     // With others beside them, they fail like servers that are down.
     let is_tls = |url: &String| Url::parse(url).is_some_and(|url| url.tls);
-    if agent.urls.iter().all(is_tls) { Err(ConfigError::NoTls) } else { Ok(agent) }
+    if !HAS_TLS && agent.urls.iter().all(is_tls) { Err(ConfigError::NoTls) } else { Ok(agent) }
 }
 
 fn known_key(text: &str) -> Option<&'static str> {
@@ -149,6 +150,7 @@ mod tests {
         assert!(!log.concat().contains("sesame"));
     }
 
+    #[cfg(not(feature = "tls"))]
     #[test]
     fn tls_is_known_but_not_there() {
         for text in ["https://a/", "url=HTTPS://a/|https://b/", "auth=x%y,url=https://a/"] {

@@ -157,7 +157,6 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
-        conn.head_since = self.now;
         let host = conn.host;
         let count = if second { conn.fifo.len() } else { conn.fifo.head_len() };
         for index in 0..count {
@@ -177,7 +176,8 @@ impl Engine {
             self.close_conn(id, Loss::Unknown);
         } else if second || self.conns.get(id).is_some_and(|conn| conn.wanted == 0) {
             self.close_conn(id, Loss::Overdue);
-        } else {
+        } else if let Some(conn) = self.conns.get_mut(id) {
+            conn.head_since = self.now;
             self.arm_conn(id);
         }
     }

@@ -9,6 +9,7 @@ use crate::config::behavior::keys::Where;
 use crate::config::behavior::{Behavior, DownstreamProtocol, KEYS, Key};
 use crate::config::snapshot::{BucketConfig, Config};
 use crate::proxy::VERSION;
+use crate::routing::Router;
 use crate::store::statistics::{self, Emit};
 
 /// Longest prefix of a bucket's lines in bytes.
@@ -138,10 +139,13 @@ impl Report<'_> {
             emit("name", &bucket.name);
             emit("config", &bucket.text);
             emit("config_ver", &self.config.version(index));
-            emit("behaviors_num", &bucket.servers.len());
+            emit("behaviors_num", &if is_named(bucket) { 1 } else { bucket.servers.len() });
         }
         if wants(&[Part::Behaviors]) {
             behaviors(&bucket.behavior, Where::Proxy, &mut prefixed(&prefix("behavior:"), emit));
+            if is_named(bucket) {
+                behaviors(&bucket.behavior, Where::Server, &mut prefixed(&prefix("behavior-0:"), emit));
+            }
             for (number, server) in bucket.servers.iter().enumerate() {
                 let own = match bucket.text.trim_start().starts_with('{') || bucket.agent.is_some() {
                     true => Behavior {
@@ -188,6 +192,11 @@ impl Report<'_> {
             emit,
         );
     }
+}
+
+/// Whether clients name its server: it counts as one.
+fn is_named(bucket: &BucketConfig) -> bool {
+    bucket.router == Router::Named
 }
 
 /// `PORT:NAME`, cut where the C program cut it.

@@ -10,11 +10,12 @@
 //! | `large` | a server that refuses a large value before it has read it |
 //! | `descriptors` | no file descriptors left |
 //! | `soak` | all of it at random for as long as `MOXI_SOAK` says (seconds) |
-//! | `tickets` | a scenario for every historical bug, named after its ticket |
+//! | `log` | what the log says of it |
 
 mod descriptors;
 mod kinds;
 mod large;
+mod log;
 mod matrix;
 mod processes;
 mod recovery;

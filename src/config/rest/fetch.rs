@@ -1,28 +1,28 @@
 //! One request and its response, over a socket.
 
 use std::fmt;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
-
-use socket2::{SockRef, TcpKeepalive};
 
 use super::documents::Documents;
 use super::proxies::{self, Proxies};
 use super::request;
 use super::response::{Malformed, Response};
+use super::stream::{self, Stream, connect, tunnel};
+#[cfg(feature = "tls")]
+use super::tls::secure;
 use super::url::{Credentials, Url};
 use crate::failure::reason;
 
 /// Longest document, in bytes: what a vbucket map of a large cluster has, a hundred times over.
 const LONGEST_DOCUMENT: usize = 100 << 20;
-/// A peer that does not answer the system's own probes is given up after some 25 seconds.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);
+/// Whether this build can do `https://`.
+pub const HAS_TLS: bool = cfg!(feature = "tls");
 
 /// How long things may take. (05 §6.4 suggests the values; the C program waited for ever.)
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Connecting.
+    /// Connecting; and the same again for TLS.
     pub connect: Duration,
     /// From the request to the end of the response's head; and any silence inside a body whose length is known. An
     /// endless body may be silent for hours: there is no limit.
@@ -42,10 +42,18 @@ impl Default for Timing {
 pub enum FetchError {
     /// The URL cannot be read.
     BadUrl,
-    /// It begins with `https://`.
+    /// It begins with `https://`, which this build cannot do.
     NoTls,
     /// The proxy that the environment names is not one for HTTP, or cannot be read.
     BadProxy,
+    /// The proxy does not connect us to the server.
+    Refused(u16),
+    /// The system trusts no certificates.
+    NoRoots(String),
+    /// The server's certificate is not trusted, or is another's.
+    Certificate(String),
+    /// TLS could not be agreed on.
+    Tls(String),
     /// The host has no address.
     Resolve(io::Error),
     /// None of its addresses can be connected.
@@ -75,7 +83,18 @@ impl fmt::Display for FetchError {
         match self {
             FetchError::BadUrl => f.write_str("URL using bad/illegal format or missing URL"),
             FetchError::NoTls => f.write_str("Unsupported protocol (https:// needs a build of moxi with TLS)"),
+            FetchError::BadProxy if HAS_TLS => {
+                f.write_str("Unsupported proxy (only http:// and https:// are possible)")
+            }
             FetchError::BadProxy => f.write_str("Unsupported proxy (only http:// is possible)"),
+            FetchError::Refused(status) => write!(f, "Received HTTP code {status} from proxy after CONNECT"),
+            FetchError::NoRoots(why) => {
+                write!(f, "Problem with the SSL CA cert (path? access rights?) ({why})")
+            }
+            FetchError::Certificate(why) => {
+                write!(f, "SSL peer certificate or SSH remote key was not OK ({why})")
+            }
+            FetchError::Tls(why) => write!(f, "SSL connect error ({why})"),
             FetchError::Resolve(error) => write!(f, "Couldn't resolve host name ({error})"),
             FetchError::Connect(error) => write!(f, "Couldn't connect to server ({})", reason(error)),
             FetchError::Send(error) => write!(f, "Failed sending data to the peer ({})", reason(error)),
@@ -102,25 +121,49 @@ pub(super) fn fetch(
     timing: Timing,
     deliver: &mut dyn FnMut(Vec<u8>) -> bool,
 ) -> Result<Vec<u8>, FetchError> {
-    if url.tls {
+    if url.tls && !HAS_TLS {
         return Err(FetchError::NoTls);
     }
     let proxy = match proxies.of(url) {
         None => None,
-        Some(text) => Some(Url::parse(text).filter(|proxy| !proxy.tls).ok_or(FetchError::BadProxy)?),
+        Some(text) => Some(Url::parse(text).filter(|proxy| !proxy.tls || HAS_TLS).ok_or(FetchError::BadProxy)?),
     };
     let mut stream = match &proxy {
-        Some(proxy) => connect(&proxy.host, proxy.port.unwrap_or(proxies::DEFAULT_PORT), timing.connect)?,
+        Some(proxy) => {
+            let mut stream = connect(&proxy.host, proxy.port.unwrap_or(proxies::default_port(proxy)), timing.connect)?;
+            if proxy.tls {
+                stream = secured(stream, &proxy.host, timing)?;
+            }
+            if url.tls {
+                stream.set_limit(Some(Instant::now() + timing.response));
+                tunnel(&mut *stream, url, proxy)?;
+            }
+            stream
+        }
         None => connect(&url.host, url.port.unwrap_or(url.default_port()), timing.connect)?,
     };
-    let request = request::compose(url, url.credentials.as_ref().or(Some(own)), proxy.as_ref());
-    let _ = stream.set_write_timeout(Some(timing.response));
-    stream.write_all(request.as_bytes()).map_err(FetchError::Send)?;
-    receive(&mut stream, timing.response, deliver)
+    if url.tls {
+        stream = secured(stream, &url.host, timing)?;
+    }
+    // Through a tunnel the proxy sees nothing.
+    let request = request::compose(url, url.credentials.as_ref().or(Some(own)), proxy.as_ref().filter(|_| !url.tls));
+    stream.set_limit(Some(Instant::now() + timing.response));
+    stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(FetchError::Send)?;
+    receive(&mut *stream, timing.response, deliver)
+}
+
+fn secured(mut stream: Box<dyn Stream>, host: &str, timing: Timing) -> Result<Box<dyn Stream>, FetchError> {
+    stream.set_limit(Some(Instant::now() + timing.connect));
+    secure(stream, host)
+}
+
+#[cfg(not(feature = "tls"))]
+fn secure(_: Box<dyn Stream>, _: &str) -> Result<Box<dyn Stream>, FetchError> {
+    Err(FetchError::NoTls)
 }
 
 fn receive(
-    stream: &mut TcpStream,
+    stream: &mut dyn Stream,
     patience: Duration,
     deliver: &mut dyn FnMut(Vec<u8>) -> bool,
 ) -> Result<Vec<u8>, FetchError> {
@@ -130,17 +173,15 @@ fn receive(
     let head_until = Instant::now() + patience;
     loop {
         let limit = match response.status() {
-            None => Some(head_until.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))),
-            Some(_) if response.has_length() => Some(patience),
+            None => Some(head_until),
+            Some(_) if response.has_length() => Some(Instant::now() + patience),
             Some(_) => None,
         };
-        stream.set_read_timeout(limit).map_err(FetchError::Receive)?;
+        stream.set_limit(limit);
         let count = match stream.read(&mut piece) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                return Err(FetchError::Timeout);
-            }
+            Err(error) if stream::is_timeout(&error) => return Err(FetchError::Timeout),
             Err(error) => return Err(FetchError::Receive(error)),
         };
         if count == 0 {
@@ -168,27 +209,4 @@ fn receive(
             return Ok(documents.rest());
         }
     }
-}
-
-/// Connects to the first address that takes it. All of them together have `patience`.
-fn connect(host: &str, port: u16, patience: Duration) -> Result<TcpStream, FetchError> {
-    let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(FetchError::Resolve)?.collect();
-    let until = Instant::now() + patience;
-    let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
-    for (index, address) in addresses.iter().enumerate() {
-        let left = until.saturating_duration_since(Instant::now());
-        let shares = u32::try_from(addresses.len().saturating_sub(index)).unwrap_or(1).max(1);
-        let share = (left / shares).max(Duration::from_millis(1));
-        match TcpStream::connect_timeout(address, share) {
-            Ok(stream) => {
-                let (time, interval, retries) = KEEPALIVE;
-                let keepalive = TcpKeepalive::new().with_time(time).with_interval(interval).with_retries(retries);
-                // Without it a dead peer is only noticed later.
-                let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-                return Ok(stream);
-            }
-            Err(error) => failed = error,
-        }
-    }
-    Err(FetchError::Connect(failed))
 }

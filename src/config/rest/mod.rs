@@ -6,7 +6,8 @@
 //! | [`proxies`] | through which HTTP proxy |
 //! | [`response`] | the response, without a socket |
 //! | [`documents`] | the documents in its body |
-//! | [`fetch`] | one request over a socket |
+//! | [`fetch`] | one request over a connection |
+//! | `stream`, `tls` | the connection |
 //!
 //! The thread blocks on its socket, and does nothing to the rest of the program but send it [`Event`]s. URLs are tried
 //! in their order: the next one after a failure, a pause after the last, then the first again. So it is after a
@@ -17,6 +18,9 @@ pub mod fetch;
 pub mod proxies;
 mod request;
 pub mod response;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 pub mod url;
 
 use std::io;

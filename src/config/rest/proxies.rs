@@ -3,7 +3,9 @@
 use super::url::Url;
 
 /// Port of a proxy that is written without one.
-pub(super) const DEFAULT_PORT: u16 = 1080;
+pub(super) fn default_port(proxy: &Url) -> u16 {
+    if proxy.tls { proxy.default_port() } else { 1080 }
+}
 
 /// Which proxy to use for which host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

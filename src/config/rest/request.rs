@@ -26,7 +26,7 @@ pub(super) fn compose(url: &Url, credentials: Option<&Credentials>, proxy: Optio
     text
 }
 
-fn basic(credentials: &Credentials) -> String {
+pub(super) fn basic(credentials: &Credentials) -> String {
     format!("Basic {}", STANDARD.encode(format!("{}:{}", credentials.user, credentials.password)))
 }
 

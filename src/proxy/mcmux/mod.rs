@@ -81,9 +81,9 @@ impl Engine {
             None => {
                 // Each worker judges for itself whether the server is to be left alone.
                 let host = Host {
+                    bucket,
                     server: server.clone(),
                     behavior: behavior.clone(),
-                    bucket,
                     conns: Vec::new(),
                     idle: Vec::new(),
                     open: None,
