@@ -1,6 +1,6 @@
 # make            builds the program (release)
 #                 (with FEATURES=tls also for a cluster manager behind https://)
-# make run        starts a memcached and moxi in front of it, to try it out
+# make run        starts moxi with a memcached server inside, to try it out
 # make test       everything that must pass before a change is merged
 # make install    PREFIX and DESTDIR as usual
 
@@ -29,7 +29,6 @@ build:
 
 # PORT=N for another port than 11211.
 run: build
-	@t/need memcached
 	@exec t/try $(target)/release/moxi $(PORT)
 
 test:

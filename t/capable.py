@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Runs memccapable (Debian: libmemcached-tools), the conformance test of libmemcached, through moxi.
+"""Runs memccapable (Debian: libmemcached-tools), the conformance test of libmemcached, through moxi, and against moxi
+as a memcached server.
 
     t/capable.py [-v]
 
-Its ASCII and its binary tests, over ASCII and over binary servers, one and four
-of them. Every one must have the result that it has against a memcached directly.
+Its ASCII and its binary tests. All of them must pass against moxi's own memcached
+server. Then over ASCII and over binary servers, one and four of them, every one
+must have the result that it has against a memcached directly.
 MOXI_BIN names the program, else target/release/moxi or target/debug/moxi. Where
 memccapable is not installed, that is said, and nothing is tested.
 """
@@ -22,17 +24,17 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent / "mock"))
 
-from harness import LIMIT, Moxi, Port  # noqa: E402
+from harness import LIMIT, Moxi, Port, program  # noqa: E402
 
 SERVERS = 4
 
 
 class Memcached:
-    """A real server."""
+    """A server: memcached itself, or another program that takes the same arguments."""
 
-    def __init__(self):
+    def __init__(self, name="memcached"):
         self.port = Port()
-        command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port.number), "-U", "0", "-t", "1"]
+        command = [name, "-l", "127.0.0.1", "-p", str(self.port.number), "-U", "0", "-t", "1"]
         if os.getuid() == 0:
             command += ["-u", "root"]
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -44,7 +46,7 @@ class Memcached:
             except OSError:
                 if self.process.poll() is not None or time.monotonic() > limit:
                     self.stop()
-                    sys.exit("memcached does not start")
+                    sys.exit(f"{name} does not start")
                 time.sleep(0.01)
 
     def stop(self):
@@ -65,13 +67,36 @@ def capable(port, protocol):
     return dict(re.findall(r"^((?:ascii|binary)(?: \w+)+?) {2,}.*\[(\w+)\]\s*$", text, re.MULTILINE)), text
 
 
+def builtin(verbose):
+    """The tests of both protocols against moxi's own server: how many have passed, and how many failed."""
+    passed = failed = 0
+    server = Memcached(program())
+    try:
+        for protocol, name in (("-a", "ASCII"), ("-b", "binary")):
+            got, text = capable(server.port.number, protocol)
+            bad = [test for test, result in got.items() if result != "pass"]
+            good = len(got) - len(bad)
+            if not got:
+                bad = ["(memccapable has run no test)"]
+            passed += good
+            failed += len(bad)
+            print(f"{'not ok' if bad else 'ok'} - {name} tests, built-in server: {good} of {len(got)}")
+            for test in bad:
+                print(f"    {test}: {got.get(test, 'no result')}")
+            if bad or verbose:
+                print("    " + text.replace("\n", "\n    "), flush=True)
+    finally:
+        server.stop()
+    return passed, failed
+
+
 def main():
     if not shutil.which("memccapable"):
         print("# skipped: memccapable is not installed (Debian: apt-get install libmemcached-tools)")
         print("0 passed, 0 failed")
         return 0
     verbose = "-v" in sys.argv[1:]
-    passed = failed = 0
+    passed, failed = builtin(verbose)
     servers = [Memcached() for _ in range(SERVERS)]
     try:
         expected = {protocol: capable(servers[0].port.number, protocol)[0] for protocol in ("-a", "-b")}

@@ -8,7 +8,7 @@ use lib "$Bin/lib";
 use Moxi;
 use Test::More;
 
-plan skip_all => 'memcached has no such statistics' if Moxi::direct;
+plan skip_all => 'memcached has no such statistics' unless Moxi::proxied;
 
 my $moxi = Moxi->start;
 my $c    = $moxi->client;

@@ -75,7 +75,7 @@ ok(defined $settings->{maxconns} && defined $settings->{tcp_backlog}, 'has setti
 $c->in_step('in step after all of this');
 
 SKIP: {
-    skip 'about moxi', 1 if Moxi::direct;
+    skip 'about the proxy', 1 unless Moxi::proxied;
     for my $sub ('', qw(info settings behaviors frontcache keystats stats timings config all)) {
         my $request = $sub eq '' ? 'stats proxy' : "stats proxy $sub";
         stats($request, $request);

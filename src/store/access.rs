@@ -71,7 +71,7 @@ impl<'a> Access<'a> {
             let entry = shard.get(slot);
             let body = &entry.body;
             let hit = Hit { flags: entry.flags, cas: entry.cas, value: body.value(), owner: body.owner() };
-            (entry.class, write(hit))
+            (entry.class(), write(hit))
         });
         match found {
             Some((class, result)) => {
@@ -100,7 +100,7 @@ impl<'a> Access<'a> {
     fn set_expiry(shard: &mut Shard, slot: Slot, expires: Tick) {
         let entry = shard.get_mut(slot);
         entry.expires = expires;
-        let class = entry.class;
+        let class = entry.class();
         shard.note_expiry(class, expires);
     }
 
@@ -122,7 +122,7 @@ impl<'a> Access<'a> {
             Some(Err(why)) => why,
             Some(Ok(entry)) => {
                 gone = entry;
-                self.counters.add_class(gone.class, ClassCount::DeleteHits);
+                self.counters.add_class(gone.class(), ClassCount::DeleteHits);
                 Deleted::Yes
             }
         }
@@ -168,7 +168,7 @@ impl<'a> Access<'a> {
     /// Takes an item out of its shard and gives its chunk back.
     pub(super) fn remove(&self, shard: &mut Shard, slot: Slot) -> Entry {
         let entry = shard.unlink(slot);
-        self.give(entry.class);
+        self.give(entry.class());
         entry
     }
 

@@ -81,9 +81,9 @@ impl Access<'_> {
             }
             let gone = found.live.map(|slot| self.remove(&mut shard, slot));
             let body = Body::new(request.key, [&digits, b""]);
-            let entry = Entry { body, hash, flags: goal.flags, expires: goal.expires, class, ..Entry::vacant() };
+            let entry = Entry::new(body, class, hash, goal.flags, goal.expires);
             taken = None;
-            let linked = self.link(&mut shard, entry);
+            let linked = self.link(&mut shard, entry, hash);
             drop(shard);
             drop(gone);
             break match linked {
@@ -124,10 +124,10 @@ impl Access<'_> {
         let number = if request.decr { old.saturating_sub(request.delta) } else { old.wrapping_add(request.delta) };
         let in_place = entry.body.value_mut().and_then(|place| write_padded(place, number));
         if in_place.is_none() {
-            return Ok(Goal { number, flags: entry.flags, expires: entry.expires, class: Some(entry.class) });
+            return Ok(Goal { number, flags: entry.flags, expires: entry.expires, class: Some(entry.class()) });
         }
         entry.cas = self.store.next_cas();
-        self.count_hit(request.decr, entry.class);
+        self.count_hit(request.decr, entry.class());
         Err(Computed::Yes(number, entry.cas))
     }
 

@@ -39,14 +39,14 @@ pub(super) fn cachedump(store: &Store, class: u32, limit: u32, out: &mut Vec<u8>
                 break;
             }
             let entry = shard.get(slot);
-            if entry.used < worst {
+            if entry.used() < worst {
                 break;
             }
             let mut line = Vec::new();
             push_item(&mut line, store, entry.body.key(), entry.body.value().len(), entry.expires);
             let Some(left) = room.checked_sub(line.len()) else { break };
             room = left;
-            best.push((entry.used, line));
+            best.push((entry.used(), line));
             slot = entry.older;
         }
         drop(shard);

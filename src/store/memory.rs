@@ -69,7 +69,7 @@ impl Store {
         let Some((used, index)) = oldest.filter(|(used, _)| *used != NONE) else { return false };
         let mut shard = self.shard(index);
         let slot = shard.line(class).oldest;
-        if slot == END || shard.get(slot).used != used {
+        if slot == END || shard.get(slot).used() != used {
             return false;
         }
         let gone = shard.unlink(slot);

@@ -174,13 +174,15 @@ impl Store {
             options.initial_malloced,
             options.cas,
         ));
-        let shards = (0..SHARDS).map(|index| Cell(Mutex::new(Shard::new(index, Arc::clone(&classes))))).collect();
+        let hasher = RandomState::new();
+        let shard = |index| Cell(Mutex::new(Shard::new(index, Arc::clone(&classes), hasher.clone())));
+        let shards = (0..SHARDS).map(shard).collect();
         Store {
             epoch: Epoch::new(clock),
             process,
             classes,
             shards,
-            hasher: RandomState::new(),
+            hasher,
             used: AtomicU64::new(0),
             cas: AtomicU64::new(0),
             flush_at: AtomicU64::new(NO_FLUSH),

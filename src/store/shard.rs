@@ -1,5 +1,6 @@
 //! One of the parts that the items are distributed over, by the hash of their keys.
 
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -35,6 +36,7 @@ impl Default for Line {
 pub struct Shard {
     index: usize,
     classes: Arc<Classes>,
+    hasher: RandomState,
     slots: Slots,
     table: Table,
     lines: Vec<Line>,
@@ -42,10 +44,10 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Shard number `index`, without items.
-    pub fn new(index: usize, classes: Arc<Classes>) -> Shard {
+    /// Shard number `index`, without items. `hasher` computes the hashes of keys.
+    pub fn new(index: usize, classes: Arc<Classes>, hasher: RandomState) -> Shard {
         let lines = vec![Line::default(); classes.count()];
-        Shard { index, classes, slots: Slots::default(), table: Table::default(), lines, count: 0 }
+        Shard { index, classes, hasher, slots: Slots::default(), table: Table::default(), lines, count: 0 }
     }
 
     /// The item with this key.
@@ -73,12 +75,13 @@ impl Shard {
         self.classes.total(entry.body.key().len(), entry.flags, entry.body.value().len())
     }
 
-    /// Adds an item as the most recently used one; `false` if there are as many as can be numbered.
-    pub fn link(&mut self, entry: Entry) -> bool {
-        let (class, expires, total) = (entry.class, entry.expires, self.total(&entry));
+    /// Adds an item, whose key has this hash, as the most recently used one; `false` if there are as many as can be
+    /// numbered.
+    pub fn link(&mut self, entry: Entry, hash: u32) -> bool {
+        let (class, expires, total) = (entry.class(), entry.expires, self.total(&entry));
         let Some(slot) = self.slots.insert(entry) else { return false };
         self.count += 1;
-        self.table.add(&mut self.slots, slot, self.count);
+        self.table.add(&mut self.slots, slot, hash, self.count, |key| hash_of(&self.hasher, key));
         self.push(class, slot);
         let line = &mut self.lines[usize::from(class)];
         line.count += 1;
@@ -89,12 +92,13 @@ impl Shard {
 
     /// Takes an item out. Its chunk is the caller's to give back.
     pub fn unlink(&mut self, slot: Slot) -> Entry {
-        let total = self.total(self.slots.get(slot));
-        self.table.remove(&mut self.slots, slot);
+        let entry = self.slots.get(slot);
+        let (total, hash) = (self.total(entry), hash_of(&self.hasher, entry.body.key()));
+        self.table.remove(&mut self.slots, slot, hash);
         self.detach(slot);
         let entry = self.slots.remove(slot);
         self.count -= 1;
-        let line = &mut self.lines[usize::from(entry.class)];
+        let line = &mut self.lines[usize::from(entry.class())];
         line.count -= 1;
         line.requested = line.requested.saturating_sub(total);
         entry
@@ -103,9 +107,9 @@ impl Shard {
     /// The item was asked for: it becomes the most recently used one.
     pub fn bump(&mut self, slot: Slot, used: u64, tick: Tick) {
         let entry = self.slots.get_mut(slot);
-        entry.used = used;
+        entry.set_used(used);
         entry.accessed = tick;
-        let class = entry.class;
+        let class = entry.class();
         if entry.newer == END {
             return self.publish(class);
         }
@@ -182,7 +186,7 @@ impl Shard {
     /// Takes an entry out of its line.
     fn detach(&mut self, slot: Slot) {
         let entry = self.slots.get(slot);
-        let (class, newer, older) = (entry.class, entry.newer, entry.older);
+        let (class, newer, older) = (entry.class(), entry.newer, entry.older);
         let line = &mut self.lines[usize::from(class)];
         if newer == END {
             line.newest = older;
@@ -200,9 +204,15 @@ impl Shard {
     /// Lets the other shards know how old the oldest item of a class is.
     fn publish(&self, class: ClassId) {
         let oldest = self.lines[usize::from(class)].oldest;
-        let used = if oldest == END { NONE } else { self.slots.get(oldest).used };
+        let used = if oldest == END { NONE } else { self.slots.get(oldest).used() };
         self.classes.get(class).oldest[self.index].store(used, Relaxed);
     }
+}
+
+/// The part of a key's hash that finds it in its shard.
+fn hash_of(hasher: &RandomState, key: &[u8]) -> u32 {
+    // The other half finds the shard.
+    hasher.hash_one(key) as u32
 }
 
 #[cfg(test)]
@@ -211,12 +221,19 @@ mod tests {
     use crate::store::item::Body;
 
     fn shard() -> Shard {
-        Shard::new(3, Arc::new(Classes::new(48, 1.25, 0, 0, true)))
+        Shard::new(3, Arc::new(Classes::new(48, 1.25, 0, 0, true)), RandomState::new())
     }
 
     fn put(shard: &mut Shard, key: &[u8], used: u64, expires: Tick) {
         let body = Body::new(key, [b"v", b""]);
-        assert!(shard.link(Entry { body, used, expires, hash: u32::from(key[0]), ..Entry::vacant() }));
+        let hash = hash_of(&shard.hasher, key);
+        let mut entry = Entry::new(body, 0, hash, 0, expires);
+        entry.set_used(used);
+        assert!(shard.link(entry, hash));
+    }
+
+    fn find(shard: &Shard, key: &[u8]) -> Option<Slot> {
+        shard.find(hash_of(&shard.hasher, key), key)
     }
 
     fn order(shard: &Shard) -> Vec<u8> {
@@ -248,25 +265,25 @@ mod tests {
             put(&mut shard, key, used, NEVER);
         }
         assert_eq!((order(&shard), oldest(&shard)), (b"abcd".to_vec(), 1));
-        let slot = shard.find(u32::from(b'a'), b"a").unwrap();
+        let slot = find(&shard, b"a").unwrap();
         shard.bump(slot, 5, 9);
         assert_eq!((order(&shard), oldest(&shard)), (b"bcda".to_vec(), 2));
-        let slot = shard.find(u32::from(b'c'), b"c").unwrap();
+        let slot = find(&shard, b"c").unwrap();
         shard.bump(slot, 6, 9);
         assert_eq!((order(&shard), oldest(&shard)), (b"bdac".to_vec(), 2));
         for key in [b"b", b"c", b"d"] {
-            let slot = shard.find(u32::from(key[0]), key).unwrap();
+            let slot = find(&shard, key).unwrap();
             assert_eq!(shard.unlink(slot).body.key(), key);
         }
         assert_eq!((order(&shard), oldest(&shard)), (b"a".to_vec(), 5));
-        let slot = shard.find(u32::from(b'a'), b"a").unwrap();
+        let slot = find(&shard, b"a").unwrap();
         shard.bump(slot, 7, 9);
         assert_eq!(oldest(&shard), 7);
         assert_eq!((shard.line(0).count, shard.line(0).requested), (1, 48 + 8 + 2 + 6 + 3));
         assert_eq!(shard.clear().len(), 1);
         assert_eq!((oldest(&shard), shard.line(0).count), (NONE, 0));
         assert_eq!(shard.classes.get(0).free.load(Relaxed), 1);
-        assert!(shard.find(u32::from(b'a'), b"a").is_none());
+        assert!(find(&shard, b"a").is_none());
     }
 
     #[test]

@@ -46,7 +46,8 @@ impl Slots {
 
     /// Takes an entry out.
     pub fn remove(&mut self, slot: Slot) -> Entry {
-        let vacant = Entry { chain: self.vacant, ..Entry::vacant() };
+        let mut vacant = Entry::vacant();
+        vacant.chain = self.vacant;
         self.vacant = slot;
         std::mem::replace(self.get_mut(slot), vacant)
     }
@@ -70,11 +71,12 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::item::Body;
 
     #[test]
     fn slots_are_reused() {
         let mut slots = Slots::default();
-        let numbered = |number| Entry { flags: number, ..Entry::vacant() };
+        let numbered = |number| Entry::new(Body::default(), 0, 0, number, 0);
         let all: Vec<Slot> = (0..600).map(|number| slots.insert(numbered(number)).unwrap()).collect();
         assert_eq!(slots.get(all[300]).flags, 300);
         assert_eq!(slots.remove(all[300]).flags, 300);

@@ -250,7 +250,7 @@ fn lines(store: &Store) -> Vec<Sum> {
             sum.count += line.count as u64;
             sum.requested += line.requested;
             let entry = shard.get(line.oldest);
-            let oldest = (entry.used, entry.accessed);
+            let oldest = (entry.used(), entry.accessed);
             sum.oldest = Some(sum.oldest.map_or(oldest, |other| other.min(oldest)));
         }
     }

@@ -89,8 +89,8 @@ impl Access<'_> {
             return refusal;
         }
         let old = found.live.map(|slot| self.remove(&mut shard, slot));
-        let entry = Entry { body, hash, flags: new.flags, expires: new.expires, class, ..Entry::vacant() };
-        let stored = self.link(&mut shard, entry);
+        let entry = Entry::new(body, class, hash, new.flags, new.expires);
+        let stored = self.link(&mut shard, entry, hash);
         // What was replaced is freed when nobody waits for the lock.
         drop(shard);
         drop((old, found.expired));
@@ -108,7 +108,7 @@ impl Access<'_> {
             // Without CAS ids (`-C`) all are the same.
             let is_same = entry.cas == cas || !self.store.options.cas;
             let what = if is_same { ClassCount::CasHits } else { ClassCount::CasBadval };
-            self.counters.add_class(entry.class, what);
+            self.counters.add_class(entry.class(), what);
             return (!is_same).then_some(Stored::Exists);
         }
         match (new.verb, slot) {
@@ -152,10 +152,10 @@ impl Access<'_> {
                 continue;
             }
             let parts = if new.verb == StoreVerb::Append { [value, new.value] } else { [new.value, value] };
-            let entry = Entry { body: Body::new(new.key, parts), hash, flags, expires, class, ..Entry::vacant() };
+            let entry = Entry::new(Body::new(new.key, parts), class, hash, flags, expires);
             let old = self.remove(&mut shard, slot);
             taken = None;
-            let stored = self.link(&mut shard, entry);
+            let stored = self.link(&mut shard, entry, hash);
             drop(shard);
             drop(old);
             break stored;
@@ -167,10 +167,11 @@ impl Access<'_> {
     }
 
     /// Makes a new item, whose chunk has been taken, the most recently used one.
-    pub(super) fn link(&self, shard: &mut Shard, entry: Entry) -> Stored {
-        let (class, cas) = (entry.class, self.store.next_cas());
-        let entry = Entry { cas, used: self.store.next_use(), accessed: self.tick, ..entry };
-        if !shard.link(entry) {
+    pub(super) fn link(&self, shard: &mut Shard, mut entry: Entry, hash: u32) -> Stored {
+        let (class, cas) = (entry.class(), self.store.next_cas());
+        entry.set_used(self.store.next_use());
+        (entry.cas, entry.accessed) = (cas, self.tick);
+        if !shard.link(entry, hash) {
             self.give(class);
             return Stored::OutOfMemory;
         }

@@ -33,7 +33,7 @@ impl Table {
         let mut slot = self.buckets[self.bucket(hash)];
         while slot != END {
             let entry = slots.get(slot);
-            if entry.hash == hash && entry.body.key() == key {
+            if entry.may_have(hash) && entry.body.key() == key {
                 return Some(slot);
             }
             slot = entry.chain;
@@ -41,19 +41,19 @@ impl Table {
         None
     }
 
-    /// Adds an entry; `count` is how many there are with it.
-    pub fn add(&mut self, slots: &mut Slots, slot: Slot, count: usize) {
+    /// Adds an entry; `count` is how many there are with it, `hash_of` computes the hash of any of them.
+    pub fn add(&mut self, slots: &mut Slots, slot: Slot, hash: u32, count: usize, hash_of: impl Fn(&[u8]) -> u32) {
         if count > self.buckets.len() {
-            self.split(slots);
+            self.split(slots, hash_of);
         }
-        let bucket = self.bucket(slots.get(slot).hash);
+        let bucket = self.bucket(hash);
         slots.get_mut(slot).chain = self.buckets[bucket];
         self.buckets[bucket] = slot;
     }
 
     /// Removes an entry.
-    pub fn remove(&mut self, slots: &mut Slots, slot: Slot) {
-        let (hash, next) = (slots.get(slot).hash, slots.get(slot).chain);
+    pub fn remove(&mut self, slots: &mut Slots, slot: Slot, hash: u32) {
+        let next = slots.get(slot).chain;
         let bucket = self.bucket(hash);
         if self.buckets[bucket] == slot {
             self.buckets[bucket] = next;
@@ -72,7 +72,7 @@ impl Table {
     }
 
     /// Adds one bucket, and moves what belongs there from the one bucket where it was.
-    fn split(&mut self, slots: &mut Slots) {
+    fn split(&mut self, slots: &mut Slots, hash_of: impl Fn(&[u8]) -> u32) {
         let Ok(new) = u32::try_from(self.buckets.len()) else { return };
         let old = (new & self.mask) as usize;
         let wide = self.mask << 1 | 1;
@@ -82,7 +82,7 @@ impl Table {
             let slot = rest;
             let entry = slots.get_mut(slot);
             rest = entry.chain;
-            let bucket = (entry.hash & wide) as usize;
+            let bucket = (hash_of(entry.body.key()) & wide) as usize;
             entry.chain = self.buckets[bucket];
             self.buckets[bucket] = slot;
         }
@@ -100,24 +100,27 @@ mod tests {
     #[test]
     fn everything_is_found_while_the_table_grows() {
         let (mut table, mut slots) = (Table::default(), Slots::default());
-        let hash = |number: u32| number.wrapping_mul(2_654_435_761);
         let key = |number: u32| number.to_string().into_bytes();
+        let hash = |key: &[u8]| key.iter().fold(7u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(16_777_619));
         for number in 0..5000 {
             let body = Body::new(&key(number), [b"", b""]);
-            let slot = slots.insert(Entry { body, hash: hash(number), ..Entry::vacant() }).unwrap();
-            table.add(&mut slots, slot, number as usize + 1);
-            let seen = number / 2;
-            assert!(table.find(&slots, hash(seen), &key(seen)).is_some(), "{seen} of {number}");
+            let code = hash(&key(number));
+            let slot = slots.insert(Entry::new(body, 0, code, 0, 0)).unwrap();
+            table.add(&mut slots, slot, code, number as usize + 1, hash);
+            let seen = key(number / 2);
+            assert!(table.find(&slots, hash(&seen), &seen).is_some(), "{seen:?} of {number}");
         }
         assert_eq!(table.buckets.len(), 5000);
         assert_eq!(table.mask, 4095);
         for number in (0..5000).step_by(2) {
-            let slot = table.find(&slots, hash(number), &key(number)).unwrap();
-            table.remove(&mut slots, slot);
+            let key = key(number);
+            let slot = table.find(&slots, hash(&key), &key).unwrap();
+            table.remove(&mut slots, slot, hash(&key));
             slots.remove(slot);
         }
         for number in 0..5000 {
-            let found = table.find(&slots, hash(number), &key(number));
+            let key = key(number);
+            let found = table.find(&slots, hash(&key), &key);
             assert_eq!(found.is_some(), number % 2 == 1, "{number}");
         }
     }

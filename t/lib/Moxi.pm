@@ -11,7 +11,8 @@ package Moxi;
 # What is started is chosen from outside, so that one file runs in many
 # arrangements (t/run does that):
 #
-#     MOXI_TOPOLOGY   a name of Moxi::Topology, or "direct": memcached itself
+#     MOXI_TOPOLOGY   a name of Moxi::Topology; among them "direct": memcached
+#                     itself, and "builtin": moxi's own memcached server, alone
 #     MOXI_PROTOCOL   ascii or binary: what moxi speaks with the servers
 #     MOXI_BIN        the program, else target/release/moxi or target/debug/moxi
 #     MOXI_ARGS       more arguments for moxi; with -v or -vv a failing file
@@ -63,15 +64,23 @@ sub protocol { return $ENV{MOXI_PROTOCOL} || 'ascii' }
 # memcached, they skip.
 sub direct { return topology() eq 'direct' }
 
+# True when they talk to moxi's own memcached server.
+sub builtin { return topology() eq 'builtin' }
+
+# True when no proxy is between clients and server.
+sub proxied { return !direct() && !builtin() }
+
 # Starts servers and moxi, and waits until moxi answers.
 #   args      => [...]   more arguments for moxi
 #   Z         => 'k=v'   more behaviours for -Z
 #   memcached => [...]   more arguments for every memcached
 sub start {
     my ($class, %how) = @_;
-    my $self = bless { owner => $$, children => [], how => \%how }, $class;
-    push @benches, $self;
-    $self->{dir} = tempdir('moxi-t-XXXXXX', TMPDIR => 1, CLEANUP => 1);
+    my $self = $class->_bench(%how);
+    if (builtin()) {
+        $self->_builtin;
+        return $self;
+    }
     my $plan = Moxi::Topology::plan(topology());
     my @servers = map { $self->_memcached($how{memcached} || []) } 1 .. $plan->{servers};
     $self->{servers} = \@servers;
@@ -80,6 +89,15 @@ sub start {
         return $self;
     }
     $self->_moxi($plan, \@servers);
+    return $self;
+}
+
+# A bench with nothing on it.
+sub _bench {
+    my ($class, %how) = @_;
+    my $self = bless { owner => $$, children => [], how => \%how, listeners => 1 }, $class;
+    push @benches, $self;
+    $self->{dir} = tempdir('moxi-t-XXXXXX', TMPDIR => 1, CLEANUP => 1);
     return $self;
 }
 
@@ -207,6 +225,30 @@ sub _moxi {
         _stop($child);
     }
     croak "moxi does not start:\n" . _slurp($self->{children}[-1]{log});
+}
+
+# moxi as a memcached server, and nothing else.
+sub _builtin {
+    my ($self) = @_;
+    for (1 .. 5) {
+        my $port  = free_port();
+        my $child = $self->_spawn("moxi-$port.log", $self->server_command($port));
+        if (_answers($child, $port)) {
+            @$self{qw(moxi port)} = ($child, $port);
+            return;
+        }
+        _stop($child);
+    }
+    croak "moxi does not start:\n" . _slurp($self->{children}[-1]{log});
+}
+
+# How moxi is started as a memcached server on a port.
+sub server_command {
+    my ($self, $port) = @_;
+    my @command = (binary(), '-p', $port, @{ $self->{how}{args} || [] }, split ' ', $ENV{MOXI_ARGS} || '');
+    push @command, '-u', 'root' if $> == 0;
+    my $files = $self->{how}{open_files} or return @command;
+    return ('sh', '-c', "ulimit -n $files && exec \"\$0\" \"\$@\"", @command);
 }
 
 # The program under test.

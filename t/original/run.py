@@ -11,7 +11,8 @@ The suite's own drivers stop at the first file that fails, and their exit codes
 say little. So every file is run by itself (with the suite's t/moxi_one.pl), in
 every combination of topology and server protocol, and judged by what it prints.
 The files that the original drivers leave out because the C program fails them
-are run, too, where they make sense for a proxy. The Python suites (-m a2a and so
+are run, too, where they make sense for a proxy. In the combination "direct", all
+files run without a proxy against the program as a memcached server. The Python suites (-m a2a and so
 on; see mocks.py) follow, unless something else was chosen.
 
 Prints a table and a closing line; the exit code is 0 only if all has passed.
@@ -29,6 +30,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import direct
 import issues
 import mocks
 
@@ -47,6 +49,9 @@ COMBINATIONS = [
     "fanout/binary",
     "fanoutin/binary",
 ]
+
+# And without a proxy.
+DIRECT = "direct"
 
 # What t/moxi.pl calls good tests. It leaves cas.t out of the fan-outs, because
 # the C program answers several keys in any order, and incrdecr.t out where
@@ -86,13 +91,12 @@ def main():
     options = parser.parse_args()
 
     check_tools(options.checkout)
-    combinations = options.combination or COMBINATIONS
-    files = [Path(name).name for name in options.file or sorted(GOOD + MORE)]
+    combinations = options.combination or [*COMBINATIONS, DIRECT]
     suites = options.mock or ([] if options.file or options.combination or options.issue else list(mocks.SUITES))
     chosen = options.file or options.combination
     scripts = options.issue or ([] if chosen or options.mock else issues.SCRIPTS)
     if (options.mock or options.issue) and not chosen:
-        files = []
+        combinations = []
     prefix = namespaces()
     # On one network the suite's random ports may meet.
     jobs = options.jobs if prefix else 1
@@ -103,7 +107,12 @@ def main():
     try:
         prepare(scratch, options.checkout)
         results = {}
-        todo = [(name, combination) for name in files for combination in combinations]
+        named = [Path(name).name for name in options.file or []]
+        todo = [
+            (name, combination)
+            for combination in combinations
+            for name in named or (direct.files(scratch) if combination == DIRECT else sorted(GOOD + MORE))
+        ]
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             waiting = {pool.submit(run_one, scratch, prefix, *item, options.limit): item for item in todo}
             try:
@@ -123,7 +132,7 @@ def main():
                 raise
         mocked = [verdict for name in suites for verdict in run_mock(scratch, prefix, name, options)]
         mocked += [run_issue(scratch, prefix, name, options) for name in scripts]
-        return report(files, combinations, results, mocked)
+        return report(combinations, results, mocked)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -162,6 +171,7 @@ def prepare(scratch, checkout):
     # The process must be called moxi.
     (scratch / "under-test").mkdir()
     shutil.copy2(program(), scratch / "under-test/moxi")
+    direct.prepare(scratch, program())
     shutil.copy2(HERE / "moxi-with-server.pl", scratch / "moxi")
     (scratch / "moxi").chmod(0o755)
 
@@ -263,13 +273,16 @@ def run_one(scratch, prefix, name, combination, limit):
 def attempt(scratch, prefix, name, combination, limit):
     if not (scratch / "t" / name).is_file():
         return "missing", b""
-    topology, protocol = combination.split("/")
-    command = prefix + ["./t/moxi_one.pl", f"./t/{name}", topology, protocol, "libvbucket"]
+    if combination == DIRECT:
+        command = direct.command(name)
+    else:
+        topology, protocol = combination.split("/")
+        command = ["./t/moxi_one.pl", f"./t/{name}", topology, protocol, "libvbucket"]
     environment = dict(os.environ, MOXI_UNDER_TEST=str(scratch / "under-test/moxi"), LC_ALL="C")
     # A file and not a pipe: a child that stays behind would hold a pipe open.
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command,
+            prefix + command,
             cwd=scratch,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -320,13 +333,14 @@ def excerpt(output, everything):
     return "\n".join("    " + (line if len(line) < 300 else line[:300] + "...") for line in lines)
 
 
-def report(files, combinations, results, mocked):
+def report(combinations, results, mocked):
+    files = sorted({name for name, _ in results})
     width = max((len(name) for name in files), default=0)
     print()
     if files:
         print("# " + " " * width + "".join(f"  {combination:>14}" for combination in combinations))
     for name in files:
-        row = "".join(f"  {results[name, combination]:>14}" for combination in combinations)
+        row = "".join(f"  {results.get((name, combination), '-'):>14}" for combination in combinations)
         print(f"# {name:<{width}}{row}")
     verdicts = list(results.values()) + mocked
     skipped = verdicts.count("skip")

@@ -167,7 +167,7 @@ sub talk {
     my $got = $self->expect($reply);
     $got .= $self->{in};
     $self->{in} = '';
-    return Moxi::same($got, $reply, $name) if length $reply > 1000;
+    return Moxi::same($got, $reply, $name) if length $reply > 1000 || length $got > 2000;
     return is(printable($got), printable($reply), $name);
 }
 

@@ -17,6 +17,7 @@ package Moxi::Topology;
 #     fanoutin-list  client -> proxy -> four different proxies -> one server
 #
 #     direct         client -> server, without moxi
+#     builtin        client -> moxi's own memcached server
 
 use strict;
 use warnings;
@@ -27,6 +28,7 @@ use Carp qw(croak);
 # places it forwards to: L1 is the second listener, S0 the first server. The
 # first listener is the one for clients.
 my %plans = (
+    'builtin'       => { servers => 0, sections => [] },
     'direct'        => { servers => 1, sections => [] },
     'simple'        => { servers => 1, form => \&_map, sections => [['S0']] },
     'chain'         => { servers => 1, form => \&_map, sections => [['L1'], ['L2'], ['L3'], ['L4'], ['S0']] },
