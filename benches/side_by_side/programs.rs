@@ -14,6 +14,8 @@ enum Start {
     Twemproxy,
     /// A command line with `{listen}` and `{servers}` in it.
     Peer(String),
+    /// moxi's own memcached server, without a proxy.
+    Store,
     /// The first server itself.
     Memcached,
     /// This program, sending back what it reads.
@@ -47,6 +49,7 @@ impl Program {
             let (name, command) = entry.split_once('=').ok_or_else(|| format!("BENCH_PEERS: no name in {entry}"))?;
             all.push(program(name.trim(), Start::Peer(command.to_owned())));
         }
+        all.push(program("built-in server", Start::Store));
         all.push(program("memcached alone", Start::Memcached));
         all.push(program("echo", Start::Echo));
         Ok(all)
@@ -59,7 +62,7 @@ impl Program {
 
     /// Whether clients talk to the server itself.
     pub fn is_server(&self) -> bool {
-        matches!(self.start, Start::Memcached)
+        matches!(self.start, Start::Memcached | Start::Store)
     }
 
     /// Starts it in front of `servers`; its files go to `directory`.
@@ -72,11 +75,10 @@ impl Program {
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let command = match &self.start {
             Start::Moxi(protocol) => {
-                let binary = std::env::var("MOXI").unwrap_or_else(|_| env!("CARGO_BIN_EXE_moxi").to_owned());
                 let sections = format!("{port}={}", list.join(","));
                 let behavior = format!("downstream_protocol={protocol}");
                 let options = ["-u", "root", "-t", "1", "-c", "10000", "-z", &sections, "-Z", &behavior];
-                [binary].into_iter().chain(options.map(str::to_owned)).collect()
+                [moxi()].into_iter().chain(options.map(str::to_owned)).collect()
             }
             Start::Twemproxy => {
                 let file = directory.join(format!("twemproxy-{port}.yml"));
@@ -94,7 +96,8 @@ impl Program {
             Start::Peer(command) => {
                 words(&command.replace("{listen}", &port.to_string()).replace("{servers}", &list.join(",")))
             }
-            Start::Memcached => memcached(port),
+            Start::Store => server(moxi(), port),
+            Start::Memcached => server("memcached".to_owned(), port),
             Start::Echo => {
                 let own = std::env::current_exe().map_err(|error| error.to_string())?;
                 vec![own.display().to_string(), "--echo".to_owned(), port.to_string()]
@@ -110,14 +113,19 @@ impl Program {
 /// When it does not come up.
 pub fn start_server(directory: &Path) -> Result<Process, String> {
     let port = free_port().map_err(|error| error.to_string())?;
-    Process::start(&memcached(port), port, &directory.join(format!("memcached-{port}.log")))
+    Process::start(&server("memcached".to_owned(), port), port, &directory.join(format!("memcached-{port}.log")))
+}
+
+/// The moxi that is measured.
+fn moxi() -> String {
+    std::env::var("MOXI").unwrap_or_else(|_| env!("CARGO_BIN_EXE_moxi").to_owned())
 }
 
 /// One worker thread, as all proxies are given one: with more, their costs on one processor cannot be told apart.
-fn memcached(port: u16) -> Vec<String> {
+fn server(program: String, port: u16) -> Vec<String> {
     let port = port.to_string();
     let options = ["-u", "root", "-l", "127.0.0.1", "-U", "0", "-t", "1", "-c", "10000", "-m", "1024", "-p", &port];
-    std::iter::once("memcached").chain(options).map(str::to_owned).collect()
+    std::iter::once(program).chain(options.map(str::to_owned)).collect()
 }
 
 /// Whether a program of this name is installed.
