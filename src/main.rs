@@ -18,6 +18,7 @@ use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
 use moxi::net::cluster::{Cluster, Place};
 use moxi::net::listener::{self, Listener, SocketFile};
+use moxi::net::static_file::StaticFile;
 use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
 use moxi::server::{self, Sockets};
@@ -208,6 +209,11 @@ fn start(
         for (listener, target) in listeners {
             acceptor.listen(listener, target)?;
         }
+        if let Some(path) = &loaded.file {
+            let place = options.socket.is_none().then(|| place(options));
+            let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
+            acceptor.watch(StaticFile::new(path.clone(), config, behavior, place));
+        }
         if !loaded.agents.is_empty() {
             start_agents(options, loaded, is_listening, &mut acceptor)?;
         }
@@ -226,10 +232,15 @@ fn start(
     assemble().map_err(|error| system("cannot start the main loop", &error))
 }
 
+/// Where proxy ports are bound.
+fn place(options: &Options) -> Place {
+    Place { host: options.listen.clone(), backlog: options.backlog }
+}
+
 /// Starts a thread for each agent.
 fn start_agents(options: &Options, loaded: &Loaded, is_listening: bool, acceptor: &mut Acceptor) -> io::Result<()> {
-    let place = Place { host: options.listen.clone(), backlog: options.backlog };
-    let cluster = Cluster::new(Arc::clone(&loaded.config), Arc::clone(&loaded.behavior), place, is_listening);
+    let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
+    let cluster = Cluster::new(config, behavior, place(options), is_listening);
     let reporter = acceptor.follow(cluster);
     let proxies = Proxies::from_env(&|name| std::env::var_os(name).map(lossy));
     for (index, agent) in loaded.agents.iter().enumerate() {

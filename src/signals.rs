@@ -17,7 +17,7 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM: stop in an orderly way.
     Terminate,
-    /// SIGHUP: open the log file again.
+    /// SIGHUP: open the log file again, and read a static configuration file again.
     Hangup,
 }
 

@@ -69,6 +69,8 @@ pub enum ConfigError {
     MissingUrl,
     /// All URLs of an agent are `https://`, which this build cannot do.
     NoTls,
+    /// A static configuration that is read again has become URLs, or a document without a port.
+    NotStatic,
     /// `port_listen` is no port, but buckets that come over REST need one.
     PortListen {
         /// The value.
@@ -125,6 +127,7 @@ impl fmt::Display for ConfigError {
             }
             ConfigError::MissingUrl => f.write_str("ERROR: missing -z configuration for url/host"),
             ConfigError::NoTls => f.write_str("ERROR: https:// URLs need a build of moxi with TLS, which this is not"),
+            ConfigError::NotStatic => f.write_str("bad moxi config, no PORT=SERVERS any more (URLs need a restart)"),
             ConfigError::PortListen { port } => {
                 write!(f, "ERROR: bad port_listen in -Z: {port} is not a port from 1 to 65535")
             }

@@ -21,6 +21,15 @@ pub fn substitute(text: &str) -> Result<Cow<'_, str>, String> {
     Err(text.into_owned())
 }
 
+/// The file that an option text names, to be found later from another current directory, too.
+pub fn absolute(text: &str) -> Option<String> {
+    let text = text.trim();
+    if !text.starts_with(['.', '/']) {
+        return None;
+    }
+    std::path::absolute(text).ok()?.into_os_string().into_string().ok()
+}
+
 fn read(path: &str) -> Option<String> {
     // Asked before it is opened: opening a pipe would wait for a writer.
     if !fs::metadata(path).ok()?.is_file() {
@@ -54,5 +63,13 @@ mod tests {
             assert_eq!(substitute(&path(bad)).unwrap_err(), path(bad));
         }
         assert_eq!(substitute("/dev/null").unwrap_err(), "/dev/null");
+    }
+
+    #[test]
+    fn paths_that_hold_everywhere() {
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(absolute(" ./a.cfg\n").map(Into::into), Some(here.join("a.cfg")));
+        assert_eq!(absolute("/a/b.cfg").as_deref(), Some("/a/b.cfg"));
+        assert_eq!(absolute("11211=a"), None);
     }
 }

@@ -27,6 +27,8 @@ pub struct Loaded {
     pub sections: Vec<Section>,
     /// Where to fetch further configuration from; empty for static configurations.
     pub agents: Vec<Agent>,
+    /// The file that a static configuration was read from, as an absolute path.
+    pub file: Option<String>,
     /// The behaviour keys in force.
     pub behavior: Arc<Behavior>,
     /// Lines to log at any verbosity: environment and warnings. No secrets are in them.
@@ -48,33 +50,32 @@ pub struct Section {
 /// Every error is one that the program cannot start with.
 pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
     if z.is_empty() {
-        return Ok(Loaded {
-            config: Arc::default(),
-            sections: Vec::new(),
-            agents: Vec::new(),
-            behavior: Arc::default(),
-            log: Vec::new(),
-        });
+        return Ok(Loaded::default());
     }
     let (behavior, mut log) = load_behavior(behavior_text, env)?;
     let text = files::substitute(z).map_err(|path| ConfigError::UnreadableCluster { path })?;
     let behavior = Arc::new(behavior);
     let mut config = Config::default();
-    let mut sections = Vec::new();
-    let mut agents = Vec::new();
+    let (mut sections, mut agents, mut file) = (Vec::new(), Vec::new(), None);
     match cluster::form(&text) {
         Form::Agents => {
             agents = agent::parse(&text, &behavior, &mut log)?;
             config = dynamic::initial(&behavior)?;
         }
         Form::Static => {
-            for raw in cluster::sections(&text)? {
-                sections.push(Section { port: raw.place.port, bucket: config.buckets.len() });
-                config.buckets.push(Arc::new(bucket(&raw, &behavior)?));
+            for bucket in buckets(&text, &behavior)? {
+                sections.push(Section { port: bucket.port, bucket: config.buckets.len() });
+                config.buckets.push(Arc::new(bucket));
             }
+            file = files::absolute(z);
         }
     }
-    Ok(Loaded { config: Arc::new(config), sections, agents, behavior, log })
+    Ok(Loaded { config: Arc::new(config), sections, agents, file, behavior, log })
+}
+
+/// The buckets of a static configuration, one for each section.
+pub(super) fn buckets(text: &str, behavior: &Arc<Behavior>) -> Result<Vec<BucketConfig>, ConfigError> {
+    cluster::sections(text)?.iter().map(|raw| bucket(raw, behavior)).collect()
 }
 
 /// The behaviour keys from the defaults, the environment and the `-Z` text, each over the one before, and what to log.

@@ -33,7 +33,7 @@ pub fn load_mcmux(
     };
     let config = Config { buckets: vec![Arc::new(bucket)], ..Config::default() };
     let sections = vec![Section { port, bucket: 0 }];
-    Ok(Loaded { config: Arc::new(config), sections, agents: Vec::new(), behavior, log })
+    Ok(Loaded { config: Arc::new(config), sections, behavior, log, ..Loaded::default() })
 }
 
 /// A server that a client has named. User, password and bucket are those of `-Z`.

@@ -9,6 +9,7 @@
 //! | [`document`] | JSON documents | servers and vbucket maps |
 //! | [`rest`] | an agent's URLs | JSON documents, as long as the program runs |
 //! | [`dynamic`] | a document and the configuration so far | the next configuration |
+//! | [`reread()`] | a static configuration file that has changed, and the configuration so far | the next configuration |
 //! | [`mcmux`] | `-X` | a bucket without servers |
 //! | [`snapshot`] | – | the immutable result that workers share |
 //!
@@ -25,9 +26,11 @@ mod files;
 mod load;
 mod masking;
 pub mod mcmux;
+mod reread;
 pub mod rest;
 pub mod server_list;
 pub mod snapshot;
 
 pub use error::ConfigError;
 pub use load::{Loaded, Section, load, load_behavior};
+pub use reread::{Reread, failed, reread};

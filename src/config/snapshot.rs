@@ -135,6 +135,36 @@ impl BucketConfig {
             && *text == other.text
     }
 
+    /// The same bucket without servers. Nobody can authenticate for it, so it has no user and no password.
+    pub fn shut_down(&self) -> BucketConfig {
+        let BucketConfig { name, agent, port, behavior, .. } = self;
+        BucketConfig::without_servers(name.clone(), *agent, *port, behavior, false)
+    }
+
+    /// A bucket that has no servers: the null bucket, or one that is shut down.
+    pub fn without_servers(
+        name: String,
+        agent: Option<usize>,
+        port: u16,
+        behavior: &Behavior,
+        is_null: bool,
+    ) -> BucketConfig {
+        let behavior = Behavior { usr: String::new(), pwd: Secret::default(), ..behavior.clone() };
+        let router = Router::for_list("", &[]);
+        BucketConfig {
+            name,
+            agent,
+            port,
+            behavior: Arc::new(behavior),
+            servers: Vec::new(),
+            learned: Learned::nothing(&router),
+            router,
+            is_null,
+            get_errors: false,
+            text: String::new(),
+        }
+    }
+
     /// Whether it has servers: not shut down, not the null bucket.
     pub fn is_live(&self) -> bool {
         !self.servers.is_empty()

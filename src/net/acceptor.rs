@@ -8,9 +8,11 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
 
 use super::cluster::{Cluster, Reporter};
 use super::listener::Listener;
+use super::static_file::StaticFile;
 use super::worker::{Handle, Message, Service};
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
@@ -85,7 +87,7 @@ struct Entry {
 pub struct Acceptor {
     poll: Poll,
     signals: Signals,
-    listeners: Vec<Entry>,
+    listeners: Slab<Entry>,
     workers: Vec<Handle>,
     /// Index of the worker that gets the next client.
     next: usize,
@@ -95,6 +97,8 @@ pub struct Acceptor {
     stopper: mpsc::Sender<()>,
     /// Where buckets come from that are not in the static configuration.
     cluster: Option<Cluster>,
+    /// Where the static configuration comes from, if that is a file.
+    file: Option<StaticFile>,
     /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
     waker: Arc<Waker>,
     process: Arc<ProcessStats>,
@@ -117,13 +121,14 @@ impl Acceptor {
         Ok(Acceptor {
             poll,
             signals,
-            listeners: Vec::new(),
+            listeners: Slab::new(),
             workers,
             next: 0,
             paused: None,
             stop_requests,
             stopper,
             cluster: None,
+            file: None,
             waker,
             process,
             board,
@@ -132,8 +137,8 @@ impl Acceptor {
 
     /// Accepts the clients of `target` from `listener`, too.
     pub fn listen(&mut self, mut listener: Listener, target: Target) -> io::Result<()> {
-        let token = Token(self.listeners.len());
-        self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        let place = self.listeners.vacant_entry();
+        self.poll.registry().register(&mut listener, Token(place.key()), Interest::READABLE)?;
         // Clients may have come between bind and now.
         let _counted = Counted::new(&self.process);
         match target {
@@ -141,7 +146,7 @@ impl Acceptor {
             Target::Cluster => self.board.count_listener(None),
             Target::Known(Service::Store) => {}
         }
-        self.listeners.push(Entry { listener, target, ready: true, _counted });
+        place.insert(Entry { listener, target, ready: true, _counted });
         Ok(())
     }
 
@@ -163,6 +168,11 @@ impl Acceptor {
         self.cluster.insert(cluster).reporter(Arc::clone(&self.waker))
     }
 
+    /// Reads `file` again on SIGHUP.
+    pub fn watch(&mut self, file: StaticFile) {
+        self.file = Some(file);
+    }
+
     /// Runs until something ends it. The listeners are closed by then.
     pub fn run(mut self) -> io::Result<Stop> {
         let mut events = Events::with_capacity(256);
@@ -172,7 +182,7 @@ impl Acceptor {
             if self.stop_requests.try_recv().is_ok() {
                 return Ok(Stop::Asked);
             }
-            match self.obey_signals() {
+            match self.obey_signals()? {
                 Some(Signal::Interrupt) => return Ok(Stop::Interrupted),
                 Some(_) => return self.drain(&mut events),
                 None => {}
@@ -190,7 +200,7 @@ impl Acceptor {
     fn timeout(&self) -> Option<Duration> {
         match self.paused {
             Some(until) => Some(until.saturating_duration_since(Instant::now())),
-            None if self.listeners.iter().any(|entry| entry.ready) => Some(Duration::ZERO),
+            None if self.listeners.iter().any(|(_, entry)| entry.ready) => Some(Duration::ZERO),
             None => None,
         }
     }
@@ -228,6 +238,56 @@ impl Acceptor {
         Ok(())
     }
 
+    /// SIGHUP: the configuration file may have changed.
+    fn reread(&mut self) -> io::Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let leads_to = |entry: &Entry, bucket| entry.target == Target::Known(Service::Bucket(bucket));
+        let change = file.read_again(|bucket| self.listeners.iter().any(|(_, entry)| leads_to(entry, bucket)));
+        let is_unix = file.is_unix();
+        for worker in &self.workers {
+            worker.send(Message::Config(Arc::clone(&change.config)));
+        }
+        // Who reads this may rely on the change: what is sent to a worker from now on comes behind it.
+        log!(0, "{}", change.line);
+        let Some(sections) = change.sections else { return Ok(()) };
+        if is_unix {
+            if let Some(last) = sections.last() {
+                self.lead_to(last.bucket);
+            }
+            return Ok(());
+        }
+        self.close_listeners(|bucket| !sections.iter().any(|section| section.bucket == bucket))?;
+        for (listener, bucket) in change.listeners {
+            self.listen(listener, Target::Known(Service::Bucket(bucket)))?;
+        }
+        Ok(())
+    }
+
+    /// Accepts no more clients of some buckets.
+    fn close_listeners(&mut self, is_gone: impl Fn(usize) -> bool) -> io::Result<()> {
+        let gone = self.listeners.iter().filter_map(|(key, entry)| match entry.target {
+            Target::Known(Service::Bucket(bucket)) if is_gone(bucket) => Some((key, bucket)),
+            _ => None,
+        });
+        for (key, bucket) in gone.collect::<Vec<_>>() {
+            let mut entry = self.listeners.remove(key);
+            self.poll.registry().deregister(&mut entry.listener)?;
+            self.board.forget_listener(bucket);
+        }
+        Ok(())
+    }
+
+    /// New clients of the unix socket are those of another bucket.
+    fn lead_to(&mut self, bucket: usize) {
+        for (_, entry) in &mut self.listeners {
+            if let Target::Known(Service::Bucket(old)) = entry.target {
+                self.board.forget_listener(old);
+                self.board.count_listener(Some(bucket));
+                entry.target = Target::Known(Service::Bucket(bucket));
+            }
+        }
+    }
+
     /// Who serves a new client of `target`; `None`: it is turned away.
     fn service(&self, target: Target) -> Option<Service> {
         match target {
@@ -237,18 +297,19 @@ impl Acceptor {
     }
 
     /// Acts on the signals that have come; the result is one that ends the loop.
-    fn obey_signals(&mut self) -> Option<Signal> {
-        for signal in self.signals.take() {
+    fn obey_signals(&mut self) -> io::Result<Option<Signal>> {
+        for signal in self.signals.take().collect::<Vec<_>>() {
             match signal {
-                Signal::Interrupt | Signal::Terminate => return Some(signal),
+                Signal::Interrupt | Signal::Terminate => return Ok(Some(signal)),
                 Signal::Hangup => {
-                    if log::reopen() == Reopened::NotAFile {
+                    if log::reopen() == Reopened::NotAFile && self.file.is_none() {
                         log!(0, "SIGHUP ignored: the log is not a file");
                     }
+                    self.reread()?;
                 }
             }
         }
-        None
+        Ok(None)
     }
 
     /// Accepts what is waiting. `false` if no worker is left to take it.
@@ -256,7 +317,7 @@ impl Acceptor {
         if self.paused.is_some() {
             return true;
         }
-        for index in 0..self.listeners.len() {
+        for index in 0..self.listeners.capacity() {
             for _ in 0..ACCEPTS_PER_TURN {
                 let Some(entry) = self.listeners.get_mut(index).filter(|entry| entry.ready) else {
                     break;
@@ -315,7 +376,7 @@ impl Acceptor {
         let end = Instant::now() + DRAIN;
         while Instant::now() < end && !self.workers.iter().all(Handle::is_finished) {
             self.wait(events, Some(DRAIN_POLL))?;
-            if let Some(Signal::Interrupt) = self.obey_signals() {
+            if let Some(Signal::Interrupt) = self.obey_signals()? {
                 return Ok(Stop::Interrupted);
             }
         }

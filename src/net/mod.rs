@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod listener;
 pub mod port_file;
 pub mod resolver;
+pub mod static_file;
 pub mod stream;
 pub mod udp;
 pub mod worker;

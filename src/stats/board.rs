@@ -150,6 +150,14 @@ impl Board {
         }
     }
 
+    /// Counts a socket no more that led to the bucket with this index.
+    pub fn forget_listener(&self, bucket: usize) {
+        let mut listening = lock(&self.listening);
+        if let Some((_, count)) = listening.iter_mut().find(|(known, _)| *known == Some(bucket)) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
     /// How many sockets lead to the bucket with this index, or to those of the cluster.
     pub fn listening(&self, bucket: Option<usize>) -> u64 {
         lock(&self.listening).iter().find(|(known, _)| *known == bucket).map_or(0, |(_, count)| *count)
@@ -183,6 +191,9 @@ mod tests {
         board.count_listener(None);
         board.count_listener(Some(0));
         board.count_listener(Some(0));
+        board.count_listener(Some(0));
+        board.forget_listener(0);
+        board.forget_listener(1);
         assert_eq!((board.listening(None), board.listening(Some(0)), board.listening(Some(1))), (1, 2, 0));
         let (one, other) = (board.register_traffic(), board.register_traffic());
         one.count_read(3);

@@ -16,8 +16,7 @@ use super::behavior::{Behavior, FIRST_BUCKET};
 use super::document::{DocumentError, first_value, member, string};
 use super::error::ConfigError;
 use super::masking;
-use super::snapshot::{BucketConfig, Config, DefaultBucket, Dynamic, Learned, Secret};
-use crate::routing::Router;
+use super::snapshot::{BucketConfig, Config, DefaultBucket, Dynamic};
 
 /// Name of the bucket of those who have not authenticated (05 §8.1).
 pub const NULL_BUCKET: &str = "[ <NULL_BUCKET> ]";
@@ -51,7 +50,8 @@ pub fn initial(behavior: &Arc<Behavior>) -> Result<Config, ConfigError> {
     let name = &behavior.default_bucket_name;
     let is_first = name == FIRST_BUCKET;
     let default_bucket = if is_first { DefaultBucket::First } else { DefaultBucket::Named(name.clone()) };
-    let null = (!is_first).then(|| Arc::new(without_servers(NULL_BUCKET.to_owned(), None, port, behavior)));
+    let null = (!is_first)
+        .then(|| Arc::new(BucketConfig::without_servers(NULL_BUCKET.to_owned(), None, port, behavior, true)));
     Ok(Config {
         buckets: null.into_iter().collect(),
         dynamic: Some(Dynamic { port, default_bucket }),
@@ -163,11 +163,10 @@ impl<'a> Next<'a> {
 
     fn finish(mut self) -> Applied {
         let agent = Some(self.source.agent);
-        let port = self.port();
         let places = self.config.buckets.iter_mut().zip(&mut self.config.versions).enumerate();
         for (index, (bucket, version)) in places {
             if self.is_complete && bucket.agent == agent && bucket.is_live() && !self.named.contains(&index) {
-                *bucket = Arc::new(without_servers(bucket.name.clone(), agent, port, self.behavior));
+                *bucket = Arc::new(bucket.shut_down());
                 *version = self.version;
                 self.config.tally.shutdowns += 1;
             }
@@ -192,24 +191,6 @@ impl<'a> Next<'a> {
 
 fn name(document: &Value) -> &str {
     string(document, "name").unwrap_or(DEFAULT_NAME)
-}
-
-/// A bucket that has no servers: one that was removed, or without an agent the null bucket. Nobody can authenticate for it, so it has no user and no password.
-fn without_servers(name: String, agent: Option<usize>, port: u16, behavior: &Behavior) -> BucketConfig {
-    let behavior = Behavior { usr: String::new(), pwd: Secret::default(), ..behavior.clone() };
-    let router = Router::for_list("", &[]);
-    BucketConfig {
-        name,
-        agent,
-        port,
-        behavior: Arc::new(behavior),
-        servers: Vec::new(),
-        learned: Learned::nothing(&router),
-        router,
-        is_null: agent.is_none(),
-        get_errors: false,
-        text: String::new(),
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::behavior::DownstreamProtocol;
 use crate::config::snapshot::Tally;
+use crate::routing::Router;
 
 const URL: &str = "http://node7:8091/p";
 const SOURCE: Source<'static> = Source { agent: 0, url: URL, host: "node7" };
