@@ -117,6 +117,9 @@ class Wire:
 class Server:
     """A listening socket whose connections the test takes one by one."""
 
+    # What its connections are.
+    kind = Wire
+
     def __init__(self):
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,7 +135,7 @@ class Server:
             connection, _ = self.listener.accept()
         except TimeoutError:
             raise AssertionError("nobody connected to the server") from None
-        wire = Wire(connection, "server")
+        wire = self.kind(connection, "server")
         self.connections.append(wire)
         return wire
 
@@ -188,19 +191,37 @@ def program():
     raise SystemExit(f"no moxi at {' or '.join(map(str, places))}: build it first")
 
 
-class Moxi:
-    """A running moxi with one worker."""
+def environment():
+    """The environment without what changes where moxi asks, and as whom."""
+    return {
+        name: value for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy") and not name.startswith("MOXI_SASL_PLAIN_")
+    }
 
-    def __init__(self, arguments, behavior):
+
+class Moxi:
+    """A running moxi with one worker. With `opens` its port is waited for."""
+
+    def __init__(self, arguments, behavior, options=(), opens=True, variables=()):
         self.port = Port()
         cluster, additions = arguments(self.port.number)
         behavior = behavior + additions
         command = [program(), "-z", cluster, "-p", "0", "-U", "0", "-t", "1"]
         if os.getuid() == 0:
             command += ["-u", "root"]
-        command += ["-Z", ",".join(behavior)]
+        command += ["-Z", ",".join(behavior), *options]
         self.log = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.is_over = False
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, env=environment() | dict(variables),
+            # In the background a shell has SIGINT ignored; then one that comes before moxi is ready would be lost.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        if opens:
+            self.await_port()
+
+    def await_port(self):
+        """Waits until somebody listens."""
         limit = time.monotonic() + LIMIT
         while True:
             try:
@@ -213,14 +234,23 @@ class Moxi:
                 time.sleep(0.005)
 
     def text(self):
-        """What it has written."""
-        self.log.seek(0)
-        return self.log.read().decode("utf-8", "replace")
+        """What it has written. The position in the file is moxi's, too: it must stay."""
+        log = self.log.fileno()
+        return os.pread(log, os.fstat(log).st_size, 0).decode("utf-8", "replace")
+
+    def finish(self):
+        """Waits until it ends by itself, and gives its exit status."""
+        try:
+            status = self.process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"moxi does not end: {self.text()}") from None
+        self.is_over = True
+        return status
 
     def stop(self):
-        """Ends it; that it has ended before is a failure."""
-        status = self.process.poll()
-        if status is None:
+        """Ends it; that it has ended before is a failure, unless `finish` has seen it."""
+        status = None if self.is_over else self.process.poll()
+        if status is None and not self.is_over:
             self.process.send_signal(signal.SIGINT)
             try:
                 self.process.wait(LIMIT)
@@ -240,13 +270,22 @@ class MockTest(unittest.TestCase):
     # Additions to -Z.
     behavior = ()
     servers = 1
+    # Options besides -z and -Z.
+    options = ()
+    # Whether the port is open from the beginning.
+    opens = True
 
     def setUp(self):
         self.mocks = [Server() for _ in range(self.servers)]
         self.mock = self.mocks[0]
-        settings = ["downstream_max=1", "downstream_conn_max=1", f"downstream_protocol={self.protocol}"]
-        self.moxi = Moxi(self.arguments, settings + ["wait_queue_timeout=0", "join_gets=0", *self.behavior])
         self.clients = []
+        self.moxi = self.start()
+
+    def start(self, *behavior, options=(), variables=()):
+        """Starts moxi."""
+        settings = ["downstream_max=1", "downstream_conn_max=1", f"downstream_protocol={self.protocol}"]
+        settings += ["wait_queue_timeout=0", "join_gets=0", *self.behavior, *behavior]
+        return Moxi(self.arguments, settings, [*self.options, *options], self.opens, variables)
 
     def arguments(self, port):
         """What moxi is given for -z, and what is added to -Z, to listen on `port`."""

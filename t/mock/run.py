@@ -3,9 +3,9 @@
 
     t/mock/run.py [-v] [SUITE[.Class[.test]]]...
 
-SUITE is a2a, a2b, b2a, b2b, auth or tenancy; all of them by default. MOXI_BIN names the
-program, else target/release/moxi or target/debug/moxi. The closing line counts
-tests; the exit code is 0 only if all have passed.
+SUITE is what follows `test_` in the name of a file beside this one; all of them by
+default. MOXI_BIN names the program, else target/release/moxi or target/debug/moxi.
+The closing line counts tests; the exit code is 0 only if all have passed.
 """
 
 import sys

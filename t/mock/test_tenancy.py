@@ -1,13 +1,10 @@
 """Several buckets behind one port: SASL chooses, a default bucket or none (05 §8). The buckets come over REST."""
 
-import http.server
-import json
-import threading
-
 from harness import (
     AUTH_ERROR, GETK, NOT_FOUND, SASL_AUTH, SASL_LIST, SASL_STEP, SET,
     MockTest, req, res, u32,
 )
+from manager import Manager, bucket, listed
 
 DENIED = b"Auth failure"
 GET = req(GETK, b"k", opaque=3)
@@ -19,63 +16,20 @@ def plain(user, password):
     return req(SASL_AUTH, b"PLAIN", value=b"\0" + user + b"\0" + password)
 
 
-class Document(http.server.BaseHTTPRequestHandler):
-    """Gives the server's document, and then keeps silent, as a cluster does."""
-
-    def do_GET(self):  # noqa: N802
-        """The name is prescribed."""
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(self.server.document + b"\n\n\n\n")
-        self.wfile.flush()
-        self.server.over.wait()
-
-    def log_message(self, *_):
-        """Nothing is written."""
-
-
-class Rest(http.server.ThreadingHTTPServer):
-    """A cluster's REST interface."""
-
-    daemon_threads = True
-
-    def __init__(self, document):
-        super().__init__(("127.0.0.1", 0), Document)
-        self.document = json.dumps(document).encode()
-        self.over = threading.Event()
-        threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def server_bind(self):
-        """As inherited, but asks nobody for the name of the address."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = self.server_address
-
-    def close(self):
-        """Ends it."""
-        self.over.set()
-        self.shutdown()
-        self.server_close()
-
-
 class Tenancy(MockTest):
     protocol = "binary"
     behavior = ("default_bucket_name=default", "auth_timeout=0", "connect_max_errors=0")
     buckets = {"bucket0": "good0", "bucket1": "good1"}
 
+    def setUp(self):
+        self.manager = Manager()
+        self.addCleanup(self.manager.close)
+        super().setUp()
+        buckets = [bucket(name, self.mock, saslPassword=password) for name, password in self.buckets.items()]
+        self.manager.stream(listed(*buckets), path="pools/default/saslBucketsStreaming")
+
     def arguments(self, port):
-        servers = {
-            "hashAlgorithm": "CRC", "numReplicas": 0, "vBucketMap": [[0]],
-            "serverList": [f"127.0.0.1:{self.mock.port}"],
-        }
-        listed = [
-            {"name": name, "saslPassword": password, "nodeLocator": "vbucket", "vBucketServerMap": servers}
-            for name, password in self.buckets.items()
-        ]
-        self.rest = Rest({"buckets": listed})
-        self.addCleanup(self.rest.close)
-        url = f"http://127.0.0.1:{self.rest.server_port}/pools/default/saslBucketsStreaming"
-        return f"url={url}", [f"port_listen={port}"]
+        return f"url={self.manager.url('pools/default/saslBucketsStreaming')}", [f"port_listen={port}"]
 
     def client(self):
         """A client that is let in: there is a bucket now."""

@@ -1,0 +1,286 @@
+"""The streaming client: what it asks, and how it reads the answers (05 §6.2, §6.3, §6.5)."""
+
+import base64
+
+from manager import DELIMITER, NOTHING, PARTIAL, RESET, Exchange, Manager, ManagedTest, bucket, chunk, encoded
+
+WEIRD = "Weird server reply"
+TEXT = "This is just a bad response that is not JSON."
+
+
+def basic(user, password):
+    """The field with which moxi introduces itself."""
+    return f"Authorization: Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+class Requests(ManagedTest):
+    def test_bytes(self):
+        """05 §6.2: no other fields, whatever the path; a query stays, a fragment does not."""
+        for path in ("p", "", "pools/default/bucketsStreaming/default", "p?moxi=1&a=b", "p?x=/%20=="):
+            self.paths = (path,)
+            self.again()
+            self.manager.request(path)
+        self.paths = ("p#part",)
+        self.again()
+        self.manager.request("p")
+
+    def test_credentials(self):
+        """05 §2.4, §6.2: of the agent, else of -Z, else of the environment; the URL's own before all."""
+        env = {"MOXI_SASL_PLAIN_USR": "env", "MOXI_SASL_PLAIN_PWD": "envpw"}
+        told = ("env: MOXI_SASL_PLAIN_USR (3)", "env: MOXI_SASL_PLAIN_PWD (5)")
+        base = ("usr=base", "pwd=basepw")
+        for cluster, behavior, variables, want, log in (
+            ("url={}", (), {}, [], ()),
+            ("auth=fred%se%same:,url={}", base, env, [basic("fred", "se%same:")], told),
+            ("apikey=fred%,url={}", base, {}, [basic("fred", "")], ()),
+            ("auth=fred:sesame@host,url={}", (), {}, [basic("fred@host", "sesame")], ()),
+            ("auth=,url={}", base, {}, [], ()),
+            ("url={}", base, env, [basic("base", "basepw")], told),
+            ("url={}", (), env, [basic("env", "envpw")], told),
+            ("url={}", ("pwd=basepw",), {}, [], ()),
+            ("auth=fred%sesame,url={@}", base, {}, [basic("joe", "op@en")], ()),
+        ):
+            self.arguments = lambda port, cluster=cluster: (self.spelt(cluster), [f"port_listen={port}"])
+            self.again(*behavior, variables=variables)
+            self.manager.request("p", *want)
+            self.expect_log(*log)
+
+    def spelt(self, cluster):
+        """The cluster text with the URL in it, with or without credentials of its own."""
+        url = self.manager.url()
+        return cluster.replace("{@}", url.replace("//", "//joe:op%40en@")).replace("{}", url)
+
+    def test_proxies(self):
+        """05 §6.2, §6.8: the environment's proxies, by libcurl's rules."""
+        proxy = Manager()
+        self.addCleanup(proxy.close)
+        through, own = proxy.authority, f"joe:open@{proxy.authority}"
+        keep, named = ["Proxy-Connection: Keep-Alive"], ["Proxy-" + basic("joe", "open")]
+        for variables, fields in (
+            ({"http_proxy": through}, []), ({"http_proxy": f"http://{own}/"}, named), ({"all_proxy": own}, named),
+            ({"ALL_PROXY": through}, []), ({"http_proxy": through, "all_proxy": "127.0.0.1:1"}, []),
+            ({"http_proxy": through, "no_proxy": "other,127.0.0"}, []),
+            ({"HTTP_PROXY": through}, None), ({"http_proxy": ""}, None), ({"https_proxy": through}, None),
+            ({"http_proxy": through, "no_proxy": "*"}, None),
+            ({"http_proxy": through, "NO_PROXY": "b,127.0.0.1"}, None),
+        ):
+            self.again(variables=variables)
+            if fields is None:
+                self.manager.request()
+                proxy.expect_nobody(0)
+                continue
+            exchange = proxy.accept()
+            request = exchange.receive_request()
+            lines = [f"GET {self.manager.url()} HTTP/1.1", f"Host: {self.manager.authority}", *fields, "Accept: */*"]
+            self.assertEqual(request, "\r\n".join([*lines, *keep, "", ""]).encode())
+            exchange.stream(self.document())
+            self.served(self.client(), self.mock)
+            self.manager.expect_nobody(0)
+
+
+class Framing(ManagedTest):
+    """05 §6.3: where documents begin and end."""
+
+    servers = 2
+
+    def setUp(self):
+        super().setUp()
+        self.exchange = self.manager.stream(self.document())
+        self.taken = 1
+        self.expect_tally(1, 0, 1, 0, 0)
+
+    def expect_taken(self):
+        """One more document has been taken."""
+        self.taken += 1
+        self.expect_tally(self.taken, 0, 1, self.taken - 1, 0)
+
+    def test_a_delimiter_cut_at_every_place(self):
+        """05 §6.3: a document is complete with the last byte of its delimiter, and not before."""
+        body = encoded(self.document())
+        for first in range(5):
+            for second in range(first, 5):
+                pieces = [body + b"\n" * first, b"\n" * (second - first), b"\n" * (4 - second)]
+                for piece in filter(None, pieces):
+                    # The question gives moxi the time to read the piece before.
+                    self.assertEqual(self.tally()[0], self.taken)
+                    self.exchange.chunk(piece)
+                self.expect_taken()
+
+    def test_chunks_cut_at_every_place(self):
+        """05 §6.3: so may be the lines between chunks; they are read as HTTP has them."""
+        body = encoded(self.document())
+        whole = b"00%X;name=\"value\"\r\n%s\r\n2 \r\n\n\n\r\n2;x\r\n\n\n\r\n" % (len(body), body)
+        for byte in whole:
+            self.exchange.send(bytes([byte]))
+        self.expect_taken()
+        self.exchange.send([chunk(body)[:2], chunk(body)[2:-1], b"\n" + chunk(DELIMITER)])
+        self.expect_taken()
+
+    def test_the_newest_document_wins(self):
+        """05 §6.3: of several that come at once the last complete one is in force; what is begun after it waits."""
+        old, new = encoded(self.document()), encoded(bucket("a", self.mocks[1]))
+        client = self.client()
+        line = self.served(client, self.mock)
+        self.exchange.chunk(old + DELIMITER + new + DELIMITER + old[:20])
+        line.expect_closed()
+        line = self.served(client, self.mocks[1])
+        self.exchange.chunk(old[20:] + DELIMITER)
+        line.expect_closed()
+        self.served(client, self.mock)
+
+    def test_delimiters_alone_are_no_documents(self):
+        """05 §6.3."""
+        for _ in range(3):
+            self.exchange.chunk(DELIMITER)
+        self.exchange.chunk(b"\n\n\n\n\n\n" + encoded(self.document()) + b"\n\n\n\n\n\n")
+        self.expect_taken()
+
+    def test_what_was_begun_is_forgotten(self):
+        """05 §6.3: after a failure the next answer begins anew."""
+        self.exchange.chunk(encoded(self.document())[:30])
+        self.exchange.close()
+        self.expect_log(self.curl_error(PARTIAL))
+        self.exchange = self.manager.stream(self.document())
+        self.expect_taken()
+
+    def test_bodies_that_end(self):
+        """05 §6.3: what follows the last delimiter is a document, too; if that is nothing, it is an empty one."""
+        self.exchange.reset()
+        self.expect_log(self.curl_error(RESET))
+        client, line, places = self.client(), self.mock, [self.mocks[1], self.mock]
+        line = self.served(client, line)
+        for framing in ("length", "chunked", "close"):
+            old, new = (encoded(bucket("a", place)) for place in reversed(places))
+            self.manager.request().answer(old + DELIMITER + new, framing=framing)
+            line.expect_closed()
+            line = self.served(client, places[0])
+            places.reverse()
+        self.manager.request().answer(encoded(bucket("a", places[0])) + DELIMITER)
+        self.expect_log(self.empty())
+        line.expect_closed()
+        self.served(client, places[0])
+
+
+class Failures(ManagedTest):
+    """05 §6.4, §6.5: answers of no use, each followed by the next URL at once. Each class of them takes one pass."""
+
+    paths = tuple("123456789")
+
+    def fail_all(self, failures):
+        """One URL after the other fails; the one after them is good, and nobody has been let in before."""
+        remaining = list(self.paths)
+        for fail, error in failures:
+            path = remaining.pop(0)
+            with self.at_once():
+                fail(self.manager.request(path))
+                self.expect_log(self.curl_error(error, path))
+        self.assertTrue(self.refuses())
+        exchange = self.manager.request(remaining[0])
+        exchange.answer(self.document())
+        self.served(self.client(), self.mock)
+        self.expect_tally(1, 0, 1, 0, 0)
+
+    def test_status(self):
+        """05 §6.2, §6.5, §5.8: such a document is never used, nor one of a redirection's target."""
+        statuses = (301, 302, 307, 400, 403, 404, 500, 503)
+        other = Manager()
+        self.addCleanup(other.close)
+        for body, framing in (
+            (self.document(), "length"), (encoded(self.document()) + DELIMITER, "chunked"),
+            ("", "length"), ("", "chunked"), ("404 not found", "close"),
+        ):
+            def fail(status, body=body, framing=framing):
+                fields = [f"Location: {other.url()}"] if status < 400 else []
+                return lambda exchange: exchange.answer(body, f"{status} Status", framing, fields)
+            self.fail_all([(fail(status), f"HTTP response code said error ({status})") for status in statuses])
+            self.again()
+        other.expect_nobody(0)
+
+    def test_without_body(self):
+        """05 §6.5: there are others that are not 200."""
+        for status, fields in (("204 No Content", []), ("304 Not Modified", ["Content-Length: 9"])):
+            def fail(exchange, status=status, fields=fields):
+                exchange.head(status, *fields)
+                exchange.close()
+            self.fail_all([(fail, f"HTTP response code said error ({status[:3]})")])
+            self.again()
+        self.fail_all([
+            (lambda exchange, status=status: exchange.answer(self.document(), status),
+             f"HTTP response code said error ({status[:3]})") for status in ("201 Created", "206 Partial Content")
+        ])
+
+    def test_transport(self):
+        """05 §6.4: nothing, a reset, no HTTP, a part of the head, of the body, of a chunk, bad framing."""
+        def raw(data):
+            """Answers with these bytes, and closes."""
+            def send(exchange):
+                exchange.send(data)
+                exchange.close()
+            return send
+
+        ok, body = b"HTTP/1.1 200 OK\r\n", encoded(self.document())
+        chunked = ok + b"Transfer-Encoding: chunked\r\n\r\n"
+        self.fail_all([
+            (Exchange.close, NOTHING),
+            (Exchange.reset, RESET),
+            (raw(b"no http at all\r\n\r\n"), WEIRD),
+            (raw(ok + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n" + body), WEIRD),
+            (raw(ok), PARTIAL),
+            (raw(ok + b"Content-Length: 999\r\n\r\n" + body), PARTIAL),
+            (raw(chunked + chunk(body)), PARTIAL),
+            (raw(chunked + b"xyz\r\n" + body), "Failure when receiving data from the peer (bad framing)"),
+        ])
+
+    def test_word_before_the_answer(self):
+        """05 §6.5: a status of 100 and more is not the answer's."""
+        exchange = self.manager.request("1")
+        exchange.head("100 Continue")
+        exchange.head("103 Early Hints", "Link: <x>")
+        exchange.stream(self.document())
+        self.served(self.client(), self.mock)
+
+
+class Unauthorized(ManagedTest):
+    paths = ("1", "2")
+
+    def expect_end(self):
+        """moxi ends, with one line, and without asking any other URL."""
+        self.assertEqual(self.moxi.finish(), 1)
+        self.expect_log("ERROR: Authentication failure")
+        self.manager.expect_nobody(0)
+
+    def test_at_the_beginning(self):
+        """05 §6.5: whatever the body."""
+        for body, framing in (
+            ("", "length"), (TEXT, "length"), (self.document(), "chunked"), (self.document(), "close"),
+            (encoded(self.document()) + DELIMITER, "chunked"),
+        ):
+            self.manager.request("1").answer(body, "401 Unauthorized", framing)
+            self.expect_end()
+            self.again()
+
+    def test_later(self):
+        """05 §6.5: even with a configuration, and other URLs left."""
+        self.manager.request("1").reset()
+        self.expect_log(self.curl_error(RESET, "1"))
+        stream = self.manager.stream(self.document(), path="2")
+        client = self.client()
+        line = self.served(client, self.mock)
+        stream.reset()
+        self.expect_log(self.curl_error(RESET, "2"))
+        self.served(client, line)
+        self.manager.request("1").answer("", "401 Unauthorized")
+        client.expect_closed()
+        self.expect_end()
+
+
+class Verbose(ManagedTest):
+    options = ("-v",)
+
+    def test_what_is_received(self):
+        """05 §6.6: each document is reported, of use or not."""
+        self.expect_log("moxi log, mode=1, file=(null)")
+        exchange = self.manager.stream(self.document())
+        self.expect_log("configuration received")
+        exchange.document(TEXT)
+        self.expect_log("configuration received", self.not_json(TEXT))
