@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use moxi::cli::{self, Command, Options};
 use moxi::config::rest::proxies::Proxies;
+use moxi::config::rest::refresh::Refresh;
 use moxi::config::{self, Loaded, rest};
 use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, reason};
@@ -198,6 +199,7 @@ fn start(
         shared.add_store(server::store_options(options, initial.as_deref()));
     }
     shared.add_board(server::store_options(options, None), hostname());
+    shared.refreshes = loaded.agents.iter().map(|_| Arc::default()).collect();
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
         .map(|index| worker::spawn(index, Arc::clone(&loaded.config), settings, shared.clone()))
@@ -215,7 +217,7 @@ fn start(
             acceptor.watch(StaticFile::new(path.clone(), config, behavior, place));
         }
         if !loaded.agents.is_empty() {
-            start_agents(options, loaded, is_listening, &mut acceptor)?;
+            start_agents(options, loaded, &shared.refreshes, is_listening, &mut acceptor)?;
         }
         let sockets = sockets.unwrap_or_default();
         for listener in sockets.listeners {
@@ -238,14 +240,20 @@ fn place(options: &Options) -> Place {
 }
 
 /// Starts a thread for each agent.
-fn start_agents(options: &Options, loaded: &Loaded, is_listening: bool, acceptor: &mut Acceptor) -> io::Result<()> {
+fn start_agents(
+    options: &Options,
+    loaded: &Loaded,
+    refreshes: &[Arc<Refresh>],
+    is_listening: bool,
+    acceptor: &mut Acceptor,
+) -> io::Result<()> {
     let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
     let cluster = Cluster::new(config, behavior, place(options), is_listening);
     let reporter = acceptor.follow(cluster);
     let proxies = Proxies::from_env(&|name| std::env::var_os(name).map(lossy));
-    for (index, agent) in loaded.agents.iter().enumerate() {
+    for (index, (agent, refresh)) in loaded.agents.iter().zip(refreshes).enumerate() {
         let reporter = reporter.clone();
-        rest::spawn(index, agent, proxies.clone(), move |event| reporter.report(event))?;
+        rest::spawn(index, agent, proxies.clone(), Arc::clone(refresh), move |event| reporter.report(event))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What happens to a request whose server connection is lost (03 §8.1), and not-my-vbucket (03 §18).
+//! What happens to a request whose server connection is lost (03 §8.1).
 
 use std::time::Duration;
 
@@ -321,73 +321,4 @@ fn requests_behind_a_lost_one() {
     line.expect("set a 0 0 1\r\n1\r\ndelete c\r\n");
     line.send("STORED\r\nDELETED\r\n");
     client.expect(format!("STORED\r\n{CLOSED}DELETED\r\n"));
-}
-
-/// 03 §18: a refusal moves the request to another server, and the lesson is kept.
-#[test]
-fn not_my_vbucket() {
-    let mocks = Mock::several(2);
-    let moxi = moxi!().vbuckets(mocks.iter().map(Mock::port), &[0, 0, 0, 0]).binary().start();
-    let mut client = moxi.client();
-    // `foo` is in vbucket 3.
-    let seen = Packet::request(op::DELETE).key("foo").status(3).opaque(3).bytes();
-    client.send("delete foo\r\n");
-    let mut wrong = mocks[0].accept();
-    wrong.expect_piece(&seen);
-    wrong.send(Packet::reply(op::DELETE).status(7).opaque(3).value("a map, perhaps").bytes());
-    let mut right = mocks[1].accept();
-    right.expect_piece(&seen);
-    right.send(Packet::reply(op::DELETE).opaque(3).bytes());
-    client.expect("DELETED\r\n");
-    client.send("delete foo\r\n");
-    right.expect_piece(&seen);
-    right.send(Packet::reply(op::DELETE).opaque(3).bytes());
-    client.expect("DELETED\r\n");
-    wrong.expect_nothing(Duration::from_millis(5));
-}
-
-/// At most 2 × servers further tries, then the client is told (04 §11.4).
-#[test]
-fn not_my_vbucket_for_ever() {
-    for (request, opcode, reply) in
-        [("delete foo\r\n", op::DELETE, "SERVER_ERROR a2b not_my_vbucket\r\n"), ("get foo\r\n", op::GETK, "END\r\n")]
-    {
-        let mocks = Mock::several(2);
-        let moxi = moxi!().vbuckets(mocks.iter().map(Mock::port), &[0, 0, 0, 0]).binary().start();
-        let mut client = moxi.client();
-        client.send(request);
-        let mut lines = [None, None];
-        for number in 0..5 {
-            let line: &mut Wire = lines[number % 2].get_or_insert_with(|| mocks[number % 2].accept());
-            line.expect_piece(Packet::request(opcode).key("foo").status(3).opaque(3).bytes());
-            line.send(Packet::reply(opcode).status(7).opaque(3).bytes());
-        }
-        client.expect(reply);
-        for line in lines.iter_mut().flatten() {
-            line.expect_nothing(Duration::from_millis(5));
-        }
-    }
-}
-
-/// In a multi-key get only the refused keys move (04 §11.4 item 4).
-#[test]
-fn not_my_vbucket_in_a_multi_get() {
-    let mocks = Mock::several(2);
-    let moxi = moxi!().vbuckets(mocks.iter().map(Mock::port), &[0, 0, 0, 0]).binary().start();
-    let mut client = moxi.client();
-    client.send("get hello foo\r\n");
-    let mut wrong = mocks[0].accept();
-    wrong.expect_piece(join([
-        Packet::request(op::GETKQ).key("hello").opaque(4),
-        Packet::request(op::GETKQ).key("foo").status(3).opaque(10),
-        Packet::request(op::NOOP),
-    ]));
-    wrong.send(join([
-        Packet::reply(op::GETKQ).key("hello").opaque(4).extra32(0).value("1"),
-        Packet::reply(op::GETKQ).status(7).opaque(10),
-        Packet::reply(op::NOOP),
-    ]));
-    let mut right = mocks[1].accept();
-    serve_gets(&mut right, &[("foo", "22"), ("hello", "stale")]);
-    client.expect("VALUE hello 0 1\r\n1\r\nVALUE foo 0 2\r\n22\r\nEND\r\n");
 }

@@ -7,7 +7,7 @@ use super::behavior::{Behavior, DownstreamProtocol};
 use super::cluster::{self, Form, RawSection};
 use super::document::{Document, LOCAL_HOST};
 use super::error::ConfigError;
-use super::snapshot::{BucketConfig, Config, Learned, Secret, Server};
+use super::snapshot::{BucketConfig, Config, Learned, Revision, Secret, Server};
 use super::{dynamic, files, masking, server_list};
 use crate::routing::Router;
 use crate::routing::ketama::RingServer;
@@ -113,9 +113,9 @@ pub(super) fn truncated(text: &str, longest: usize) -> String {
 
 /// The bucket of one static section.
 fn bucket(raw: &RawSection<'_>, behavior: &Arc<Behavior>) -> Result<BucketConfig, ConfigError> {
-    let (servers, router) =
+    let (servers, router, revision) =
         if raw.body.starts_with('{') { from_document(raw, behavior)? } else { from_list(raw, behavior)? };
-    let learned = Learned::nothing(&router);
+    let learned = Learned::nothing(&router, revision);
     Ok(BucketConfig {
         name: STATIC_BUCKET.to_owned(),
         agent: None,
@@ -132,23 +132,23 @@ fn bucket(raw: &RawSection<'_>, behavior: &Arc<Behavior>) -> Result<BucketConfig
 
 type Servers = Vec<Arc<Server>>;
 
-fn from_document(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Router), ConfigError> {
+fn from_document(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Router, Revision), ConfigError> {
     let document =
         Document::parse(raw.body, LOCAL_HOST).map_err(|error| ConfigError::Document { place: raw.place, error })?;
     let (user, password) = document.credentials(behavior);
     let servers = document.servers.into_iter();
     let servers = servers.map(|address| server(address.host, address.port, &user, &password, behavior));
-    Ok((servers.collect(), document.router))
+    Ok((servers.collect(), document.router, document.revision))
 }
 
-fn from_list(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Router), ConfigError> {
+fn from_list(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Router, Revision), ConfigError> {
     let list = server_list::parse(raw.body).map_err(|error| ConfigError::List { place: raw.place, error })?;
     let ring: Vec<RingServer<'_>> =
         list.iter().map(|server| RingServer { host: &server.host, port: server.port, weight: server.weight }).collect();
     let router = Router::for_list(&behavior.mcs_opts, &ring);
     let servers =
         list.into_iter().map(|item| server(item.host, item.port, &behavior.usr, &behavior.pwd, behavior)).collect();
-    Ok((servers, router))
+    Ok((servers, router, Revision::default()))
 }
 
 /// A server as the workers see it. Over ASCII there is neither authentication nor selection of a bucket (05 §9).

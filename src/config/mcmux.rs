@@ -26,7 +26,7 @@ pub fn load_mcmux(
         behavior: Arc::clone(&behavior),
         servers: Vec::new(),
         router: Router::Named,
-        learned: Learned::nothing(&Router::Named),
+        learned: Learned::default(),
         is_null: false,
         get_errors: true,
         text: TEXT.to_owned(),

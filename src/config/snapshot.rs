@@ -4,8 +4,8 @@
 //! worker an `Arc` of it.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::behavior::{Behavior, DownstreamProtocol};
 use crate::routing::Router;
@@ -88,22 +88,35 @@ pub struct BucketConfig {
     pub text: String,
 }
 
-/// The masters of vbuckets that a server has refused as "not my vbucket": learned by one worker, used by all, forgotten
-/// with the next configuration (03 §18).
+/// How new a cluster's map is: members `revEpoch` and `rev` of newer servers' documents. A map without them is older
+/// than any other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision {
+    /// Counts how often the numbering has begun again.
+    pub epoch: u64,
+    /// Counts the maps of an epoch.
+    pub number: u64,
+}
+
+/// What was learned of vbuckets that a server has refused as "not my vbucket": learned by one worker, used by all,
+/// forgotten with the next configuration (03 §18).
 #[derive(Debug, Default)]
 pub struct Learned {
     /// By vbucket: index of the server, or [`NOT_LEARNED`].
     masters: Box<[AtomicU16]>,
+    /// Of the newest map that is known. Locked while that is taken over.
+    revision: Mutex<Revision>,
 }
 
 /// Nothing was learned of this vbucket.
 const NOT_LEARNED: u16 = u16::MAX;
 
 impl Learned {
-    /// Nothing is known yet of the vbuckets of `router`.
-    pub fn nothing(router: &Router) -> Learned {
+    /// Nothing is known yet of the vbuckets of `router`, whose map has this revision.
+    pub fn nothing(router: &Router, revision: Revision) -> Learned {
         let vbuckets = router.vbucket_map().map_or(0, |map| map.vbuckets());
-        Learned { masters: (0..vbuckets).map(|_| AtomicU16::new(NOT_LEARNED)).collect() }
+        let masters = (0..vbuckets).map(|_| AtomicU16::new(NOT_LEARNED)).collect();
+        Learned { masters, revision: Mutex::new(revision) }
     }
 
     /// The master of `vbucket`, if one was learned.
@@ -117,6 +130,22 @@ impl Learned {
         if let (Some(place), Ok(master)) = (self.masters.get(usize::from(vbucket)), u16::try_from(master)) {
             place.store(master, Ordering::Relaxed);
         }
+    }
+
+    /// Notes the masters of all vbuckets, if they are of a newer map than any that is known; otherwise nothing, and
+    /// `false`. Nothing changes for a vbucket without one.
+    pub fn learn_map(&self, revision: Revision, masters: &[Option<usize>]) -> bool {
+        let mut known = self.revision.lock().unwrap_or_else(PoisonError::into_inner);
+        if revision <= *known {
+            return false;
+        }
+        *known = revision;
+        for (vbucket, master) in (0..).zip(masters) {
+            if let Some(master) = master {
+                self.learn(vbucket, *master);
+            }
+        }
+        true
     }
 }
 
@@ -157,7 +186,7 @@ impl BucketConfig {
             port,
             behavior: Arc::new(behavior),
             servers: Vec::new(),
-            learned: Learned::nothing(&router),
+            learned: Learned::default(),
             router,
             is_null,
             get_errors: false,

@@ -35,7 +35,7 @@ impl Engine {
             Expect::One { opcode } | Expect::Value { opcode, .. } | Expect::Packet { opcode }
                 if code == opcode && self.is_refusal(id, 0, packet) =>
             {
-                self.try_elsewhere(id, 0);
+                self.try_elsewhere(id, 0, packet.value);
                 self.pop_head(id);
                 Ok(())
             }
@@ -82,7 +82,7 @@ impl Engine {
         let lone = self.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
         match packet.header.opcode {
             opcode::GETK if lone && self.is_refusal(id, 0, packet) => {
-                self.try_elsewhere(id, 0);
+                self.try_elsewhere(id, 0, packet.value);
                 self.pop_head(id);
                 Ok(())
             }
@@ -97,7 +97,7 @@ impl Engine {
             opcode::GETKQ if !lone => {
                 let index = self.find_opaque(id, packet)?;
                 if self.is_refusal(id, index, packet) {
-                    self.try_elsewhere(id, index);
+                    self.try_elsewhere(id, index, packet.value);
                     return Ok(());
                 }
                 if packet.header.vbucket_or_status != status::SUCCESS {
@@ -141,7 +141,7 @@ impl Engine {
         let Some(index) = found else { return Err(Unfit) };
         conn.cursor = index + 1;
         if self.is_refusal(id, index, packet) {
-            self.try_elsewhere(id, index);
+            self.try_elsewhere(id, index, packet.value);
             return Ok(());
         }
         if let Some(request) = self.unlink(id, index) {
@@ -235,7 +235,7 @@ impl Engine {
                     value_block(out, key, packet, cas, owner);
                 };
                 if self.is_refusal(id, 0, packet) {
-                    self.multiget_refused(id, request, packet.header.opaque);
+                    self.multiget_refused(id, request, packet);
                 }
                 if is_value
                     && !self.multiget_value(

@@ -81,7 +81,7 @@ use host::{HealthTable, Host, HostId};
 use local::Local;
 use mcmux::Directory;
 use multiget::{Duplicates, MultiGet};
-use refused::Paused;
+use refused::{Paused, Told};
 use request::Request;
 use timers::{Micros, Timers};
 use upstream::{Binding, Client, ClientId, Phase};
@@ -111,6 +111,8 @@ pub enum Action {
     SetVerbosity(u8),
     /// Write to the log at this verbosity.
     Log(u8, String),
+    /// Have the agent with this index ask for its documents anew.
+    Refresh(usize),
 }
 
 /// What applies to all clients of a worker.
@@ -140,6 +142,8 @@ struct Bucket {
     optimize_set: Matcher,
     /// Some have waited too long, and no place has been free since.
     is_crowded: bool,
+    /// What a server has said last about who has what.
+    told: Option<Told>,
 }
 
 /// All proxying of one worker.

@@ -15,6 +15,7 @@ use crate::front_cache::Value;
 use crate::protocol::Keys;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
+use crate::protocol::binary::packet::Packet;
 use crate::stats::counter::Counter;
 
 use super::Engine;
@@ -343,13 +344,13 @@ impl Engine {
     }
 
     /// A server has refused a key as "not my vbucket": it is asked for elsewhere when all have answered.
-    pub(super) fn multiget_refused(&mut self, conn: ConnId, id: RequestId, opaque: u32) {
+    pub(super) fn multiget_refused(&mut self, conn: ConnId, id: RequestId, packet: &Packet<'_>) {
         let Some(host) = self.conns.get(conn).map(|conn| conn.host) else { return };
         let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) else { return };
-        let Some(key) = multiget.keys.iter_mut().find(|key| key.at == opaque) else { return };
+        let Some(key) = multiget.keys.iter_mut().find(|key| key.at == packet.header.opaque) else { return };
         key.is_refused = true;
         let vbucket = key.vbucket;
-        self.learn_of(id, vbucket, host);
+        self.learn_of(id, vbucket, host, packet.value);
     }
 
     /// Asks other servers for the keys that were refused.

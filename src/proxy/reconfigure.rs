@@ -31,6 +31,8 @@ impl Engine {
                 Some(bucket) => {
                     (bucket.config, bucket.hosts) = (config, hosts);
                     (bucket.front, bucket.optimize_set) = (front, optimize_set);
+                    // It speaks of servers by their places in the old configuration.
+                    bucket.told = None;
                 }
                 None => {
                     let counters = self.board.register(index);
@@ -44,6 +46,7 @@ impl Engine {
                         front,
                         optimize_set,
                         is_crowded: false,
+                        told: None,
                     });
                 }
             }

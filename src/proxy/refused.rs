@@ -2,19 +2,26 @@
 //!
 //! A request is sent at most 1 + 2 × servers times. From the second round on there is a short pause before each try:
 //! the servers are about to agree on who is the master.
+//!
+//! Newer servers say in the body of a refusal who has what. If they do not, the next server is tried, and the cluster
+//! manager is asked whether it knows more.
+
+mod told;
+
+pub(super) use told::Told;
 
 use crate::buffer::Output;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
 use crate::stats::counter::Counter;
 
-use super::Engine;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
 use super::request::{RequestId, Work};
 use super::timers::{Micros, Owner};
 use super::upstream::ClientId;
+use super::{Action, Engine};
 
 /// How long a request pauses between two tries, from its second round on.
 const PAUSE: Micros = 20_000;
@@ -66,26 +73,41 @@ impl Engine {
             && (request.refusals as usize) < 2 * self.buckets[bucket].hosts.len()
     }
 
-    /// Notes that the server of `host` has refused `vbucket`.
-    fn learn(&mut self, bucket: usize, vbucket: u16, host: HostId) {
+    /// Notes that the server of `host` has refused `vbucket`, and that it gave this as the reason.
+    fn learn(&mut self, bucket: usize, vbucket: u16, host: HostId, body: &[u8]) {
+        let told = self.told(bucket, host, body).and_then(|told| told.master(vbucket));
         let bucket = &self.buckets[bucket];
         let Some(map) = bucket.config.router.vbucket_map() else { return };
         let current = bucket.config.learned.master(vbucket).or_else(|| map.master(vbucket));
+        let is_it = |index: usize| bucket.hosts.get(index) == Some(&host);
+        // Who says that another has it, and means itself, knows nothing.
+        let told = told.filter(|master| !is_it(*master));
+        if told.is_none()
+            && let Some(agent) = bucket.config.agent
+        {
+            self.actions.push(Action::Refresh(agent));
+        }
         // A server may stand at several places; the one in question is the one that was asked.
-        let refused_by = match current.filter(|current| bucket.hosts.get(*current) == Some(&host)) {
+        let refused_by = match current.filter(|current| is_it(*current)) {
             Some(current) => current,
             None => match bucket.hosts.iter().position(|other| *other == host) {
                 Some(index) => index,
                 None => return,
             },
         };
-        if let Some(master) = map.master_after_refusal(vbucket, current, refused_by) {
+        let next = match told {
+            Some(told) if current.is_none_or(|current| current == refused_by) => Some(told),
+            // It was asked before somebody else has found the master.
+            Some(_) => current,
+            None => map.master_after_refusal(vbucket, current, refused_by),
+        };
+        if let Some(master) = next {
             bucket.config.learned.learn(vbucket, master);
         }
     }
 
-    /// The request of entry `index`, which has just been refused, is sent to another server.
-    pub(super) fn try_elsewhere(&mut self, id: ConnId, index: usize) {
+    /// The request of entry `index`, which has just been refused with this body, is sent to another server.
+    pub(super) fn try_elsewhere(&mut self, id: ConnId, index: usize, body: &[u8]) {
         let Some(conn) = self.conns.get(id) else { return };
         let (host, range) = (conn.host, conn.range(index));
         let Some(entry) = conn.fifo.get(index).copied() else { return };
@@ -110,23 +132,23 @@ impl Engine {
                 let (_, cas) = self.class(request);
                 let Some(bucket) = self.requests.get(request).map(|request| request.bucket) else { return };
                 let vbucket = self.buckets[bucket].config.router.route(&key).vbucket;
-                self.learn_of(request, vbucket, host);
+                self.learn_of(request, vbucket, host, body);
                 Again::Get { key, cas }
             }
             other => {
-                self.learn_of(request, vbucket, host);
+                self.learn_of(request, vbucket, host, body);
                 other
             }
         };
         self.pause_or_send(request, again);
     }
 
-    /// A key of a multi-key get was refused.
-    pub(super) fn learn_of(&mut self, request: RequestId, vbucket: u16, host: HostId) {
+    /// A key of this vbucket was refused.
+    pub(super) fn learn_of(&mut self, request: RequestId, vbucket: u16, host: HostId, body: &[u8]) {
         if let Some(bucket) = self.requests.get(request).map(|request| request.bucket) {
             self.count(bucket, Counter::RetryVbucket);
             self.count(bucket, Counter::Retry);
-            self.learn(bucket, vbucket, host);
+            self.learn(bucket, vbucket, host, body);
         }
     }
 

@@ -81,6 +81,7 @@ class Exchange(Wire):
 
     def receive_request(self):
         """Reads a request to its end. It has no body."""
+        self.request = b""
         while not self.request.endswith(b"\r\n\r\n"):
             piece = self.receive()
             if not piece:
@@ -113,7 +114,7 @@ class Exchange(Wire):
         self.chunk(b"")
         self.close()
 
-    def answer(self, body, status="200 OK", framing="length", fields=()):
+    def answer(self, body, status="200 OK", framing="length", fields=(), closes=True):
         """Sends a whole answer, its end told by Content-Length, by chunks, or by closing the connection."""
         body = encoded(body)
         if framing == "length":
@@ -125,7 +126,8 @@ class Exchange(Wire):
         else:
             self.head(status, *fields)
             self.send(body)
-        self.close()
+        if closes:
+            self.close()
 
     def reset(self):
         """Cuts the connection: the peer gets a reset."""
@@ -146,9 +148,9 @@ class Manager(Server):
         """The URL of a path."""
         return f"http://{self.authority}/{path}"
 
-    def request(self, path="p", *fields):
-        """Takes the next connection, and its request: it must be this one, byte for byte."""
-        exchange = self.accept()
+    def request(self, path="p", *fields, over=None):
+        """Takes the next connection, or `over` once more, and its request: it must be this one, byte for byte."""
+        exchange = over or self.accept()
         exchange.receive_request()
         lines = [f"GET /{path} HTTP/1.1", f"Host: {self.authority}", *fields, "Accept: */*", "", ""]
         want = "\r\n".join(lines).encode()

@@ -240,6 +240,57 @@ class Failures(ManagedTest):
         self.served(self.client(), self.mock)
 
 
+class Kept(ManagedTest):
+    """05 §6.2: one request after the other over one connection, as long as the server keeps it open."""
+
+    def test_whole_answers(self):
+        """With their length before them, or in chunks; anything else closes the connection."""
+        document = bucket("a", self.mock)
+        exchange = self.manager.request()
+        exchange.answer(document, closes=False)
+        self.manager.request(over=exchange)
+        exchange.answer(document, framing="chunked", closes=False)
+        self.manager.request(over=exchange)
+        exchange.answer(document, closes=False, fields=["Connection: close"])
+        exchange.expect_closed()
+        exchange = self.manager.request()
+        exchange.stream(document).chunk(b"")
+        self.expect_log(self.empty())
+        self.manager.request(over=exchange)
+        self.expect_tally(5, 1, 1, 3, 0)
+
+    def test_a_server_that_has_had_enough(self):
+        """The request goes over another connection at once, and nobody complains."""
+        for cut in (Exchange.close, Exchange.reset):
+            exchange = self.manager.request()
+            exchange.answer(bucket("a", self.mock), closes=False)
+            self.manager.request(over=exchange)
+            with self.at_once():
+                cut(exchange)
+                exchange = self.manager.request()
+            # It is used from now on, and its failure is one.
+            exchange.answer(bucket("a", self.mock), closes=False)
+            self.manager.request(over=exchange)
+            exchange.send(b"HTTP/1.1 200 OK")
+            exchange.close()
+            self.expect_log(self.curl_error(PARTIAL))
+
+    def test_another_server(self):
+        """What leads to one server is not used for another, but stays."""
+        other = Manager()
+        self.addCleanup(other.close)
+        self.urls = lambda: [self.manager.url(), other.url()]
+        self.again()
+        exchange = self.manager.request()
+        exchange.answer(bucket("a", self.mock), closes=False)
+        self.manager.request(over=exchange)
+        exchange.answer(TEXT, closes=False)
+        self.expect_log(f"ERROR: parse JSON failed, from REST server: {self.manager.url()}, {TEXT}")
+        other.request().reset()
+        self.expect_log(f"WARNING: curl error: {RESET} from: {other.url()}")
+        self.manager.request(over=exchange)
+
+
 class Unauthorized(ManagedTest):
     paths = ("1", "2")
 

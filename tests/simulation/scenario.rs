@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use moxi::config::behavior::{Behavior, DownstreamProtocol};
-use moxi::config::snapshot::{BucketConfig, Config, Learned, Secret, Server};
+use moxi::config::snapshot::{BucketConfig, Config, Learned, Revision, Secret, Server};
 use moxi::proxy::Settings;
 use moxi::proxy::upstream::Binding;
 use moxi::routing::Router;
@@ -221,7 +221,7 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
             _ => Router::for_list("", &ring),
         }
     };
-    let learned = Learned::nothing(&router);
+    let learned = Learned::nothing(&router, Revision::default());
     BucketConfig {
         agent: None,
         learned,

@@ -309,6 +309,8 @@ impl World {
                 self.sure.append(&mut client.sure);
             }
             Action::SetVerbosity(level) => assert!(level <= 4),
+            // The configuration comes from nowhere else.
+            Action::Refresh(agent) => panic!("there is no agent {agent}"),
             Action::Log(level, text) => self.truth.note(|| format!("log {level}: {text}")),
         }
     }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::nodes::name;
 use super::{Document, DocumentError, address, member};
+use crate::config::snapshot::Revision;
 use crate::routing::Router;
 use crate::routing::ketama::Ring;
 
@@ -24,5 +25,5 @@ pub(super) fn parse(document: &Value, host: &str) -> Result<Document, DocumentEr
         1 => Router::Single,
         _ => Router::Ketama(Ring::libvbucket(names.iter().map(String::as_str))),
     };
-    Ok(Document { name: None, password: None, servers, router })
+    Ok(Document { name: None, password: None, servers, router, revision: Revision::default() })
 }

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::address::{Address, AddressError};
 use super::behavior::Behavior;
-use super::snapshot::Secret;
+use super::snapshot::{Revision, Secret};
 use crate::routing::Router;
 
 /// What `$HOST` stands for in documents from files (05 §5.6).
@@ -34,6 +34,8 @@ pub struct Document {
     pub servers: Vec<Address>,
     /// Key to index into `servers`.
     pub router: Router,
+    /// How new it is.
+    pub revision: Revision,
 }
 
 impl Document {
@@ -102,6 +104,12 @@ pub fn member<'a>(object: &'a Value, name: &str) -> Option<&'a Value> {
 /// The member called `name` if it is a string.
 pub fn string<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
     member(object, name).and_then(Value::as_str)
+}
+
+/// How new a document is.
+pub fn revision(document: &Value) -> Revision {
+    let number = |name| member(document, name).and_then(Value::as_u64).unwrap_or(0);
+    Revision { epoch: number("revEpoch"), number: number("rev") }
 }
 
 /// A number without its fraction.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Document, DocumentError, address, member, whole};
+use super::{Document, DocumentError, address, member, revision, whole};
 use crate::routing::Router;
 use crate::routing::vbucket::VbucketMap;
 
@@ -20,7 +20,8 @@ pub(super) fn parse(document: &Value, host: &str) -> Result<Document, DocumentEr
     let servers =
         list.iter().enumerate().map(|(index, text)| address(index, text, host)).collect::<Result<Vec<_>, _>>()?;
     let map = VbucketMap::new(replicas, servers.len(), rows, forward).ok_or(DocumentError::VbucketCount)?;
-    Ok(Document { name: None, password: None, servers, router: Router::Vbucket(map) })
+    let revision = revision(document);
+    Ok(Document { name: None, password: None, servers, router: Router::Vbucket(map), revision })
 }
 
 fn replicas(map: &Value) -> Result<usize, DocumentError> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Source;
 use crate::config::address::Address;
 use crate::config::behavior::Behavior;
-use crate::config::document::{Document, DocumentError, Locator, locator, nodes, string};
+use crate::config::document::{Document, DocumentError, Locator, locator, nodes, revision, string};
 use crate::config::load::{LONGEST_PASSWORD, LONGEST_USER, server, truncated};
 use crate::config::snapshot::{BucketConfig, Learned, Secret};
 use crate::routing::Router;
@@ -28,8 +28,8 @@ pub(super) fn build(
 ) -> Result<BucketConfig, DocumentError> {
     let (addresses, router, get_errors, text) = match locator(document)? {
         Locator::Vbucket => {
-            let document = Document::vbucket(document, source.host)?;
-            (document.servers, document.router, true, text())
+            let Document { servers, router, .. } = Document::vbucket(document, source.host)?;
+            (servers, router, true, text())
         }
         Locator::Ketama => {
             let addresses = nodes::servers(document, source.host)?;
@@ -51,7 +51,7 @@ pub(super) fn build(
         port,
         behavior: Arc::new(behavior),
         servers,
-        learned: Learned::nothing(&router),
+        learned: Learned::nothing(&router, revision(document)),
         router,
         is_null: false,
         get_errors,

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::documents::Documents;
 use super::proxies::{self, Proxies};
+use super::refresh::Refresh;
 use super::request;
 use super::response::{Malformed, Response};
 use super::stream::{self, Stream, connect, tunnel};
@@ -76,6 +78,8 @@ pub enum FetchError {
     TooLarge,
     /// The rest of the program has ended.
     Stopped,
+    /// Somebody wants the documents anew.
+    Refresh,
 }
 
 impl fmt::Display for FetchError {
@@ -107,49 +111,119 @@ impl fmt::Display for FetchError {
             FetchError::TooLarge => {
                 f.write_str("Failed writing received data to disk/application (document too large)")
             }
-            FetchError::Stopped => f.write_str("Operation was aborted by an application callback"),
+            FetchError::Stopped | FetchError::Refresh => {
+                f.write_str("Operation was aborted by an application callback")
+            }
         }
     }
 }
 
+/// What requests are made with.
+#[derive(Clone, Debug)]
+pub(super) struct Means {
+    /// Who we are, unless the URL says so.
+    pub(super) own: Credentials,
+    pub(super) proxies: Proxies,
+    pub(super) timing: Timing,
+    pub(super) refresh: Arc<Refresh>,
+}
+
+/// A connection that has served a request, and can serve another one (05 §6.2).
+pub(super) struct Kept {
+    to: Peer,
+    stream: Box<dyn Stream>,
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Peer {
+    host: String,
+    port: u16,
+    tls: bool,
+    proxy: Option<Url>,
+}
+
 /// Asks `url` once, and blocks until its response has ended, which may be never. Each complete document of a stream
-/// is given to `deliver` (`false`: stop); what follows the last delimiter is the result.
+/// is given to `deliver` (`false`: stop); what follows the last delimiter is the result. The connection in `kept` is
+/// used if it leads there; one that can be used again is left there.
 pub(super) fn fetch(
     url: &Url,
-    own: &Credentials,
-    proxies: &Proxies,
-    timing: Timing,
+    means: &Means,
+    kept: &mut Option<Kept>,
     deliver: &mut dyn FnMut(Vec<u8>) -> bool,
 ) -> Result<Vec<u8>, FetchError> {
     if url.tls && !HAS_TLS {
         return Err(FetchError::NoTls);
     }
-    let proxy = match proxies.of(url) {
+    let proxy = match means.proxies.of(url) {
         None => None,
         Some(text) => Some(Url::parse(text).filter(|proxy| !proxy.tls || HAS_TLS).ok_or(FetchError::BadProxy)?),
     };
-    let mut stream = match &proxy {
+    // Through a tunnel the proxy sees nothing.
+    let credentials = url.credentials.as_ref().or(Some(&means.own));
+    let request = request::compose(url, credentials, proxy.as_ref().filter(|_| !url.tls));
+    let to = Peer { host: url.host.clone(), port: url.port.unwrap_or(url.default_port()), tls: url.tls, proxy };
+    let mut response = Response::default();
+    let old = kept.take_if(|kept| kept.to == to);
+    let mut over = |mut stream: Box<dyn Stream>, response: &mut Response| {
+        let result = exchange(&mut *stream, &request, means, response, deliver);
+        if result.is_ok() && response.leaves_connection() {
+            *kept = Some(Kept { to: to.clone(), stream });
+        }
+        result
+    };
+    if let Some(old) = old {
+        match over(old.stream, &mut response) {
+            // The server has closed it in the meantime.
+            Err(FetchError::Send(_) | FetchError::Receive(_) | FetchError::Empty) if response.is_empty() => {}
+            result => return result,
+        }
+    }
+    over(open(url, &to, means.timing)?, &mut response)
+}
+
+/// A new connection.
+fn open(url: &Url, to: &Peer, timing: Timing) -> Result<Box<dyn Stream>, FetchError> {
+    let mut stream = match &to.proxy {
         Some(proxy) => {
             let mut stream = connect(&proxy.host, proxy.port.unwrap_or(proxies::default_port(proxy)), timing.connect)?;
             if proxy.tls {
                 stream = secured(stream, &proxy.host, timing)?;
             }
-            if url.tls {
+            if to.tls {
                 stream.set_limit(Some(Instant::now() + timing.response));
                 tunnel(&mut *stream, url, proxy)?;
             }
             stream
         }
-        None => connect(&url.host, url.port.unwrap_or(url.default_port()), timing.connect)?,
+        None => connect(&to.host, to.port, timing.connect)?,
     };
-    if url.tls {
-        stream = secured(stream, &url.host, timing)?;
+    if to.tls {
+        stream = secured(stream, &to.host, timing)?;
     }
-    // Through a tunnel the proxy sees nothing.
-    let request = request::compose(url, url.credentials.as_ref().or(Some(own)), proxy.as_ref().filter(|_| !url.tls));
-    stream.set_limit(Some(Instant::now() + timing.response));
+    Ok(stream)
+}
+
+/// Sends a request and reads its response.
+fn exchange(
+    stream: &mut dyn Stream,
+    request: &str,
+    means: &Means,
+    response: &mut Response,
+    deliver: &mut dyn FnMut(Vec<u8>) -> bool,
+) -> Result<Vec<u8>, FetchError> {
+    let patience = means.timing.response;
+    stream.set_limit(Some(Instant::now() + patience));
     stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(FetchError::Send)?;
-    receive(&mut *stream, timing.response, deliver)
+    means.refresh.begin(stream.socket());
+    let result = receive(stream, patience, response, deliver);
+    let is_cut = means.refresh.end();
+    match result {
+        Err(FetchError::Stopped | FetchError::Unauthorized) => result,
+        // Whatever it looks like from here.
+        _ if is_cut => Err(FetchError::Refresh),
+        _ => result,
+    }
 }
 
 fn secured(mut stream: Box<dyn Stream>, host: &str, timing: Timing) -> Result<Box<dyn Stream>, FetchError> {
@@ -165,9 +239,9 @@ fn secure(_: Box<dyn Stream>, _: &str) -> Result<Box<dyn Stream>, FetchError> {
 fn receive(
     stream: &mut dyn Stream,
     patience: Duration,
+    response: &mut Response,
     deliver: &mut dyn FnMut(Vec<u8>) -> bool,
 ) -> Result<Vec<u8>, FetchError> {
-    let mut response = Response::default();
     let mut documents = Documents::default();
     let mut piece = vec![0; 64 * 1024];
     let head_until = Instant::now() + patience;

@@ -6,7 +6,8 @@
 //! | [`proxies`] | through which HTTP proxy |
 //! | [`response`] | the response, without a socket |
 //! | [`documents`] | the documents in its body |
-//! | [`fetch`] | one request over a connection |
+//! | [`fetch`] | one request over a connection, which may be used again |
+//! | [`refresh`] | interrupting a stream |
 //! | `stream`, `tls` | the connection |
 //!
 //! The thread blocks on its socket, and does nothing to the rest of the program but send it [`Event`]s. URLs are tried
@@ -16,6 +17,7 @@
 pub mod documents;
 pub mod fetch;
 pub mod proxies;
+pub mod refresh;
 mod request;
 pub mod response;
 mod stream;
@@ -32,8 +34,9 @@ use super::document::first_value;
 use super::masking;
 use crate::log;
 
-use fetch::{FetchError, Timing, fetch};
+use fetch::{FetchError, Kept, Means, Timing, fetch};
 use proxies::Proxies;
+use refresh::Refresh;
 use url::{Credentials, Url};
 
 /// Most lines of a response that is not JSON that are logged.
@@ -72,7 +75,8 @@ pub struct Origin {
     pub host: String,
 }
 
-/// Starts the thread of agent number `index`. `deliver` is called on it, and ends it by returning `false`.
+/// Starts the thread of agent number `index`. `deliver` is called on it, and ends it by returning `false`. Through
+/// `refresh` it can be asked to look again.
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -80,10 +84,14 @@ pub fn spawn(
     index: usize,
     agent: &Agent,
     proxies: Proxies,
+    refresh: Arc<Refresh>,
     deliver: impl FnMut(Event) -> bool + Send + 'static,
 ) -> io::Result<()> {
-    let client = Client::new(index, agent, proxies, Timing::default(), deliver);
-    thread::Builder::new().name(format!("rest-{index}")).spawn(move || client.run()).map(drop)
+    let own = Credentials { user: agent.user.clone(), password: agent.password.reveal().to_owned() };
+    let means = Means { own, proxies, timing: Timing::default(), refresh };
+    let agent = agent.clone();
+    let run = move || Client::new(index, &agent, means, deliver).run();
+    thread::Builder::new().name(format!("rest-{index}")).spawn(run).map(drop)
 }
 
 /// What became of one URL.
@@ -93,6 +101,8 @@ enum Visit {
     Done,
     /// It was of no use: on to the next.
     Failed,
+    /// Once more, at once.
+    Again,
     /// Nobody listens any more.
     Stop,
 }
@@ -101,9 +111,9 @@ struct Client<D> {
     index: usize,
     /// Each URL as it may be shown, and split unless it is bad.
     urls: Vec<(String, Option<Url>)>,
-    own: Credentials,
-    proxies: Proxies,
-    timing: Timing,
+    means: Means,
+    /// The last connection that can be used again.
+    kept: Option<Kept>,
     deliver: D,
     /// Whether a document has ever come.
     has_received: bool,
@@ -112,10 +122,9 @@ struct Client<D> {
 }
 
 impl<D: FnMut(Event) -> bool> Client<D> {
-    fn new(index: usize, agent: &Agent, proxies: Proxies, timing: Timing, deliver: D) -> Client<D> {
+    fn new(index: usize, agent: &Agent, means: Means, deliver: D) -> Client<D> {
         let urls = agent.urls.iter().map(|text| (url::shown(text), Url::parse(text))).collect();
-        let own = Credentials { user: agent.user.clone(), password: agent.password.reveal().to_owned() };
-        Client { index, urls, own, proxies, timing, deliver, has_received: false, has_received_lately: false }
+        Client { index, urls, means, kept: None, deliver, has_received: false, has_received_lately: false }
     }
 
     fn run(mut self) {
@@ -127,15 +136,21 @@ impl<D: FnMut(Event) -> bool> Client<D> {
         let urls = std::mem::take(&mut self.urls);
         let mut is_done = false;
         for (shown, url) in &urls {
-            match self.visit(shown, url.as_ref()) {
+            let visit = loop {
+                match self.visit(shown, url.as_ref()) {
+                    Visit::Again => {}
+                    visit => break visit,
+                }
+            };
+            match visit {
                 Visit::Done => is_done = true,
-                Visit::Failed => continue,
+                Visit::Failed | Visit::Again => continue,
                 Visit::Stop => return false,
             }
             break;
         }
         self.urls = urls;
-        thread::sleep(self.timing.pause);
+        thread::sleep(self.means.timing.pause);
         if !is_done && !std::mem::take(&mut self.has_received_lately) {
             self.report_failed_pass();
         }
@@ -158,11 +173,10 @@ impl<D: FnMut(Event) -> bool> Client<D> {
         let origin = Arc::new(Origin { url: shown.to_owned(), host });
         // What the stream has brought so far.
         let mut visit = Visit::Failed;
-        let (own, proxies) = (self.own.clone(), self.proxies.clone());
-        let timing = self.timing;
+        let (means, mut kept) = (self.means.clone(), self.kept.take());
         let result = match url {
             None => Err(FetchError::BadUrl),
-            Some(url) => fetch(url, &own, &proxies, timing, &mut |document| {
+            Some(url) => fetch(url, &means, &mut kept, &mut |document| {
                 match self.document(&origin, &document) {
                     // A stream may go on after a document that is no JSON.
                     Visit::Failed => {}
@@ -171,6 +185,7 @@ impl<D: FnMut(Event) -> bool> Client<D> {
                 visit != Visit::Stop
             }),
         };
+        self.kept = kept;
         match result {
             Ok(rest) if rest.trim_ascii().is_empty() && visit != Visit::Stop => {
                 log!(0, "ERROR: invalid, empty config from REST server {shown}");
@@ -178,6 +193,7 @@ impl<D: FnMut(Event) -> bool> Client<D> {
             }
             Ok(rest) => self.document(&origin, &rest),
             Err(FetchError::Stopped) => Visit::Stop,
+            Err(FetchError::Refresh) => Visit::Again,
             Err(FetchError::Unauthorized) => {
                 (self.deliver)(Event::Unauthorized { agent: self.index });
                 Visit::Stop
@@ -199,6 +215,7 @@ impl<D: FnMut(Event) -> bool> Client<D> {
             return Visit::Failed;
         }
         (self.has_received, self.has_received_lately) = (true, true);
+        self.means.refresh.note_document();
         let event = Event::Document { agent: self.index, origin: Arc::clone(origin), text: text.into_owned() };
         if (self.deliver)(event) { Visit::Done } else { Visit::Stop }
     }

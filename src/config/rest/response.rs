@@ -45,14 +45,16 @@ pub struct Response {
 struct Begun {
     status: u16,
     body: Body,
+    /// Whether the server waits for another request on the same connection, as far as the head says.
+    keeps_open: bool,
 }
 
 impl Response {
     /// Takes the next bytes of the connection; what they have of the body is appended to `out`. Bytes after the end
-    /// of the response are ignored.
+    /// of the response are ignored, but the connection is of no use any more.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
         if let Some(begun) = &mut self.begun {
-            return begun.body.feed(bytes, out);
+            return begun.feed(bytes, out);
         }
         self.head.extend_from_slice(bytes);
         let Some((begun, length)) = head(&self.head)? else {
@@ -64,7 +66,7 @@ impl Response {
             // Not the response yet, only word that it is coming.
             return self.feed(&rest, out);
         }
-        self.begun.insert(begun).body.feed(&rest, out)
+        self.begun.insert(begun).feed(&rest, out)
     }
 
     /// The connection has been closed by the server. An error if that was too early.
@@ -87,9 +89,23 @@ impl Response {
         self.begun.as_ref().is_some_and(|begun| begun.body.is_done())
     }
 
+    /// Whether the response is complete, and the connection can be used for another one (RFC 9112 §9.3).
+    pub fn leaves_connection(&self) -> bool {
+        self.is_done() && self.begun.as_ref().is_some_and(|begun| begun.keeps_open)
+    }
+
     /// Whether the head says how long the body is, so that it cannot be an endless stream.
     pub fn has_length(&self) -> bool {
         self.begun.as_ref().is_some_and(|begun| matches!(begun.body, Body::Length(_)))
+    }
+}
+
+impl Begun {
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+        let rest = self.body.feed(bytes, out)?;
+        // Nothing was asked for that it could be.
+        self.keeps_open &= rest.is_empty();
+        Ok(())
     }
 }
 
@@ -122,7 +138,14 @@ fn head(bytes: &[u8]) -> Result<Option<(Begun, usize)>, Malformed> {
             Some(_) => return Err(Malformed::Head),
         }
     };
-    Ok(Some((Begun { status, body }, length)))
+    let says = |word: &str| {
+        let words =
+            values("Connection").chain(values("Proxy-Connection")).flat_map(|list| list.split(|&byte| byte == b','));
+        words.into_iter().any(|other| other.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let is_old = response.version == Some(0);
+    let keeps_open = !matches!(body, Body::UntilClose) && !says("close") && (!is_old || says("keep-alive"));
+    Ok(Some((Begun { status, body, keeps_open }, length)))
 }
 
 /// A decimal number.

@@ -18,6 +18,9 @@ const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration:
 pub(super) trait Stream: Read + Write {
     /// From `until` on, reading and writing fail with [`ErrorKind::TimedOut`]; `None`: they wait for ever.
     fn set_limit(&mut self, until: Option<Instant>);
+
+    /// The socket at the bottom.
+    fn socket(&self) -> &TcpStream;
 }
 
 /// A TCP connection.
@@ -55,6 +58,10 @@ impl Write for Socket {
 impl Stream for Socket {
     fn set_limit(&mut self, until: Option<Instant>) {
         self.until = until;
+    }
+
+    fn socket(&self) -> &TcpStream {
+        &self.stream
     }
 }
 

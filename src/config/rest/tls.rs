@@ -1,6 +1,7 @@
 //! TLS over a connection, for `https://` URLs. The certificates that the system trusts are trusted
 //! (`SSL_CERT_FILE` and `SSL_CERT_DIR` name others), and the server's must be for the host of the URL.
 
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,6 +15,10 @@ use super::stream::{Stream, is_timeout};
 impl Stream for StreamOwned<ClientConnection, Box<dyn Stream>> {
     fn set_limit(&mut self, until: Option<Instant>) {
         self.sock.set_limit(until);
+    }
+
+    fn socket(&self) -> &TcpStream {
+        self.sock.socket()
     }
 }
 

@@ -177,6 +177,11 @@ impl Worker {
                     }
                     Action::SetVerbosity(level) => log::set_verbosity(level),
                     Action::Log(level, text) => log!(level, "{text}"),
+                    Action::Refresh(agent) => {
+                        if let Some(refresh) = self.shared.refreshes.get(agent) {
+                            refresh.ask();
+                        }
+                    }
                 }
             }
             self.actions = actions;

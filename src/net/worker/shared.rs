@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use crate::config::rest::refresh::Refresh;
 use crate::net::resolver::Resolver;
 use crate::proxy::host::HealthTable;
 use crate::proxy::timers::Micros;
@@ -27,6 +28,8 @@ pub struct Shared {
     pub store: Option<Arc<Store>>,
     /// Where the workers count.
     pub board: Arc<Board>,
+    /// How each agent is asked to look again.
+    pub refreshes: Vec<Arc<Refresh>>,
 }
 
 impl Shared {
@@ -42,6 +45,7 @@ impl Shared {
             process: Arc::default(),
             store: None,
             board: Arc::default(),
+            refreshes: Vec::new(),
         })
     }
 

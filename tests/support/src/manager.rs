@@ -1,5 +1,7 @@
 //! A scripted cluster manager: the test decides when a request is taken and what is said to it, piece by piece.
 
+use std::time::Duration;
+
 use crate::mock::Mock;
 use crate::wire::Wire;
 
@@ -27,7 +29,15 @@ impl Manager {
 
     /// Takes the next request.
     pub fn accept(&self) -> Exchange {
-        let mut wire = self.mock.accept();
+        self.exchange(self.mock.accept())
+    }
+
+    /// Takes the next request if somebody connects within `time`.
+    pub fn try_accept(&self, time: Duration) -> Option<Exchange> {
+        self.mock.try_accept(time).map(|wire| self.exchange(wire))
+    }
+
+    fn exchange(&self, mut wire: Wire) -> Exchange {
         wire.rename(format!("manager {}", self.mock.port()));
         let mut request = String::new();
         while !request.ends_with("\r\n\r\n") {
@@ -39,7 +49,7 @@ impl Manager {
     /// Takes the next request and begins a stream.
     pub fn stream(&self) -> Exchange {
         let mut exchange = self.accept();
-        exchange.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+        exchange.begin_stream();
         exchange
     }
 
@@ -65,6 +75,16 @@ impl Exchange {
         self.wire.send_into_the_dark(bytes);
     }
 
+    /// Begins a stream.
+    pub fn begin_stream(&mut self) {
+        self.send("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+    }
+
+    /// Requires that moxi closes the connection.
+    pub fn expect_closed(&mut self) {
+        self.wire.expect_closed();
+    }
+
     /// Sends a chunk of a stream.
     pub fn chunk(&mut self, text: &str) {
         self.send(&format!("{:x}\r\n{text}\r\n", text.len()));
@@ -76,10 +96,10 @@ impl Exchange {
         self.chunk("\n\n\n\n");
     }
 
-    /// Ends the stream as it should be.
+    /// Ends the stream as it should be, and the connection with it.
     pub fn end(mut self) {
         self.send("0\r\n\r\n");
-        self.wire.expect_closed();
+        self.wire.close();
     }
 
     /// Ends it in the middle.

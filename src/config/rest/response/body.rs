@@ -52,11 +52,11 @@ impl Body {
         if self.is_done() { Ok(()) } else { Err(Malformed::Partial) }
     }
 
-    /// Appends what `bytes` have of the body to `out`.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Malformed> {
+    /// Appends what `bytes` have of the body to `out`. The result is what follows the body.
+    pub(super) fn feed<'a>(&mut self, mut bytes: &'a [u8], out: &mut Vec<u8>) -> Result<&'a [u8], Malformed> {
         match self {
             Body::Closed => {}
-            Body::UntilClose => out.extend_from_slice(bytes),
+            Body::UntilClose => out.extend_from_slice(std::mem::take(&mut bytes)),
             Body::Length(left) => *left -= take(&mut bytes, *left, out),
             Body::Chunked { next, line, trailers } => {
                 while !bytes.is_empty() && *next != Next::Nothing {
@@ -76,7 +76,7 @@ impl Body {
                 }
             }
         }
-        Ok(())
+        Ok(bytes)
     }
 }
 

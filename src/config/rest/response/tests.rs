@@ -102,3 +102,30 @@ proptest! {
         let _ = read(&[&damaged]);
     }
 }
+
+#[test]
+fn what_leaves_the_connection_for_another_request() {
+    for (text, want) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx", true),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n", true),
+        ("HTTP/1.1 204 No Content\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\nx", true),
+        ("HTTP/1.0 200 OK\r\nConnection: x, keep-alive\r\nContent-Length: 1\r\n\r\nx", true),
+        // Not complete.
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n", false),
+        // More than was asked for.
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nxy", false),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\ny", false),
+        // It is to be closed.
+        ("HTTP/1.1 200 OK\r\n\r\nx", false),
+        ("HTTP/1.1 200 OK\r\nconnection: CLOSE\r\nContent-Length: 1\r\n\r\nx", false),
+        ("HTTP/1.1 200 OK\r\nConnection: x\r\nConnection: y , close\r\nContent-Length: 1\r\n\r\nx", false),
+        ("HTTP/1.1 200 OK\r\nProxy-Connection: close\r\nContent-Length: 1\r\n\r\nx", false),
+        ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx", false),
+    ] {
+        let mut response = Response::default();
+        response.feed(text.as_bytes(), &mut Vec::new()).unwrap();
+        assert_eq!(response.leaves_connection(), want, "{text}");
+    }
+}
