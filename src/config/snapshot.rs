@@ -4,7 +4,7 @@
 //! worker an `Arc` of it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::behavior::{Behavior, DownstreamProtocol};
@@ -104,6 +104,8 @@ pub struct Revision {
 pub struct Learned {
     /// By vbucket: index of the server, or [`NOT_LEARNED`].
     masters: Box<[AtomicU16]>,
+    /// Counts the changes of these. Raised behind them: who sees the number sees them too.
+    changes: AtomicU64,
     /// Of the newest map that is known. Locked while that is taken over.
     revision: Mutex<Revision>,
 }
@@ -116,7 +118,7 @@ impl Learned {
     pub fn nothing(router: &Router, revision: Revision) -> Learned {
         let vbuckets = router.vbucket_map().map_or(0, |map| map.vbuckets());
         let masters = (0..vbuckets).map(|_| AtomicU16::new(NOT_LEARNED)).collect();
-        Learned { masters, revision: Mutex::new(revision) }
+        Learned { masters, changes: AtomicU64::new(0), revision: Mutex::new(revision) }
     }
 
     /// The master of `vbucket`, if one was learned.
@@ -125,11 +127,34 @@ impl Learned {
         (master != NOT_LEARNED).then_some(usize::from(master))
     }
 
+    /// How often a master was learned that was not known before.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Copies the masters that were learned, by vbucket. Gives the number of changes that are in the copy; what is
+    /// learned meanwhile may be in it too.
+    pub fn copy_to(&self, copy: &mut Vec<Option<u16>>) -> u64 {
+        let changes = self.changes();
+        copy.clear();
+        let masters = self.masters.iter().map(|master| master.load(Ordering::Relaxed));
+        copy.extend(masters.map(|master| (master != NOT_LEARNED).then_some(master)));
+        changes
+    }
+
     /// Notes the master of `vbucket`.
     pub fn learn(&self, vbucket: u16, master: usize) {
-        if let (Some(place), Ok(master)) = (self.masters.get(usize::from(vbucket)), u16::try_from(master)) {
-            place.store(master, Ordering::Relaxed);
+        if self.note(vbucket, master) {
+            self.changes.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// Whether it was not known.
+    fn note(&self, vbucket: u16, master: usize) -> bool {
+        let (Some(place), Ok(master)) = (self.masters.get(usize::from(vbucket)), u16::try_from(master)) else {
+            return false;
+        };
+        place.swap(master, Ordering::Relaxed) != master
     }
 
     /// Notes the masters of all vbuckets, if they are of a newer map than any that is known; otherwise nothing, and
@@ -140,10 +165,12 @@ impl Learned {
             return false;
         }
         *known = revision;
+        let mut is_change = false;
         for (vbucket, master) in (0..).zip(masters) {
-            if let Some(master) = master {
-                self.learn(vbucket, *master);
-            }
+            is_change |= master.is_some_and(|master| self.note(vbucket, master));
+        }
+        if is_change {
+            self.changes.fetch_add(1, Ordering::Release);
         }
         true
     }

@@ -53,7 +53,7 @@ impl Engine {
                 }
                 Owner::Host(id) => self.probe(id),
                 Owner::Memory => self.trim(),
-                Owner::Paused => self.resend_paused(),
+                Owner::Refused => self.is_refused_due = true,
                 Owner::Conn(id) => {
                     let Some(conn) = self.conns.get_mut(id) else { continue };
                     if conn.timer == Some(at) {

@@ -71,7 +71,7 @@ impl Engine {
     pub(super) fn route(&self, bucket: usize, key: &[u8]) -> (Option<HostId>, u16) {
         let bucket = &self.buckets[bucket];
         let route = bucket.config.router.route(key);
-        let server = bucket.config.learned.master(route.vbucket).or(route.server);
+        let server = bucket.masters.learned(route.vbucket).or(route.server);
         (server.and_then(|server| bucket.hosts.get(server).copied()), route.vbucket)
     }
 

@@ -75,6 +75,7 @@ impl Engine {
         }
         let Some(client) = self.clients.get_mut(client_id) else { return };
         client.unanswered = client.unanswered.saturating_sub(1);
+        self.is_refused_due |= !client.refused.is_empty();
         if noreply {
             self.forget_quiet(client_id);
         } else if client.order.front() == Some(&id) {
@@ -257,6 +258,7 @@ impl Engine {
             request.queued = request.queued.saturating_sub(1);
         }
         request.links.remove(conn_id);
+        self.is_refused_due |= request.refused > 0;
         let client = request.client;
         if let Some(client) = self.clients.get_mut(client) {
             client.unstick(conn_id);

@@ -25,6 +25,7 @@
 //! | `local` | clients of the built-in server |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
+//! | `masters` | which vbuckets are where, as the worker sees it |
 //! | `refused` | "not my vbucket": learn, and try the next server |
 //! | `statistics` | counting, and `stats proxy` |
 //! | `reconfigure` | another configuration takes the place of the present one |
@@ -51,6 +52,7 @@ pub mod host;
 #[cfg(debug_assertions)]
 mod invariants;
 mod local;
+mod masters;
 mod mcmux;
 mod multiget;
 mod pump;
@@ -79,9 +81,10 @@ use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
 use local::Local;
+use masters::Masters;
 use mcmux::Directory;
 use multiget::{Duplicates, MultiGet};
-use refused::{Paused, Told};
+use refused::Told;
 use request::Request;
 use timers::{Micros, Timers};
 use upstream::{Binding, Client, ClientId, Phase};
@@ -132,6 +135,8 @@ struct Bucket {
     counters: Arc<Counters>,
     /// The server of each index; one server may stand at several.
     hosts: Vec<HostId>,
+    /// Which vbuckets have moved.
+    masters: Masters,
     /// How many requests are unanswered, and places kept for admitted ones.
     active: u32,
     /// Clients whose next request waits for a place. May name ones that no longer wait.
@@ -160,8 +165,10 @@ pub struct Engine {
     timers: Timers,
     /// Connections that were lost in this turn, with the requests to be sent again.
     lost: Vec<Lost>,
-    /// Requests that pause before they are sent to another server.
-    paused: VecDeque<Paused>,
+    /// Clients that have refused requests.
+    refused: Vec<ClientId>,
+    /// Some of these may be sent again.
+    is_refused_due: bool,
     /// Clients whose input is to be looked at again.
     ready: Vec<ClientId>,
     dirty_clients: Vec<ClientId>,
@@ -201,7 +208,8 @@ impl Engine {
             directory: Directory::default(),
             timers: Timers::default(),
             lost: Vec::new(),
-            paused: VecDeque::new(),
+            refused: Vec::new(),
+            is_refused_due: false,
             ready: Vec::new(),
             dirty_clients: Vec::new(),
             dirty_conns: Vec::new(),
@@ -234,7 +242,7 @@ impl Engine {
 
     /// Whether there is work left that no event will announce.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty() || !self.lost.is_empty()
+        !self.ready.is_empty() || !self.lost.is_empty() || self.is_refused_due
     }
 
     /// The next thing the event loop is to do.
@@ -248,6 +256,9 @@ impl Engine {
         self.expire();
         while !self.lost.is_empty() {
             self.resend_lost();
+        }
+        if self.is_refused_due {
+            self.resend_refused();
         }
         let ready = std::mem::take(&mut self.ready);
         for id in &ready {
@@ -324,6 +335,7 @@ impl Engine {
             self.forget_request(request);
         }
         client.corked = Vec::new();
+        self.is_refused_due |= !client.refused.is_empty();
         if client.admission == upstream::Admission::Granted {
             self.return_place(client.bucket);
         }

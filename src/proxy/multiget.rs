@@ -42,6 +42,8 @@ pub struct MultiGet {
     used: usize,
     /// Memory for the links of the request.
     links: Vec<ConnId>,
+    /// A key was refused: its value will come late, and those behind it wait for it.
+    is_held: bool,
     /// The values, while they cannot be passed on because they are to be put into order.
     values: Output,
 }
@@ -82,6 +84,7 @@ impl MultiGet {
         self.line.clear();
         self.keys.clear();
         self.used = 0;
+        self.is_held = false;
         self.values.clear();
         spare.give(self);
     }
@@ -124,9 +127,10 @@ impl MultiGet {
         keys.iter().any(|index| self.keys.get(*index as usize).is_some_and(|key| !key.has_value))
     }
 
-    /// Whether keys were refused, and not asked for elsewhere yet.
-    pub(super) fn has_refused(&self) -> bool {
-        self.keys.iter().any(|key| key.is_refused)
+    /// Whether the values have to be put into the order of the request: they come from several servers, or one of
+    /// them late. What was passed on before a key was refused stands before it.
+    fn is_ordered(&self) -> bool {
+        self.used > 1 || self.is_held
     }
 
     /// The index of the key that a value from part `part` belongs to, if it was asked for and has none yet.
@@ -322,7 +326,7 @@ impl Engine {
         {
             bucket.counters.add(Counter::MultigetBytesDedupe, (length as u64 + 2) * u64::from(times - 1));
         }
-        if multiget.used > 1 {
+        if multiget.is_ordered() {
             let start = multiget.values.end();
             let mut values = std::mem::take(&mut multiget.values);
             write(&mut values, cas, multiget.key(index));
@@ -346,16 +350,25 @@ impl Engine {
     /// A server has refused a key as "not my vbucket": it is asked for elsewhere when all have answered.
     pub(super) fn multiget_refused(&mut self, conn: ConnId, id: RequestId, packet: &Packet<'_>) {
         let Some(host) = self.conns.get(conn).map(|conn| conn.host) else { return };
-        let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) else { return };
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let is_first = request.refused == 0;
+        let Work::MultiGet(multiget) = &mut request.work else { return };
         let Some(key) = multiget.keys.iter_mut().find(|key| key.at == packet.header.opaque) else { return };
         key.is_refused = true;
+        multiget.is_held = true;
         let vbucket = key.vbucket;
         self.learn_of(id, vbucket, host, packet.value);
+        if is_first {
+            self.send_keys_again(id);
+        }
     }
 
-    /// Asks other servers for the keys that were refused.
+    /// Asks other servers for the keys that were refused, unless the request has failed anyway.
     pub(super) fn send_refused_keys(&mut self, id: RequestId) {
         let Some(request) = self.requests.get_mut(id) else { return };
+        if request.failure.is_some() {
+            return self.part_done(id);
+        }
         let bucket = request.bucket;
         let Work::MultiGet(multiget) = &mut request.work else { return };
         let mut multiget = std::mem::take(&mut **multiget);
@@ -372,7 +385,6 @@ impl Engine {
                 }
             }
         }
-        // What was passed on already stays; with more than one part, further values are put into order behind it.
         let (from, to) = (first_new as u32, multiget.used as u32);
         if let Some(Work::MultiGet(place)) = self.requests.get_mut(id).map(|request| &mut request.work) {
             **place = multiget;
@@ -385,9 +397,6 @@ impl Engine {
 
     /// All servers have answered, or failed: the values in order, then the end.
     pub(super) fn finish_multiget(&mut self, id: RequestId) {
-        if self.try_keys_elsewhere(id) {
-            return;
-        }
         let Some(request) = self.requests.get_mut(id) else { return };
         let (bucket, failure) = (request.bucket, request.failure);
         let Work::MultiGet(multiget) = &mut request.work else { return };
@@ -399,7 +408,7 @@ impl Engine {
                 Some(_) => true,
             };
         if let Some(sink) = self.sink(id) {
-            if multiget.used > 1 {
+            if multiget.is_ordered() {
                 for key in &multiget.keys {
                     if let Some(first) = multiget.keys.get(key.first as usize) {
                         sink.copy_from(&multiget.values, first.value.clone());

@@ -71,7 +71,9 @@ impl Engine {
         let bucket = client.bucket;
         let behavior = &self.buckets[bucket].config.behavior;
         let requests = (client.order.len() + client.quiet.len()) as u64;
-        if client.paused > 0
+        let is_retrying = !client.refused.is_empty()
+            || client.retried.and_then(|id| self.requests.get(id)).is_some_and(|request| !request.is_done);
+        if is_retrying
             || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
             || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
         {
@@ -79,6 +81,15 @@ impl Engine {
             return false;
         }
         let value_max = behavior.value_max;
+        let view = self.view(bucket);
+        let Some(client) = self.clients.get_mut(id) else { return false };
+        if client.unanswered == 0 {
+            client.view = view;
+        } else if client.view != view {
+            // Its next request may go elsewhere than one before it for the same key, and would overtake it.
+            client.stopped = true;
+            return false;
+        }
         let is_named = matches!(self.buckets[bucket].config.router, Router::Named);
         match client.protocol {
             Protocol::Undecided => {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::caching::Front;
 use super::connection::Loss;
 use super::host::{Dialect, HealthTable, Host, HostId};
+use super::masters::Masters;
 use super::{Bucket, Engine};
 use crate::config::snapshot::{BucketConfig, Config, Server};
 use crate::front_cache::Matcher;
@@ -29,6 +30,7 @@ impl Engine {
             let optimize_set = Matcher::new(&new.behavior.optimize_set);
             match self.buckets.get_mut(index) {
                 Some(bucket) => {
+                    bucket.masters.begin(&config.learned);
                     (bucket.config, bucket.hosts) = (config, hosts);
                     (bucket.front, bucket.optimize_set) = (front, optimize_set);
                     // It speaks of servers by their places in the old configuration.
@@ -37,10 +39,13 @@ impl Engine {
                 None => {
                     let counters = self.board.register(index);
                     let waiting = VecDeque::new();
+                    let mut masters = Masters::default();
+                    masters.begin(&config.learned);
                     self.buckets.push(Bucket {
                         config,
                         counters,
                         hosts,
+                        masters,
                         active: 0,
                         waiting,
                         front,

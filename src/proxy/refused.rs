@@ -5,6 +5,9 @@
 //!
 //! Newer servers say in the body of a refusal who has what. If they do not, the next server is tried, and the cluster
 //! manager is asked whether it knows more.
+//!
+//! A client's requests for one key are carried out in their order all the same: what was refused is sent again request
+//! by request, oldest first, and nothing new is sent meanwhile.
 
 mod told;
 
@@ -18,7 +21,7 @@ use crate::stats::counter::Counter;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
-use super::request::{RequestId, Work};
+use super::request::RequestId;
 use super::timers::{Micros, Owner};
 use super::upstream::ClientId;
 use super::{Action, Engine};
@@ -29,12 +32,14 @@ const PAUSE: Micros = 20_000;
 /// Where the vbucket id stands in a header.
 const VBUCKET_AT: u64 = 6;
 
-/// A request that pauses before it is sent again.
+/// Something that was refused and is to be sent again.
 #[derive(Debug)]
-pub(super) struct Paused {
+pub struct Refused {
+    /// Not before.
     until: Micros,
-    client: ClientId,
     request: RequestId,
+    /// The request's number among the client's.
+    sequence: u64,
     again: Again,
 }
 
@@ -140,7 +145,7 @@ impl Engine {
                 other
             }
         };
-        self.pause_or_send(request, again);
+        self.send_again(request, again);
     }
 
     /// A key of this vbucket was refused.
@@ -152,80 +157,125 @@ impl Engine {
         }
     }
 
-    /// All servers of a multi-key get have answered, and some have refused keys: those are asked for again. `false` if
-    /// there are none, or it was tried often enough.
-    pub(super) fn try_keys_elsewhere(&mut self, id: RequestId) -> bool {
-        let Some(request) = self.requests.get(id) else { return false };
-        let Work::MultiGet(multiget) = &request.work else { return false };
-        if !multiget.has_refused() || request.failure.is_some() {
-            return false;
-        }
-        if request.refusals as usize >= 2 * self.buckets[request.bucket].hosts.len() {
-            return false;
-        }
-        self.pause_or_send(id, Again::Keys);
-        true
+    /// Keys of this multi-key get were refused: they are asked for again when all its servers have answered.
+    pub(super) fn send_keys_again(&mut self, id: RequestId) {
+        self.send_again(id, Again::Keys);
     }
 
-    fn pause_or_send(&mut self, id: RequestId, again: Again) {
+    /// Notes that this is to be sent again: at once in the first round, later after a pause.
+    fn send_again(&mut self, id: RequestId, again: Again) {
         let Some(request) = self.requests.get_mut(id) else { return };
-        request.refusals += 1;
         // Kept from being finished until it has been sent again.
         request.pending += 1;
-        let is_first_round = (request.refusals as usize) < self.buckets[request.bucket].hosts.len();
-        let (client, until) = (request.client, if is_first_round { self.now } else { self.now + PAUSE });
-        if let Some(client) = self.clients.get_mut(client) {
-            client.paused += 1;
+        request.refused += 1;
+        let is_first_round = (request.refusals as usize) + 1 < self.buckets[request.bucket].hosts.len();
+        let until = if is_first_round { self.now } else { self.now + PAUSE };
+        let (client_id, sequence) = (request.client, request.sequence);
+        let Some(client) = self.clients.get_mut(client_id) else { return };
+        if client.refused.is_empty() {
+            self.refused.push(client_id);
         }
-        // Sorted by time; at the same time, in the order in which they were refused.
-        let place = self.paused.partition_point(|other| other.until <= until);
-        if place == 0 || is_first_round {
-            self.timers.add(until, Owner::Paused);
+        let place = client.refused.partition_point(|other| other.sequence <= sequence);
+        client.refused.insert(place, Refused { until, request: id, sequence, again });
+        if is_first_round {
+            self.is_refused_due = true;
+        } else {
+            self.timers.add(until, Owner::Refused);
         }
-        self.paused.insert(place, Paused { until, client, request: id, again });
     }
 
-    /// Sends again what has paused for long enough.
-    pub(super) fn resend_paused(&mut self) {
-        while self.paused.front().is_some_and(|paused| paused.until <= self.now) {
-            let Some(Paused { request: id, client, again, .. }) = self.paused.pop_front() else { break };
-            if let Some(client_state) = self.clients.get_mut(client) {
-                client_state.paused = client_state.paused.saturating_sub(1);
-                if client_state.paused == 0 && client_state.stopped {
-                    self.make_ready(client);
-                }
+    /// Sends again what has been refused, as far as it is time.
+    pub(super) fn resend_refused(&mut self) {
+        self.is_refused_due = false;
+        for client in std::mem::take(&mut self.refused) {
+            while let Some(request) = self.next_refused(client) {
+                self.resend_request(client, request);
             }
-            let Some(request) = self.requests.get_mut(id) else { continue };
-            let (bucket, is_done) = (request.bucket, request.is_done);
+            if self.clients.get(client).is_some_and(|client| !client.refused.is_empty()) {
+                self.refused.push(client);
+            }
+        }
+    }
+
+    /// Which of the client's refused requests may be sent again now.
+    ///
+    /// They go one by one, and as a whole: the next one only when the one before has been answered. So they stay in
+    /// their order even if their vbucket moves meanwhile.
+    fn next_refused(&mut self, id: ClientId) -> Option<RequestId> {
+        let client = self.clients.get_mut(id)?;
+        let is_open = |id: &RequestId| self.requests.get(*id).is_some_and(|request| !request.is_done);
+        while client.refused.front().is_some_and(|front| !is_open(&front.request)) {
+            client.refused.pop_front();
+        }
+        let Some(next) = client.refused.front().map(|front| front.request) else {
+            if client.stopped {
+                self.make_ready(id);
+            }
+            return None;
+        };
+        // Not under way: it was refused again, and stands in the list.
+        let is_under_way = |id: &RequestId| {
+            is_open(id) && self.requests.get(*id).is_some_and(|request| request.pending > request.refused)
+        };
+        let is_its_turn = client.retried.filter(is_under_way).is_none_or(|retried| retried == next);
+        let is_whole = self.requests.get(next).is_some_and(|request| request.pending == request.refused);
+        let mut parts = client.refused.iter().take_while(|refused| refused.request == next);
+        let is_time = parts.all(|refused| refused.until <= self.now);
+        (is_its_turn && is_whole && is_time).then_some(next)
+    }
+
+    /// Sends again what has been refused of this request.
+    fn resend_request(&mut self, client_id: ClientId, id: RequestId) {
+        let Some(bucket) = self.requests.get_mut(id).map(|request| {
+            request.refusals += 1;
+            request.bucket
+        }) else {
+            return;
+        };
+        self.view(bucket);
+        let mut groups = Vec::new();
+        while let Some(client) = self.clients.get_mut(client_id) {
+            client.retried = Some(id);
+            if client.refused.front().is_none_or(|front| front.request != id) {
+                break;
+            }
+            let Some(refused) = client.refused.pop_front() else { break };
+            let Some(request) = self.requests.get_mut(id).filter(|request| !request.is_done) else { continue };
             request.pending = request.pending.saturating_sub(1);
-            if is_done {
-                continue;
-            }
-            match again {
+            request.refused = request.refused.saturating_sub(1);
+            match refused.again {
                 Again::Get { key, cas } => match self.route(bucket, &key) {
                     (Some(host), vbucket) => self.send_get(id, host, &key, vbucket, cas, 0),
                     (None, _) => self.fail(id, Failure::NoServer),
                 },
                 Again::Keys => self.send_refused_keys(id),
-                Again::Packet { bytes, vbucket, entry } => self.resend_packet(id, &bytes, vbucket, &entry),
+                Again::Packet { bytes, vbucket, entry } => {
+                    let sent_on = self.resend_packet(id, &bytes, vbucket, &entry);
+                    let is_quiet = matches!(entry.expect, Expect::Quiet { .. });
+                    groups.extend(sent_on.filter(|conn| is_quiet && !groups.contains(conn)));
+                }
             }
         }
-        if let Some(next) = self.paused.front() {
-            self.timers.add(next.until, Owner::Paused);
+        for conn in groups {
+            self.reclose_group(id, conn);
         }
     }
 
-    fn resend_packet(&mut self, id: RequestId, bytes: &Output, vbucket: u16, entry: &Entry) {
-        let Some(request) = self.requests.get(id) else { return };
+    /// Gives the connection.
+    fn resend_packet(&mut self, id: RequestId, bytes: &Output, vbucket: u16, entry: &Entry) -> Option<ConnId> {
+        let request = self.requests.get(id)?;
         let (client, bucket) = (request.client, &self.buckets[request.bucket]);
         let map = bucket.config.router.vbucket_map();
-        let master = bucket.config.learned.master(vbucket).or_else(|| map.and_then(|map| map.master(vbucket)));
+        let master = bucket.masters.learned(vbucket).or_else(|| map.and_then(|map| map.master(vbucket)));
         let host = master.and_then(|master| bucket.hosts.get(master).copied());
         let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
             Ok(conn) => conn,
-            Err(failure) => return self.entry_failed(id, entry, host, failure),
+            Err(failure) => {
+                self.entry_failed(id, entry, host, failure);
+                return None;
+            }
         };
-        let Some(conn) = self.begin(conn_id) else { return };
+        let conn = self.begin(conn_id)?;
         let start = conn.output.end();
         conn.output.copy_from(bytes, 0..bytes.end());
         let end = conn.output.end();
@@ -234,7 +284,6 @@ impl Engine {
             // Only what has no value behind its key comes back here.
             *key_at = end - u64::from(*key_len);
         }
-        let is_quiet = matches!(expect, Expect::Quiet { .. });
         if let Expect::Quiet { answered, .. } = &mut expect {
             *answered = false;
         }
@@ -242,9 +291,7 @@ impl Engine {
             conn.alone.push_back(start..end);
         }
         self.enqueue(conn_id, Entry { request: id, expect, end, retries: 0, ..*entry });
-        if is_quiet {
-            self.reclose_group(id, conn_id);
-        }
+        Some(conn_id)
     }
 }
 

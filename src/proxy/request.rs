@@ -75,7 +75,9 @@ pub struct Request {
     pub refusals: u32,
     /// How many answers are missing.
     pub pending: u32,
-    /// Of these, how many are behind others on a ready connection.
+    /// Of these, how many were refused and not asked for again yet.
+    pub refused: u32,
+    /// How many are behind others on a ready connection.
     pub queued: u32,
     /// When the first of these became so.
     pub queued_since: Micros,
@@ -107,6 +109,7 @@ impl Request {
             caching: Caching::None,
             refusals: 0,
             pending: 0,
+            refused: 0,
             queued: 0,
             queued_since: 0,
             links: Links::default(),

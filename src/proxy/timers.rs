@@ -22,8 +22,8 @@ pub enum Owner {
     /// A server connection: how long connecting, authenticating or the oldest reply may take, or how long it may be
     /// idle.
     Conn(ConnId),
-    /// The oldest of the requests that pause before they are sent again.
-    Paused,
+    /// A refused request: when it is sent again.
+    Refused,
     /// Spare memory: when it is looked at next.
     Memory,
     /// A suspended server: when it is probed next.

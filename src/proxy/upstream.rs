@@ -10,6 +10,8 @@ use crate::store::Session;
 
 use super::downstream::ConnId;
 use super::host::HostId;
+use super::masters::View;
+use super::refused::Refused;
 use super::request::RequestId;
 use super::timers::Micros;
 
@@ -116,8 +118,12 @@ pub struct Client {
     pub admission: Admission,
     /// Where its unanswered work is.
     pub sticky: Vec<Sticky>,
-    /// How many of its requests pause before they are sent again. None of its later ones may overtake them.
-    pub paused: u32,
+    /// By what its unanswered requests were sent.
+    pub view: View,
+    /// What servers have refused and is to be sent again, oldest request first.
+    pub refused: VecDeque<Refused>,
+    /// The refused request that is under way again. Nothing may overtake it.
+    pub retried: Option<RequestId>,
     /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
     /// output was taken.
     pub stopped: bool,
@@ -155,7 +161,9 @@ impl Client {
             next_sequence: 0,
             admission: Admission::Unasked,
             sticky: Vec::new(),
-            paused: 0,
+            view: View::default(),
+            refused: VecDeque::new(),
+            retried: None,
             stopped: false,
             is_pumped: false,
             is_ready: false,

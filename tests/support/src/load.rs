@@ -43,7 +43,8 @@ pub struct Report {
 }
 
 impl Report {
-    fn add(&mut self, other: Report) {
+    /// Adds what somebody else did.
+    pub fn add(&mut self, other: Report) {
         self.requests += other.requests;
         self.replies += other.replies;
         self.values += other.values;
