@@ -69,28 +69,15 @@ impl Engine {
             return false;
         }
         let bucket = client.bucket;
-        let behavior = &self.buckets[bucket].config.behavior;
-        let requests = (client.order.len() + client.quiet.len()) as u64;
-        let is_retrying = !client.refused.is_empty()
-            || client.retried.and_then(|id| self.requests.get(id)).is_some_and(|request| !request.is_done);
-        if is_retrying
-            || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
-            || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
-        {
-            client.stopped = true;
+        if self.must_wait(id) {
+            if let Some(client) = self.clients.get_mut(id) {
+                client.stopped = true;
+            }
             return false;
         }
-        let value_max = behavior.value_max;
-        let view = self.view(bucket);
+        let config = &self.buckets[bucket].config;
+        let (value_max, is_named) = (config.behavior.value_max, matches!(config.router, Router::Named));
         let Some(client) = self.clients.get_mut(id) else { return false };
-        if client.unanswered == 0 {
-            client.view = view;
-        } else if client.view != view {
-            // Its next request may go elsewhere than one before it for the same key, and would overtake it.
-            client.stopped = true;
-            return false;
-        }
-        let is_named = matches!(self.buckets[bucket].config.router, Router::Named);
         match client.protocol {
             Protocol::Undecided => {
                 let is_binary = input.data().first() == Some(&packet::REQUEST_MAGIC);
@@ -101,6 +88,29 @@ impl Engine {
             Protocol::Ascii if is_named => self.step_named(id, bucket, input, value_max),
             Protocol::Ascii => self.step_ascii(id, input, value_max, (0, Allowed::All)),
         }
+    }
+
+    /// Whether the client's next request has to wait for those before it.
+    fn must_wait(&mut self, id: ClientId) -> bool {
+        let Some(client) = self.clients.get(id) else { return true };
+        let bucket = client.bucket;
+        let behavior = &self.buckets[bucket].config.behavior;
+        let requests = (client.order.len() + client.quiet.len()) as u64;
+        let is_retrying = !client.refused.is_empty()
+            || client.retried.and_then(|id| self.requests.get(id)).is_some_and(|request| !request.is_done);
+        if is_retrying
+            || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
+            || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
+        {
+            return true;
+        }
+        let view = self.view(bucket);
+        let Some(client) = self.clients.get_mut(id) else { return true };
+        if client.unanswered == 0 {
+            client.view = view;
+        }
+        // It may go elsewhere than one before it for the same key, and would overtake it.
+        client.view != view
     }
 
     /// Handles one request that begins behind `skip` bytes, if it is one of those allowed.
