@@ -214,9 +214,9 @@ fn exchange(
 ) -> Result<Vec<u8>, FetchError> {
     let patience = means.timing.response;
     stream.set_limit(Some(Instant::now() + patience));
-    stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(FetchError::Send)?;
     means.refresh.begin(stream.socket());
-    let result = receive(stream, patience, response, deliver);
+    let sent = stream.write_all(request.as_bytes()).and_then(|()| stream.flush());
+    let result = sent.map_err(FetchError::Send).and_then(|()| receive(stream, patience, response, deliver));
     let is_cut = means.refresh.end();
     match result {
         Err(FetchError::Stopped | FetchError::Unauthorized) => result,

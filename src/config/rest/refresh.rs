@@ -52,7 +52,7 @@ impl Refresh {
         });
     }
 
-    /// A response is about to be read from `socket`.
+    /// A request is about to be sent on `socket`, and its response to be read.
     pub(super) fn begin(&self, socket: &TcpStream) {
         // Without a copy nobody can ask; the thread goes on as it would without them.
         let socket = socket.try_clone().ok();
