@@ -67,17 +67,28 @@ impl VbucketMap {
 
     /// The master of `vbucket` to use after a server has refused it as "not my vbucket" (05 §11.2).
     ///
-    /// With a forward map: the master there. Without: the next server if the current master refused, else no change.
+    /// The next server if the current master refused, else no change. With a forward map, the master there comes
+    /// directly after the master of this map, before the others. It may refuse as well: the map is older than it looks,
+    /// and each server has to have its turn.
     pub fn master_after_refusal(&self, vbucket: u16, current: Option<usize>, refused_by: usize) -> Option<usize> {
-        if let Some(forward) = &self.forward
-            && let Some(&master) = forward.get(usize::from(vbucket) * self.width)
+        let next = |server: usize| server.checked_add(1)?.checked_rem(self.servers);
+        let row = self.forward.as_ref().and_then(|forward| forward.get(usize::from(vbucket) * self.width));
+        let first = self.master(vbucket);
+        if let Some(&forward) = row
+            && let forward = usize::try_from(forward).ok()
+            && forward != first
         {
-            return usize::try_from(master).ok();
+            if current == first || forward.is_none() {
+                return if forward == Some(refused_by) { current } else { forward };
+            }
+            if current != Some(refused_by) {
+                return current;
+            }
+            let before = if current == forward { first.unwrap_or(refused_by) } else { refused_by };
+            let after = next(before)?;
+            return if Some(after) == forward { next(after) } else { Some(after) };
         }
-        if current == Some(refused_by) {
-            return refused_by.checked_add(1)?.checked_rem(self.servers);
-        }
-        current
+        if current == Some(refused_by) { next(refused_by) } else { current }
     }
 
     /// How many vbuckets there are.
@@ -179,6 +190,26 @@ mod tests {
         assert_eq!(map.master_after_refusal(0, Some(0), 2), Some(3));
         assert_eq!(map.master_after_refusal(1, Some(2), 2), Some(3), "no forward row: the next server");
         assert_eq!(map.master_after_refusal(60000, Some(2), 1), Some(2));
+        assert_eq!(map.master_after_refusal(0, Some(0), 3), Some(0), "who is to be the master is not yet");
+    }
+
+    #[test]
+    fn refusals_go_round_with_an_outdated_forward_map() {
+        for (servers, forward, order) in [
+            (4, 2, vec![0, 2, 1, 3, 0, 2]),
+            (4, 1, vec![0, 1, 2, 3, 0, 1]),
+            (4, 3, vec![0, 3, 1, 2, 0, 3]),
+            (4, 0, vec![0, 1, 2, 3, 0, 1]),
+            (2, 1, vec![0, 1, 0, 1]),
+            (1, 0, vec![0, 0, 0]),
+        ] {
+            let map = VbucketMap::new(0, servers, vec![0], Some(vec![forward])).unwrap();
+            let mut master = map.master(0);
+            for expected in &order {
+                assert_eq!(master, Some(*expected), "{servers} servers, {forward} next: {order:?}");
+                master = map.master_after_refusal(0, master, master.unwrap());
+            }
+        }
     }
 
     #[test]

@@ -67,7 +67,7 @@ fn change(number: usize, cluster: &Cluster, order: &mut Vec<usize>) {
         }
         Change::Rows => {
             for vbucket in (number % 3..VBUCKETS).step_by(3) {
-                cluster.hand_over(vbucket, order[(vbucket + number) % order.len()]);
+                cluster.hand_over(vbucket, cluster.successor(vbucket, order, vbucket + number));
             }
         }
         Change::Leave => {
@@ -78,7 +78,7 @@ fn change(number: usize, cluster: &Cluster, order: &mut Vec<usize>) {
                 }
                 let gone = order.remove(number / 4 % order.len());
                 for vbucket in (0..VBUCKETS).filter(|vbucket| cluster.master(*vbucket) == gone) {
-                    cluster.hand_over(vbucket, order[vbucket % order.len()]);
+                    cluster.hand_over(vbucket, cluster.successor(vbucket, order, vbucket));
                 }
             }
         }

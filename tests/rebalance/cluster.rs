@@ -5,9 +5,14 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 /// How many vbuckets there are.
 pub const VBUCKETS: usize = 1024;
+
+/// For so long, a server that has refused a vbucket had better not become its master. Requests that a client sent
+/// together would be refused in part: the later ones, if the machine is busy enough, would find that they are welcome.
+const GRUDGE: Duration = Duration::from_millis(500);
 
 /// What is in the body of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,8 @@ pub struct Item {
 pub struct Vbucket {
     pub master: usize,
     pub items: HashMap<Vec<u8>, Item>,
+    /// Which servers have refused it, and when.
+    pub refused: HashMap<usize, Instant>,
 }
 
 /// The whole.
@@ -92,6 +99,14 @@ impl Cluster {
         vbucket.master = to;
         self.masters[number].store(to, Ordering::SeqCst);
         self.revision.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Which of these servers a vbucket goes to: the one at `wish`, or the next one that has not just refused it.
+    pub fn successor(&self, number: usize, servers: &[usize], wish: usize) -> usize {
+        let vbucket = self.vbucket(number).expect("it exists");
+        let candidates = (wish..wish + servers.len()).map(|place| servers[place % servers.len()]);
+        let has_refused = |server: &usize| vbucket.refused.get(server).is_some_and(|when| when.elapsed() < GRUDGE);
+        candidates.clone().find(|server| !has_refused(server)).unwrap_or(servers[wish % servers.len()])
     }
 
     /// How many connections to a server there are.

@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Instant;
 
 use moxi::protocol::binary::opcode::loud;
 use moxi::routing::vbucket::VbucketMap;
@@ -73,6 +74,7 @@ fn keyed(request: &Packet, code: u8, me: usize, cluster: &Cluster) -> Packet {
     }
     let Some(mut vbucket) = cluster.vbucket(number) else { return Packet::reply(code).status(INVALID) };
     if vbucket.master != me {
+        vbucket.refused.insert(me, Instant::now());
         drop(vbucket);
         return Packet::reply(code).status(NOT_MY_VBUCKET).value(&*cluster.refusal());
     }
