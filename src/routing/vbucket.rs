@@ -67,28 +67,26 @@ impl VbucketMap {
 
     /// The master of `vbucket` to use after a server has refused it as "not my vbucket" (05 §11.2).
     ///
-    /// The next server if the current master refused, else no change. With a forward map, the master there comes
-    /// directly after the master of this map, before the others. It may refuse as well: the map is older than it looks,
-    /// and each server has to have its turn.
+    /// The next server if the current master refused. Another server's refusal changes nothing, also with a forward map:
+    /// it was asked before this map came. With a forward map, the master there comes directly after the master of this
+    /// map, before the others; it may refuse as well if the map is older than it looks, and then each has its turn.
     pub fn master_after_refusal(&self, vbucket: u16, current: Option<usize>, refused_by: usize) -> Option<usize> {
+        if current != Some(refused_by) {
+            return current;
+        }
         let next = |server: usize| server.checked_add(1)?.checked_rem(self.servers);
         let row = self.forward.as_ref().and_then(|forward| forward.get(usize::from(vbucket) * self.width));
+        let forward = row.and_then(|master| usize::try_from(*master).ok());
         let first = self.master(vbucket);
-        if let Some(&forward) = row
-            && let forward = usize::try_from(forward).ok()
-            && forward != first
-        {
-            if current == first || forward.is_none() {
-                return if forward == Some(refused_by) { current } else { forward };
-            }
-            if current != Some(refused_by) {
-                return current;
-            }
-            let before = if current == forward { first.unwrap_or(refused_by) } else { refused_by };
-            let after = next(before)?;
-            return if Some(after) == forward { next(after) } else { Some(after) };
+        if forward.is_none() || forward == first {
+            return next(refused_by);
         }
-        if current == Some(refused_by) { next(refused_by) } else { current }
+        if current == first {
+            return forward;
+        }
+        let before = if current == forward { first.unwrap_or(refused_by) } else { refused_by };
+        let after = next(before);
+        if after == forward { next(after?) } else { after }
     }
 
     /// How many vbuckets there are.
@@ -187,10 +185,9 @@ mod tests {
         let map = VbucketMap::new(1, 4, vec![0, 1, 2, 1], Some(vec![3, 0])).unwrap();
         assert!(map.has_forward());
         assert_eq!(map.master_after_refusal(0, Some(0), 0), Some(3));
-        assert_eq!(map.master_after_refusal(0, Some(0), 2), Some(3));
+        assert_eq!(map.master_after_refusal(0, Some(0), 2), Some(0), "a stranger's refusal changes nothing");
         assert_eq!(map.master_after_refusal(1, Some(2), 2), Some(3), "no forward row: the next server");
         assert_eq!(map.master_after_refusal(60000, Some(2), 1), Some(2));
-        assert_eq!(map.master_after_refusal(0, Some(0), 3), Some(0), "who is to be the master is not yet");
     }
 
     #[test]
