@@ -3,6 +3,7 @@
 mod launch;
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -249,6 +250,30 @@ fn a_log_that_cannot_be_opened_is_not_fatal() {
          directory, Switching to stderr.\n"
     ));
     assert!(finished.stderr.contains(") moxi log, mode=1, file=(null)\n"));
+}
+
+#[test]
+fn the_log_says_which_protocol_a_client_speaks() {
+    let (port, proxied) = (free_port(), free_port());
+    let (own, config) = (port.to_string(), section(proxied));
+    for (arguments, lines) in [(&["-v"][..], [1, 2]), (&[], [0, 0]), (&["-v", "-B", "ascii"], [0, 0])] {
+        let running = Running::listening(proxied, &[&["-p", &own, "-z", &config], arguments].concat());
+        // A noop, and whatever has an answer: then the line has been written. With -B ascii a packet is answered once a
+        // line end has come.
+        for (port, request) in [
+            (port, &b"version\r\n"[..]),
+            (proxied, b"version\r\n"),
+            (port, b"\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\r\n"),
+        ] {
+            let mut stream = connect(port);
+            stream.write_all(request).unwrap();
+            assert_ne!(stream.read(&mut [0; 1]).unwrap(), 0);
+        }
+        running.signal("INT");
+        let stderr = running.finish().stderr;
+        let count = |protocol| stderr.matches(&format!(": Client using the {protocol} protocol\n")).count();
+        assert_eq!([count("binary"), count("ascii")], lines, "{arguments:?}: {stderr}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A connection, TCP or unix.
 
 use std::io::{self, IoSlice, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -16,6 +17,14 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// The descriptor's number, for the log.
+    pub fn descriptor(&self) -> RawFd {
+        match self {
+            Stream::Tcp(stream) => stream.as_raw_fd(),
+            Stream::Unix(stream) => stream.as_raw_fd(),
+        }
+    }
+
     /// Sends small writes at once instead of waiting for more (03 §21.1: replies are never delayed).
     /// Errors do not matter: the connection works either way.
     pub fn set_nodelay(&self) {

@@ -266,12 +266,14 @@ fn second_look<'a>(access: &Access<'_>, line: &'a [u8], reply: &'static [u8], ou
         },
         b"stats" => stats(access, line, out),
         b"slabs" if words.get(1) == b"reassign" && words.count() == 4 => Answer::Error(NO_REASSIGNMENT),
-        // Not a number is as good as none; a number out of range is an error (02 §7).
+        // What comes after the digits does not count, and no digits are as good as 0; a number out of range is an
+        // error (02 §7).
         b"flush_all" if matches!(words.count(), 2 | 3) && parse_i64(words.get(1)).is_none() => {
-            if is_number(words.get(1)) {
-                return Refused::Answer(refused);
+            let number = leading_number(words.get(1));
+            match if number.is_empty() { Some(0) } else { parse_i64(number) } {
+                Some(delay) => access.flush(delay),
+                None => return Refused::Answer(refused),
             }
-            access.flush(0);
             Answer::Line(OK)
         }
         _ => refused,
@@ -288,9 +290,11 @@ fn bget(line: &[u8]) -> Result<Keys<'_>, &'static [u8]> {
     if keys.iter().next().is_none() { Err(ERROR) } else { Ok(keys) }
 }
 
-fn is_number(word: &[u8]) -> bool {
-    let digits = word.strip_prefix(b"-").or(word.strip_prefix(b"+")).unwrap_or(word);
-    digits.first().is_some_and(u8::is_ascii_digit)
+/// The sign and the digits that a word begins with; nothing if there are no digits.
+fn leading_number(word: &[u8]) -> &[u8] {
+    let sign = usize::from(matches!(word.first(), Some(b'-' | b'+')));
+    let digits = word[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 { b"" } else { &word[..sign + digits] }
 }
 
 /// `stats …`: writes the whole reply.

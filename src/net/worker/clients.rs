@@ -9,13 +9,16 @@ use super::sockets::{put, would_block, write};
 use super::{READS, Service, Unread, Worker};
 use crate::log;
 use crate::net::stream::Stream;
-use crate::proxy::upstream::ClientId;
+use crate::protocol::binary::packet::REQUEST_MAGIC;
+use crate::proxy::upstream::{Binding, ClientId};
 use crate::store::process::Counted;
 
 /// A client's socket.
 pub(super) struct ClientSocket {
     pub(super) id: ClientId,
     stream: Stream,
+    /// Its first byte will tell which protocol it speaks.
+    is_undecided: bool,
     /// There may be more to read, and no event will say so.
     may_read: bool,
     /// The peer has shut down: a short read does not mean that all was read.
@@ -42,7 +45,9 @@ impl Worker {
             return self.engine.client_lost(id);
         }
         let _counted = Counted::new(&self.shared.process);
-        let socket = ClientSocket { id, stream, may_read: false, is_hung_up: false, is_blocked: false, _counted };
+        let is_undecided = self.binding == Binding::Auto;
+        let socket =
+            ClientSocket { id, stream, is_undecided, may_read: false, is_hung_up: false, is_blocked: false, _counted };
         put(&mut self.clients, id.index(), socket);
     }
 
@@ -83,6 +88,10 @@ impl Worker {
                 }
                 Ok(count) => {
                     socket.may_read = count == room || socket.is_hung_up;
+                    if std::mem::take(&mut socket.is_undecided) {
+                        let protocol = if space.first() == Some(&REQUEST_MAGIC) { "binary" } else { "ascii" };
+                        log!(1, "{}: Client using the {protocol} protocol", socket.stream.descriptor());
+                    }
                     self.engine.client_filled(id, count);
                     if self.engine.is_mid_request(id)
                         && let Some(socket) = self.client(id)
