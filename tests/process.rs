@@ -4,7 +4,7 @@ mod launch;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -250,6 +250,29 @@ fn a_log_that_cannot_be_opened_is_not_fatal() {
          directory, Switching to stderr.\n"
     ));
     assert!(finished.stderr.contains(") moxi log, mode=1, file=(null)\n"));
+}
+
+#[test]
+fn what_came_before_the_end_of_stream_is_answered_however_long_it_is() {
+    let port = free_port();
+    let own = port.to_string();
+    let running = Running::listening(port, &["-p", &own]);
+    // 2048 bytes are what fills the C program's buffer (02 §3).
+    for length in 2030..2066 {
+        let mut requests = b"version\r\n".repeat(length / 9 - 2);
+        let rest = length - requests.len() - b"get \r\nversion\r\n".len();
+        requests.extend_from_slice(&[b"get ", "k".repeat(rest).as_bytes(), b"\r\nversion\r\n"].concat());
+        assert_eq!(requests.len(), length);
+        let mut stream = connect(port);
+        stream.write_all(&requests).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut replies = String::new();
+        stream.read_to_string(&mut replies).unwrap();
+        assert_eq!(replies.matches("VERSION ").count(), length / 9 - 1, "{length} bytes");
+        assert_eq!(replies.matches("END\r\n").count(), 1, "{length} bytes");
+    }
+    running.signal("INT");
+    assert_eq!(running.finish().code, Some(0));
 }
 
 #[test]
