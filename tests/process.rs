@@ -276,30 +276,6 @@ fn what_came_before_the_end_of_stream_is_answered_however_long_it_is() {
 }
 
 #[test]
-fn the_log_says_which_protocol_a_client_speaks() {
-    let (port, proxied) = (free_port(), free_port());
-    let (own, config) = (port.to_string(), section(proxied));
-    for (arguments, lines) in [(&["-v"][..], [1, 2]), (&[], [0, 0]), (&["-v", "-B", "ascii"], [0, 0])] {
-        let running = Running::listening(proxied, &[&["-p", &own, "-z", &config], arguments].concat());
-        // A noop, and whatever has an answer: then the line has been written. With -B ascii a packet is answered once a
-        // line end has come.
-        for (port, request) in [
-            (port, &b"version\r\n"[..]),
-            (proxied, b"version\r\n"),
-            (port, b"\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\r\n"),
-        ] {
-            let mut stream = connect(port);
-            stream.write_all(request).unwrap();
-            assert_ne!(stream.read(&mut [0; 1]).unwrap(), 0);
-        }
-        running.signal("INT");
-        let stderr = running.finish().stderr;
-        let count = |protocol| stderr.matches(&format!(": Client using the {protocol} protocol\n")).count();
-        assert_eq!([count("binary"), count("ascii")], lines, "{arguments:?}: {stderr}");
-    }
-}
-
-#[test]
 fn lines_of_the_log_begin_with_date_and_local_time() {
     let port = free_port();
     let config = section(port);

@@ -210,7 +210,7 @@ impl World {
         for action in self.actions.drain(..) {
             match action {
                 Action::Connect(id, _) => self.engine.connected(id),
-                Action::Log(..) => {}
+                Action::Log(..) | Action::Breach(..) | Action::Trace(..) => {}
                 other => panic!("unexpected: {other:?}"),
             }
         }

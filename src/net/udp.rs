@@ -156,7 +156,7 @@ impl Datagrams {
             match step {
                 Step::Verbosity(level) => verbosity = Some(level),
                 Step::Done | Step::Full => {}
-                Step::Wait | Step::Quit => return verbosity,
+                Step::Wait | Step::Quit | Step::Breach(_) => return verbosity,
             }
         }
     }

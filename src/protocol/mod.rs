@@ -2,12 +2,13 @@
 //!
 //! [`Request`] says what both protocols mean. [`ascii`] and [`binary`] parse and write
 //! requests and replies, each in both directions. [`status`] holds the tables between binary status and
-//! ASCII text (03 §9).
+//! ASCII text (03 §9), [`trace`] what the log shows of them.
 
 pub mod ascii;
 pub mod binary;
 pub mod numbers;
 pub mod status;
+pub mod trace;
 pub mod translate;
 
 /// Longest key in bytes (memcached's protocol document).

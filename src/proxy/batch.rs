@@ -58,7 +58,7 @@ pub(super) fn packets(bytes: &[u8]) -> impl Iterator<Item = Packet<'_>> {
             rest = &rest[len..];
             Some(packet)
         }
-        Parsed::Incomplete { .. } | Parsed::Malformed => None,
+        Parsed::Incomplete { .. } | Parsed::Malformed(_) => None,
     })
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::buffer::Input;
 use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::opcode::{self, is_quiet, status};
 use crate::protocol::binary::packet::{HEADER, Packet, Parsed, parse_request, write_reply};
 use crate::protocol::binary::shape::{Shape, check};
@@ -33,8 +34,8 @@ impl Engine {
                 input.expect(need, &mut self.client_buffers);
                 return false;
             }
-            Parsed::Malformed => {
-                self.quit(id);
+            Parsed::Malformed(breach) => {
+                self.expel(id, breach);
                 input.len()
             }
             Parsed::Packet { packet, len } => match self.binary_request(id, &packet, owner.as_ref()) {
@@ -57,7 +58,7 @@ impl Engine {
         if shape == Shape::Wrong {
             // As memcached does; behind a wrong shape the stream cannot be trusted.
             self.local_packet(id, packet, status::INVALID);
-            self.quit(id);
+            self.expel(id, Breach::Shape(code));
             return Verdict::Taken;
         }
         match code {

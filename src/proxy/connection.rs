@@ -201,7 +201,7 @@ impl Engine {
                         };
                         len
                     }
-                    packet::Parsed::Malformed => {
+                    packet::Parsed::Malformed(_) => {
                         fits = Err(Unfit);
                         0
                     }

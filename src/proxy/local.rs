@@ -85,6 +85,10 @@ impl Engine {
                 self.quit(id);
                 false
             }
+            Step::Breach(breach) => {
+                self.expel(id, breach);
+                false
+            }
             Step::Verbosity(level) => {
                 self.actions.push(Action::SetVerbosity(level));
                 true

@@ -73,6 +73,7 @@ use crate::arena::Arena;
 use crate::buffer::{Output, Pool, Spare};
 use crate::config::snapshot::{BucketConfig, Config, Server};
 use crate::front_cache::Matcher;
+use crate::protocol::binary::breach::Breach;
 use crate::stats::board::{Board, Traffic};
 use crate::stats::counter::{Counter, Counters};
 
@@ -112,6 +113,10 @@ pub enum Action {
     CloseClient(ClientId),
     /// Set the log level of the process.
     SetVerbosity(u8),
+    /// This client is being closed for what it has sent: tell the log.
+    Breach(ClientId, Breach),
+    /// Show this request of a client in the log.
+    Trace(ClientId, String),
     /// Write to the log at this verbosity.
     Log(u8, String),
     /// Have the agent with this index ask for its documents anew.
@@ -180,6 +185,8 @@ pub struct Engine {
     /// Room for a key while its reply is written.
     scratch: Vec<u8>,
     spare_multigets: Spare<Box<MultiGet>>,
+    /// Requests are to be shown in the log.
+    is_tracing: bool,
     /// There is a deadline for looking at spare memory.
     is_trimming: bool,
     duplicates: Duplicates,
@@ -219,6 +226,7 @@ impl Engine {
             spare: Spare::new(SPARE_OUTPUTS),
             scratch: Vec::new(),
             spare_multigets: Spare::new(SPARE_MULTIGETS),
+            is_tracing: false,
             is_trimming: false,
             duplicates: Duplicates::default(),
             config: Config::default(),
@@ -233,6 +241,11 @@ impl Engine {
     /// Tells the time, once per turn of the event loop.
     pub fn set_time(&mut self, now: Micros) {
         self.now = now;
+    }
+
+    /// Whether there is to be an [`Action::Trace`] for each request.
+    pub fn set_tracing(&mut self, is_tracing: bool) {
+        self.is_tracing = is_tracing;
     }
 
     /// When [`Engine::turn`] must be called at the latest.

@@ -2,14 +2,17 @@
 
 use crate::buffer::Input;
 use crate::protocol::ascii::request::{self, Parsed};
-use crate::protocol::binary::packet;
+use crate::protocol::binary::breach::Breach;
+use crate::protocol::binary::packet::is_binary;
+use crate::protocol::trace;
 use crate::routing::Router;
 use crate::stats::counter::Counter;
+use crate::store::session::Session;
 
-use super::Engine;
 use super::mcmux::destination::Allowed;
 use super::timers::Owner;
 use super::upstream::{Admission, ClientId, Phase, Protocol};
+use super::{Action, Engine};
 
 /// What became of a request that was just parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,7 @@ impl Engine {
         let mut input = std::mem::take(&mut client.input);
         client.is_pumped = true;
         let mut budget = self.settings.requests_per_turn.max(1);
-        while self.step(id, &mut input) {
+        while self.step_traced(id, &mut input) {
             budget -= 1;
             if budget == 0 {
                 if input.is_worth_parsing() {
@@ -49,6 +52,24 @@ impl Engine {
         client.input = input;
         client.is_pumped = false;
         self.settle_client(id);
+    }
+
+    /// The same as [`Engine::step`], and shows the request in the log if that is asked for.
+    fn step_traced(&mut self, id: ClientId, input: &mut Input) -> bool {
+        if !self.is_tracing {
+            return self.step(id, input);
+        }
+        // A refused value comes first; it is dropped together with the request behind it.
+        let swallow = self.clients.get(id).map_or(0, |client| {
+            client.session.as_ref().map_or(client.swallow, Session::swallow).min(input.len() as u64) as usize
+        });
+        let request = trace::shown(&input.data()[swallow..]);
+        let (length, at) = (input.len(), self.actions.len());
+        let goes_on = self.step(id, input);
+        if input.len() + swallow < length {
+            self.actions.insert(at, Action::Trace(id, request));
+        }
+        goes_on
     }
 
     /// Handles one request; `false` when nothing more can be done now.
@@ -80,8 +101,7 @@ impl Engine {
         let Some(client) = self.clients.get_mut(id) else { return false };
         match client.protocol {
             Protocol::Undecided => {
-                let is_binary = input.data().first() == Some(&packet::REQUEST_MAGIC);
-                client.protocol = if is_binary { Protocol::Binary } else { Protocol::Ascii };
+                client.protocol = if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii };
                 true
             }
             Protocol::Binary => self.step_binary(id, input),
@@ -172,6 +192,12 @@ impl Engine {
         if let Some(client) = self.clients.get_mut(id) {
             client.phase = Phase::Quitting;
         }
+    }
+
+    /// The client has broken the rules of its protocol: it gets what it is owed, and is closed.
+    pub(super) fn expel(&mut self, id: ClientId, breach: Breach) {
+        self.actions.push(Action::Breach(id, breach));
+        self.quit(id);
     }
 
     /// Whether the client's next request may be sent: it gets a place among the bucket's concurrent requests, or

@@ -9,6 +9,7 @@ use super::storing::{NewItem, Stored};
 use super::{VERSION, statistics};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::StoreVerb;
+use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, HEADER, Header, Packet, Parsed, REPLY_MAGIC};
 use crate::protocol::binary::shape::{self, Shape};
@@ -33,7 +34,7 @@ pub(super) fn step(
 ) -> Step {
     let owner = input.owner();
     match packet::parse_request(input.data()) {
-        Parsed::Malformed => Step::Quit,
+        Parsed::Malformed(breach) => Step::Breach(breach),
         Parsed::Incomplete { need } => match too_large(access, input.data()) {
             Some(refused) => {
                 count(access, &refused, 0);
@@ -116,7 +117,7 @@ fn execute(
     // GETL is a plain get here, and has no extras.
     if shape::check(packet) == Shape::Wrong || opcode == opcode::GETL && !packet.extras.is_empty() {
         reply.error(status::INVALID);
-        return Step::Quit;
+        return Step::Breach(Breach::Shape(opcode));
     }
     let loud = opcode::loud(opcode).unwrap_or(opcode);
     let is_quiet = loud != opcode;

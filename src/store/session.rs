@@ -4,7 +4,8 @@ use super::access::Access;
 use super::counters::Count;
 use super::{ascii, binary};
 use crate::buffer::{Input, Output, Pool};
-use crate::protocol::binary::packet::REQUEST_MAGIC;
+use crate::protocol::binary::breach::Breach;
+use crate::protocol::binary::packet::is_binary;
 
 /// A client that has this many bytes to read gets no more replies before it has read some.
 pub const OUTPUT_MAX: u64 = 256 * 1024;
@@ -30,8 +31,10 @@ pub enum Step {
     Wait,
     /// The client has to read first. Its request has not begun, or goes on later.
     Full,
-    /// The client wants to end, or cannot be understood: send what it is owed and close.
+    /// The client wants to end: send what it is owed and close.
     Quit,
+    /// The same for one that cannot be understood.
+    Breach(Breach),
     /// It is done, and sets the log level of the process.
     Verbosity(u8),
 }
@@ -65,6 +68,11 @@ impl Session {
         Session { protocol, ..Session::default() }
     }
 
+    /// How many bytes of a refused value are still to be dropped.
+    pub fn swallow(&self) -> u64 {
+        self.swallow
+    }
+
     /// Serves the client's next request: takes it from `input` and appends the reply to `out`. `pool` is where the
     /// memory of `input` comes from.
     pub fn step(&mut self, access: &Access<'_>, input: &mut Input, pool: &mut Pool, out: &mut Output) -> Step {
@@ -81,8 +89,7 @@ impl Session {
             return Step::Full;
         }
         if self.protocol == Protocol::Undecided {
-            let is_binary = input.data().first() == Some(&REQUEST_MAGIC);
-            self.protocol = if is_binary { Protocol::Binary } else { Protocol::Ascii };
+            self.protocol = if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii };
         }
         let before = out.end();
         let step = match self.protocol {

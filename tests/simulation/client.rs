@@ -194,7 +194,7 @@ impl Client {
             let (packet, len) = match parse_reply(received.as_slice()) {
                 Parsed::Packet { packet, len } => (packet, len),
                 Parsed::Incomplete { .. } => break,
-                Parsed::Malformed => panic!("client {} got {}", self.number, shown(received.as_slice())),
+                Parsed::Malformed(_) => panic!("client {} got {}", self.number, shown(received.as_slice())),
             };
             truth.tick();
             if packet.header.cas != 0 && !packet.key.is_empty() {

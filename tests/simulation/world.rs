@@ -311,6 +311,8 @@ impl World {
             Action::SetVerbosity(level) => assert!(level <= 4),
             // The configuration comes from nowhere else.
             Action::Refresh(agent) => panic!("there is no agent {agent}"),
+            Action::Breach(id, breach) => self.truth.note(|| format!("client {id:?} is expelled: {breach:?}")),
+            Action::Trace(id, request) => self.truth.note(|| format!("client {id:?}: {request}")),
             Action::Log(level, text) => self.truth.note(|| format!("log {level}: {text}")),
         }
     }

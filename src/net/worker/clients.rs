@@ -1,15 +1,18 @@
 //! The clients' sockets.
 
 use std::io::{ErrorKind, Read};
+use std::os::fd::RawFd;
 
 use mio::event::Event;
 use mio::{Interest, Token};
 
 use super::sockets::{put, would_block, write};
-use super::{READS, Service, Unread, Worker};
+use super::{READS, Service, TRACED, Unread, Worker};
+use crate::failure::reason;
 use crate::log;
 use crate::net::stream::Stream;
-use crate::protocol::binary::packet::REQUEST_MAGIC;
+use crate::protocol::binary::packet::is_binary;
+use crate::protocol::trace::shown;
 use crate::proxy::upstream::{Binding, ClientId};
 use crate::store::process::Counted;
 
@@ -25,7 +28,16 @@ pub(super) struct ClientSocket {
     is_hung_up: bool,
     /// The last write was short: an event will say when to go on.
     is_blocked: bool,
+    /// What is written next continues what was written last.
+    is_midway: bool,
     _counted: Counted,
+}
+
+impl ClientSocket {
+    /// The number that the log shows for it.
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.stream.descriptor()
+    }
 }
 
 impl Worker {
@@ -46,13 +58,35 @@ impl Worker {
         }
         let _counted = Counted::new(&self.shared.process);
         let is_undecided = self.binding == Binding::Auto;
-        let socket =
-            ClientSocket { id, stream, is_undecided, may_read: false, is_hung_up: false, is_blocked: false, _counted };
+        let kind = match self.binding {
+            Binding::Auto => "auto-negotiating",
+            Binding::Ascii => "ascii",
+            Binding::Binary => "binary",
+        };
+        log!(TRACED, "<{} new {kind} client connection", stream.descriptor());
+        let socket = ClientSocket {
+            id,
+            stream,
+            is_undecided,
+            may_read: false,
+            is_hung_up: false,
+            is_blocked: false,
+            is_midway: false,
+            _counted,
+        };
         put(&mut self.clients, id.index(), socket);
     }
 
     pub(super) fn client(&mut self, id: ClientId) -> Option<&mut ClientSocket> {
         self.clients.get_mut(id.index())?.as_mut().filter(|socket| socket.id == id)
+    }
+
+    /// Closes the socket of a client that the engine has forgotten.
+    pub(super) fn close_client(&mut self, id: ClientId) {
+        if let Some(client) = self.client(id) {
+            log!(TRACED, "<{} connection closed.", client.descriptor());
+            self.clients[id.index()] = None;
+        }
     }
 
     pub(super) fn client_event(&mut self, id: ClientId, event: &Event) {
@@ -89,7 +123,7 @@ impl Worker {
                 Ok(count) => {
                     socket.may_read = count == room || socket.is_hung_up;
                     if std::mem::take(&mut socket.is_undecided) {
-                        let protocol = if space.first() == Some(&REQUEST_MAGIC) { "binary" } else { "ascii" };
+                        let protocol = if is_binary(space) { "binary" } else { "ascii" };
                         log!(1, "{}: Client using the {protocol} protocol", socket.stream.descriptor());
                     }
                     self.engine.client_filled(id, count);
@@ -123,12 +157,22 @@ impl Worker {
             match result {
                 _ if wanted == 0 => return,
                 Ok(count) => {
+                    let is_midway = std::mem::replace(&mut socket.is_midway, count < wanted);
                     socket.is_blocked = count < wanted;
+                    if log::enabled(TRACED) {
+                        let beginning = output.slices(limit, 1).first().map(|piece| shown(piece)).unwrap_or_default();
+                        let shown = if is_midway { "..." } else { &beginning };
+                        log!(TRACED, ">{} {shown} ({count} bytes)", socket.stream.descriptor());
+                    }
                     self.engine.client_sent(id, count);
                 }
                 Err(error) if would_block(&error) => socket.is_blocked = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.engine.client_lost(id),
+                Err(error) => {
+                    let descriptor = socket.stream.descriptor();
+                    log!(1, "{descriptor}: Failed to write, and not due to blocking: {}", reason(&error));
+                    return self.engine.client_lost(id);
+                }
             }
         }
     }

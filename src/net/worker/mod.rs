@@ -55,6 +55,8 @@ const EVENTS: usize = 1024;
 const READS: u32 = 16;
 /// How many pieces go into one system call.
 const PIECES: usize = 64;
+/// From which verbosity on the log shows what clients send and get.
+const TRACED: u8 = 2;
 /// How long clients that are owed something keep a draining worker alive.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -100,6 +102,7 @@ impl Worker {
             }
             let now = self.shared.now();
             self.engine.set_time(now);
+            self.engine.set_tracing(log::enabled(TRACED));
             if self.shared.store.is_some() {
                 self.clock = self.shared.clock(now);
                 self.engine.set_unix_time(self.clock.unix);
@@ -170,9 +173,15 @@ impl Worker {
                             self.conns[id.index()] = None;
                         }
                     }
-                    Action::CloseClient(id) => {
-                        if self.client(id).is_some() {
-                            self.clients[id.index()] = None;
+                    Action::CloseClient(id) => self.close_client(id),
+                    Action::Breach(id, breach) => {
+                        if let Some(client) = self.client(id) {
+                            log!(1, "{}", breach.line(client.descriptor()));
+                        }
+                    }
+                    Action::Trace(id, request) => {
+                        if let Some(client) = self.client(id) {
+                            log!(TRACED, "<{} {request}", client.descriptor());
                         }
                     }
                     Action::SetVerbosity(level) => log::set_verbosity(level),

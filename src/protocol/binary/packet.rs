@@ -1,5 +1,7 @@
 //! Headers and whole packets of the binary protocol, parsed and written (02 §9, 04 §8.1).
 
+use super::breach::Breach;
+
 /// Size of a header in bytes.
 pub const HEADER: usize = 24;
 
@@ -96,8 +98,14 @@ pub enum Parsed<'a> {
         /// Bytes to consume.
         len: usize,
     },
-    /// Wrong first byte, impossible lengths or too large: the connection has to be closed.
-    Malformed,
+    /// The connection has to be closed.
+    Malformed(Breach),
+}
+
+/// Whether a client whose bytes begin like this speaks the binary protocol: its first byte decides, once and for all
+/// (02 §4).
+pub fn is_binary(data: &[u8]) -> bool {
+    data.first() == Some(&REQUEST_MAGIC)
 }
 
 /// Looks at the beginning of a client's bytes.
@@ -112,8 +120,10 @@ pub fn parse_reply(buf: &[u8]) -> Parsed<'_> {
 
 fn parse(buf: &[u8], magic: u8) -> Parsed<'_> {
     // The first byte alone tells, so a peer that speaks something else does not keep us waiting for 24.
-    if buf.first().is_some_and(|&first| first != magic) {
-        return Parsed::Malformed;
+    if let Some(&first) = buf.first()
+        && first != magic
+    {
+        return Parsed::Malformed(Breach::Magic(first));
     }
     let Some((head, rest)) = buf.split_first_chunk::<HEADER>() else {
         return Parsed::Incomplete { need: HEADER };
@@ -122,8 +132,12 @@ fn parse(buf: &[u8], magic: u8) -> Parsed<'_> {
     let (extras_len, key_len) = (usize::from(header.extras_len), usize::from(header.key_len));
     // At most 21 MiB once compared, so it fits any usize.
     let body_len = header.body_len as usize;
-    if header.body_len > BODY_MAX || extras_len + key_len > body_len {
-        return Parsed::Malformed;
+    if header.body_len > BODY_MAX {
+        return Parsed::Malformed(Breach::TooBig(header.body_len));
+    }
+    if extras_len + key_len > body_len {
+        let content = u32::from(header.extras_len) + u32::from(header.key_len);
+        return Parsed::Malformed(Breach::Overfull { content, body: header.body_len });
     }
     let len = HEADER + body_len;
     let (Some(body), Some(raw)) = (rest.get(..body_len), buf.get(..len)) else {
@@ -229,9 +243,9 @@ mod tests {
 
     #[test]
     fn the_first_byte_tells_the_direction() {
-        assert_eq!(parse_request(HIT), Parsed::Malformed);
-        assert_eq!(parse_request(b"g"), Parsed::Malformed);
-        assert_eq!(parse_reply(b"\x80"), Parsed::Malformed);
+        assert_eq!(parse_request(HIT), Parsed::Malformed(Breach::Magic(REPLY_MAGIC)));
+        assert_eq!(parse_request(b"g"), Parsed::Malformed(Breach::Magic(b'g')));
+        assert_eq!(parse_reply(b"\x80"), Parsed::Malformed(Breach::Magic(REQUEST_MAGIC)));
         assert_eq!(parse_request(b"\x80"), Parsed::Incomplete { need: HEADER });
     }
 
@@ -244,11 +258,12 @@ mod tests {
         };
         let of = |key_len, extras_len, body_len| head(Header { key_len, extras_len, body_len, ..Header::default() });
         assert_eq!(parse_request(&of(0, 0, BODY_MAX)), Parsed::Incomplete { need: HEADER + 22_020_096 });
-        assert_eq!(parse_request(&of(0, 0, BODY_MAX + 1)), Parsed::Malformed);
-        assert_eq!(parse_request(&of(0, 0, u32::MAX)), Parsed::Malformed);
-        assert_eq!(parse_request(&of(3, 4, 6)), Parsed::Malformed);
+        let overfull = |content, body| Parsed::Malformed(Breach::Overfull { content, body });
+        assert_eq!(parse_request(&of(0, 0, BODY_MAX + 1)), Parsed::Malformed(Breach::TooBig(BODY_MAX + 1)));
+        assert_eq!(parse_request(&of(0, 0, u32::MAX)), Parsed::Malformed(Breach::TooBig(u32::MAX)));
+        assert_eq!(parse_request(&of(3, 4, 6)), overfull(7, 6));
         assert_eq!(parse_request(&of(3, 4, 7)), Parsed::Incomplete { need: HEADER + 7 });
-        assert_eq!(parse_request(&of(u16::MAX, u8::MAX, 0)), Parsed::Malformed);
+        assert_eq!(parse_request(&of(u16::MAX, u8::MAX, 0)), overfull(65790, 0));
     }
 
     #[test]
@@ -276,7 +291,7 @@ mod tests {
                         let parts = [packet.extras, packet.key, packet.value].concat();
                         prop_assert_eq!(&parts[..], &bytes[HEADER..len]);
                     }
-                    Parsed::Malformed => (),
+                    Parsed::Malformed(_) => (),
                 }
             }
         }

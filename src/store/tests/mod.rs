@@ -129,7 +129,7 @@ impl Client {
                 Step::Done => {}
                 Step::Wait => return,
                 Step::Full => self.read(answer),
-                Step::Quit => self.is_closed = true,
+                Step::Quit | Step::Breach(_) => self.is_closed = true,
                 Step::Verbosity(level) => self.verbosity = Some(level),
             }
         }

@@ -1,0 +1,33 @@
+//! What a client of the binary protocol must not do: its connection is closed for it.
+
+/// What is wrong with a client's packet. Written to the log in the C program's words (06 §11.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breach {
+    /// It begins with this byte.
+    Magic(u8),
+    /// Its body has this many bytes, more than [`BODY_MAX`](super::packet::BODY_MAX).
+    TooBig(u32),
+    /// Key and extras are longer than the body.
+    Overfull {
+        /// Bytes of key and extras.
+        content: u32,
+        /// Bytes of the body.
+        body: u32,
+    },
+    /// Its parts are not those of this opcode.
+    Shape(u8),
+}
+
+impl Breach {
+    /// The line for the log; `descriptor` is the connection's.
+    pub fn line(self, descriptor: i32) -> String {
+        match self {
+            Breach::Magic(byte) => format!("Invalid magic:  {byte:x}"),
+            Breach::TooBig(bytes) => format!("Packet too big: 0x{bytes:x}"),
+            Breach::Overfull { content, body } => {
+                format!("Content of packet bigger than encoded body: 0x{content:x} > 0x{body:x}")
+            }
+            Breach::Shape(opcode) => format!("Protocol error (opcode {opcode:02x}), close connection {descriptor}"),
+        }
+    }
+}
