@@ -34,7 +34,7 @@ impl Engine {
         let mut input = std::mem::take(&mut client.input);
         client.is_pumped = true;
         let mut budget = self.settings.requests_per_turn.max(1);
-        while self.step_traced(id, &mut input) {
+        while if self.is_tracing { self.step_traced(id, &mut input) } else { self.step(id, &mut input) } {
             budget -= 1;
             if budget == 0 {
                 if input.is_worth_parsing() {
@@ -54,11 +54,9 @@ impl Engine {
         self.settle_client(id);
     }
 
-    /// The same as [`Engine::step`], and shows the request in the log if that is asked for.
+    /// The same as [`Engine::step`], and shows the request in the log.
+    #[cold]
     fn step_traced(&mut self, id: ClientId, input: &mut Input) -> bool {
-        if !self.is_tracing {
-            return self.step(id, input);
-        }
         // A refused value comes first; it is dropped together with the request behind it.
         let swallow = self.clients.get(id).map_or(0, |client| {
             client.session.as_ref().map_or(client.swallow, Session::swallow).min(input.len() as u64) as usize
@@ -73,6 +71,7 @@ impl Engine {
     }
 
     /// Handles one request; `false` when nothing more can be done now.
+    #[inline(always)] // into the loop, although it has two callers
     fn step(&mut self, id: ClientId, input: &mut Input) -> bool {
         let Some(client) = self.clients.get_mut(id) else { return false };
         if client.phase == Phase::Quitting {
