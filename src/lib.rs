@@ -34,8 +34,10 @@
 //! | [`proxy`] | the engine: clients, server connections, requests; see its own table, and `LIFECYCLE.md` there | core |
 //! | [`front_cache`] | values of gets, kept for a short time | core |
 //! | [`store`] | the built-in memcached server | memcached server |
+//! | [`server`] | its settings and sockets, from the command line | command line |
 //! | [`stats`] | merging of servers' statistics | statistics |
 //! | [`net`] | sockets, event loops, listeners, name look-ups | – |
+//! | [`tools`] | `vbuckettool`, `vbucketkeygen` | configuration |
 //!
 //! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `store`; these know `routing`,
 //! `config::snapshot`, `stats`, `buffer` and `protocol`; those know nothing of the rest.
