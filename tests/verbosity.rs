@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::Shutdown;
 
 use launch::{Running, connect, free_port};
+use moxi_test_support::Packet;
 
 /// A static section on `port` whose server does not exist; nothing connects to it.
 fn section(port: u16) -> String {
@@ -38,24 +39,16 @@ fn the_log_says_which_protocol_a_client_speaks() {
 
 /// A request of the binary protocol.
 fn packet(opcode: u8, key: &[u8], value: &[u8]) -> Vec<u8> {
-    let [k0, k1] = (key.len() as u16).to_be_bytes();
-    let mut packet = vec![0x80, opcode, k0, k1, 0, 0, 0, 0];
-    packet.extend_from_slice(&((key.len() + value.len()) as u32).to_be_bytes());
-    packet.resize(24, 0);
-    packet.extend_from_slice(key);
-    packet.extend_from_slice(value);
-    packet
+    Packet::request(opcode).key(key).value(value).bytes()
 }
 
-/// Sends it, and gives all that comes until moxi closes the connection.
-fn exchange(port: u16, request: &[u8]) -> Vec<u8> {
+/// Sends it, and waits until moxi closes the connection.
+fn exchange(port: u16, request: &[u8]) {
     let mut stream = connect(port);
     stream.write_all(request).unwrap();
     // A client that is expelled may find its connection closed already.
     let _ = stream.shutdown(Shutdown::Write);
-    let mut reply = Vec::new();
-    let _ = stream.read_to_end(&mut reply);
-    reply
+    let _ = stream.read_to_end(&mut Vec::new());
 }
 
 /// The lines of a log without date, place and descriptors.
