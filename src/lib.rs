@@ -23,21 +23,24 @@
 //!
 //! # Where to find what
 //!
-//! | module | what | section of the specification |
+//! Pages such as 03, and citations such as `03 §8.1`, are those of `docs/contract`: what clients, servers and operators
+//! can observe.
+//!
+//! | module | what | page of the contract |
 //! |---|---|---|
-//! | [`cli`] | the flags, help, version | command line |
-//! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | command line |
-//! | [`config`] | texts and documents to configuration | configuration |
-//! | [`routing`] | key to server: vbuckets, ketama, modula | configuration |
-//! | [`protocol`] | both protocols, parsed and written, and from one to the other | protocols |
+//! | [`cli`] | the flags, help, version | 01 |
+//! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | 01 |
+//! | [`config`] | texts and documents to configuration | 05 |
+//! | [`routing`] | key to server: vbuckets, ketama, modula | 05 §10 |
+//! | [`protocol`] | both protocols, parsed and written, and from one to the other | 04 |
 //! | [`buffer`], [`arena`] | bytes on their way; names that do not outlive what they name | – |
-//! | [`proxy`] | the engine: clients, server connections, requests; see its own table, and `LIFECYCLE.md` there | core |
-//! | [`front_cache`] | values of gets, kept for a short time | core |
-//! | [`store`] | the built-in memcached server | memcached server |
-//! | [`server`] | its settings and sockets, from the command line | command line |
-//! | [`stats`] | merging of servers' statistics | statistics |
+//! | [`proxy`] | the engine: clients, server connections, requests; see its own table, and `LIFECYCLE.md` there | 03 |
+//! | [`front_cache`] | values of gets, kept for a short time | 03 §14 |
+//! | [`store`] | the built-in memcached server | 02 |
+//! | [`server`] | its settings and sockets, from the command line | 01 §5 |
+//! | [`stats`] | merging of servers' statistics | 06 §2 |
 //! | [`net`] | sockets, event loops, listeners, name look-ups | – |
-//! | [`tools`] | `vbuckettool`, `vbucketkeygen` | configuration |
+//! | [`tools`] | `vbuckettool`, `vbucketkeygen` | 05 §12 |
 //!
 //! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `store`; these know `routing`,
 //! `config::snapshot`, `stats`, `buffer` and `protocol`; those know nothing of the rest.
