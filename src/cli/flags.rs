@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::argument::Argument;
 use super::{Options, ServerPort, help, licence};
+use crate::config::address::SOCKET_PATH_MAX;
 use crate::failure::{Failure, GENERAL, USAGE};
-use crate::net::listener::SOCKET_PATH_MAX;
 use crate::proxy::upstream::Binding;
 
 /// One flag.

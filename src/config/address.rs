@@ -1,16 +1,19 @@
-//! `HOST:PORT` texts.
+//! `HOST:PORT` texts, and paths of unix sockets.
 
 use std::fmt;
 
 /// Longest `HOST:PORT` in a document, in bytes (05 §5.4).
 const LONGEST: usize = 248;
 
-/// A host and a TCP port.
+/// The longest path of a unix socket in bytes (unix(7)).
+pub const SOCKET_PATH_MAX: usize = 107;
+
+/// A host and a TCP port, or a unix socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// Name or address as written; an IPv6 literal without its brackets.
+    /// Name or address as written; an IPv6 literal without its brackets. Or the absolute path of a unix socket.
     pub host: String,
-    /// TCP port, not 0.
+    /// TCP port, not 0; 0 with a unix socket.
     pub port: u16,
 }
 
@@ -23,6 +26,8 @@ pub enum AddressError {
     BadPort,
     /// The host is empty, has blanks in it, or the text is too long.
     BadHost,
+    /// The path of a unix socket is too long, or has control characters in it.
+    BadPath,
 }
 
 impl fmt::Display for AddressError {
@@ -31,13 +36,20 @@ impl fmt::Display for AddressError {
             AddressError::MissingPort => "missing port",
             AddressError::BadPort => "could not parse port",
             AddressError::BadHost => "unknown server",
+            AddressError::BadPath => "path of a socket is too long",
         })
     }
 }
 
 impl Address {
-    /// Reads `HOST:PORT` as documents have it: both parts are required.
+    /// Reads `HOST:PORT` as documents have it: both parts are required; or the path of a unix socket.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
     pub fn parse(text: &str) -> Result<Address, AddressError> {
+        if is_path(text.trim()) {
+            return Ok(Address { host: checked_path(text.trim())?, port: 0 });
+        }
         if text.len() > LONGEST {
             return Err(AddressError::BadHost);
         }
@@ -46,6 +58,22 @@ impl Address {
         let port = port(rest.ok_or(AddressError::MissingPort)?).ok_or(AddressError::BadPort)?;
         Ok(Address { host, port })
     }
+}
+
+/// Whether a server's text is the path of a unix socket.
+pub fn is_path(text: &str) -> bool {
+    text.starts_with('/')
+}
+
+/// The path of a unix socket as a `String`, if it can be one.
+///
+/// # Errors
+/// The path is longer than [`SOCKET_PATH_MAX`], or has control characters in it.
+pub fn checked_path(path: &str) -> Result<String, AddressError> {
+    if path.len() > SOCKET_PATH_MAX || path.contains(char::is_control) {
+        return Err(AddressError::BadPath);
+    }
+    Ok(path.to_owned())
 }
 
 /// The host as a `String`, if it can be one.
@@ -95,6 +123,8 @@ mod tests {
             (" localhost:1 ", "localhost", 1),
             ("10.0.0.1: 65535", "10.0.0.1", 65535),
             ("[::1]:11211", "::1", 11211),
+            ("/run/memcached.sock", "/run/memcached.sock", 0),
+            (" /run/a b:1.sock ", "/run/a b:1.sock", 0),
         ] {
             let want = Address { host: host.into(), port };
             assert_eq!(Address::parse(text), Ok(want), "{text}");
@@ -116,6 +146,10 @@ mod tests {
         ] {
             assert_eq!(Address::parse(text), Err(error), "{text}");
         }
+        let path = |length: usize| Address::parse(&format!("/{}", "a".repeat(length - 1)));
+        assert_eq!(path(SOCKET_PATH_MAX + 1), Err(AddressError::BadPath));
+        assert!(path(SOCKET_PATH_MAX).is_ok());
+        assert_eq!(Address::parse("/a\u{7}"), Err(AddressError::BadPath));
         assert_eq!(Address::parse(&format!("{}:1", "a".repeat(247))), Err(AddressError::BadHost));
         assert!(Address::parse(&format!("{}:1", "a".repeat(246))).is_ok());
     }

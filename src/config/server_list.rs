@@ -1,8 +1,9 @@
-//! Server lists: `HOST[:PORT[:WEIGHT]]`, or `HOST:PORT WEIGHT`, separated by commas (05 §2.2).
+//! Server lists: `HOST[:PORT[:WEIGHT]]`, `HOST:PORT WEIGHT`, or `/PATH[:WEIGHT]` for a unix socket, separated by commas
+//! (05 §2.2).
 
 use std::fmt;
 
-use super::address::{AddressError, checked_host, number, split_host};
+use super::address::{AddressError, checked_host, checked_path, is_path, number, split_host};
 
 /// Port of a server that is written without one.
 pub const DEFAULT_PORT: u16 = 11211;
@@ -10,9 +11,9 @@ pub const DEFAULT_PORT: u16 = 11211;
 /// A server of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListServer {
-    /// Name or address as written, without blanks around it.
+    /// Name or address as written, without blanks around it; or the absolute path of a unix socket.
     pub host: String,
-    /// TCP port.
+    /// TCP port; 0 with a unix socket.
     pub port: u16,
     /// Weight; 0 if none is written.
     pub weight: u32,
@@ -34,6 +35,8 @@ pub struct ListError {
 pub enum Reason {
     /// No host name, or blanks in it.
     Host,
+    /// The path of a unix socket is too long, or has control characters in it.
+    Path,
     /// The port is not a number up to 65535.
     Port,
     /// The weight is not a number.
@@ -44,6 +47,7 @@ impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reason = match self.reason {
             Reason::Host => "bad host name",
+            Reason::Path => "the path of a unix socket has more than 107 bytes, or control characters",
             Reason::Port => "port is not a number from 1 to 65535",
             Reason::Weight => "weight is not a number",
         };
@@ -65,6 +69,9 @@ pub fn parse(text: &str) -> Result<Vec<ListServer>, ListError> {
 }
 
 fn server(item: &str) -> Result<ListServer, Reason> {
+    if is_path(item) {
+        return socket(item);
+    }
     let (host, rest) = split_host(item);
     let host = checked_host(host.trim()).map_err(|_: AddressError| Reason::Host)?;
     let rest = rest.unwrap_or("").trim();
@@ -82,6 +89,17 @@ fn server(item: &str) -> Result<ListServer, Reason> {
         _ => return Err(Reason::Port),
     };
     Ok(ListServer { host, port, weight: number_or_zero(weight).ok_or(Reason::Weight)? })
+}
+
+/// A unix socket. What follows the last colon, or the last blank, is its weight if it is a number, else part of its path.
+fn socket(item: &str) -> Result<ListServer, Reason> {
+    let is_weight = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (path, weight) = match item.rsplit_once([':', ' ']) {
+        Some((path, weight)) if is_weight(weight) => (path.trim_end(), number(weight).ok_or(Reason::Weight)?),
+        _ => (item, 0),
+    };
+    let host = checked_path(path).map_err(|_: AddressError| Reason::Path)?;
+    Ok(ListServer { host, port: 0, weight })
 }
 
 /// A number, or nothing, which is 0.
@@ -120,6 +138,12 @@ mod tests {
             ("[::1]", "::1", 11211, 0),
             ("10.1.2.3:11211,", "10.1.2.3", 11211, 0),
             ("Cache.Example", "Cache.Example", 11211, 0),
+            ("/run/memcached.sock", "/run/memcached.sock", 0, 0),
+            ("/run/memcached.sock:2", "/run/memcached.sock", 0, 2),
+            ("/run/memcached.sock 2", "/run/memcached.sock", 0, 2),
+            ("/run/a:b.sock", "/run/a:b.sock", 0, 0),
+            ("/run/a:", "/run/a:", 0, 0),
+            ("/", "/", 0, 0),
         ] {
             assert_eq!(one(text), (host.to_owned(), port, weight), "{text}");
         }
@@ -149,16 +173,20 @@ mod tests {
             ("a::2", 1, "a::2", Reason::Port),
             ("fe80::1", 1, "fe80::1", Reason::Port),
             ("::1", 1, "::1", Reason::Host),
+            ("a,/run/x\u{1}", 2, "/run/x\u{1}", Reason::Path),
+            ("/run/x:99999999999", 1, "/run/x:99999999999", Reason::Weight),
         ] {
             let want = ListError { number, item: item.to_owned(), reason };
             assert_eq!(parse(text), Err(want), "{text}");
         }
+        let long = format!("/{}", "x".repeat(107));
+        assert_eq!(parse(&long).unwrap_err().reason, Reason::Path);
         assert_eq!(parse("a,b:x").unwrap_err().to_string(), "server 2 (\"b:x\"): port is not a number from 1 to 65535");
     }
 
     proptest! {
         #[test]
-        fn no_text_panics(text in ".*", likely in "[ab:,;\\[\\] 0-9+-]{0,30}") {
+        fn no_text_panics(text in ".*", likely in "[ab:,;/\\[\\] 0-9+-]{0,30}") {
             let _ = parse(&text);
             let _ = parse(&likely);
         }

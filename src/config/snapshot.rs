@@ -4,6 +4,7 @@
 //! worker an `Arc` of it.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,9 +44,9 @@ impl fmt::Debug for Secret {
 /// (03 §16.1, with the bucket added).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Server {
-    /// Name or address, as written in the configuration.
+    /// Name or address, as written in the configuration; or the absolute path of a unix socket.
     pub host: String,
-    /// TCP port.
+    /// TCP port; 0 with a unix socket.
     pub port: u16,
     /// SASL user; empty: no authentication (05 §9).
     pub user: String,
@@ -55,6 +56,24 @@ pub struct Server {
     pub bucket: String,
     /// The protocol spoken to it.
     pub protocol: DownstreamProtocol,
+}
+
+impl Server {
+    /// The unix socket that it listens on, if it does not listen on a port.
+    pub fn socket(&self) -> Option<&Path> {
+        self.host.starts_with('/').then(|| Path::new(&self.host))
+    }
+}
+
+/// `HOST:PORT`, or the path of its socket: how log lines name it. Never its credentials.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.socket() {
+            Some(path) => path.display().fmt(f),
+            None if self.host.contains(':') => write!(f, "[{}]:{}", self.host, self.port),
+            None => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 /// One bucket: which servers it has, how keys map to them, and the limits that apply.

@@ -16,9 +16,6 @@ use super::stream::Stream;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 
-/// Longest path of a unix socket in bytes: `sun_path` of unix(7) without its closing zero.
-pub const SOCKET_PATH_MAX: usize = 107;
-
 /// The send buffer that UDP sockets ask for, in bytes.
 const UDP_SEND_BUFFER: usize = 256 << 20;
 
@@ -244,6 +241,7 @@ pub fn unix(path: &Path, mask: u32, backlog: i32) -> io::Result<(Listener, Socke
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::address::SOCKET_PATH_MAX;
     use std::os::unix::fs::PermissionsExt;
 
     fn port_of(listener: &Listener) -> u16 {

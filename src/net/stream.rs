@@ -1,7 +1,9 @@
 //! A connection, TCP or unix.
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
@@ -16,7 +18,46 @@ pub enum Stream {
     Unix(UnixStream),
 }
 
+/// Where to connect to.
+#[derive(Clone, Copy, Debug)]
+pub enum Target<'a> {
+    /// A TCP port.
+    Address(SocketAddr),
+    /// A unix socket.
+    Socket(&'a Path),
+}
+
 impl Stream {
+    /// Begins to connect; [`Stream::finish_connect`] tells when it is done.
+    ///
+    /// # Errors
+    /// When the system refuses at once.
+    pub fn connect(target: Target<'_>) -> io::Result<Stream> {
+        let stream = match target {
+            Target::Address(address) => Stream::Tcp(TcpStream::connect(address)?),
+            Target::Socket(path) => Stream::Unix(UnixStream::connect(path)?),
+        };
+        stream.set_nodelay();
+        Ok(stream)
+    }
+
+    /// Whether the connection is made, as far as that has been decided.
+    ///
+    /// # Errors
+    /// Why it cannot be made.
+    pub fn finish_connect(&self) -> io::Result<bool> {
+        let (error, peer) = match self {
+            Stream::Tcp(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
+            Stream::Unix(stream) => (stream.take_error()?, stream.peer_addr().map(drop)),
+        };
+        match (error, peer) {
+            (Some(error), _) => Err(error),
+            (None, Ok(())) => Ok(true),
+            (None, Err(error)) if error.kind() == ErrorKind::NotConnected => Ok(false),
+            (None, Err(error)) => Err(error),
+        }
+    }
+
     /// The descriptor's number, for the log.
     pub fn descriptor(&self) -> RawFd {
         match self {

@@ -77,7 +77,7 @@ impl Engine {
         if let Some(host) = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host)) {
             // Of a suspended server everybody knows.
             let level = if host.health.is_suspended() { 2 } else { 1 };
-            let text = format!("{loss}: {}:{}: {reason}", host.server.host, host.server.port);
+            let text = format!("{loss}: {}: {reason}", host.server);
             self.log(level, text);
         }
         self.close_conn(id, loss);
@@ -111,7 +111,7 @@ impl Engine {
             if let Some(host) = self.hosts.get(conn.host)
                 && host.health.succeed()
             {
-                let text = format!("{}:{} is back", host.server.host, host.server.port);
+                let text = format!("{} is back", host.server);
                 self.log(0, text);
             }
             self.begin_queue(id);
@@ -330,9 +330,7 @@ impl Engine {
             if (count > 0 && loss != Loss::Unknown || !was_ready) && host.health.fail(&host.behavior) {
                 let server = &host.server;
                 let text = format!(
-                    "{}:{} has failed {} times in a row, last with {loss}: no new connections until it answers a probe",
-                    server.host,
-                    server.port,
+                    "{server} has failed {} times in a row, last with {loss}: no new connections until it answers a probe",
                     u64::from(host.behavior.connect_max_errors) + 1
                 );
                 self.actions.push(Action::Log(0, text));
@@ -343,12 +341,8 @@ impl Engine {
             && let Some(host) = self.hosts.get(host_id)
         {
             let (server, age) = (&host.server, (self.now - conn.head_since) / 1000);
-            let text = format!(
-                "{}:{}: {loss} in phase {}, after {age} ms, with {count} requests",
-                server.host,
-                server.port,
-                conn.state.phase()
-            );
+            let text =
+                format!("{server}: {loss} in phase {}, after {age} ms, with {count} requests", conn.state.phase());
             self.actions.push(Action::Log(1, text));
         }
         for other in dead_idle {

@@ -19,9 +19,7 @@ impl Engine {
             host.conns.iter().filter_map(|conn| self.conns.get(*conn)).map(|conn| conn.fifo.len()).sum();
         let (server, conns, phase) = (&host.server, host.conns.len(), Failure::ConnQueue.phase());
         let text = format!(
-            "{}:{}: timeout in phase {phase}, after {} ms, with {requests} requests on {conns} connections",
-            server.host,
-            server.port,
+            "{server}: timeout in phase {phase}, after {} ms, with {requests} requests on {conns} connections",
             (self.now - since) / 1000
         );
         self.log(1, text);

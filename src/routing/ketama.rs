@@ -112,7 +112,7 @@ impl Ring {
     }
 }
 
-/// The name that libmemcached's rings use.
+/// The name that libmemcached's rings use. A unix socket has port 0 there, too.
 fn list_name(server: &RingServer<'_>) -> String {
     match server.port {
         DEFAULT_PORT => server.host.to_owned(),

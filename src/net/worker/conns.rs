@@ -4,12 +4,12 @@ use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::sockets::{put, would_block, write};
 use super::{CONN, Message, READS, Unread, Worker};
 use crate::config::snapshot::Server;
+use crate::net::stream::{Stream, Target};
 use crate::proxy::downstream::ConnId;
 use crate::store::process::Counted;
 
@@ -17,7 +17,7 @@ use crate::store::process::Counted;
 pub(super) struct ConnSocket {
     pub(super) id: ConnId,
     /// `None` while the addresses are being looked up.
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     is_connecting: bool,
     /// The addresses that were not tried yet.
     addresses: std::vec::IntoIter<SocketAddr>,
@@ -44,6 +44,12 @@ impl Worker {
             _counted: Counted::new(&self.shared.process),
         };
         put(&mut self.conns, id.index(), socket);
+        if let Some(path) = server.socket() {
+            if let Err(error) = self.open(id, Target::Socket(path)) {
+                self.engine.connect_failed(id, &error.to_string());
+            }
+            return;
+        }
         if let Ok(address) = server.host.parse::<IpAddr>() {
             return self.resolved(id, Ok(vec![SocketAddr::new(address, server.port)]));
         }
@@ -66,43 +72,36 @@ impl Worker {
 
     /// Connects to the next of the server's addresses; `error` says why the one before was of no use.
     pub(super) fn try_next_address(&mut self, id: ConnId, mut error: io::Error) {
-        let token = Token((id.to_bits() | CONN) as usize);
-        while let Some(socket) = self.conns.get_mut(id.index()).and_then(Option::as_mut) {
-            let Some(address) = socket.addresses.next() else { break };
-            match TcpStream::connect(address) {
-                Ok(mut stream) => {
-                    let _ = stream.set_nodelay(true);
-                    match self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
-                        Ok(()) => {
-                            socket.stream = Some(stream);
-                            return;
-                        }
-                        Err(failed) => error = failed,
-                    }
-                }
+        while let Some(address) = self.conn(id).and_then(|socket| socket.addresses.next()) {
+            match self.open(id, Target::Address(address)) {
+                Ok(()) => return,
                 Err(failed) => error = failed,
             }
         }
         self.engine.connect_failed(id, &error.to_string());
     }
 
+    /// Begins to connect.
+    fn open(&mut self, id: ConnId, target: Target<'_>) -> io::Result<()> {
+        let token = Token((id.to_bits() | CONN) as usize);
+        let mut stream = Stream::connect(target)?;
+        self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        if let Some(socket) = self.conn(id) {
+            socket.stream = Some(stream);
+        }
+        Ok(())
+    }
+
     pub(super) fn finish_connect(&mut self, id: ConnId) {
         let Some(socket) = self.conn(id) else { return };
         let Some(stream) = &socket.stream else { return };
-        let failed = match stream.take_error() {
-            Ok(None) => match stream.peer_addr() {
-                Ok(_) => None,
-                Err(error) if error.kind() == ErrorKind::NotConnected => return, // not yet
-                Err(error) => Some(error),
-            },
-            Ok(Some(error)) | Err(error) => Some(error),
-        };
-        match failed {
-            None => {
+        match stream.finish_connect() {
+            Ok(false) => {}
+            Ok(true) => {
                 socket.is_connecting = false;
                 self.engine.connected(id);
             }
-            Some(error) => {
+            Err(error) => {
                 socket.stream = None;
                 self.try_next_address(id, error);
             }

@@ -30,7 +30,7 @@ pub mod wire;
 
 pub use golden::{Exchange, Stage};
 pub use manager::Manager;
-pub use memcached::Memcached;
+pub use memcached::{Memcached, SocketMemcached};
 pub use mock::{Down, Mock};
 pub use moxi::{Moxi, MoxiBuilder};
 pub use packet::Packet;

@@ -1,5 +1,7 @@
 //! Real memcached servers (the Debian package).
 
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
@@ -63,5 +65,22 @@ impl Memcached {
     /// Starts it again on the port it had.
     pub fn revive(port: Port, arguments: &[&str]) -> Memcached {
         Memcached::on(port, arguments)
+    }
+}
+
+/// A running memcached on a unix socket; stopped when dropped.
+#[derive(Debug)]
+pub struct SocketMemcached {
+    _process: Process,
+}
+
+impl SocketMemcached {
+    /// Starts one and waits until it accepts.
+    pub fn start(path: &Path) -> SocketMemcached {
+        let mut command = Command::new("memcached");
+        command.args(["-t", "1", "-u", "root", "-s"]).arg(path);
+        let mut process = Process::start("memcached", &mut command).end_with(Signal::SIGKILL);
+        wait_until(&mut process, || UnixStream::connect(path).is_ok());
+        SocketMemcached { _process: process }
     }
 }
