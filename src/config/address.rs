@@ -1,5 +1,6 @@
 //! `HOST:PORT` texts.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Longest `HOST:PORT` in a document, in bytes (05 §5.4).
@@ -12,6 +13,13 @@ pub struct Address {
     pub host: String,
     /// TCP port, not 0.
     pub port: u16,
+}
+
+/// `HOST:PORT`, an IPv6 literal in brackets.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", bracketed(&self.host), self.port)
+    }
 }
 
 /// What is wrong with an address. The words are the C program's (05 §5.4).
@@ -56,6 +64,11 @@ pub fn checked_host(host: &str) -> Result<String, AddressError> {
     Ok(host.to_owned())
 }
 
+/// The host as it is written before a port: an IPv6 literal in brackets.
+pub fn bracketed(host: &str) -> Cow<'_, str> {
+    if host.contains(':') { format!("[{host}]").into() } else { host.into() }
+}
+
 /// The host and what follows its colon. The host ends at the first colon, unless it is in brackets.
 pub fn split_host(text: &str) -> (&str, Option<&str>) {
     if let Some((host, rest)) = text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
@@ -95,8 +108,10 @@ mod tests {
             (" localhost:1 ", "localhost", 1),
             ("10.0.0.1: 65535", "10.0.0.1", 65535),
             ("[::1]:11211", "::1", 11211),
+            ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
         ] {
             let want = Address { host: host.into(), port };
+            assert_eq!(Address::parse(&want.to_string()), Ok(want.clone()), "{text}");
             assert_eq!(Address::parse(text), Ok(want), "{text}");
         }
         for (text, error) in [

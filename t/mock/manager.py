@@ -30,7 +30,7 @@ NO_SERVERS = b"SERVER_ERROR proxy out of downstreams\r\n"
 
 def address(server):
     """A server as documents name it."""
-    return server if isinstance(server, str) else f"127.0.0.1:{server.port}"
+    return server if isinstance(server, str) else server.address
 
 
 def vbuckets(*servers, rows=((0,),), **more):
@@ -140,9 +140,10 @@ class Manager(Server):
 
     kind = Exchange
 
-    def __init__(self):
-        super().__init__()
-        self.authority = f"127.0.0.1:{self.port}"
+    @property
+    def authority(self):
+        """HOST:PORT of it."""
+        return self.address
 
     def url(self, path="p"):
         """The URL of a path."""
@@ -178,7 +179,7 @@ class ManagedTest(MockTest):
     paths = ("p",)
 
     def setUp(self):
-        self.manager, self.foretold, self.watcher = Manager(), [], None
+        self.manager, self.foretold, self.watcher = Manager(self.host), [], None
         self.addCleanup(lambda: self.manager.close())
         super().setUp()
 
@@ -200,7 +201,7 @@ class ManagedTest(MockTest):
         self.assertIsNone(self.moxi.stop())
         self.moxi.log.close()
         self.manager.close()
-        self.manager, self.foretold, self.watcher = Manager(), [], None
+        self.manager, self.foretold, self.watcher = Manager(self.host), [], None
         self.moxi = self.start(*behavior, **more)
 
     def await_true(self, condition, what):

@@ -150,12 +150,12 @@ class Vbuckets(Documents):
                 ("Expected array for vBucketMap", [MISSING, {}, None, 5]),
                 (LATER, [[]]),
                 (count, [[[0, 1]] * 3, [[0, 1]] * 6, [5] * 5]),
-                (rows, [[5], [[0]], [[0, 1, 0]], [{}], [[0, 1], []]]),
+                (rows, [[5], [[]], [{}], [[0, 1], []]]),
                 (index, [[["0", 0]], [[0, None]], [[-2, 0]], [[0, 2]], [[0, 1], [1, 2]]]),
             ]),
             (server_map, "vBucketMapForward", [[1, 0], [0, 0], "beyond"], [
-                (forward, [5, {}, None, []]),
-                (rows, [[5], [[0, 1], [0]]]),
+                (forward, [5, {}, "x"]),
+                (rows, [[5], [[0, 1], []]]),
                 (index, [[["0", 0]], [[0, 1], [2, 0]], [[-2, 0]]]),
             ]),
         ):
@@ -167,6 +167,19 @@ class Vbuckets(Documents):
         self.assertTrue(self.refuses())
         self.exchange.document(document())
         self.assertEqual(self.names(), ["a"])
+
+    def test_rows_of_any_length(self):
+        """What is missing of a row while a raised number of replicas is being worked off is nobody; more is ignored."""
+        servers = (*self.mocks, "127.0.0.1:1")
+        for replicas, rows, forward in (
+            (2, [[0, 1], [1]], [[1], [0, 1]]), (1, [[0, 1, 2, 9, "x"], [1, 0, None]], [[1, 2, 0], [0, 1, 2]]),
+            (0, [[0, 1], [1, 2]], [[1, 2]]), (4, [[0], [1]], [[0]]), (1, [[0], [1]], []), (1, [[0], [1]], None),
+        ):
+            self.send({"name": "a", **vbuckets(*servers, rows=rows, numReplicas=replicas, vBucketMapForward=forward)})
+            self.assertEqual(self.names(), ["a"])
+        client = self.client()
+        for key, place in (("doctor", 0), ("foo", 1)):
+            self.served(client, self.mocks[place], store(key))
 
     def refuse_before_any(self, document, text):
         """Sends a document that is refused; there is no bucket yet to ask how many have been."""
