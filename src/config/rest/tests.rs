@@ -254,6 +254,31 @@ fn pauses_grow_while_nobody_has_a_document() {
     assert!(between(2) >= least, "{:?}", between(2));
 }
 
+/// Who has seen that the last document is out of date does not wait for the end of a long pause.
+#[test]
+fn a_pause_ends_when_somebody_asks() {
+    let server = Server::start(vec![plain("404 Not Found", ""), plain("200 OK", "{}")]);
+    let hours = Duration::from_secs(36_000);
+    let timing = Timing { shortest_pause: hours, longest_pause: 2 * hours, ..TIMING };
+    let agent = Agent { urls: vec![server.url("1")], user: String::new(), password: Secret::default() };
+    let own = Credentials { user: String::new(), password: String::new() };
+    let means = Means { own, proxies: Proxies::default(), timing, refresh: Arc::default() };
+    let (refresh, (send, events)) = (Arc::clone(&means.refresh), channel());
+    thread::spawn(move || {
+        Client::new(0, &agent, means, 1, move |event| {
+            let _ = send.send(event);
+            false
+        })
+        .run()
+    });
+    let end = Instant::now() + Duration::from_secs(60);
+    while events.try_recv().is_err() {
+        assert!(Instant::now() < end, "nobody is asked");
+        refresh.ask();
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// A stream may be silent for longer than any other response.
 #[test]
 fn a_silent_stream_is_left_alone() {
