@@ -423,6 +423,7 @@ class UnauthorizedBeside(ManagedTest):
                 self.expect_log(f"ERROR: Authentication failure, from REST server(s): {self.other.url()}")
             self.served(client, line)
         exchange.answer(bucket("b", self.mock))
+        self.expect_log(f"configuration comes from REST server: {self.other.url()}")
         self.await_true(lambda: self.names() == ["b", "a"], lambda: "no second bucket")
 
 

@@ -189,11 +189,13 @@ impl<D: FnMut(Event) -> bool> Client<D> {
         if self.has_documents {
             return Some(Pass::Lost);
         }
+        let line = self.standing.lost();
         if self.is_unknown && !self.standing.has_received() {
+            // Whoever gets it tells of it.
             let event = Event::Unauthorized { agent: self.index, urls: self.standing.list() };
             return (self.deliver)(event).then_some(Pass::Nothing);
         }
-        if let Some(line) = self.standing.lost() {
+        if let Some(line) = line {
             log::report(&line);
         }
         Some(Pass::Nothing)
@@ -254,7 +256,7 @@ impl<D: FnMut(Event) -> bool> Client<D> {
         if matches!(error, FetchError::Unauthorized) {
             self.is_unknown = true;
             if self.urls.len() == 1 && !self.standing.has_received() {
-                // That will be told by whoever gets the event.
+                // Whoever gets the event tells of it.
                 return;
             }
         }
