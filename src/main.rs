@@ -253,9 +253,15 @@ fn start_agents(
     let proxies = Proxies::from_env(&|name| std::env::var_os(name).map(lossy));
     for (index, (agent, refresh)) in loaded.agents.iter().zip(refreshes).enumerate() {
         let reporter = reporter.clone();
-        rest::spawn(index, agent, proxies.clone(), Arc::clone(refresh), move |event| reporter.report(event))?;
+        rest::spawn(index, agent, proxies.clone(), Arc::clone(refresh), seed(), move |event| reporter.report(event))?;
     }
     Ok(())
+}
+
+/// A number that other processes do not have, nor this one the next time.
+fn seed() -> u64 {
+    let time = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::from(std::process::id()).rotate_left(32) ^ time.as_secs().rotate_left(20) ^ u64::from(time.subsec_nanos())
 }
 
 /// `-Y y`: a launcher stops us by a line end on standard input, or by going away (01 §12).

@@ -271,7 +271,7 @@ fn scripts_of_sites() {
     let daemon = place.daemon(&mut moxi(&as_user("nobody", &arguments)), "x.pid");
     manager.stream().document(&bucket("default", &server));
     serves(port, &server, "default");
-    wait_for("the complaint", || content(&place.path("x.log")).contains("WARNING: curl error: "));
+    wait_for("the complaint", || content(&place.path("x.log")).contains("WARNING: REST server "));
     stops(&daemon);
 }
 

@@ -1,5 +1,6 @@
 //! `HOST:PORT` texts, and paths of unix sockets.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Longest `HOST:PORT` in a document, in bytes (05 §5.4).
@@ -15,6 +16,13 @@ pub struct Address {
     pub host: String,
     /// TCP port, not 0; 0 with a unix socket.
     pub port: u16,
+}
+
+/// `HOST:PORT`, an IPv6 literal in brackets.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_server(f, &self.host, self.port)
+    }
 }
 
 /// What is wrong with an address. The words are the C program's (05 §5.4).
@@ -84,6 +92,19 @@ pub fn checked_host(host: &str) -> Result<String, AddressError> {
     Ok(host.to_owned())
 }
 
+/// Writes a server as it is written in a configuration: `HOST:PORT`, or the path of its socket.
+///
+/// # Errors
+/// Those of `f`.
+pub fn write_server(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+    if is_path(host) { f.write_str(host) } else { write!(f, "{}:{port}", bracketed(host)) }
+}
+
+/// The host as it is written before a port: an IPv6 literal in brackets.
+pub fn bracketed(host: &str) -> Cow<'_, str> {
+    if host.contains(':') { format!("[{host}]").into() } else { host.into() }
+}
+
 /// The host and what follows its colon. The host ends at the first colon, unless it is in brackets.
 pub fn split_host(text: &str) -> (&str, Option<&str>) {
     if let Some((host, rest)) = text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
@@ -125,8 +146,10 @@ mod tests {
             ("[::1]:11211", "::1", 11211),
             ("/run/memcached.sock", "/run/memcached.sock", 0),
             (" /run/a b:1.sock ", "/run/a b:1.sock", 0),
+            ("[fe80::1%eth0]:1", "fe80::1%eth0", 1),
         ] {
             let want = Address { host: host.into(), port };
+            assert_eq!(Address::parse(&want.to_string()), Ok(want.clone()), "{text}");
             assert_eq!(Address::parse(text), Ok(want), "{text}");
         }
         for (text, error) in [

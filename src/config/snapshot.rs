@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::config::address::{is_path, write_server};
 use crate::config::behavior::{Behavior, DownstreamProtocol};
 use crate::routing::Router;
 
@@ -61,18 +62,14 @@ pub struct Server {
 impl Server {
     /// The unix socket that it listens on, if it does not listen on a port.
     pub fn socket(&self) -> Option<&Path> {
-        self.host.starts_with('/').then(|| Path::new(&self.host))
+        is_path(&self.host).then(|| Path::new(&self.host))
     }
 }
 
 /// `HOST:PORT`, or the path of its socket: how log lines name it. Never its credentials.
 impl fmt::Display for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.socket() {
-            Some(path) => path.display().fmt(f),
-            None if self.host.contains(':') => write!(f, "[{}]:{}", self.host, self.port),
-            None => write!(f, "{}:{}", self.host, self.port),
-        }
+        write_server(f, &self.host, self.port)
     }
 }
 

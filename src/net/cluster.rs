@@ -48,6 +48,8 @@ pub struct Cluster {
     is_listening: bool,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
+    /// What the log was last told of each agent's documents.
+    told: Vec<Vec<String>>,
 }
 
 /// What is to be done after documents have come.
@@ -63,7 +65,7 @@ impl Cluster {
     /// Begins with `config`, that of before the first document.
     pub fn new(config: Arc<Config>, behavior: Arc<Behavior>, place: Place, is_listening: bool) -> Cluster {
         let (sender, events) = mpsc::channel();
-        Cluster { config, behavior, place, is_listening, events, sender }
+        Cluster { config, behavior, place, is_listening, events, sender, told: Vec::new() }
     }
 
     /// For an agent's thread. `waker` is that of the main thread's loop.
@@ -79,12 +81,13 @@ impl Cluster {
     /// Takes over what the agents have sent. `None`: nothing.
     ///
     /// # Errors
-    /// Those that end the program: a wrong password for the cluster manager, a port that cannot be bound.
+    /// Those that end the program: a wrong password for the cluster manager at the start, a port that cannot be bound.
     pub fn take(&mut self) -> Result<Option<Change>, Failure> {
         let mut has_come = false;
         while let Ok(event) = self.events.try_recv() {
-            self.config = Arc::new(self.after(event)?);
-            has_come = true;
+            if let Some(config) = self.after(event)? {
+                (self.config, has_come) = (Arc::new(config), true);
+            }
         }
         if !has_come {
             return Ok(None);
@@ -99,11 +102,18 @@ impl Cluster {
         Ok(Some(Change { config: Arc::clone(&self.config), listeners }))
     }
 
-    /// The configuration after one event.
-    fn after(&self, event: Event) -> Result<Config, Failure> {
+    /// The configuration after one event; `None`: that of before.
+    fn after(&mut self, event: Event) -> Result<Option<Config>, Failure> {
         match event {
-            Event::Unauthorized { .. } => Err(Failure::new(GENERAL, "ERROR: Authentication failure")),
-            Event::Empty { .. } => Ok(dynamic::apply_empty(&self.config)),
+            Event::Unauthorized { agent, urls } => {
+                if !self.config.buckets.iter().any(|bucket| bucket.is_live()) {
+                    return Err(Failure::new(GENERAL, "ERROR: Authentication failure"));
+                }
+                // Clients of other agents' buckets are served.
+                self.tell(agent, vec![format!("ERROR: Authentication failure, from REST server(s): {urls}")]);
+                Ok(None)
+            }
+            Event::Empty { .. } => Ok(Some(dynamic::apply_empty(&self.config))),
             Event::Document { agent, origin, text } => {
                 let source = Source { agent, url: &origin.url, host: &origin.host };
                 let applied = dynamic::apply(&self.config, &text, source, &self.behavior);
@@ -115,11 +125,22 @@ impl Cluster {
                         vec![format!("ERROR: bad JSON configuration from {}: {error}", origin.url)],
                     ),
                 };
-                for line in lines {
-                    log::report(&line);
-                }
-                Ok(config)
+                self.tell(agent, lines);
+                Ok(Some(config))
             }
         }
+    }
+
+    /// Logs what is to be said of an agent's last document, unless the one before was as bad: some are asked for once a
+    /// second.
+    fn tell(&mut self, agent: usize, lines: Vec<String>) {
+        if self.told.len() <= agent {
+            self.told.resize(agent + 1, Vec::new());
+        }
+        let Some(told) = self.told.get_mut(agent).filter(|told| **told != lines) else { return };
+        for line in &lines {
+            log::report(line);
+        }
+        *told = lines;
     }
 }

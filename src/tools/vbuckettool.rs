@@ -5,7 +5,6 @@ use std::io::{Read, Write as _};
 use std::os::unix::ffi::OsStrExt;
 
 use super::{Output, document};
-use crate::config::address::Address;
 use crate::config::document::{LOCAL_HOST, api_base};
 
 const USAGE: &str = "\
@@ -28,7 +27,7 @@ pub fn run(arguments: &[OsString], stdin: &mut dyn Read) -> Output {
         Err(output) => return output,
     };
     let bases = api_base::of(&text, &document.servers, LOCAL_HOST);
-    let name = |index: Option<usize>| index.and_then(|index| document.servers.get(index)).map(shown);
+    let name = |index: Option<usize>| index.and_then(|index| document.servers.get(index)).map(ToString::to_string);
     let mut out = Vec::new();
     for key in keys {
         let route = document.router.route(key.as_bytes());
@@ -50,11 +49,6 @@ pub fn run(arguments: &[OsString], stdin: &mut dyn Read) -> Output {
         out.push(b'\n');
     }
     Output { stdout: out, ..Output::default() }
-}
-
-fn shown(address: &Address) -> String {
-    let Address { host, port } = address;
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 #[cfg(test)]
@@ -97,6 +91,21 @@ mod tests {
             &["hello", "name"],
             "key: hello master: a:11210 vBucketId: 0 couchApiBase: (null)\n\
              key: name master: localhost:11210 vBucketId: 1 couchApiBase: http://localhost:8092/b\n",
+        );
+    }
+
+    /// With the rows of before in a map whose number of replicas was raised.
+    #[test]
+    fn ipv6_addresses_and_short_rows() {
+        let document = r#"{"nodes":[
+            {"hostname":"[::1]:8091","couchApiBase":"http://[::1]:8092/b","ports":{"direct":11210}}],
+            "vBucketServerMap":{"numReplicas":2,"serverList":["[::1]:11210","[::1]:2","a:3"],
+            "vBucketMap":[[0],[1,2]],"vBucketMapForward":[]}}"#;
+        shows(
+            document,
+            &["hello", "name"],
+            "key: hello master: [::1]:11210 vBucketId: 0 couchApiBase: http://[::1]:8092/b replicas:\n\
+             key: name master: [::1]:2 vBucketId: 1 couchApiBase: (null) replicas: a:3\n",
         );
     }
 

@@ -120,13 +120,14 @@ class Server:
     # What its connections are.
     kind = Wire
 
-    def __init__(self):
-        self.listener = socket.socket()
+    def __init__(self, host="127.0.0.1"):
+        self.listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", 0))
+        self.listener.bind((host, 0))
         self.listener.listen(16)
         self.listener.settimeout(LIMIT)
         self.port = self.listener.getsockname()[1]
+        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.connections = []
 
     def accept(self):
@@ -270,13 +271,15 @@ class MockTest(unittest.TestCase):
     # Additions to -Z.
     behavior = ()
     servers = 1
+    # The address of the scripted servers.
+    host = "127.0.0.1"
     # Options besides -z and -Z.
     options = ()
     # Whether the port is open from the beginning.
     opens = True
 
     def setUp(self):
-        self.mocks = [Server() for _ in range(self.servers)]
+        self.mocks = [Server(self.host) for _ in range(self.servers)]
         self.mock = self.mocks[0]
         self.clients = []
         self.moxi = self.start()
@@ -293,7 +296,7 @@ class MockTest(unittest.TestCase):
 
     def cluster(self):
         """One vbucket, so that vbucket numbers and opaques are zero."""
-        names = ",".join(f'"127.0.0.1:{mock.port}"' for mock in self.mocks)
+        names = ",".join(f'"{mock.address}"' for mock in self.mocks)
         rows = ",".join(f"[{index}]" for index in range(self.servers))
         return f'{{"hashAlgorithm":"CRC","numReplicas":0,"serverList":[{names}],"vBucketMap":[{rows}]}}'
 

@@ -15,13 +15,14 @@ from harness import LIMIT, MockTest, Server, Wire
 
 # What stands after each document of a stream.
 DELIMITER = b"\n\n\n\n"
-# So many seconds moxi waits after it has tried all URLs.
+# So many seconds moxi waits after it has tried all URLs, or up to twice as many if it has lost a stream; longer and
+# longer while nobody has a document.
 PAUSE = 1
 
 # What is logged of some failures.
-PARTIAL = "Transferred a partial file"
-RESET = "Failure when receiving data from the peer (Connection reset by peer)"
-NOTHING = "Server returned nothing (no headers, no data)"
+PARTIAL = "the answer was cut off"
+RESET = "connection lost: Connection reset by peer"
+NOTHING = "closed without an answer"
 
 SET = b"set k 0 0 1\r\n1\r\n"
 STORED = b"STORED\r\n"
@@ -30,7 +31,7 @@ NO_SERVERS = b"SERVER_ERROR proxy out of downstreams\r\n"
 
 def address(server):
     """A server as documents name it."""
-    return server if isinstance(server, str) else f"127.0.0.1:{server.port}"
+    return server if isinstance(server, str) else server.address
 
 
 def vbuckets(*servers, rows=((0,),), **more):
@@ -140,9 +141,10 @@ class Manager(Server):
 
     kind = Exchange
 
-    def __init__(self):
-        super().__init__()
-        self.authority = f"127.0.0.1:{self.port}"
+    @property
+    def authority(self):
+        """HOST:PORT of it."""
+        return self.address
 
     def url(self, path="p"):
         """The URL of a path."""
@@ -178,7 +180,7 @@ class ManagedTest(MockTest):
     paths = ("p",)
 
     def setUp(self):
-        self.manager, self.foretold, self.watcher = Manager(), [], None
+        self.manager, self.foretold, self.watcher = Manager(self.host), [], None
         self.addCleanup(lambda: self.manager.close())
         super().setUp()
 
@@ -200,7 +202,7 @@ class ManagedTest(MockTest):
         self.assertIsNone(self.moxi.stop())
         self.moxi.log.close()
         self.manager.close()
-        self.manager, self.foretold, self.watcher = Manager(), [], None
+        self.manager, self.foretold, self.watcher = Manager(self.host), [], None
         self.moxi = self.start(*behavior, **more)
 
     def await_true(self, condition, what):
@@ -227,9 +229,20 @@ class ManagedTest(MockTest):
         self.await_true(lambda: len(self.messages()) >= count, lambda: f"these are to be logged: {lines}")
         self.assertEqual(self.messages()[:count], self.foretold)
 
-    def curl_error(self, error, path="p"):
-        """What is logged of a URL that has failed."""
-        return f"WARNING: curl error: {error} from: {self.manager.url(path)}"
+    def failed(self, error, path="p"):
+        """What is logged of one of several URLs that has failed, or of a single one that has lost its stream."""
+        return f"WARNING: REST server {self.manager.url(path)}: {error}"
+
+    def lost(self, urls, received=False):
+        """What is logged when nobody has a document any more, or yet."""
+        if received:
+            return f"ERROR: could not contact REST server(s): {urls}; the last configuration stays in force"
+        perhaps = "perhaps they are unavailable or still initializing"
+        return f"WARNING: could not contact REST server(s): {urls}; {perhaps}"
+
+    def back(self, path="p"):
+        """What is logged when somebody has one again, or has one at last."""
+        return f"configuration comes from REST server: {self.manager.url(path)}"
 
     def not_json(self, text, path="p"):
         """What is logged of an answer, or of a document, that is not JSON."""

@@ -2,9 +2,9 @@
 
 import base64
 
-from manager import DELIMITER, NOTHING, PARTIAL, RESET, Exchange, Manager, ManagedTest, bucket, chunk, encoded
+from manager import DELIMITER, NOTHING, PARTIAL, RESET, Exchange, Manager, ManagedTest, bucket, chunk, encoded, listed
 
-WEIRD = "Weird server reply"
+WEIRD = "the answer is not HTTP"
 TEXT = "This is just a bad response that is not JSON."
 
 
@@ -139,14 +139,14 @@ class Framing(ManagedTest):
         """05 §6.3: after a failure the next answer begins anew."""
         self.exchange.chunk(encoded(self.document())[:30])
         self.exchange.close()
-        self.expect_log(self.curl_error(PARTIAL))
+        self.expect_log(self.failed(PARTIAL))
         self.exchange = self.manager.stream(self.document())
         self.expect_taken()
 
     def test_bodies_that_end(self):
         """05 §6.3: what follows the last delimiter is a document, too; if that is nothing, it is an empty one."""
         self.exchange.reset()
-        self.expect_log(self.curl_error(RESET))
+        self.expect_log(self.failed(RESET))
         client, line, places = self.client(), self.mock, [self.mocks[1], self.mock]
         line = self.served(client, line)
         for framing in ("length", "chunked", "close"):
@@ -173,7 +173,7 @@ class Failures(ManagedTest):
             path = remaining.pop(0)
             with self.at_once():
                 fail(self.manager.request(path))
-                self.expect_log(self.curl_error(error, path))
+                self.expect_log(self.failed(error, path))
         self.assertTrue(self.refuses())
         exchange = self.manager.request(remaining[0])
         exchange.answer(self.document())
@@ -192,7 +192,7 @@ class Failures(ManagedTest):
             def fail(status, body=body, framing=framing):
                 fields = [f"Location: {other.url()}"] if status < 400 else []
                 return lambda exchange: exchange.answer(body, f"{status} Status", framing, fields)
-            self.fail_all([(fail(status), f"HTTP response code said error ({status})") for status in statuses])
+            self.fail_all([(fail(status), f"HTTP status {status}") for status in statuses])
             self.again()
         other.expect_nobody(0)
 
@@ -202,11 +202,11 @@ class Failures(ManagedTest):
             def fail(exchange, status=status, fields=fields):
                 exchange.head(status, *fields)
                 exchange.close()
-            self.fail_all([(fail, f"HTTP response code said error ({status[:3]})")])
+            self.fail_all([(fail, f"HTTP status {status[:3]}")])
             self.again()
         self.fail_all([
             (lambda exchange, status=status: exchange.answer(self.document(), status),
-             f"HTTP response code said error ({status[:3]})") for status in ("201 Created", "206 Partial Content")
+             f"HTTP status {status[:3]}") for status in ("201 Created", "206 Partial Content")
         ])
 
     def test_transport(self):
@@ -228,7 +228,7 @@ class Failures(ManagedTest):
             (raw(ok), PARTIAL),
             (raw(ok + b"Content-Length: 999\r\n\r\n" + body), PARTIAL),
             (raw(chunked + chunk(body)), PARTIAL),
-            (raw(chunked + b"xyz\r\n" + body), "Failure when receiving data from the peer (bad framing)"),
+            (raw(chunked + b"xyz\r\n" + body), "the answer is not framed as HTTP has it"),
         ])
 
     def test_word_before_the_answer(self):
@@ -261,9 +261,12 @@ class Kept(ManagedTest):
 
     def test_a_server_that_has_had_enough(self):
         """The request goes over another connection at once, and nobody complains."""
+        told = False
         for cut in (Exchange.close, Exchange.reset):
             exchange = self.manager.request()
             exchange.answer(bucket("a", self.mock), closes=False)
+            if told:
+                self.expect_log(self.back())
             self.manager.request(over=exchange)
             with self.at_once():
                 cut(exchange)
@@ -273,7 +276,8 @@ class Kept(ManagedTest):
             self.manager.request(over=exchange)
             exchange.send(b"HTTP/1.1 200 OK")
             exchange.close()
-            self.expect_log(self.curl_error(PARTIAL))
+            self.expect_log(self.lost(f"{self.manager.url()} ({PARTIAL})", received=True))
+            told = True
 
     def test_another_server(self):
         """What leads to one server is not used for another, but stays."""
@@ -287,42 +291,140 @@ class Kept(ManagedTest):
         exchange.answer(TEXT, closes=False)
         self.expect_log(f"ERROR: parse JSON failed, from REST server: {self.manager.url()}, {TEXT}")
         other.request().reset()
-        self.expect_log(f"WARNING: curl error: {RESET} from: {other.url()}")
+        both = f"{self.manager.url()}|{other.url()}"
+        self.expect_log(f"WARNING: REST server {other.url()}: {RESET}", self.lost(both, received=True))
         self.manager.request(over=exchange)
 
 
+UNKNOWN = "HTTP status 401, user or password is not accepted"
+
+
 class Unauthorized(ManagedTest):
+    """05 §6.5: a wrong password ends moxi before it has served anybody, and only if no URL has anything better."""
+
     paths = ("1", "2")
 
+    def deny(self, path, body="", framing="length"):
+        """The next request is refused."""
+        self.manager.request(path).answer(body, "401 Unauthorized", framing)
+
     def expect_end(self):
-        """moxi ends, with one line, and without asking any other URL."""
+        """moxi ends, and asks nobody any more."""
         self.assertEqual(self.moxi.finish(), 1)
         self.expect_log("ERROR: Authentication failure")
         self.manager.expect_nobody(0)
 
-    def test_at_the_beginning(self):
-        """05 §6.5: whatever the body."""
+    def test_a_single_url(self):
+        """05 §6.5: whatever the body; with one line."""
+        self.paths = ("1",)
         for body, framing in (
             ("", "length"), (TEXT, "length"), (self.document(), "chunked"), (self.document(), "close"),
             (encoded(self.document()) + DELIMITER, "chunked"),
         ):
-            self.manager.request("1").answer(body, "401 Unauthorized", framing)
-            self.expect_end()
             self.again()
+            self.deny("1", body, framing)
+            self.expect_end()
+
+    def test_several_urls(self):
+        """All of them, or some while nothing else is left to try."""
+        self.deny("1")
+        self.deny("2")
+        self.expect_log(self.failed(UNKNOWN, "1"), self.failed(UNKNOWN, "2"))
+        self.expect_end()
+        self.again()
+        self.deny("1")
+        self.manager.request("2").reset()
+        self.expect_log(self.failed(UNKNOWN, "1"), self.failed(RESET, "2"))
+        self.expect_end()
+
+    def test_after_others(self):
+        """A manager that was down when moxi began may be the first to say so."""
+        self.paths = ("1",)
+        self.again()
+        self.manager.request("1").reset()
+        self.expect_log(self.lost(f"{self.manager.url('1')} ({RESET})"))
+        self.deny("1")
+        self.expect_end()
+
+    def test_before_a_good_one(self):
+        """It is a failed URL."""
+        with self.at_once():
+            self.deny("1")
+            stream = self.manager.stream(self.document(), path="2")
+        self.expect_log(self.failed(UNKNOWN, "1"))
+        line = self.served(self.client(), self.mock)
+        stream.reset()
+        self.expect_log(self.failed(RESET, "2"))
+        self.deny("1")
+        self.manager.stream(self.document(), path="2")
+        self.served(self.client(), line)
 
     def test_later(self):
-        """05 §6.5: even with a configuration, and other URLs left."""
+        """It is told once, nobody is cut, and all URLs are asked again."""
         self.manager.request("1").reset()
-        self.expect_log(self.curl_error(RESET, "1"))
+        self.expect_log(self.failed(RESET, "1"))
         stream = self.manager.stream(self.document(), path="2")
         client = self.client()
         line = self.served(client, self.mock)
         stream.reset()
-        self.expect_log(self.curl_error(RESET, "2"))
+        self.expect_log(self.failed(RESET, "2"))
+        for turn in range(2):
+            self.deny("1")
+            self.deny("2")
+            if turn == 0:
+                both = f"{self.manager.url('1')}|{self.manager.url('2')}"
+                self.expect_log(
+                    self.failed(UNKNOWN, "1"), self.failed(UNKNOWN, "2"), self.lost(both, received=True),
+                )
+            self.served(client, line)
+            self.served(self.client(), line)
+        self.deny("1")
+        self.manager.stream(bucket("a", self.mock, rev=1), path="2")
+        self.expect_log(self.back("2"))
         self.served(client, line)
-        self.manager.request("1").answer("", "401 Unauthorized")
-        client.expect_closed()
-        self.expect_end()
+
+    def test_without_a_bucket(self):
+        """Also if all buckets have been removed meanwhile, and if none was ever fit for use."""
+        for document in (listed(), bucket("a", self.mock, rows=[])):
+            self.again()
+            self.manager.request("1").answer(document)
+            if document != listed():
+                self.expect_log(self.bad("No vBuckets available; service maybe still initializing", "1"))
+            for path in self.paths:
+                self.deny(path)
+            both = f"{self.manager.url('1')}|{self.manager.url('2')}"
+            self.expect_log(self.failed(UNKNOWN, "1"), self.failed(UNKNOWN, "2"), self.lost(both, received=True))
+            self.manager.request("1").answer(self.document())
+            self.expect_log(self.back("1"))
+            self.served(self.client(), self.mock)
+
+
+class UnauthorizedBeside(ManagedTest):
+    """Another agent has clients to serve."""
+
+    def setUp(self):
+        self.other = Manager()
+        self.addCleanup(self.other.close)
+        super().setUp()
+
+    def arguments(self, port):
+        return f"url={self.manager.url()};url={self.other.url()}", [f"port_listen={port}"]
+
+    def test_nobody_is_cut(self):
+        """It is told once; the agent's buckets come when it is let in."""
+        self.manager.stream(self.document())
+        client = self.client()
+        line = self.served(client, self.mock)
+        exchange = self.other.request()
+        for turn in range(2):
+            exchange.answer("", "401 Unauthorized")
+            exchange = self.other.request()
+            if turn == 0:
+                self.expect_log(f"ERROR: Authentication failure, from REST server(s): {self.other.url()}")
+            self.served(client, line)
+        exchange.answer(bucket("b", self.mock))
+        self.expect_log(f"configuration comes from REST server: {self.other.url()}")
+        self.await_true(lambda: self.names() == ["b", "a"], lambda: "no second bucket")
 
 
 class Verbose(ManagedTest):

@@ -2,13 +2,16 @@
 
 import socket
 import tempfile
+import time
 
 from harness import LIMIT, Moxi, Port, Server
-from manager import DELIMITER, NOTHING, PARTIAL, RESET, SET, Manager, ManagedTest, bucket, encoded, ketama, listed
+from manager import (
+    DELIMITER, NOTHING, PARTIAL, PAUSE, RESET, SET, Manager, ManagedTest, bucket, encoded, ketama, listed,
+)
 
 TEXT = "This is just a bad response that is not JSON."
-REFUSED = "Couldn't connect to server (Connection refused)"
-TIMEOUT = "Timeout was reached"
+REFUSED = "cannot connect: Connection refused"
+TIMEOUT = "no answer in time"
 
 
 class Order(ManagedTest):
@@ -24,17 +27,17 @@ class Order(ManagedTest):
         with self.at_once():
             first.reset()
             second = self.manager.stream(self.document(), path="2")
-        self.expect_log(self.curl_error(RESET, "1"))
+        self.expect_log(self.failed(RESET, "1"))
         self.expect_tally(2, 0, 1, 1, 0)
         with self.pause():
             second.close()
-            self.expect_log(self.curl_error(PARTIAL, "2"))
+            self.expect_log(self.failed(PARTIAL, "2"))
             first = self.manager.stream(self.document(), path="1")
         self.expect_tally(3, 0, 1, 2, 0)
         with self.at_once():
             first.close()
             self.manager.request("2")
-        self.expect_log(self.curl_error(PARTIAL, "1"))
+        self.expect_log(self.failed(PARTIAL, "1"))
         self.served(client, line)
 
     def test_a_stream_that_ends(self):
@@ -89,45 +92,126 @@ class Order(ManagedTest):
             self.manager.request("1")
 
     def test_empty_answers(self):
-        """05 §6.4, §5.8: nothing and blanks are counted as failures, and hide no other URL."""
+        """05 §6.4, §5.8: nothing and blanks are counted as failures, told once, and hide no other URL."""
         for number, body in enumerate((b"", b" \r\n\t \n")):
             exchange = self.manager.request("1")
             with self.at_once():
                 exchange.answer(body)
-                self.expect_log(self.empty("1"))
+                if number == 0:
+                    self.expect_log(self.empty("1"))
                 exchange = self.manager.request("2")
             if number == 0:
                 exchange.answer(self.document(), framing="chunked")
                 self.expect_tally(2, 1, 1, 0, 0)
         exchange.answer(" ")
-        self.expect_log(self.empty("2"))
+        both = f"{self.manager.url('1')}|{self.manager.url('2')}"
+        self.expect_log(self.empty("2"), self.lost(both, received=True))
         self.expect_tally(4, 3, 1, 0, 0)
 
     def test_nobody_has_anything(self):
-        """05 §6.4: what is logged after each pass depends on what has come."""
+        """05 §6.4: it is told once; what is told depends on what has come."""
         both = f"{self.manager.url('1')}|{self.manager.url('2')}"
         self.failing("1", "2")
-        self.expect_log(
-            f"WARNING: could not contact REST server(s): {both}; perhaps they are unavailable or still initializing",
-        )
-        self.failing("1")
+        self.expect_log(self.lost(both))
+        with self.pause():
+            self.manager.request("1").close()
         stream = self.manager.stream(self.document(), path="2")
+        self.expect_log(self.back("2"))
         self.expect_tally(1, 0, 1, 0, 0)
         with self.pause():
             stream.reset()
-            self.expect_log(self.curl_error(RESET, "2"))
+            self.expect_log(self.failed(RESET, "2"))
             # A document has come in that pass: not a word. In the next ones none comes.
-            self.failing("1")
-        for _ in range(2):
-            self.failing("2")
-            self.expect_log(f"ERROR: could not contact REST server(s): {both}")
-            self.failing("1")
+            exchange = self.manager.request("1")
+        # What is wrong with a URL is told again if it is something else.
+        exchange.answer("", "503 Unavailable")
+        self.expect_log(self.failed("HTTP status 503", "1"))
+        self.failing("2")
+        self.expect_log(self.lost(both, received=True))
+        self.manager.request("1").answer("", "503 Unavailable")
+        self.manager.stream(self.document(), path="2")
+        self.expect_log(self.back("2"))
 
     def failing(self, *paths):
         """These are asked next, and fail."""
         for path in paths:
             self.manager.request(path).close()
-            self.expect_log(self.curl_error(NOTHING, path))
+            self.expect_log(self.failed(NOTHING, path))
+
+
+class Down(ManagedTest):
+    """A manager that is down, the only one."""
+
+    def fail(self):
+        """The next request fails."""
+        self.manager.request().close()
+
+    def test_pauses_grow(self):
+        """One line for the way down and one for the way up, and more time each time between."""
+        self.fail()
+        self.expect_log(self.lost(f"{self.manager.url()} ({NOTHING})"))
+        times, exchange = [time.monotonic()], self.manager.request()
+        times.append(time.monotonic())
+        exchange.close()
+        exchange = self.manager.request()
+        times.append(time.monotonic())
+        self.assertGreaterEqual(times[1] - times[0], PAUSE)
+        self.assertGreaterEqual(times[2] - times[1], 2 * PAUSE)
+        exchange.answer(self.document())
+        self.expect_log(self.back())
+        # It is asked as often as ever.
+        with self.pause():
+            exchange = self.manager.request()
+        exchange.answer(self.document())
+        self.served(self.client(), self.mock)
+
+    def test_another_reason(self):
+        """It is told."""
+        self.fail()
+        self.manager.request().answer("", "404 Object Not Found")
+        url = self.manager.url()
+        self.expect_log(self.lost(f"{url} ({NOTHING})"), self.lost(f"{url} (HTTP status 404)"))
+
+    def test_verbose(self):
+        """With -v each failure is told."""
+        self.again(options=["-v"])
+        self.expect_log("moxi log, mode=1, file=(null)")
+        self.fail()
+        self.fail()
+        url = self.manager.url()
+        self.expect_log(self.lost(f"{url} ({NOTHING})"), f"REST server {url}: {NOTHING}, as before")
+
+    def test_a_lost_stream(self):
+        """That it is lost is told; that it cannot be had again is told once more, and that it is back."""
+        self.manager.stream(self.document()).reset()
+        self.expect_log(self.failed(RESET))
+        # It is had again.
+        stream = self.manager.stream(self.document())
+        self.expect_tally(2, 0, 1, 1, 0)
+        stream.reset()
+        self.expect_log(self.failed(RESET))
+        self.fail()
+        self.manager.stream(self.document())
+        self.expect_log(self.lost(f"{self.manager.url()} ({NOTHING})", received=True), self.back())
+
+    def test_documents_that_are_refused_again(self):
+        """A manager that is asked once a second is not complained of once a second."""
+        bad, worse = bucket("a", self.mock, rows=[]), bucket("a", "host")
+        self.manager.request().answer(self.document())
+        self.client()
+        for document in (bad, bad, worse, bad, self.document(), bad):
+            self.manager.request().answer(document)
+        self.expect_tally(7, 5, 1, 1, 0)
+        later = self.bad("No vBuckets available; service maybe still initializing")
+        self.expect_log(later, self.bad("missing port, server 0 of the list"), later, later)
+
+    def test_not_json(self):
+        """The same of what is no document at all."""
+        for _ in range(2):
+            self.manager.request().answer(TEXT)
+        self.manager.request().answer(self.document())
+        self.expect_log(self.not_json(TEXT), self.back())
+        self.served(self.client(), self.mock)
 
 
 class Spellings(ManagedTest):
@@ -153,7 +237,7 @@ class Spellings(ManagedTest):
                 self.arguments = arguments
                 self.again()
                 self.manager.request("1").reset()
-                self.expect_log(self.curl_error(RESET, "1"))
+                self.expect_log(self.failed(RESET, "1"))
                 self.manager.request("2")
 
     def test_what_is_not_known(self):
@@ -188,8 +272,8 @@ class Start(ManagedTest):
         exchange.document(bucket("a"))
         self.expect_log(self.bad("Empty serverList"))
         exchange.document(listed())
-        exchange.document(listed(ketama("k"), 5))
-        self.expect_log(self.bad("Empty serverList"))
+        exchange.document(listed({"name": "k", "nodeLocator": "ketama"}, 5))
+        self.expect_log(self.bad("Expected array for serverList or nodes"))
         self.assertTrue(self.refuses())
         exchange.document(self.document())
         self.served(self.client(), self.mock)
@@ -292,18 +376,18 @@ class Unreachable(ManagedTest):
         return [self.dead, *self.written, self.manager.url(), self.dead]
 
     def test_the_next_one_at_once(self):
-        """05 §6.4: a URL that cannot be used is as good as one that nobody answers."""
-        refused = f"WARNING: curl error: {REFUSED} from: {self.dead}"
-        bad = [f"WARNING: curl error: URL using bad/illegal format or missing URL from: {url}" for url in self.unusable]
+        """05 §6.4: a URL that cannot be used is as good as one that nobody answers; it is told once."""
+        refused = f"WARNING: REST server {self.dead}: {REFUSED}"
+        bad = [f"WARNING: REST server {url}: not a URL of the form http://HOST:PORT/PATH" for url in self.unusable]
         exchange = self.manager.request()
         self.expect_log(refused, *bad)
         exchange.stream(self.document())
         self.served(self.client(), self.mock)
         with self.pause():
             exchange.reset()
-            self.expect_log(self.curl_error(RESET), refused)
+            # The same URL once more, behind the good one, stands for itself.
+            self.expect_log(self.failed(RESET), refused)
             self.manager.stream(self.document())
-        self.expect_log(refused, *bad)
         self.expect_tally(2, 0, 1, 1, 0)
 
 
@@ -325,7 +409,7 @@ class Deaf(ManagedTest):
         """05 §6.4: then comes the next URL."""
         self.manager.stream(self.document())
         self.served(self.client(), self.mock)
-        self.expect_log(f"WARNING: curl error: Couldn't connect to server (connection timed out) from: {self.url}")
+        self.expect_log(f"WARNING: REST server {self.url}: cannot connect: connection timed out")
 
 
 class Silence:
@@ -387,7 +471,7 @@ class WhoSaysNothing(ManagedTest):
             manager.request("good")
         # On a slow machine the good ones may have become silent, too.
         self.foretold = self.messages()
-        want = {f"WARNING: curl error: {TIMEOUT} from: {manager.url('silent')}" for manager in silence.managers}
+        want = {f"WARNING: REST server {manager.url('silent')}: {TIMEOUT}" for manager in silence.managers}
         self.assertLessEqual(want, set(self.foretold))
         # The stream that has been silent for as long is still read.
         self.expect_tally(1, 0, 1, 0, 0)

@@ -36,11 +36,11 @@ pub enum DocumentError {
     NoVbuckets,
     /// The number of rows is not a power of two.
     VbucketCount,
-    /// A row has the wrong length or is not an array.
+    /// A row is not an array, or has no column for the master.
     Row,
     /// An element of a row is not the index of a server.
     ServerId,
-    /// `vBucketMapForward` is not an array with rows.
+    /// `vBucketMapForward` is not an array.
     ForwardType,
     /// A ketama bucket has neither `serverList` nor `nodes`.
     NoServerSource,

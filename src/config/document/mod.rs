@@ -15,7 +15,7 @@ pub use error::DocumentError;
 
 use serde_json::Value;
 
-use super::address::{Address, AddressError};
+use super::address::{Address, AddressError, bracketed};
 use super::behavior::Behavior;
 use super::snapshot::{Revision, Secret};
 use crate::routing::Router;
@@ -122,9 +122,10 @@ fn address(server: usize, text: &str, host: &str) -> Result<Address, DocumentErr
     Address::parse(&with_host(text, host)).map_err(|problem: AddressError| DocumentError::Address { server, problem })
 }
 
-/// `text` with `$HOST`, where it is first found, replaced.
+/// `text` with `$HOST`, where it is first found, replaced by `host` as it stands before a port or in a URL.
 fn with_host(text: &str, host: &str) -> String {
-    text.replacen("$HOST", host, 1)
+    let marker = if text.contains("[$HOST]") { "[$HOST]" } else { "$HOST" };
+    text.replacen(marker, &bracketed(host), 1)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{DocumentError, address, member, string, whole};
-use crate::config::address::{Address, split_host};
+use crate::config::address::{Address, bracketed, split_host};
 
 /// Reads the servers of `document`, in its order: from `vBucketServerMap.serverList` if that is an array, else from
 /// `nodes`, where those that are not healthy are left out. `host` takes the place of `$HOST`.
@@ -34,9 +34,7 @@ pub(super) fn name(node: &Value) -> Result<String, DocumentError> {
     let ports = member(node, "ports").filter(|ports| ports.is_object()).ok_or(DocumentError::NodePorts)?;
     let direct = member(ports, "direct").and_then(whole).ok_or(DocumentError::NodeDirect)?;
     let (host, _) = split_host(hostname);
-    // An IPv6 literal keeps its brackets in the name.
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-    Ok(format!("{host}:{direct}"))
+    Ok(format!("{}:{direct}", bracketed(host)))
 }
 
 #[cfg(test)]

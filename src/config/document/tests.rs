@@ -81,6 +81,58 @@ fn the_host_marker() {
     assert_eq!(names(&Document::parse(text, "node7").unwrap())[0], "node7:11210");
 }
 
+/// In brackets, because a port follows; if brackets are there already, there are no more of them.
+#[test]
+fn the_host_marker_for_an_ipv6_address() {
+    let map = r#"{"numReplicas":0,"serverList":["$HOST:11210","[$HOST]:11211"],"vBucketMap":[[0]]}"#;
+    let servers = Document::parse(map, "::1").unwrap().servers;
+    assert_eq!(servers, [11210, 11211].map(|port| Address { host: "::1".into(), port }));
+    assert_eq!(names(&Document::parse(map, "node7").unwrap()), ["node7:11210", "node7:11211"]);
+    let ring = r#"{"nodeLocator":"ketama","nodes":[{"hostname":"$HOST:8091","ports":{"direct":1}},
+        {"hostname":"$HOST","ports":{"direct":2}},{"hostname":"[::2]:8091","ports":{"direct":3}}]}"#;
+    let servers = Document::parse(ring, "fe80::1%eth0").unwrap().servers;
+    let address = |host: &str, port| Address { host: host.into(), port };
+    assert_eq!(servers, [address("::2", 3), address("fe80::1%eth0", 1), address("fe80::1%eth0", 2)]);
+}
+
+/// What the rows of both maps are worth, whatever their length.
+#[test]
+fn rows_that_do_not_fit_the_number_of_replicas() {
+    let map = |replicas: usize, rows: &str, forward: &str| {
+        let document = format!(
+            r#"{{"numReplicas":{replicas},"serverList":["a:1","b:1","c:1"],"vBucketMap":{rows},"vBucketMapForward":{forward}}}"#
+        );
+        parse(&document).map(|document| document.router.vbucket_map().cloned())
+    };
+    for (short, full) in [
+        ("[[0,1],[1]]", "[[0,1,-1],[1,-1,-1]]"),
+        ("[[-1],[2,0,1]]", "[[-1,-1,-1],[2,0,1]]"),
+        ("[[0,1,2,9,\"x\"],[1,2,0,null]]", "[[0,1,2],[1,2,0]]"),
+    ] {
+        for (rows, forward) in [(short, full), (full, short), (short, short)] {
+            assert_eq!(map(2, rows, forward), map(2, full, full), "{rows} {forward}");
+        }
+    }
+    assert_eq!(map(0, "[[0,1],[1,2]]", "[[1,2]]"), map(0, "[[0],[1]]", "[[1]]"), "fewer replicas than before");
+    for (rows, forward) in [("[[0],[]]", "[[0]]"), ("[[0]]", "[[]]"), ("[[0]]", "[5]")] {
+        assert_eq!(map(0, rows, forward), Err(DocumentError::Row), "{rows} {forward}");
+    }
+    for rows in ["[[0,3]]", "[[0,null]]", "[[0,-2]]"] {
+        assert_eq!(map(1, rows, "[[0]]"), Err(DocumentError::ServerId), "{rows}");
+    }
+}
+
+/// No rebalance is on: a document may say so in three ways.
+#[test]
+fn no_forward_map() {
+    let text = r#"{"numReplicas":0,"serverList":["a:1","b:1"],"vBucketMap":[[0]]FORWARD}"#;
+    let with = |forward: &str| parse(&text.replace("FORWARD", forward)).unwrap();
+    for forward in ["", r#","vBucketMapForward":null"#, r#","vBucketMapForward":[]"#] {
+        assert!(!with(forward).router.vbucket_map().unwrap().has_forward(), "{forward}");
+    }
+    assert!(with(r#","vBucketMapForward":[[1]]"#).router.vbucket_map().unwrap().has_forward());
+}
+
 #[test]
 fn a_server_may_be_listed_again() {
     let text = r#"{"numReplicas":0,"serverList":["a:1","a:1","a:1","a:1"],"vBucketMap":[[0],[1],[2],[3]]}"#;
@@ -115,15 +167,14 @@ fn refusals() {
         (&map("0", two, "5", ""), "Expected array for vBucketMap"),
         (&map("0", two, "[]", ""), "No vBuckets available; service maybe still initializing"),
         (&map("0", two, "[[0],[0],[0]]", ""), "Number of vBuckets must be a power of two > 0 and <= 65536"),
-        (&map("1", two, "[[0,1],[0]]", ""), "Expected array of arrays each with numReplicas + 1 ints for vBucketMap"),
+        (&map("1", two, "[[0,1],[]]", ""), "Expected array of arrays each with numReplicas + 1 ints for vBucketMap"),
         (&map("0", two, "[[0],1]", ""), "Expected array of arrays each with numReplicas + 1 ints for vBucketMap"),
         (&map("0", two, "[[2]]", ""), "Server ID must be >= -1 and < num_servers"),
         (&map("0", two, "[[-2]]", ""), "Server ID must be >= -1 and < num_servers"),
         (&map("0", two, "[[\"0\"]]", ""), "Server ID must be >= -1 and < num_servers"),
-        (&map("0", two, "[[0]]", r#","vBucketMapForward":null"#), "Expected array for vBucketMapForward"),
-        (&map("0", two, "[[0]]", r#","vBucketMapForward":[]"#), "Expected array for vBucketMapForward"),
+        (&map("0", two, "[[0]]", r#","vBucketMapForward":{}"#), "Expected array for vBucketMapForward"),
         (
-            &map("0", two, "[[0]]", r#","vBucketMapForward":[[0,1]]"#),
+            &map("0", two, "[[0]]", r#","vBucketMapForward":[[]]"#),
             "Expected array of arrays each with numReplicas + 1 ints for vBucketMap",
         ),
         (&map("0", two, "[[0]]", r#","vBucketMapForward":[[7]]"#), "Server ID must be >= -1 and < num_servers"),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Document, DocumentError, address, member, revision, whole};
 use crate::routing::Router;
-use crate::routing::vbucket::VbucketMap;
+use crate::routing::vbucket::{NOBODY, VbucketMap};
 
 /// Most replicas of a vbucket.
 const MOST_REPLICAS: usize = 4;
@@ -58,34 +58,39 @@ fn current_rows(map: &Value, replicas: usize, servers: usize) -> Result<(Vec<i32
     Ok((flatten(rows, replicas, servers)?, rows.len()))
 }
 
-/// The rows of `vBucketMapForward`, as many as there are vbuckets, if the document has it.
+/// The rows of `vBucketMapForward`, as many as there are vbuckets, if the document has it: `null` and no rows are as
+/// good as none.
 fn forward_rows(
     map: &Value,
     replicas: usize,
     servers: usize,
     vbuckets: usize,
 ) -> Result<Option<Vec<i32>>, DocumentError> {
-    let Some(forward) = member(map, "vBucketMapForward") else {
+    let Some(forward) = member(map, "vBucketMapForward").filter(|forward| !forward.is_null()) else {
         return Ok(None);
     };
     let rows = forward.as_array().ok_or(DocumentError::ForwardType)?;
     let rows = rows.get(..vbuckets).unwrap_or(rows);
-    if rows.is_empty() {
-        return Err(DocumentError::ForwardType);
-    }
-    flatten(rows, replicas, servers).map(Some)
+    if rows.is_empty() { Ok(None) } else { flatten(rows, replicas, servers).map(Some) }
 }
 
+/// Rows laid end to end, all of one width. While a number of replicas that was changed is being worked off, rows still
+/// have the length of before: what is missing of one is nobody, and what it has too much does not count. Without a
+/// master it is no row.
 fn flatten(rows: &[Value], replicas: usize, servers: usize) -> Result<Vec<i32>, DocumentError> {
     let width = replicas + 1;
     let mut flat = Vec::with_capacity(rows.len().saturating_mul(width));
     for row in rows {
-        let row = row.as_array().filter(|row| row.len() == width).ok_or(DocumentError::Row)?;
-        for index in row {
-            let index =
-                whole(index).filter(|&index| index >= -1.0 && index < servers as f64).ok_or(DocumentError::ServerId)?;
-            flat.push(index as i32);
+        let row = row.as_array().filter(|row| !row.is_empty()).ok_or(DocumentError::Row)?;
+        for column in 0..width {
+            flat.push(row.get(column).map_or(Ok(NOBODY), |index| server_id(index, servers))?);
         }
     }
     Ok(flat)
+}
+
+/// The index of one of the `servers`, or nobody's.
+fn server_id(index: &Value, servers: usize) -> Result<i32, DocumentError> {
+    let index = whole(index).filter(|&index| index >= -1.0 && index < servers as f64);
+    index.map(|index| index as i32).ok_or(DocumentError::ServerId)
 }

@@ -70,12 +70,12 @@ fn ring(addresses: &[Address], base: &Behavior) -> Router {
 /// The servers as a server list.
 fn list(addresses: &[Address], weight: u32) -> String {
     let mut text = String::new();
-    for Address { host, port } in addresses {
+    for address in addresses {
         let comma = if text.is_empty() { "" } else { "," };
         // Writing to a String cannot fail.
         let _ = match weight {
-            0 => write!(text, "{comma}{host}:{port}"),
-            weight => write!(text, "{comma}{host}:{port}:{weight}"),
+            0 => write!(text, "{comma}{address}"),
+            weight => write!(text, "{comma}{address}:{weight}"),
         };
     }
     text

@@ -29,17 +29,24 @@ pub struct Timing {
     /// From the request to the end of the response's head; and any silence inside a body whose length is known. An
     /// endless body may be silent for hours: there is no limit.
     pub response: Duration,
-    /// The pause after all URLs have been tried.
-    pub pause: Duration,
+    /// The pause after all URLs have been tried, if documents have come.
+    pub shortest_pause: Duration,
+    /// What it grows to while none come.
+    pub longest_pause: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Timing {
-        Timing { connect: Duration::from_secs(5), response: Duration::from_secs(30), pause: Duration::from_secs(1) }
+        Timing {
+            connect: Duration::from_secs(5),
+            response: Duration::from_secs(30),
+            shortest_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(30),
+        }
     }
 }
 
-/// Why a URL is of no use at the moment. The words are libcurl's, because operators look for them.
+/// Why a URL is of no use at the moment.
 #[derive(Debug)]
 pub enum FetchError {
     /// The URL cannot be read.
@@ -82,38 +89,41 @@ pub enum FetchError {
     Refresh,
 }
 
+impl FetchError {
+    /// The same text for the same trouble, so that it can be told from another.
+    pub(super) fn kind(&self) -> String {
+        match self {
+            // These say more, such as the time of day.
+            FetchError::Certificate(_) => "certificate".to_owned(),
+            FetchError::Tls(_) => "TLS".to_owned(),
+            FetchError::NoRoots(_) => "roots".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FetchError::BadUrl => f.write_str("URL using bad/illegal format or missing URL"),
-            FetchError::NoTls => f.write_str("Unsupported protocol (https:// needs a build of moxi with TLS)"),
-            FetchError::BadProxy if HAS_TLS => {
-                f.write_str("Unsupported proxy (only http:// and https:// are possible)")
-            }
-            FetchError::BadProxy => f.write_str("Unsupported proxy (only http:// is possible)"),
-            FetchError::Refused(status) => write!(f, "Received HTTP code {status} from proxy after CONNECT"),
-            FetchError::NoRoots(why) => {
-                write!(f, "Problem with the SSL CA cert (path? access rights?) ({why})")
-            }
-            FetchError::Certificate(why) => {
-                write!(f, "SSL peer certificate or SSH remote key was not OK ({why})")
-            }
-            FetchError::Tls(why) => write!(f, "SSL connect error ({why})"),
-            FetchError::Resolve(error) => write!(f, "Couldn't resolve host name ({error})"),
-            FetchError::Connect(error) => write!(f, "Couldn't connect to server ({})", reason(error)),
-            FetchError::Send(error) => write!(f, "Failed sending data to the peer ({})", reason(error)),
-            FetchError::Receive(error) => write!(f, "Failure when receiving data from the peer ({})", reason(error)),
-            FetchError::Timeout => f.write_str("Timeout was reached"),
-            FetchError::Empty => f.write_str("Server returned nothing (no headers, no data)"),
+            FetchError::BadUrl => f.write_str("not a URL of the form http://HOST:PORT/PATH"),
+            FetchError::NoTls => f.write_str("https:// needs a build of moxi with TLS"),
+            FetchError::BadProxy if HAS_TLS => f.write_str("the environment's proxy is not an http:// or https:// URL"),
+            FetchError::BadProxy => f.write_str("the environment's proxy is not an http:// URL"),
+            FetchError::Refused(status) => write!(f, "the proxy on the way there answers with HTTP status {status}"),
+            FetchError::NoRoots(why) => write!(f, "no trusted certificates on this system: {why}"),
+            FetchError::Certificate(why) => write!(f, "certificate is not trusted: {why}"),
+            FetchError::Tls(why) => write!(f, "TLS: {why}"),
+            FetchError::Resolve(error) => write!(f, "no address: {}", reason(error)),
+            FetchError::Connect(error) => write!(f, "cannot connect: {}", reason(error)),
+            FetchError::Send(error) => write!(f, "cannot send: {}", reason(error)),
+            FetchError::Receive(error) => write!(f, "connection lost: {}", reason(error)),
+            FetchError::Timeout => f.write_str("no answer in time"),
+            FetchError::Empty => f.write_str("closed without an answer"),
             FetchError::Malformed(malformed) => malformed.fmt(f),
-            FetchError::Status(status) => write!(f, "HTTP response code said error ({status})"),
-            FetchError::Unauthorized => f.write_str("HTTP response code said error (401)"),
-            FetchError::TooLarge => {
-                f.write_str("Failed writing received data to disk/application (document too large)")
-            }
-            FetchError::Stopped | FetchError::Refresh => {
-                f.write_str("Operation was aborted by an application callback")
-            }
+            FetchError::Status(status) => write!(f, "HTTP status {status}"),
+            FetchError::Unauthorized => f.write_str("HTTP status 401, user or password is not accepted"),
+            FetchError::TooLarge => f.write_str("the document is too large"),
+            FetchError::Stopped | FetchError::Refresh => f.write_str("interrupted"),
         }
     }
 }

@@ -7,19 +7,27 @@
 //! | [`response`] | the response, without a socket |
 //! | [`documents`] | the documents in its body |
 //! | [`fetch`] | one request over a connection, which may be used again |
-//! | [`refresh`] | interrupting a stream |
+//! | [`refresh`] | interrupting a stream, or a pause |
+//! | `standing` | what the log is told of it |
+//! | `pause` | when to ask again |
 //! | `stream`, `tls` | the connection |
 //!
 //! The thread blocks on its socket, and does nothing to the rest of the program but send it [`Event`]s. URLs are tried
 //! in their order: the next one after a failure, a pause after the last, then the first again. So it is after a
-//! response that has ended well: whoever serves single documents is asked once in each pause.
+//! response that has ended well: whoever serves single documents is asked once in each pause, a second long. Pauses
+//! grow while nobody has a document.
+//!
+//! Whatever a cluster manager answers, what is in force stays so until another document comes. Only before the first
+//! one a wrong password is worth ending the program for, and only when no other URL has anything better to say.
 
 pub mod documents;
 pub mod fetch;
+mod pause;
 pub mod proxies;
 pub mod refresh;
 mod request;
 pub mod response;
+mod standing;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
@@ -35,8 +43,10 @@ use super::masking;
 use crate::log;
 
 use fetch::{FetchError, Kept, Means, Timing, fetch};
+use pause::Pauses;
 use proxies::Proxies;
 use refresh::Refresh;
+use standing::Standing;
 use url::{Credentials, Url};
 
 /// Most lines of a response that is not JSON that are logged.
@@ -59,10 +69,13 @@ pub enum Event {
         /// Which agent.
         agent: usize,
     },
-    /// The server does not know us: the program is to exit (05 §6.5). The thread has ended.
+    /// No document has ever come, no URL has one, and a server says that it does not know us: unless others are to be
+    /// served, the program is to exit (05 §6.5). The thread goes on.
     Unauthorized {
         /// Which agent.
         agent: usize,
+        /// Its URLs as they may be shown.
+        urls: String,
     },
 }
 
@@ -76,7 +89,7 @@ pub struct Origin {
 }
 
 /// Starts the thread of agent number `index`. `deliver` is called on it, and ends it by returning `false`. Through
-/// `refresh` it can be asked to look again.
+/// `refresh` it can be asked to look again. Pauses depend on `seed`, which is another one in every process.
 ///
 /// # Errors
 /// When the system refuses a thread.
@@ -85,12 +98,15 @@ pub fn spawn(
     agent: &Agent,
     proxies: Proxies,
     refresh: Arc<Refresh>,
+    seed: u64,
     deliver: impl FnMut(Event) -> bool + Send + 'static,
 ) -> io::Result<()> {
     let own = Credentials { user: agent.user.clone(), password: agent.password.reveal().to_owned() };
     let means = Means { own, proxies, timing: Timing::default(), refresh };
+    // Several agents of one process do not ask at once either.
+    let seed = seed.wrapping_add(index as u64);
     let agent = agent.clone();
-    let run = move || Client::new(index, &agent, means, deliver).run();
+    let run = move || Client::new(index, &agent, means, seed, deliver).run();
     thread::Builder::new().name(format!("rest-{index}")).spawn(run).map(drop)
 }
 
@@ -107,79 +123,97 @@ enum Visit {
     Stop,
 }
 
+/// What became of all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pass {
+    /// The last response that was of use has ended well.
+    Done,
+    /// A stream has brought documents, and was lost.
+    Lost,
+    /// No document has come.
+    Nothing,
+}
+
 struct Client<D> {
     index: usize,
-    /// Each URL as it may be shown, and split unless it is bad.
-    urls: Vec<(String, Option<Url>)>,
+    /// Each URL, unless it is bad.
+    urls: Vec<Option<Url>>,
+    standing: Standing,
     means: Means,
+    pauses: Pauses,
     /// The last connection that can be used again.
     kept: Option<Kept>,
     deliver: D,
-    /// Whether a document has ever come.
-    has_received: bool,
-    /// The same since a pass failed the last time.
-    has_received_lately: bool,
+    /// Whether a document has come in this pass.
+    has_documents: bool,
+    /// Whether a server has said in this pass that it does not know us.
+    is_unknown: bool,
 }
 
 impl<D: FnMut(Event) -> bool> Client<D> {
-    fn new(index: usize, agent: &Agent, means: Means, deliver: D) -> Client<D> {
-        let urls = agent.urls.iter().map(|text| (url::shown(text), Url::parse(text))).collect();
-        Client { index, urls, means, kept: None, deliver, has_received: false, has_received_lately: false }
+    fn new(index: usize, agent: &Agent, means: Means, seed: u64, deliver: D) -> Client<D> {
+        let urls = agent.urls.iter().map(|text| Url::parse(text)).collect();
+        let standing = Standing::new(agent.urls.iter().map(|text| url::shown(text)).collect());
+        let pauses = Pauses::new(means.timing.shortest_pause, means.timing.longest_pause, seed);
+        let (has_documents, is_unknown) = (false, false);
+        Client { index, urls, standing, means, pauses, kept: None, deliver, has_documents, is_unknown }
     }
 
     fn run(mut self) {
-        while self.pass() {}
+        while let Some(pass) = self.pass() {
+            let pause = match pass {
+                Pass::Done => self.pauses.after_documents(),
+                Pass::Lost => self.pauses.after_loss(),
+                Pass::Nothing => self.pauses.after_nothing(),
+            };
+            self.means.refresh.pause(pause);
+        }
     }
 
-    /// Tries the URLs once, then pauses. `false` when all is over.
-    fn pass(&mut self) -> bool {
-        let urls = std::mem::take(&mut self.urls);
-        let mut is_done = false;
-        for (shown, url) in &urls {
+    /// Tries the URLs once. `None` when all is over.
+    fn pass(&mut self) -> Option<Pass> {
+        (self.has_documents, self.is_unknown) = (false, false);
+        for index in 0..self.urls.len() {
             let visit = loop {
-                match self.visit(shown, url.as_ref()) {
+                match self.visit(index) {
                     Visit::Again => {}
                     visit => break visit,
                 }
             };
             match visit {
-                Visit::Done => is_done = true,
-                Visit::Failed | Visit::Again => continue,
-                Visit::Stop => return false,
+                Visit::Done => return Some(Pass::Done),
+                Visit::Failed | Visit::Again => {}
+                Visit::Stop => return None,
             }
-            break;
         }
-        self.urls = urls;
-        thread::sleep(self.means.timing.pause);
-        if !is_done && !std::mem::take(&mut self.has_received_lately) {
-            self.report_failed_pass();
+        if self.has_documents {
+            return Some(Pass::Lost);
         }
-        true
+        let line = self.standing.lost();
+        if self.is_unknown && !self.standing.has_received() {
+            // Whoever gets it tells of it.
+            let event = Event::Unauthorized { agent: self.index, urls: self.standing.list() };
+            return (self.deliver)(event).then_some(Pass::Nothing);
+        }
+        if let Some(line) = line {
+            log::report(&line);
+        }
+        Some(Pass::Nothing)
     }
 
-    fn report_failed_pass(&self) {
-        let list = self.urls.iter().map(|(shown, _)| shown.as_str()).collect::<Vec<_>>().join("|");
-        if self.has_received {
-            log::report(&format!("ERROR: could not contact REST server(s): {list}"));
-        } else {
-            log::report(&format!(
-                "WARNING: could not contact REST server(s): {list}; perhaps they are unavailable or still initializing"
-            ));
-        }
-    }
-
-    fn visit(&mut self, shown: &str, url: Option<&Url>) -> Visit {
-        let host = url.map(|url| url.host.clone()).unwrap_or_default();
-        let origin = Arc::new(Origin { url: shown.to_owned(), host });
+    fn visit(&mut self, index: usize) -> Visit {
+        let url = self.urls.get(index).cloned().flatten();
+        let host = url.as_ref().map(|url| url.host.clone()).unwrap_or_default();
+        let origin = Arc::new(Origin { url: self.standing.url(index).to_owned(), host });
         // What the stream has brought so far.
         let mut visit = Visit::Failed;
         let (means, mut kept) = (self.means.clone(), self.kept.take());
         let result = match url {
             None => Err(FetchError::BadUrl),
-            Some(url) => fetch(url, &means, &mut kept, &mut |document| {
-                match self.document(&origin, &document) {
+            Some(url) => fetch(&url, &means, &mut kept, &mut |document| {
+                match self.document(index, &origin, &document) {
                     // A stream may go on after a document that is no JSON.
-                    Visit::Failed => {}
+                    Visit::Failed => log_not_json(&origin.url, &document),
                     other => visit = other,
                 }
                 visit != Visit::Stop
@@ -187,34 +221,63 @@ impl<D: FnMut(Event) -> bool> Client<D> {
         };
         self.kept = kept;
         match result {
-            Ok(rest) if rest.trim_ascii().is_empty() && visit != Visit::Stop => {
-                log!(0, "ERROR: invalid, empty config from REST server {shown}");
-                if !(self.deliver)(Event::Empty { agent: self.index }) { Visit::Stop } else { visit }
-            }
-            Ok(rest) => self.document(&origin, &rest),
+            Ok(_) if visit == Visit::Stop => visit,
+            Ok(rest) if rest.trim_ascii().is_empty() => self.ended(index, visit),
+            Ok(rest) => self.rest(index, &origin, &rest),
             Err(FetchError::Stopped) => Visit::Stop,
             Err(FetchError::Refresh) => Visit::Again,
-            Err(FetchError::Unauthorized) => {
-                (self.deliver)(Event::Unauthorized { agent: self.index });
-                Visit::Stop
-            }
             Err(error) => {
-                log::report(&format!("WARNING: curl error: {error} from: {shown}"));
+                self.failed(index, &error, visit == Visit::Done);
                 Visit::Failed
             }
         }
     }
 
+    /// A response has ended without a further document; `visit` is what it was worth.
+    fn ended(&mut self, index: usize, visit: Visit) -> Visit {
+        // The end of a stream is worth a line each time.
+        if visit == Visit::Done || self.standing.troubled(index, "empty") {
+            log!(0, "ERROR: invalid, empty config from REST server {}", self.standing.url(index));
+        }
+        if (self.deliver)(Event::Empty { agent: self.index }) { visit } else { Visit::Stop }
+    }
+
+    /// What has come when a response ended.
+    fn rest(&mut self, index: usize, origin: &Arc<Origin>, bytes: &[u8]) -> Visit {
+        let visit = self.document(index, origin, bytes);
+        if visit == Visit::Failed && self.standing.troubled(index, "not JSON") {
+            log_not_json(&origin.url, bytes);
+        }
+        visit
+    }
+
+    /// A URL has failed, after it had brought documents or not.
+    fn failed(&mut self, index: usize, error: &FetchError, has_documents: bool) {
+        if matches!(error, FetchError::Unauthorized) {
+            self.is_unknown = true;
+            if self.urls.len() == 1 && !self.standing.has_received() {
+                // Whoever gets the event tells of it.
+                return;
+            }
+        }
+        match self.standing.failed(index, error, has_documents) {
+            Some(line) => log::report(&line),
+            None => log!(1, "REST server {}: {error}, as before", self.standing.url(index)),
+        }
+    }
+
     /// Hands a document over if it is JSON.
-    fn document(&mut self, origin: &Arc<Origin>, bytes: &[u8]) -> Visit {
+    fn document(&mut self, index: usize, origin: &Arc<Origin>, bytes: &[u8]) -> Visit {
         log!(1, "configuration received");
         let text = String::from_utf8_lossy(bytes);
         log!(3, "configuration: {}", masking::shown(&text));
         if first_value(&text).map(drop).is_err() {
-            log_not_json(&origin.url, &text);
             return Visit::Failed;
         }
-        (self.has_received, self.has_received_lately) = (true, true);
+        self.has_documents = true;
+        if let Some(line) = self.standing.received(index) {
+            log::report(&line);
+        }
         self.means.refresh.note_document();
         let event = Event::Document { agent: self.index, origin: Arc::clone(origin), text: text.into_owned() };
         if (self.deliver)(event) { Visit::Done } else { Visit::Stop }
@@ -222,8 +285,8 @@ impl<D: FnMut(Event) -> bool> Client<D> {
 }
 
 /// Logs a response that is not JSON as it is, line for line; a line end at its end gives an empty line (07 §8.10).
-fn log_not_json(url: &str, text: &str) {
-    let masked = masking::masked(text);
+fn log_not_json(url: &str, bytes: &[u8]) {
+    let masked = masking::masked(&String::from_utf8_lossy(bytes));
     let mut lines = masked.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     log!(0, "ERROR: parse JSON failed, from REST server: {url}, {}", lines.next().unwrap_or(""));
     for line in lines.by_ref().take(MOST_LINES) {

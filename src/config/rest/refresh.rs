@@ -1,10 +1,11 @@
 //! Asking an agent's thread to look again: somebody has seen that its newest document is out of date (03 §18).
 //!
 //! The thread is blocked in a stream that is silent for as long as the cluster manager thinks that nothing has changed.
-//! Its socket is shut down under it; it then asks the same URL again, at once and without complaint.
+//! Its socket is shut down under it; it then asks the same URL again, at once and without complaint. If it pauses, because
+//! nobody has answered lately, the pause is over.
 
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A document that is younger than this is what is asked for, or on its way to whoever asks.
@@ -16,13 +17,17 @@ const INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Refresh {
     state: Mutex<State>,
+    /// Ends a pause.
+    asked: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// The socket of the response that is being read. Without one a request is about to be sent anyway.
+    /// The socket of the response that is being read.
     socket: Option<TcpStream>,
-    /// Whether that was shut down.
+    /// Whether the thread pauses. If it neither pauses nor reads, a request is about to be sent anyway.
+    is_pausing: bool,
+    /// Whether the socket was shut down, or the pause is to end.
     is_asked: bool,
     /// When the newest document came.
     document_at: Option<Instant>,
@@ -42,14 +47,25 @@ impl Refresh {
     pub fn ask(&self) {
         let now = Instant::now();
         self.with(|state| {
-            if state.is_due(now)
-                && let Some(socket) = &state.socket
-            {
+            if !state.is_due(now) || state.socket.is_none() && !state.is_pausing {
+                return;
+            }
+            if let Some(socket) = &state.socket {
                 // It may have been closed already: then the thread is on its way.
                 let _ = socket.shutdown(Shutdown::Both);
-                (state.is_asked, state.asked_at) = (true, Some(now));
             }
+            (state.is_asked, state.asked_at) = (true, Some(now));
+            self.asked.notify_all();
         });
+    }
+
+    /// Does nothing for `time`, or until somebody asks.
+    pub(super) fn pause(&self, time: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.is_pausing, state.is_asked) = (true, false);
+        let waited = self.asked.wait_timeout_while(state, time, |state| !state.is_asked);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        (state.is_pausing, state.is_asked) = (false, false);
     }
 
     /// A request is about to be sent on `socket`, and its response to be read.
@@ -98,6 +114,25 @@ mod tests {
         ] {
             assert_eq!(state.is_due(after(second)), want, "{state:?} after {second} s");
         }
+    }
+
+    /// The second one is not: somebody has asked a moment ago.
+    #[test]
+    fn a_pause_ends_when_somebody_asks() {
+        let refresh = std::sync::Arc::new(Refresh::default());
+        let asking = std::sync::Arc::clone(&refresh);
+        let begun = Instant::now();
+        let thread = std::thread::spawn(move || {
+            while !asking.with(|state| state.is_pausing) {
+                std::thread::yield_now();
+            }
+            asking.ask();
+        });
+        refresh.pause(Duration::from_secs(600));
+        assert!(begun.elapsed() < Duration::from_secs(300));
+        thread.join().unwrap();
+        assert!(refresh.with(|state| !state.is_pausing && !state.is_asked && state.asked_at.is_some()));
+        refresh.pause(Duration::from_millis(1));
     }
 
     #[test]

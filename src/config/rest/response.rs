@@ -25,9 +25,9 @@ pub enum Malformed {
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Malformed::Head => "Weird server reply",
-            Malformed::Body => "Failure when receiving data from the peer (bad framing)",
-            Malformed::Partial => "Transferred a partial file",
+            Malformed::Head => "the answer is not HTTP",
+            Malformed::Body => "the answer is not framed as HTTP has it",
+            Malformed::Partial => "the answer was cut off",
         })
     }
 }

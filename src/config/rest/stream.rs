@@ -10,6 +10,7 @@ use super::fetch::FetchError;
 use super::request::basic;
 use super::response::Response;
 use super::url::Url;
+use crate::config::address::bracketed;
 
 /// A peer that does not answer the system's own probes is given up after some 25 seconds.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);
@@ -95,8 +96,7 @@ pub(super) fn connect(host: &str, port: u16, patience: Duration) -> Result<Box<d
 
 /// Has the HTTP proxy at the other end connect on to the host of `url` (RFC 9110 §9.3.6).
 pub(super) fn tunnel(stream: &mut dyn Stream, url: &Url, proxy: &Url) -> Result<(), FetchError> {
-    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    let authority = format!("{host}:{}", url.port.unwrap_or(url.default_port()));
+    let authority = format!("{}:{}", bracketed(&url.host), url.port.unwrap_or(url.default_port()));
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
     if let Some(credentials) = &proxy.credentials {
         request.push_str(&format!("Proxy-Authorization: {}\r\n", basic(credentials)));

@@ -75,8 +75,12 @@ impl Server {
     }
 }
 
-const TIMING: Timing =
-    Timing { connect: Duration::from_secs(5), response: Duration::from_secs(1), pause: Duration::from_millis(5) };
+const TIMING: Timing = Timing {
+    connect: Duration::from_secs(5),
+    response: Duration::from_secs(1),
+    shortest_pause: Duration::from_millis(5),
+    longest_pause: Duration::from_millis(80),
+};
 
 /// Runs a client for one pass after the other until `count` events have come, and gives them as text.
 fn events(urls: &[String], count: usize) -> Vec<String> {
@@ -97,7 +101,7 @@ fn events_while(urls: &[String], mut go_on: impl FnMut(&Event) -> bool) -> Vec<S
     };
     let own = Credentials { user: agent.user.clone(), password: agent.password.reveal().to_owned() };
     let means = Means { own, proxies: Proxies::default(), timing: TIMING, refresh: Arc::default() };
-    Client::new(0, &agent, means, deliver).run();
+    Client::new(0, &agent, means, 1, deliver).run();
     let text = |event| match event {
         Event::Document { text, origin, .. } => format!("{} {text}", origin.url.rsplit('/').next().unwrap()),
         Event::Empty { .. } => "empty".to_owned(),
@@ -204,11 +208,75 @@ fn a_response_that_is_not_json_inside_a_stream_does_not_end_it() {
     assert!(other.requests.try_recv().is_err());
 }
 
+/// What a server says that does not know us.
+fn unknown() -> Act {
+    plain("401 Unauthorized", "{\"a\":1}\n\n\n\n")
+}
+
+/// Only at the beginning, and only if no other URL has anything better to say: whether it has failed otherwise, too.
 #[test]
-fn a_wrong_password_ends_it() {
-    let server = Server::start(vec![plain("401 Unauthorized", "{\"a\":1}\n\n\n\n")]);
-    let other = Server::start(vec![plain("200 OK", "{}")]);
-    assert_eq!(events(&[server.url("1"), other.url("2")], 5), ["unauthorized"]);
+fn a_wrong_password_at_the_beginning() {
+    let server = || Server::start(vec![unknown()]);
+    for urls in [vec![server().url("1")], vec![server().url("1"), server().url("2")], vec![server().url("1"), dead()]] {
+        assert_eq!(events(&urls, 1), ["unauthorized"]);
+    }
+    let (bad, good) = (server(), Server::start(vec![plain("200 OK", "{}")]));
+    assert_eq!(events(&[bad.url("1"), good.url("2")], 3), ["2 {}"; 3]);
+    // The manager was down at first.
+    let server = Server::start(vec![plain("503 Unavailable", ""), unknown()]);
+    assert_eq!(events(&[server.url("1")], 2), ["unauthorized"; 2]);
+}
+
+/// Once a document has come it is a failure like others, and is asked again.
+#[test]
+fn a_wrong_password_later() {
+    let server = Server::start(vec![plain("200 OK", "{\"a\":1}"), unknown(), unknown(), plain("200 OK", "{\"a\":2}")]);
+    assert_eq!(events(&[server.url("1")], 2), ["1 {\"a\":1}", "1 {\"a\":2}"]);
+}
+
+/// When somebody asks who is not answered.
+#[test]
+fn pauses_grow_while_nobody_has_a_document() {
+    let acts = [vec![plain("200 OK", "{}"); 3], vec![plain("404 Not Found", ""); 7], vec![plain("200 OK", "{}"); 3]];
+    let server = Server::start(acts.concat());
+    let other = Server::start(vec![plain("503 Unavailable", "")]);
+    let mut times = Vec::new();
+    let (mut left, note) = (6, &mut times);
+    events_while(&[server.url("1"), other.url("2")], |_| {
+        note.push(Instant::now());
+        left -= 1;
+        left > 0
+    });
+    assert_eq!((server.requests.try_iter().count(), other.requests.try_iter().count()), (13, 7));
+    let between = |first: usize| times[first + 1].duration_since(times[first]);
+    // 5 after the last document, then 5, 10, 20 and four times 40 at least.
+    let least = Duration::from_millis(5 + 5 + 10 + 20 + 4 * 40);
+    assert!(between(2) >= least, "{:?}", between(2));
+}
+
+/// Who has seen that the last document is out of date does not wait for the end of a long pause.
+#[test]
+fn a_pause_ends_when_somebody_asks() {
+    let server = Server::start(vec![plain("404 Not Found", ""), plain("200 OK", "{}")]);
+    let hours = Duration::from_secs(36_000);
+    let timing = Timing { shortest_pause: hours, longest_pause: 2 * hours, ..TIMING };
+    let agent = Agent { urls: vec![server.url("1")], user: String::new(), password: Secret::default() };
+    let own = Credentials { user: String::new(), password: String::new() };
+    let means = Means { own, proxies: Proxies::default(), timing, refresh: Arc::default() };
+    let (refresh, (send, events)) = (Arc::clone(&means.refresh), channel());
+    thread::spawn(move || {
+        Client::new(0, &agent, means, 1, move |event| {
+            let _ = send.send(event);
+            false
+        })
+        .run()
+    });
+    let end = Instant::now() + Duration::from_secs(60);
+    while events.try_recv().is_err() {
+        assert!(Instant::now() < end, "nobody is asked");
+        refresh.ask();
+        thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// A stream may be silent for longer than any other response.

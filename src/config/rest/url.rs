@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::config::address::bracketed;
+
 /// An `http://` or `https://` URL, split. `Display` gives it as written but without user and password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
@@ -71,10 +73,15 @@ impl Url {
 
     /// `HOST` or `HOST:PORT` as a `Host` header has it: the port is left out if it is the scheme's.
     pub fn authority(&self) -> String {
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        // The zone of a link-local address means something on this machine only (RFC 6874 §4).
+        let host = match self.host.split_once('%') {
+            Some((address, _)) if address.contains(':') => address,
+            _ => &self.host,
+        };
+        let host = bracketed(host);
         match self.port {
             Some(port) if port != self.default_port() => format!("{host}:{port}"),
-            _ => host,
+            _ => host.into_owned(),
         }
     }
 
@@ -106,10 +113,13 @@ pub fn shown(text: &str) -> String {
 }
 
 fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    let zoned;
     let (host, port) = match text.strip_prefix('[') {
         Some(inner) => {
             let (host, rest) = inner.split_once(']')?;
-            (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+            // Before a zone stands an encoded `%` (RFC 6874 §2), or a plain one.
+            zoned = host.replacen("%25", "%", 1);
+            (zoned.as_str(), if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
         }
         None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
     };
@@ -161,6 +171,8 @@ mod tests {
             ("http://cm.example?a=b", "cm.example", None, "/?a=b", "cm.example"),
             ("cm.example:8091/x", "cm.example", Some(8091), "/x", "cm.example:8091"),
             ("http://[::1]:8091/x", "::1", Some(8091), "/x", "[::1]:8091"),
+            ("http://[fe80::1%25eth0]:8091/x", "fe80::1%eth0", Some(8091), "/x", "[fe80::1]:8091"),
+            ("http://[fe80::1%eth0]/x", "fe80::1%eth0", None, "/x", "[fe80::1]"),
             ("https://cm.example:80/x", "cm.example", Some(80), "/x", "cm.example:80"),
             ("http://cm.example:/x@y", "cm.example", None, "/x@y", "cm.example"),
         ] {
