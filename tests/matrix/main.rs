@@ -7,6 +7,7 @@
 mod ascii;
 mod binary;
 mod cells;
+mod expiry;
 mod fuzz;
 mod odd;
 mod side;
