@@ -146,7 +146,7 @@ fn ascii_clients() {
         for (exptime, expected) in ASCII {
             for command in COMMANDS {
                 let command = command.replace('E', exptime);
-                let mut run = |side: &mut Side| {
+                let run = |side: &mut Side| {
                     side.text("flush_all\r\nset k 0 0 1\r\n1\r\ngets k\r\n");
                     (side.text(&command), side.text("get k\r\n"))
                 };
@@ -175,7 +175,7 @@ fn binary_clients() {
                 // These are to meet nothing; the others find something.
                 let is_count = matches!(packet.opcode, op::INCR | INCRQ | op::DECR);
                 let is_new = is_count || packet.opcode == op::ADD;
-                let mut run = |side: &mut Side| {
+                let run = |side: &mut Side| {
                     side.packets(&[Packet::request(op::DELETE).key("k")]);
                     if !is_new {
                         side.packets(&[Packet::request(op::SET).extra64(0).key("k").value("1")]);
@@ -214,7 +214,7 @@ fn delayed_flushes() {
         let mut bad = Vec::new();
         for (delay, expected) in DELAYS {
             for noreply in ["", " noreply"] {
-                let mut run = |side: &mut Side| {
+                let run = |side: &mut Side| {
                     side.text("flush_all\r\nset k 0 0 1\r\n1\r\n");
                     side.text(&format!("flush_all {delay}{noreply}\r\n"));
                     side.text("get k\r\n")
@@ -233,7 +233,7 @@ fn delayed_flushes() {
         let (mut direct, mut proxied) = (Side::new(servers.direct()), Side::new(client));
         let mut bad = Vec::new();
         for ((delay, expected), code) in BINARY_DELAYS.into_iter().flat_map(|row| [(row, op::FLUSH), (row, FLUSHQ)]) {
-            let mut run = |side: &mut Side| {
+            let run = |side: &mut Side| {
                 side.packets(&[Packet::request(op::FLUSH)]);
                 side.packets(&[Packet::request(op::SET).extra64(0).key("k").value("1")]);
                 side.packets(&[Packet::request(code).extra32(delay)]);

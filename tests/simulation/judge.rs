@@ -97,10 +97,11 @@ impl Context<'_> {
             other => (other.key().map_or(&[], std::slice::from_ref), true),
         };
         let servers: Vec<Option<usize>> = keys.iter().map(|key| server_of(self.truth, self.bucket, key)).collect();
-        // One server's values come as it sends them, those of a repeated key together.
+        // One server's values come as it sends them, unless a key is repeated.
         let mut asked = servers.iter().flatten();
         let first = asked.next();
-        let in_order = asked.any(|server| Some(server) != first);
+        let is_repeated = (1..keys.len()).any(|index| keys[..index].contains(&keys[index]));
+        let in_order = is_repeated || asked.any(|server| Some(server) != first);
         // Matches each value with a place in the request.
         let mut at: Vec<Option<&Value<'_>>> = vec![None; keys.len()];
         let mut next = 0;
