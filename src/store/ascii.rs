@@ -15,7 +15,7 @@ use super::{VERSION, statistics};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::ascii::words::Words;
-use crate::protocol::numbers::{parse_i64, push_u64};
+use crate::protocol::numbers::push_u64;
 use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
 
 /// Values above this are refused before they arrive; whether an item fits a slab class is known when it is there.
@@ -259,7 +259,6 @@ enum Refused<'a> {
 
 fn second_look<'a>(access: &Access<'_>, line: &'a [u8], reply: &'static [u8], out: &mut Output) -> Refused<'a> {
     let words = Words::split(line);
-    let refused = Answer::Line(reply);
     Refused::Answer(match words.get(0) {
         b"bget" => match bget(line) {
             Ok(keys) => return Refused::Get(keys),
@@ -267,17 +266,7 @@ fn second_look<'a>(access: &Access<'_>, line: &'a [u8], reply: &'static [u8], ou
         },
         b"stats" => stats(access, line, out),
         b"slabs" if words.get(1) == b"reassign" && words.count() == 4 => Answer::Error(NO_REASSIGNMENT),
-        // What comes after the digits does not count, and no digits are as good as 0; a number out of range is an
-        // error (02 §7).
-        b"flush_all" if matches!(words.count(), 2 | 3) && parse_i64(words.get(1)).is_none() => {
-            let number = leading_number(words.get(1));
-            match if number.is_empty() { Some(0) } else { parse_i64(number) } {
-                Some(delay) => access.flush(expiry::read(delay).into()),
-                None => return Refused::Answer(refused),
-            }
-            Answer::Line(OK)
-        }
-        _ => refused,
+        _ => Answer::Line(reply),
     })
 }
 
@@ -289,13 +278,6 @@ fn bget(line: &[u8]) -> Result<Keys<'_>, &'static [u8]> {
         return Err(BAD_FORMAT);
     }
     if keys.iter().next().is_none() { Err(ERROR) } else { Ok(keys) }
-}
-
-/// The sign and the digits that a word begins with; nothing if there are no digits.
-fn leading_number(word: &[u8]) -> &[u8] {
-    let sign = usize::from(matches!(word.first(), Some(b'-' | b'+')));
-    let digits = word[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 { b"" } else { &word[..sign + digits] }
 }
 
 /// `stats …`: writes the whole reply.

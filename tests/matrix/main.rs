@@ -11,3 +11,4 @@ mod expiry;
 mod fuzz;
 mod odd;
 mod side;
+mod words;
