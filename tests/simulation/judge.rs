@@ -122,12 +122,16 @@ impl Context<'_> {
 
     /// Judges what ends values.
     fn ending(&self, op: &Op, count: usize, servers: &[Option<usize>], answer: &Answer<'_>) -> Result<(), String> {
-        let get_errors = self.truth.scenario.config.buckets[self.bucket].get_errors;
+        let bucket = &self.truth.scenario.config.buckets[self.bucket];
+        let (get_errors, has_map) = (bucket.get_errors, bucket.router.vbucket_map().is_some());
         let is_lock = matches!(op, Op::Getl { .. });
         let lying = servers.iter().any(|server| self.is_lying(*server));
         let fits = match answer.line {
             "END" => true,
             "NOT_FOUND" | "LOCK_ERROR" => is_lock && answer.values.is_empty(),
+            "SERVER_ERROR temporary failure" => {
+                self.truth.scenario.faults.errors && has_map && count == 1 && answer.values.is_empty()
+            }
             line if get_errors && count == 1 => {
                 self.is_failure(line, servers[0]) && !line.starts_with("SERVER_ERROR proxy downstream closed")
             }
