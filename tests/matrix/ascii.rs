@@ -98,6 +98,7 @@ pub fn steps() -> Vec<String> {
     }
     steps.push(set("set", "large", &"l".repeat(LARGE)));
     steps.push("get large\r\n".to_owned());
+    steps.push("get large a large none a large\r\n".to_owned());
     steps.push(set("set", "large", &"l".repeat(TOO_LARGE)));
     steps.push("get large a\r\n".to_owned());
     for command in ["flush_all 86400\r\n", "get a\r\n", "flush_all\r\n", "get a n\r\n", "set a 0 0 1\r\nx\r\n"] {
