@@ -21,6 +21,10 @@ my %past = (
     'yesterday'   => $now - 86_400,
     'just-over'   => $now - 5,
     'over-a-month' => 2_592_001,    # the first number that is a date and not a span
+    # A memcached keeps 32 bits with a sign.
+    'minus-one-of-32-bits' => 4_294_967_295,
+    'least-of-32-bits'     => 2_147_483_648,
+    'beyond-32-bits'       => 99_999_999_999,
 );
 for my $key (sort keys %past) {
     $c->store($key, 'old');

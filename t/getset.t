@@ -37,6 +37,11 @@ $c->holds('k', undef);
 $c->store('k', 'back');
 $c->talk("delete k 0\r\n", "DELETED\r\n", 'delete with the time that old clients send');
 $c->holds('k', undef);
+$c->store('k', 'back');
+my $usage = "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
+$c->talk("delete k x\r\n", $usage, 'delete with a word that is no number');
+$c->talk("delete k 0 x\r\n", $usage, 'delete with a word too many');
+$c->holds('k', 'back', 'neither has deleted it');
 SKIP: {
     skip 'memcached takes no other time', 3 if Moxi::direct;
     $c->store('k', 'back');

@@ -150,7 +150,10 @@ fn multi_get() {
             .gets("VALUE b 7 2\r\n22\r\nEND\r\n"),
         Exchange::new("twice", "get a a b a\r\n")
             .server(asked(&[("a", 4), ("b", 8)]), join([quiet("a", 4, "1"), quiet("b", 8, "22"), noop.clone()]))
-            .gets("VALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE b 7 2\r\n22\r\nEND\r\n"),
+            .gets("VALUE a 7 1\r\n1\r\nVALUE a 7 1\r\n1\r\nVALUE b 7 2\r\n22\r\nVALUE a 7 1\r\n1\r\nEND\r\n"),
+        Exchange::new("twice, in another order", "gets a b a\r\n")
+            .server(asked(&[("a", 5), ("b", 7)]), join([quiet("b", 7, "22"), quiet("a", 5, "1").cas(9), noop.clone()]))
+            .gets("VALUE a 7 1 9\r\n1\r\nVALUE b 7 2 0\r\n22\r\nVALUE a 7 1 9\r\n1\r\nEND\r\n"),
         // 04 §7 item 5: a reply with the opcode that is not quiet ends the server's turn.
         Exchange::new("ended by GETK", "get a b\r\n")
             .server(
@@ -167,8 +170,15 @@ fn store() {
     let mut table = vec![
         exchange("set a 5 9 3\r\nabc\r\n", storing(op::SET), Packet::reply(op::SET).cas(7), "STORED\r\n"),
         exchange(
-            "set a 4294967295 4294967295 0\r\n\r\n",
-            keyed(op::SET).extra32(u32::MAX).extra32(u32::MAX),
+            "set a 4294967295 2147483647 0\r\n\r\n",
+            keyed(op::SET).extra32(u32::MAX).extra32(i32::MAX as u32),
+            Packet::reply(op::SET),
+            "STORED\r\n",
+        ),
+        // As to memcached, it is -1: a time that is past.
+        exchange(
+            "set a 5 4294967295 0\r\n\r\n",
+            keyed(op::SET).extra32(5).extra32(2_592_001),
             Packet::reply(op::SET),
             "STORED\r\n",
         ),

@@ -95,6 +95,23 @@ fn mb_2972_a_failed_get_is_an_error_or_a_miss() {
     client.expect_piece("END\r\n");
 }
 
+/// The same when the server answers that it cannot say: `failed_gets.rs` has what it may say, with static maps.
+#[test]
+fn a_get_that_a_server_of_a_cluster_cannot_answer_is_an_error() {
+    let (manager, port, server) = (Manager::new(), free_port(), Mock::new());
+    let _moxi = dynamic(&manager, port, "downstream_timeout=0");
+    manager.stream().document(&bucket(&[server.port()], 0));
+    let mut client = client(port);
+    client.send("get 1\r\n");
+    let mut line = server.accept();
+    for (status, told) in [(0x86, "SERVER_ERROR temporary failure\r\n"), (0x01, "END\r\n")] {
+        let asked = line.packet();
+        line.send(Packet::reply(op::GETK).status(status).opaque(asked.opaque).bytes());
+        client.expect_piece(told);
+        client.send("get 1\r\n");
+    }
+}
+
 /// MB-2980: the front cache was filled and emptied for keys that it was not for. Whatever is cached, a client that
 /// changes a key sees its own change, and keys that are not in the specification are always read from the server.
 #[test]

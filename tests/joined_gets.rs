@@ -7,7 +7,6 @@ use ::moxi::proxy::upstream::Binding;
 use ::moxi::proxy::{Action, Engine, Settings};
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Mock, Moxi, MoxiBuilder, Wire, moxi};
-use nix::sys::signal::Signal;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -43,17 +42,11 @@ fn scene(builder: impl Fn(MoxiBuilder) -> MoxiBuilder, count: usize, binary: boo
 impl Scene {
     /// Sends each client's bytes within one turn.
     fn at_once(&mut self, requests: &[&str]) {
-        self.moxi.process().signal(Signal::SIGSTOP);
-        // That it has stopped is seen in its state.
-        let path = format!("/proc/{}/stat", self.moxi.process().id());
-        let stopped = || std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T "));
-        while !stopped() {
-            std::thread::yield_now();
-        }
-        for (client, request) in self.clients.iter_mut().zip(requests) {
-            client.send(request);
-        }
-        self.moxi.process().signal(Signal::SIGCONT);
+        self.moxi.at_once(|| {
+            for (client, request) in self.clients.iter_mut().zip(requests) {
+                client.send(request);
+            }
+        });
     }
 }
 

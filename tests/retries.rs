@@ -208,6 +208,24 @@ fn a_multi_get_keeps_the_values_it_has() {
 }
 
 /// 04 §17.3: when the second try is not answered, the client gets what there is.
+/// A repeated key's value stands in all its places, although it came before the connection was lost.
+#[test]
+fn a_multi_get_with_repeated_keys_keeps_its_order() {
+    let mock = Mock::new();
+    let moxi = over_ascii(mock.port()).start();
+    let mut client = moxi.client();
+    client.send("get b a b c a\r\n");
+    let mut line = mock.accept();
+    line.expect_piece("get b a c\r\n");
+    line.send("VALUE a 0 1\r\n1\r\nVALUE b 0 5\r\n22");
+    line.close();
+    let mut line = mock.accept();
+    line.expect_piece("get b c\r\n");
+    line.send("VALUE b 0 5\r\n22222\r\nEND\r\n");
+    let (a, b) = ("VALUE a 0 1\r\n1\r\n", "VALUE b 0 5\r\n22222\r\n");
+    client.expect([b, a, b, a, "END\r\n"].concat());
+}
+
 #[test]
 fn a_multi_get_whose_second_try_is_not_answered() {
     const WHOLE: &str = "VALUE a 0 10\r\n0123456789\r\n";

@@ -126,7 +126,8 @@ impl Output {
 
     /// Appends the bytes of `range`, given in `from`'s positions, to this output.
     pub fn copy_from(&mut self, from: &Output, range: Range<u64>) {
-        for (at, piece) in &from.pieces {
+        let first = from.pieces.partition_point(|(at, piece)| at + piece.bytes().len() as u64 <= range.start);
+        for (at, piece) in from.pieces.range(first..).take_while(|(at, _)| *at < range.end) {
             let bytes = piece.bytes();
             let Some(part) = overlap(*at, bytes.len(), &range) else { continue };
             match piece {

@@ -2,10 +2,11 @@
 //!
 //! [`Request`] says what both protocols mean. [`ascii`] and [`binary`] parse and write
 //! requests and replies, each in both directions. [`status`] holds the tables between binary status and
-//! ASCII text (03 §9), [`trace`] what the log shows of them.
+//! ASCII text (03 §9), [`expiry`] the rules for the times in both, [`trace`] what the log shows of them.
 
 pub mod ascii;
 pub mod binary;
+pub mod expiry;
 pub mod numbers;
 pub mod status;
 pub mod trace;
@@ -26,7 +27,7 @@ pub enum Request<'a> {
     },
     /// `gat`, `gats`: get and touch.
     Gat {
-        /// New expiry, as the client wrote it; negative: already expired.
+        /// New expiry, as the client wrote it ([`expiry`]).
         exptime: i64,
         /// The keys, in the order they were written.
         keys: Keys<'a>,
@@ -60,7 +61,7 @@ pub enum Request<'a> {
     Touch {
         /// The key.
         key: &'a [u8],
-        /// New expiry, as the client wrote it; negative: already expired.
+        /// New expiry, as the client wrote it ([`expiry`]).
         exptime: i64,
     },
     /// `unl`: unlock (Membase).
@@ -72,7 +73,7 @@ pub enum Request<'a> {
     },
     /// `flush_all`.
     Flush {
-        /// Delay in seconds; `None`: not given.
+        /// Delay, as the client wrote it ([`expiry`]); `None`: not given.
         delay: Option<i64>,
     },
     /// `stats` and its sub-commands, except `stats proxy`.
@@ -105,7 +106,7 @@ pub struct Store<'a> {
     pub key: &'a [u8],
     /// Opaque to the server, returned with the value.
     pub flags: u32,
-    /// Expiry, as the client wrote it; negative: already expired.
+    /// Expiry, as the client wrote it ([`expiry`]).
     pub exptime: i64,
     /// `Some` for `cas`: store only if the item still has this id.
     pub cas: Option<u64>,

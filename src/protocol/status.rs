@@ -15,7 +15,8 @@ pub enum CommandClass {
     Delete,
     /// `incr`, `decr`. Success has no line here: it is the number.
     Arith,
-    /// `get`, `gets`, `gat`, `gats`. Every failure is a miss; success has no line of its own either.
+    /// `get`, `gets`, `gat`, `gats`. Every failure is a miss, but see [`no_value`]; success has no line of its own
+    /// either.
     Get,
     /// `getl`. Success has no line of its own: it is the value and `END`.
     Getl,
@@ -49,6 +50,17 @@ pub fn line(class: CommandClass, status: u16) -> &'static [u8] {
         // A success without a number is a failure, too (04 §16, no. 28).
         (Arith, _) => b"SERVER_ERROR a2b arith error\r\n",
         _ => generic(status),
+    }
+}
+
+/// The line for a get of one key that brought no value. Where `tells`, a server that cannot say at present whether there
+/// is one has not said that there is none: its key's `set` would get the same line.
+pub fn no_value(class: CommandClass, status: u16, tells: bool) -> &'static [u8] {
+    match (class, status) {
+        // To a `getl` it means that the key is locked.
+        (CommandClass::Getl, code::TEMPORARY_FAILURE) => line(class, status),
+        (_, code::OUT_OF_MEMORY | code::BUSY | code::TEMPORARY_FAILURE) if tells => generic(status),
+        _ => line(class, status),
     }
 }
 
@@ -186,6 +198,18 @@ mod tests {
         flush[12] = "SERVER_ERROR flush_all not supported";
         column(Flush, flush);
         column(Unl, ["SERVER_ERROR"; 17]);
+    }
+
+    #[test]
+    fn a_get_tells_what_passes() {
+        for class in [Get, Getl] {
+            for status in STATUSES {
+                assert_eq!(no_value(class, status, false), line(class, status), "{class:?} {status:#x}");
+                let tells = matches!(status, 0x82 | 0x85) || status == 0x86 && class == Get;
+                let expected = if tells { line(Store(Set), status) } else { line(class, status) };
+                assert_eq!(no_value(class, status, true), expected, "{class:?} {status:#x}");
+            }
+        }
     }
 
     #[test]

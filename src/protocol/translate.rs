@@ -9,6 +9,7 @@ use super::ascii::command::{flush, key as push_key};
 use super::ascii::reply::Reply;
 use super::binary::opcode::{self, loud, status};
 use super::binary::packet::{Packet, write_reply};
+use super::expiry;
 use super::numbers::{parse_u64, push_u64};
 use super::status::text;
 use crate::buffer::Output;
@@ -43,11 +44,6 @@ fn is_word(key: &[u8]) -> bool {
     !key.is_empty() && !key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | b' '))
 }
 
-/// The ASCII expiry for a binary one: what is beyond the ASCII range is never.
-fn expiry(exptime: u32) -> u64 {
-    if exptime > i32::MAX as u32 { 0 } else { u64::from(exptime) }
-}
-
 fn number(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes)
 }
@@ -63,14 +59,19 @@ fn short(bytes: &[u8], at: usize) -> u32 {
 pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>, is_meta: bool) -> Result<Written, u16> {
     let code = loud(packet.header.opcode).unwrap_or(packet.header.opcode);
     if code == opcode::FLUSH {
-        let delay = short(packet.extras, 0);
-        flush(out, (delay != 0).then_some(i64::from(delay)));
+        write_flush(out, packet.extras);
         return Ok(Written { key_at: 0, has_value: false, create: None });
     }
     if !is_word(packet.key) {
         return Err(status::INVALID);
     }
     if is_meta { write_meta(out, packet, code) } else { write_classic(out, packet, code) }
+}
+
+/// Appends the `flush_all` for a packet with these extras.
+pub fn write_flush(out: &mut Vec<u8>, extras: &[u8]) {
+    let delay = expiry::delay_to_line(short(extras, 0));
+    flush(out, (delay != 0).then_some(delay.into()));
 }
 
 fn flag(out: &mut Vec<u8>, name: u8, argument: u64) {
@@ -106,11 +107,11 @@ fn write_meta(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Writte
         opcode::GET | opcode::GETK => out.extend_from_slice(b" v f c"),
         opcode::GAT | opcode::GATK => {
             out.extend_from_slice(b" v f c");
-            flag(out, b'T', expiry(short(extras, 0)));
+            flag(out, b'T', expiry::to_line(short(extras, 0)).into());
         }
         opcode::TOUCH => {
             out.extend_from_slice(b" f c");
-            flag(out, b'T', expiry(short(extras, 0)));
+            flag(out, b'T', expiry::to_line(short(extras, 0)).into());
         }
         opcode::DELETE => {
             if cas != 0 {
@@ -124,7 +125,7 @@ fn write_meta(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Writte
             let exptime = short(extras, 16);
             if exptime != NO_CREATE {
                 flag(out, b'J', number(extras, 8));
-                flag(out, b'N', expiry(exptime));
+                flag(out, b'N', expiry::to_line(exptime).into());
             }
             if cas != 0 {
                 flag(out, b'C', cas);
@@ -138,7 +139,7 @@ fn write_meta(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Writte
             out.extend_from_slice(mode);
             if extras.len() == 8 {
                 flag(out, b'F', u64::from(short(extras, 0)));
-                flag(out, b'T', expiry(short(extras, 4)));
+                flag(out, b'T', expiry::to_line(short(extras, 4)).into());
             }
             if cas != 0 {
                 flag(out, b'C', cas);
@@ -177,14 +178,14 @@ fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Wri
         opcode::GAT | opcode::GATK => {
             let start = out.len();
             out.push(b' ');
-            push_u64(out, expiry(short(extras, 0)));
+            push_u64(out, expiry::to_line(short(extras, 0)).into());
             key_at += out.len() - start;
             push_key(out, key);
         }
         opcode::TOUCH => {
             push_key(out, key);
             out.push(b' ');
-            push_u64(out, expiry(short(extras, 0)));
+            push_u64(out, expiry::to_line(short(extras, 0)).into());
         }
         opcode::INCREMENT | opcode::DECREMENT => {
             push_key(out, key);
@@ -197,7 +198,8 @@ fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Wri
         _ => {
             has_value = true;
             push_key(out, key);
-            for number in [u64::from(short(extras, 0)), expiry(short(extras, 4)), packet.value.len() as u64] {
+            for number in [short(extras, 0).into(), expiry::to_line(short(extras, 4)).into(), packet.value.len() as u64]
+            {
                 out.push(b' ');
                 push_u64(out, number);
             }
@@ -218,7 +220,7 @@ pub fn write_create(out: &mut Vec<u8>, key: &[u8], (initial, exptime): (u64, u32
     out.extend_from_slice(b"add");
     push_key(out, key);
     out.extend_from_slice(b" 0 ");
-    push_u64(out, expiry(exptime));
+    push_u64(out, expiry::to_line(exptime).into());
     out.push(b' ');
     push_u64(out, digits.len() as u64);
     out.extend_from_slice(b"\r\n");

@@ -86,13 +86,11 @@ impl Engine {
                 Ok(())
             }
             Reply::End => {
-                self.finish_gets(id, b"END\r\n");
+                self.finish_gets(id, None);
                 Ok(())
             }
             Reply::Line { line } => {
-                let lone = self.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
-                let not_found = lone && line.starts_with(b"NOT_FOUND");
-                self.finish_gets(id, if not_found { b"NOT_FOUND\r\n" } else { b"END\r\n" });
+                self.finish_gets(id, Some(line));
                 Ok(())
             }
             Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
@@ -124,16 +122,31 @@ impl Engine {
         Err(Unfit)
     }
 
-    /// The joined get at the head is over: those of its keys that were not answered get `reply`.
-    pub(super) fn finish_gets(&mut self, id: ConnId, reply: &[u8]) {
+    /// The joined get at the head is over, with this line if not with the usual one. Those of its keys that were not
+    /// answered are misses, unless the line says otherwise.
+    pub(super) fn finish_gets(&mut self, id: ConnId, line: Option<&[u8]>) {
         let count = self.conns.get(id).map_or(0, |conn| conn.fifo.head_len());
         for index in 0..count {
             // Those that were answered have been unlinked.
-            if let Some(request) = self.unlink(id, index) {
-                self.pass_bytes(request, reply);
+            let Some(request) = self.unlink(id, index) else { continue };
+            match line {
+                Some(line) if line.starts_with(b"NOT_FOUND") && count == 1 => self.pass_line(request, line),
+                Some(line) if self.is_failed_get(request, line) => self.pass_line(request, line),
+                _ => self.pass_bytes(request, b"END\r\n"),
             }
         }
         self.pop_head(id);
+    }
+
+    /// Whether a failure that a server reports to a get is told to the client, instead of a miss after which it might
+    /// replace what is there. A server of a vbucket bucket is the only one that has its keys.
+    pub(super) fn tells_failures(&self, id: RequestId) -> bool {
+        let bucket = self.requests.get(id).and_then(|request| self.buckets.get(request.bucket));
+        bucket.is_some_and(|bucket| bucket.config.router.vbucket_map().is_some())
+    }
+
+    fn is_failed_get(&self, id: RequestId, line: &[u8]) -> bool {
+        line.starts_with(b"SERVER_ERROR") && self.tells_failures(id)
     }
 
     /// The answer to a `gat` or `getl` of one key.
@@ -166,7 +179,11 @@ impl Engine {
             Reply::End | Reply::Line { .. } => {
                 if let Some(request) = self.unlink(id, 0) {
                     match reply {
-                        Reply::Line { line } if line.starts_with(b"LOCK_ERROR") || line.starts_with(b"NOT_FOUND") => {
+                        Reply::Line { line }
+                            if line.starts_with(b"LOCK_ERROR")
+                                || line.starts_with(b"NOT_FOUND")
+                                || self.is_failed_get(request, line) =>
+                        {
                             self.pass_line(request, line);
                         }
                         _ => self.pass_bytes(request, b"END\r\n"),

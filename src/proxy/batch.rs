@@ -13,6 +13,7 @@ use crate::protocol::binary::command;
 use crate::protocol::binary::opcode::{self, loud};
 use crate::protocol::binary::packet::{Packet, Parsed, parse_request, write_reply};
 use crate::protocol::binary::shape::{Shape, check};
+use crate::protocol::translate;
 
 use super::Engine;
 use super::broadcast::Broadcast;
@@ -259,10 +260,7 @@ impl Engine {
         let out = conn.output.tail();
         match (speak, packet.header.opcode) {
             (DownstreamProtocol::Binary, _) => out.extend_from_slice(packet.raw),
-            (DownstreamProtocol::Ascii, opcode::FLUSH) => {
-                let delay = packet.extras.first_chunk::<4>().map(|delay| i64::from(u32::from_be_bytes(*delay)));
-                ascii::flush(out, delay.filter(|delay| *delay != 0));
-            }
+            (DownstreamProtocol::Ascii, opcode::FLUSH) => translate::write_flush(out, packet.extras),
             (DownstreamProtocol::Ascii, opcode::STAT) => {
                 let is_clean = !packet.key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
                 ascii::stats(out, if is_clean { packet.key } else { b"?" });

@@ -7,7 +7,7 @@ use crate::protocol::ascii::reply;
 use crate::protocol::binary::opcode::{self, is_quiet, status};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::numbers;
-use crate::protocol::status::{CommandClass, line, unl_line};
+use crate::protocol::status::{CommandClass, line, no_value, unl_line};
 
 use super::Engine;
 use super::connection::Unfit;
@@ -91,7 +91,7 @@ impl Engine {
                 self.binary_value(id, packet, owner, (key_at, key_len))
             }
             opcode::NOOP if !lone => {
-                self.finish_gets(id, b"END\r\n");
+                self.finish_gets(id, None);
                 Ok(())
             }
             opcode::GETKQ if !lone => {
@@ -100,10 +100,10 @@ impl Engine {
                     self.try_elsewhere(id, index, packet.value);
                     return Ok(());
                 }
-                if packet.header.vbucket_or_status != status::SUCCESS {
-                    // Whatever the reason: a miss (03 §21.3 item 7).
+                let code = packet.header.vbucket_or_status;
+                if code != status::SUCCESS {
                     if let Some(request) = self.unlink(id, index) {
-                        self.pass_bytes(request, b"END\r\n");
+                        self.pass_bytes(request, no_value(CommandClass::Get, code, self.tells_failures(request)));
                     }
                     return Ok(());
                 }
@@ -202,14 +202,13 @@ impl Engine {
                 self.note_hit(request, packet.value.len(), 1);
                 self.keep_value(request, name, flags(packet), packet.value);
             }
+            let tells = self.tells_failures(request);
             if let Some(sink) = self.sink(request) {
                 if has_value {
                     value_block(sink, name, packet, cas, owner);
                     sink.tail().extend_from_slice(b"END\r\n");
-                } else if class == CommandClass::Getl {
-                    sink.tail().extend_from_slice(line(class, packet.header.vbucket_or_status));
                 } else {
-                    sink.tail().extend_from_slice(b"END\r\n");
+                    sink.tail().extend_from_slice(no_value(class, packet.header.vbucket_or_status, tells));
                 }
             }
             self.complete(request);

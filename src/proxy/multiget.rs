@@ -1,13 +1,13 @@
 //! A get of several keys: split over the servers, merged again (04 §7).
 //!
-//! Every server is asked once for each key, however often the client named it. If one server has all the keys, its
-//! values are passed on as they come, a repeated key's value as often as it was named; the values of several
-//! servers are put into the order of the request.
+//! Every server is asked once for each key, however often the client named it. If one server has all the keys, and
+//! each is named once, its values are passed on as they come; all others are put into the order of the request, a
+//! repeated key's value in every place where it was named. What the front cache has comes first, unless a key is
+//! repeated.
 
-use std::hash::BuildHasher;
+mod duplicates;
+
 use std::ops::Range;
-
-use foldhash::fast::RandomState;
 
 use crate::buffer::{Output, Spare};
 use crate::config::behavior::DownstreamProtocol;
@@ -27,6 +27,8 @@ use super::request::{Links, RequestId, Work};
 use super::statistics::count_keys;
 use super::upstream::ClientId;
 
+pub use duplicates::Duplicates;
+
 /// A get of several keys in flight.
 #[derive(Debug, Default)]
 pub struct MultiGet {
@@ -42,9 +44,11 @@ pub struct MultiGet {
     used: usize,
     /// Memory for the links of the request.
     links: Vec<ConnId>,
-    /// A key was refused: its value will come late, and those behind it wait for it.
-    is_held: bool,
-    /// The values, while they cannot be passed on because they are to be put into order.
+    /// The values have to be put into the order of the request: they come from several servers, or one of them belongs
+    /// in several places; or a key was refused, and its value will come late. (What was passed on before a key was
+    /// refused stands before it.)
+    is_ordered: bool,
+    /// The values, while they cannot be passed on because of that.
     values: Output,
 }
 
@@ -84,7 +88,7 @@ impl MultiGet {
         self.line.clear();
         self.keys.clear();
         self.used = 0;
-        self.is_held = false;
+        self.is_ordered = false;
         self.values.clear();
         spare.give(self);
     }
@@ -121,16 +125,21 @@ impl MultiGet {
         self.keys.len() as u64
     }
 
+    /// Keeps the value of the key with this index for its places in the reply. `write` gets the key.
+    fn put(&mut self, index: u32, write: impl FnOnce(&mut Output, &[u8])) {
+        let mut values = std::mem::take(&mut self.values);
+        let start = values.end();
+        write(&mut values, self.key(index));
+        if let Some(key) = self.keys.get_mut(index as usize) {
+            key.value = start..values.end();
+        }
+        self.values = values;
+    }
+
     /// Whether a key of `part` has no value yet.
     fn wants(&self, part: u32) -> bool {
         let keys = self.parts.get(part as usize).map_or(&[][..], |part| &part.keys);
         keys.iter().any(|index| self.keys.get(*index as usize).is_some_and(|key| !key.has_value))
-    }
-
-    /// Whether the values have to be put into the order of the request: they come from several servers, or one of
-    /// them late. What was passed on before a key was refused stands before it.
-    fn is_ordered(&self) -> bool {
-        self.used > 1 || self.is_held
     }
 
     /// The index of the key that a value from part `part` belongs to, if it was asked for and has none yet.
@@ -144,6 +153,16 @@ impl MultiGet {
         let key = self.keys.get_mut(index as usize)?;
         (!std::mem::replace(&mut key.has_value, true)).then_some(index)
     }
+}
+
+/// What was found when the keys of a request were sorted.
+struct Sorted {
+    /// What the front cache has: the value of the key with this index.
+    cached: Vec<(u32, Value)>,
+    /// A key is named more than once.
+    has_repeated: bool,
+    /// A key has no server.
+    failure: Option<Failure>,
 }
 
 /// What a value is recognised by.
@@ -163,10 +182,33 @@ impl Engine {
         multiget.cas = cas;
         multiget.exptime = exptime;
         multiget.line.extend_from_slice(keys.line());
+        let Sorted { cached, has_repeated, failure } = self.sort_keys(bucket, &keys, &mut multiget);
+        let parts = multiget.used as u32;
+        multiget.is_ordered = parts > 1 || has_repeated;
+        let links = Links::with_memory(std::mem::take(&mut multiget.links));
+        let id = self.one(client_id, Work::MultiGet(multiget), false, true);
+        if let Some(request) = self.requests.get_mut(id) {
+            (request.failure, request.links) = (failure, links);
+        }
+        if !cached.is_empty() {
+            self.take_cached(id, &cached, has_repeated);
+        }
+        if exptime.is_some() {
+            keys.iter().for_each(|(_, key)| self.note_change(id, Some(key)));
+        }
+        for part in 0..parts {
+            self.send_part(id, part, 0);
+        }
+        if self.requests.get(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
+            self.finish_multiget(id);
+        }
+    }
+
+    /// Notes every key, and who has it.
+    fn sort_keys(&mut self, bucket: usize, keys: &Keys<'_>, multiget: &mut MultiGet) -> Sorted {
         self.duplicates.clear();
-        let mut failure = None;
+        let mut sorted = Sorted { cached: Vec::new(), has_repeated: false, failure: None };
         let (mut repeated, mut bytes) = (0, 0);
-        let mut cached: Vec<(u32, Value)> = Vec::new();
         for (index, (at, key)) in keys.iter().enumerate() {
             let index = index as u32;
             let first = self.duplicates.first(key, index, |other| multiget.key(other));
@@ -181,17 +223,17 @@ impl Engine {
                 asked: None,
                 value: 0..0,
             };
+            bytes += key.len();
             if first == index {
-                if exptime.is_none()
+                if multiget.exptime.is_none()
                     && let Some(front) = &self.buckets[bucket].front
                     && let Some(asked) = front.ask(key)
                 {
                     entry.asked = Some(asked);
-                    if let Some(value) = if cas { None } else { self.cached(bucket, key, asked) } {
+                    if let Some(value) = if multiget.cas { None } else { self.cached(bucket, key, asked) } {
                         entry.has_value = true;
-                        cached.push((index, value));
+                        sorted.cached.push((index, value));
                         multiget.keys.push(entry);
-                        bytes += key.len();
                         continue;
                     }
                 }
@@ -199,52 +241,35 @@ impl Engine {
                 entry.vbucket = vbucket;
                 match host {
                     Some(host) => multiget.part_of(host).keys.push(index),
-                    None => failure = Some(Failure::NoServer),
+                    None => sorted.failure = Some(Failure::NoServer),
                 }
             } else if let Some(first) = multiget.keys.get_mut(first as usize) {
+                sorted.has_repeated = true;
                 first.times += 1;
                 repeated += u64::from(!first.has_value);
             }
-            bytes += key.len();
             multiget.keys.push(entry);
         }
         if let Some(counters) = self.counters(bucket) {
             count_keys(counters, multiget.key_count(), bytes);
             counters.add(Counter::MultigetKeysDedupe, repeated);
         }
-        let parts = multiget.used as u32;
-        let links = Links::with_memory(std::mem::take(&mut multiget.links));
-        let id = self.one(client_id, Work::MultiGet(multiget), false, true);
-        if let Some(request) = self.requests.get_mut(id) {
-            (request.failure, request.links) = (failure, links);
-        }
-        if !cached.is_empty() {
-            self.write_cached(id, &cached);
-        }
-        if exptime.is_some() {
-            keys.iter().for_each(|(_, key)| self.note_change(id, Some(key)));
-        }
-        for part in 0..parts {
-            self.send_part(id, part, 0);
-        }
-        if self.requests.get(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
-            self.finish_multiget(id);
-        }
+        sorted
     }
 
-    /// Answers what the front cache has, before anything that the servers have.
-    fn write_cached(&mut self, id: RequestId, cached: &[(u32, Value)]) {
+    /// Answers what the front cache has, before anything that the servers have; or in its places, if keys are repeated.
+    fn take_cached(&mut self, id: RequestId, cached: &[(u32, Value)], has_repeated: bool) {
         let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) else { return };
-        let multiget = std::mem::take(&mut **multiget);
-        for (index, key) in multiget.keys.iter().enumerate() {
-            let Ok(found) = cached.binary_search_by_key(&key.first, |(first, _)| *first) else { continue };
-            let value = &cached[found].1;
-            self.note_hit(id, value.data.len(), 1);
-            if key.first != index as u32 {
-                self.count_cached(id, value);
-            }
-            if let Some(sink) = self.sink(id) {
-                write_value(sink, multiget.key(index as u32), value);
+        let mut multiget = std::mem::take(&mut **multiget);
+        for (index, value) in cached {
+            let times = multiget.keys[*index as usize].times;
+            self.note_hit(id, value.data.len(), times);
+            // The look-up has counted one.
+            (1..times).for_each(|_| self.count_cached(id, value));
+            if has_repeated {
+                multiget.put(*index, |out, key| write_value(out, key, value));
+            } else if let Some(sink) = self.sink(id) {
+                write_value(sink, multiget.key(*index), value);
             }
         }
         if let Some(Work::MultiGet(place)) = self.requests.get_mut(id).map(|request| &mut request.work) {
@@ -326,19 +351,13 @@ impl Engine {
         {
             bucket.counters.add(Counter::MultigetBytesDedupe, (length as u64 + 2) * u64::from(times - 1));
         }
-        if multiget.is_ordered() {
-            let start = multiget.values.end();
-            let mut values = std::mem::take(&mut multiget.values);
-            write(&mut values, cas, multiget.key(index));
-            multiget.keys[index as usize].value = start..values.end();
-            multiget.values = values;
+        if multiget.is_ordered {
+            multiget.put(index, |out, key| write(out, cas, key));
             return true;
         }
         let mut taken = std::mem::take(multiget);
         if let Some(sink) = self.sink(id) {
-            for _ in 0..times {
-                write(sink, cas, taken.key(index));
-            }
+            write(sink, cas, taken.key(index));
         }
         if let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) {
             std::mem::swap(&mut taken, multiget);
@@ -355,7 +374,7 @@ impl Engine {
         let Work::MultiGet(multiget) = &mut request.work else { return };
         let Some(key) = multiget.keys.iter_mut().find(|key| key.at == packet.header.opaque) else { return };
         key.is_refused = true;
-        multiget.is_held = true;
+        multiget.is_ordered = true;
         let vbucket = key.vbucket;
         self.learn_of(id, vbucket, host, packet.value);
         if is_first {
@@ -408,7 +427,7 @@ impl Engine {
                 Some(_) => true,
             };
         if let Some(sink) = self.sink(id) {
-            if multiget.is_ordered() {
+            if multiget.is_ordered {
                 for key in &multiget.keys {
                     if let Some(first) = multiget.keys.get(key.first as usize) {
                         sink.copy_from(&multiget.values, first.value.clone());
@@ -450,96 +469,6 @@ impl MultiGet {
                     }
                 }
                 binary::noop(out, 0);
-            }
-        }
-    }
-}
-
-/// Finds the repeated keys of one request. The hash is keyed at random: clients cannot know which keys collide.
-#[derive(Debug, Default)]
-pub struct Duplicates {
-    hasher: RandomState,
-    /// Open addressing; index + 1 of a key, 0 is free.
-    slots: Vec<u32>,
-    count: usize,
-    /// The slots before they were too few.
-    before: Vec<u32>,
-    /// Up to here, comparing all is cheaper.
-    few: Vec<u32>,
-}
-
-/// How many keys are simply compared with each other.
-const FEW: usize = 8;
-
-impl Duplicates {
-    fn clear(&mut self) {
-        self.few.clear();
-        self.slots.clear();
-        self.count = 0;
-    }
-
-    /// The index of the first occurrence of `key`: an earlier one, or `index`. `text` gives the key of an index.
-    fn first<'a>(&mut self, key: &[u8], index: u32, text: impl Fn(u32) -> &'a [u8]) -> u32 {
-        if self.slots.is_empty() {
-            if let Some(found) = self.few.iter().find(|other| text(**other) == key) {
-                return *found;
-            }
-            if self.few.len() < FEW {
-                self.few.push(index);
-                return index;
-            }
-            self.grow(4 * FEW, &text);
-        } else if self.count * 2 >= self.slots.len() {
-            self.grow(self.slots.len() * 4, &text);
-        }
-        self.insert(key, index, &text)
-    }
-
-    fn insert<'a>(&mut self, key: &[u8], index: u32, text: &impl Fn(u32) -> &'a [u8]) -> u32 {
-        let mask = self.slots.len() - 1;
-        let mut at = self.hasher.hash_one(key) as usize & mask;
-        loop {
-            match self.slots[at] {
-                0 => {
-                    self.slots[at] = index + 1;
-                    self.count += 1;
-                    return index;
-                }
-                other if text(other - 1) == key => return other - 1,
-                _ => at = (at + 1) & mask,
-            }
-        }
-    }
-
-    fn grow<'a>(&mut self, size: usize, text: &impl Fn(u32) -> &'a [u8]) {
-        let mut before = std::mem::take(&mut self.before);
-        std::mem::swap(&mut before, &mut self.slots);
-        self.slots.clear();
-        self.slots.resize(size.next_power_of_two(), 0);
-        self.count = 0;
-        if before.is_empty() {
-            before.extend(self.few.iter().map(|index| index + 1));
-        }
-        for slot in before.drain(..).filter(|slot| *slot != 0) {
-            self.insert(text(slot - 1), slot - 1, text);
-        }
-        self.before = before;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn duplicates_are_found_among_few_and_many() {
-        let keys: Vec<Vec<u8>> = (0..1000).map(|number| format!("key{}", number % 700).into_bytes()).collect();
-        let mut duplicates = Duplicates::default();
-        for _ in 0..2 {
-            duplicates.clear();
-            for (index, key) in keys.iter().enumerate() {
-                let first = duplicates.first(key, index as u32, |other| &keys[other as usize]);
-                assert_eq!(first as usize, index % 700);
             }
         }
     }

@@ -15,8 +15,8 @@ use super::{VERSION, statistics};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::ascii::words::Words;
-use crate::protocol::numbers::{parse_i64, push_u64};
-use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb};
+use crate::protocol::numbers::push_u64;
+use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
 
 /// Values above this are refused before they arrive; whether an item fits a slab class is known when it is there.
 pub const VALUE_MAX: u64 = 1 << 20;
@@ -92,7 +92,8 @@ pub(super) fn step(
         }
         Parsed::Request { request: Request::Gat { exptime, keys, cas }, len, .. } => {
             count(len);
-            let rest = rest_of(data, &keys, len, GetMode { cas, touch: Some(access.expiry(exptime)) });
+            let rest =
+                rest_of(data, &keys, len, GetMode { cas, touch: Some(access.expiry(expiry::read(exptime).into())) });
             return get(session, access, input, rest, out);
         }
         Parsed::Request { request, noreply, len } => {
@@ -203,11 +204,11 @@ fn execute(
             Deleted::NotFound | Deleted::Exists => NOT_FOUND,
         }),
         Request::Touch { key, exptime } => {
-            let touched = access.touch(key, access.expiry(exptime));
+            let touched = access.touch(key, access.expiry(expiry::read(exptime).into()));
             Answer::Line(if touched.is_some() { TOUCHED } else { NOT_FOUND })
         }
         Request::Flush { delay } => {
-            access.flush(delay.unwrap_or(0));
+            access.flush(expiry::read(delay.unwrap_or(0)).into());
             Answer::Line(OK)
         }
         Request::Stats { .. } => stats(access, line, out),
@@ -237,7 +238,7 @@ fn execute(
 
 fn stored(access: &Access<'_>, store: &Store<'_>, owner: Option<&Arc<Vec<u8>>>) -> &'static [u8] {
     let Store { verb, key, flags, exptime, cas, value } = *store;
-    let new = NewItem { verb, key, flags, expires: access.expiry(exptime), cas, value, owner };
+    let new = NewItem { verb, key, flags, expires: access.expiry(expiry::read(exptime).into()), cas, value, owner };
     match access.store(&new) {
         Stored::Yes(_) => STORED,
         Stored::No => NOT_STORED,
@@ -258,7 +259,6 @@ enum Refused<'a> {
 
 fn second_look<'a>(access: &Access<'_>, line: &'a [u8], reply: &'static [u8], out: &mut Output) -> Refused<'a> {
     let words = Words::split(line);
-    let refused = Answer::Line(reply);
     Refused::Answer(match words.get(0) {
         b"bget" => match bget(line) {
             Ok(keys) => return Refused::Get(keys),
@@ -266,17 +266,7 @@ fn second_look<'a>(access: &Access<'_>, line: &'a [u8], reply: &'static [u8], ou
         },
         b"stats" => stats(access, line, out),
         b"slabs" if words.get(1) == b"reassign" && words.count() == 4 => Answer::Error(NO_REASSIGNMENT),
-        // What comes after the digits does not count, and no digits are as good as 0; a number out of range is an
-        // error (02 §7).
-        b"flush_all" if matches!(words.count(), 2 | 3) && parse_i64(words.get(1)).is_none() => {
-            let number = leading_number(words.get(1));
-            match if number.is_empty() { Some(0) } else { parse_i64(number) } {
-                Some(delay) => access.flush(delay),
-                None => return Refused::Answer(refused),
-            }
-            Answer::Line(OK)
-        }
-        _ => refused,
+        _ => Answer::Line(reply),
     })
 }
 
@@ -288,13 +278,6 @@ fn bget(line: &[u8]) -> Result<Keys<'_>, &'static [u8]> {
         return Err(BAD_FORMAT);
     }
     if keys.iter().next().is_none() { Err(ERROR) } else { Ok(keys) }
-}
-
-/// The sign and the digits that a word begins with; nothing if there are no digits.
-fn leading_number(word: &[u8]) -> &[u8] {
-    let sign = usize::from(matches!(word.first(), Some(b'-' | b'+')));
-    let digits = word[sign..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 { b"" } else { &word[..sign + digits] }
 }
 
 /// `stats …`: writes the whole reply.

@@ -24,6 +24,12 @@ pub fn steps() -> Vec<String> {
         "get a none empty ends\r\n",
         "gets ends a\r\n",
         "get a\r\nget none\r\nget empty\r\n",
+        "get a ends a\r\n",
+        "get a a ends empty a ends\r\n",
+        "gets a none ends none a none2 a\r\n",
+        "gat 1000 ends a a none ends\r\n",
+        "gats 1000 a ends a\r\n",
+        "get none none\r\n",
         "add a 0 0 1\r\nx\r\n",
         "add b 0 0 1\r\nx\r\n",
         "replace none 0 0 1\r\nx\r\n",
@@ -85,8 +91,14 @@ pub fn steps() -> Vec<String> {
     steps.push((0..200).map(|number| set("set", &format!("many{number}"), &"v".repeat(number))).collect());
     let names: Vec<_> = (0..200).rev().map(|number| format!("many{number}")).collect();
     steps.push(format!("get {}\r\n", names.join(" ")));
+    // Some are missing, and most are named again.
+    for verb in ["get", "gets", "gat 1000", "gats 1000"] {
+        let names: Vec<_> = (0..300).map(|number| format!("many{}", number * number % 211)).collect();
+        steps.push(format!("{verb} {}\r\n", names.join(" ")));
+    }
     steps.push(set("set", "large", &"l".repeat(LARGE)));
     steps.push("get large\r\n".to_owned());
+    steps.push("get large a large none a large\r\n".to_owned());
     steps.push(set("set", "large", &"l".repeat(TOO_LARGE)));
     steps.push("get large a\r\n".to_owned());
     for command in ["flush_all 86400\r\n", "get a\r\n", "flush_all\r\n", "get a n\r\n", "set a 0 0 1\r\nx\r\n"] {

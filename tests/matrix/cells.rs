@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use moxi_test_support::ports::Port;
 use moxi_test_support::{Memcached, Moxi, MoxiBuilder, Wire, moxi};
 
 /// One combination of servers.
@@ -72,6 +73,14 @@ impl Servers {
             hash => builder.servers(ports).set(format!("mcs_opts=distribution:{hash}")),
         }
     }
+}
+
+/// A moxi with its built-in server, at this port, and its proxy in front of it.
+pub fn built_in(protocol: &str) -> (Moxi, Port) {
+    let port = Port::reserve();
+    let number = port.number();
+    let builder = moxi!().servers([number]).set(format!("downstream_protocol={protocol}"));
+    (builder.argument("-p").argument(number.to_string()).start(), port)
 }
 
 /// Looks for differences a second time if there are any: a memcached's clock has a resolution of one second, and what

@@ -7,6 +7,8 @@
 mod ascii;
 mod binary;
 mod cells;
+mod expiry;
 mod fuzz;
 mod odd;
 mod side;
+mod words;

@@ -97,10 +97,11 @@ impl Context<'_> {
             other => (other.key().map_or(&[], std::slice::from_ref), true),
         };
         let servers: Vec<Option<usize>> = keys.iter().map(|key| server_of(self.truth, self.bucket, key)).collect();
-        // One server's values come as it sends them, those of a repeated key together.
+        // One server's values come as it sends them, unless a key is repeated.
         let mut asked = servers.iter().flatten();
         let first = asked.next();
-        let in_order = asked.any(|server| Some(server) != first);
+        let is_repeated = (1..keys.len()).any(|index| keys[..index].contains(&keys[index]));
+        let in_order = is_repeated || asked.any(|server| Some(server) != first);
         // Matches each value with a place in the request.
         let mut at: Vec<Option<&Value<'_>>> = vec![None; keys.len()];
         let mut next = 0;
@@ -121,12 +122,16 @@ impl Context<'_> {
 
     /// Judges what ends values.
     fn ending(&self, op: &Op, count: usize, servers: &[Option<usize>], answer: &Answer<'_>) -> Result<(), String> {
-        let get_errors = self.truth.scenario.config.buckets[self.bucket].get_errors;
+        let bucket = &self.truth.scenario.config.buckets[self.bucket];
+        let (get_errors, has_map) = (bucket.get_errors, bucket.router.vbucket_map().is_some());
         let is_lock = matches!(op, Op::Getl { .. });
         let lying = servers.iter().any(|server| self.is_lying(*server));
         let fits = match answer.line {
             "END" => true,
             "NOT_FOUND" | "LOCK_ERROR" => is_lock && answer.values.is_empty(),
+            "SERVER_ERROR temporary failure" => {
+                self.truth.scenario.faults.errors && has_map && count == 1 && answer.values.is_empty()
+            }
             line if get_errors && count == 1 => {
                 self.is_failure(line, servers[0]) && !line.starts_with("SERVER_ERROR proxy downstream closed")
             }

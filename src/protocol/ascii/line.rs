@@ -19,6 +19,9 @@ const BAD_DELTA: &[u8] = b"CLIENT_ERROR invalid numeric delta argument\r\n";
 /// memcached's answer to an expiry that is not a number.
 const BAD_EXPTIME: &[u8] = b"CLIENT_ERROR invalid exptime argument\r\n";
 
+/// memcached's answer to a `delete` with words that it does not know.
+const BAD_DELETE: &[u8] = b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
+
 /// Sub-commands of `stats` that servers are asked for. Others (`detail`, `cachedump`, …) stay with the proxy:
 /// they could change or block a server that others use (04 §2.3).
 const STATS_WORDS: [&[u8]; 6] = [b"reset", b"settings", b"items", b"slabs", b"sizes", b"conns"];
@@ -122,11 +125,11 @@ fn storage<'a>(words: &Words<'a>, verb: StoreVerb) -> Command<'a> {
     }
 }
 
-/// `cas KEY FLAGS EXPTIME BYTES CAS [noreply]`; any other further words are ignored.
+/// `cas KEY FLAGS EXPTIME BYTES CAS [noreply]`; any other seventh word is ignored.
 fn compare_and_store<'a>(words: &Words<'a>) -> Command<'a> {
     match words.count() {
-        0..=5 => error(),
-        _ => store(words, StoreVerb::Set, parse_u64(words.get(5)).map(Some)),
+        6 | 7 => store(words, StoreVerb::Set, parse_u64(words.get(5)).map(Some)),
+        _ => error(),
     }
 }
 
@@ -151,15 +154,17 @@ fn arith<'a>(words: &Words<'a>, decr: bool) -> Command<'a> {
     keyed(words, noreply, |key| Ok(Request::Arith { key, delta: parse_u64(words.get(2)).ok_or(BAD_DELTA)?, decr }))
 }
 
-/// `delete KEY [TIME] [noreply]`; the time is ignored, and a lone third word may be anything.
+/// `delete KEY [TIME] [noreply]`; the time, of which memcached knows only 0, is any number, and is ignored.
 fn delete<'a>(words: &Words<'a>) -> Command<'a> {
     let noreply = words.noreply(2);
+    let is_good = match words.count() - usize::from(noreply) {
+        2 => true,
+        3 => parse_i64(words.get(2)).is_some(),
+        _ => false,
+    };
     match words.count() {
-        2 | 3 => keyed(words, noreply, |key| Ok(Request::Delete { key })),
-        4 if noreply => keyed(words, noreply, |key| {
-            parse_i64(words.get(2)).ok_or(BAD_FORMAT)?;
-            Ok(Request::Delete { key })
-        }),
+        2..=4 if is_good => keyed(words, noreply, |key| Ok(Request::Delete { key })),
+        3..=4 => refused(BAD_DELETE, noreply),
         _ => error(),
     }
 }

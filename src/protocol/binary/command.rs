@@ -6,20 +6,10 @@
 
 use super::opcode;
 use super::packet::{Header, REQUEST_MAGIC, lengths};
-use crate::protocol::{Store, StoreVerb};
-
-/// An absolute time long past for every server: the second after the 30 days that would count from now
-/// (02 §8). Stands for every negative expiry.
-pub const EXPIRED: u32 = 60 * 60 * 24 * 30 + 1;
+use crate::protocol::{Store, StoreVerb, expiry};
 
 /// Expiry of an increment that must not create the item.
 const DO_NOT_CREATE: u32 = u32::MAX;
-
-/// Expiry as a packet can hold it: what is negative has already expired, what is later than 2106 is the latest
-/// time there is.
-pub fn expiry(exptime: i64) -> u32 {
-    if exptime < 0 { EXPIRED } else { u32::try_from(exptime).unwrap_or(u32::MAX) }
-}
 
 /// One get, always answered.
 pub fn get(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
@@ -49,7 +39,7 @@ pub fn version(out: &mut Vec<u8>, opaque: u32) {
 pub fn store_head(out: &mut Vec<u8>, store: &Store<'_>, vbucket: u16, opaque: u32) {
     let mut extras = [0; 8];
     extras[..4].copy_from_slice(&store.flags.to_be_bytes());
-    extras[4..].copy_from_slice(&expiry(store.exptime).to_be_bytes());
+    extras[4..].copy_from_slice(&expiry::to_packet(store.exptime).to_be_bytes());
     let (opcode, extras) = match store.verb {
         StoreVerb::Set => (opcode::SET, &extras[..]),
         StoreVerb::Add => (opcode::ADD, &extras[..]),
@@ -91,13 +81,13 @@ pub fn delete(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
 
 /// `touch`.
 pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
-    packet(out, opcode::TOUCH, vbucket, opaque, 0, &expiry(exptime).to_be_bytes(), key);
+    packet(out, opcode::TOUCH, vbucket, opaque, 0, &expiry::to_packet(exptime).to_be_bytes(), key);
 }
 
 /// `gat`: always answered, or silent on a miss if `quiet` (a [`noop`] ends those).
 pub fn gat(out: &mut Vec<u8>, key: &[u8], exptime: i64, quiet: bool, vbucket: u16, opaque: u32) {
     let opcode = if quiet { opcode::GATKQ } else { opcode::GATK };
-    packet(out, opcode, vbucket, opaque, 0, &expiry(exptime).to_be_bytes(), key);
+    packet(out, opcode, vbucket, opaque, 0, &expiry::to_packet(exptime).to_be_bytes(), key);
 }
 
 /// `getl`, which plain memcached does not know (04 §8.6: it travels alone).
@@ -113,9 +103,9 @@ pub fn unl(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
     packet(out, opcode::UNL, vbucket, opaque, cas, &[], key);
 }
 
-/// `flush_all`. The delay is always sent; none, and a negative one, is 0: at once (02 §8).
+/// `flush_all`. The delay is always sent; none is 0: at once (02 §8).
 pub fn flush(out: &mut Vec<u8>, delay: Option<i64>) {
-    let delay = u32::try_from(delay.unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+    let delay = expiry::delay_to_packet(delay.unwrap_or(0));
     packet(out, opcode::FLUSH, 0, 0, 0, &delay.to_be_bytes(), &[]);
 }
 
@@ -230,6 +220,9 @@ mod tests {
     fn keyed_commands() {
         check(&sent(b"", |out| delete(out, b"k", 1, 2)), 0x04, (1, 2, 0), b"", b"k", b"");
         check(&sent(b"", |out| touch(out, b"k", 10, 1, 2)), 0x1c, (1, 2, 0), b"\0\0\0\x0a", b"k", b"");
+        let expired = expiry::EXPIRED.to_be_bytes();
+        check(&sent(b"", |out| touch(out, b"k", -1, 1, 2)), 0x1c, (1, 2, 0), &expired, b"k", b"");
+        check(&sent(b"", |out| touch(out, b"k", 1 << 31, 1, 2)), 0x1c, (1, 2, 0), &expired, b"k", b"");
         let unlock = sent(b"", |out| unl(out, b"k", 258, 1, 2));
         check(&unlock, 0x95, (1, 2, 258), b"", b"k", b"");
         assert_eq!(unlock[16..24], [0, 0, 0, 0, 0, 0, 1, 2]);
@@ -240,7 +233,7 @@ mod tests {
         check(&sent(b"", |out| flush(out, None)), 0x08, (0, 0, 0), &[0; 4], b"", b"");
         check(&sent(b"", |out| flush(out, Some(1234))), 0x08, (0, 0, 0), b"\0\0\x04\xd2", b"", b"");
         check(&sent(b"", |out| flush(out, Some(-1))), 0x08, (0, 0, 0), &[0; 4], b"", b"");
-        check(&sent(b"", |out| flush(out, Some(i64::MAX))), 0x08, (0, 0, 0), &[0xff; 4], b"", b"");
+        check(&sent(b"", |out| flush(out, Some(1 << 31))), 0x08, (0, 0, 0), &[0; 4], b"", b"");
         check(&sent(b"", |out| stat(out, b"")), 0x10, (0, 0, 0), b"", b"", b"");
         check(&sent(b"", |out| stat(out, b"reset")), 0x10, (0, 0, 0), b"", b"reset", b"");
     }
@@ -252,15 +245,5 @@ mod tests {
         let empty = sent(b"", |out| sasl_plain(out, b"default", b""));
         check(&empty, 0x21, (0, 0, 0), b"", b"PLAIN", b"\0default\0");
         check(&sent(b"", |out| select_bucket(out, b"bucket0")), 0x2a, (0, 0, 0), b"", b"bucket0", b"");
-    }
-
-    #[test]
-    fn expiries_fit_and_negative_ones_are_past() {
-        assert_eq!(expiry(0), 0);
-        assert_eq!(expiry(2_592_000), 2_592_000);
-        assert_eq!(expiry(4_294_967_295), u32::MAX);
-        assert_eq!(expiry(4_294_967_296), u32::MAX);
-        assert_eq!(expiry(-1), 2_592_001);
-        assert_eq!(expiry(i64::MIN), 2_592_001);
     }
 }

@@ -15,7 +15,7 @@ fn items_expire() {
     set(&server, "past", server.unix() - 1);
     set(&server, "now", server.unix());
     set(&server, "month", 2_592_000);
-    set(&server, "far", 99_999_999_999u64);
+    set(&server, "far", i32::MAX);
     assert!(!server.has("past") && !server.has("now"));
     server.wait(999);
     assert!(server.has("soon") && server.has("at"));
@@ -35,6 +35,17 @@ fn every_negative_expiry_is_past() {
         set(&server, "k", 0);
         set(&server, "k", exptime);
         assert!(!server.has("k"), "{exptime}");
+    }
+}
+
+/// The number of an ASCII command is one of 32 bits with a sign (`protocol::expiry`).
+#[test]
+fn large_expiries_are_negative() {
+    let server = Server::default();
+    for (exptime, lives) in [((1u64 << 31) - 1, true), (1 << 31, false), ((1 << 32) - 1, false), (1 << 32, true)] {
+        set(&server, "k", 0);
+        set(&server, "k", exptime);
+        assert_eq!(server.has("k"), lives, "{exptime}");
     }
 }
 

@@ -36,6 +36,18 @@ impl Moxi {
         &mut self.process
     }
 
+    /// Has it find in one turn what `send` sends: it is stopped meanwhile.
+    pub fn at_once(&mut self, send: impl FnOnce()) {
+        self.process.signal(Signal::SIGSTOP);
+        // That it has stopped is seen in its state.
+        let path = format!("/proc/{}/stat", self.process.id());
+        while !std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T ")) {
+            thread::yield_now();
+        }
+        send();
+        self.process.signal(Signal::SIGCONT);
+    }
+
     /// Stops it now.
     pub fn stop(mut self) {
         self.process.stop(Signal::SIGINT);

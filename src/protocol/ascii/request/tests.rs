@@ -172,7 +172,7 @@ fn storage_verbs() {
     check(b"prepend a 0 0 1 noreply  \r\n1\r\n", &["Prepend a 0 0 None [1] ~"]);
     check(b"cas a 0 0 1 7\r\n1\r\n", &["Set a 0 0 Some(7) [1]"]);
     check(b"cas a 0 0 1 0 noreply\r\n1\r\n", &["Set a 0 0 Some(0) [1] ~"]);
-    check(b"cas a 0 0 1 7 x y z noreply\r\n1\r\n", &["Set a 0 0 Some(7) [1]"]);
+    check(b"cas a 0 0 1 7 x\r\n1\r\n", &["Set a 0 0 Some(7) [1]"]);
     check(b"set a 0 0 4\r\n\r\n\0\n\r\nget a\r\n", &["Set a 0 0 None [\\r\\n\\x00\\n]", "get 4:a"]);
     check(b"setx k 0 0 1\r\n1\r\n", &["-ERROR", "-ERROR"]);
 }
@@ -183,6 +183,9 @@ fn storage_words_that_do_not_match() {
     check(b"set a 0 0 1 2 3\r\n1\r\n", &["-ERROR", "-ERROR"]);
     check(b"set a 0 0 1 2 noreply\r\n1\r\n", &["-ERROR", "-ERROR"]);
     check(b"cas a 0 0 1\r\n1\r\n", &["-ERROR", "-ERROR"]);
+    check(b"cas a 0 0 1 7 x y\r\n1\r\n", &["-ERROR", "-ERROR"]);
+    check(b"cas a 0 0 1 7 x noreply\r\n1\r\n", &["-ERROR", "-ERROR"]);
+    check(b"cas a 0 0 1 7 x y z noreply\r\n1\r\n", &["-ERROR", "-ERROR"]);
     check(b"cas foo 0 0 6 \r\nbarva2\r\n", &["-ERROR", "-ERROR"]);
     check(b"set a -1 0 1\r\n1\r\n", &[BAD, "-ERROR"]);
     check(b"set a 4294967295 0 1\r\n1\r\n", &["Set a 4294967295 0 None [1]"]);
@@ -253,11 +256,19 @@ fn delete_and_touch() {
     check(b"delete a noreply \r\n", &["delete a ~"]);
     check(b"delete a 0\r\n", &["delete a"]);
     check(b"delete a 600\r\n", &["delete a"]);
-    check(b"delete a whatever\r\n", &["delete a"]);
+    check(b"delete a -1\r\n", &["delete a"]);
+    let usage = "-CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]";
+    let usage_quiet = format!("{usage} ~");
+    for word in ["x", "1x", "0x10", "1.5", "NOREPLY", "99999999999999999999"] {
+        check(format!("delete a {word}\r\n").as_bytes(), &[usage]);
+        check(format!("delete a {word} noreply\r\n").as_bytes(), &[&usage_quiet]);
+    }
+    check(b"delete a noreply noreply\r\n", &[&usage_quiet]);
     check(b"delete a 0 noreply\r\n", &["delete a ~"]);
     check(b"delete a 600 noreply\r\n", &["delete a ~"]);
-    check(b"delete a x noreply\r\n", &[BAD_QUIET]);
-    check(b"delete a 0 x\r\n", &["-ERROR"]);
+    check(b"delete a 0 x\r\n", &[usage]);
+    check(b"delete a 0 0\r\n", &[usage]);
+    check(b"delete a noreply x\r\n", &[usage]);
     check(b"delete a 0 noreply x\r\n", &["-ERROR"]);
     check(b"delete\r\n", &["-ERROR"]);
     check(b"delete noreply\r\n", &["delete noreply"]);
