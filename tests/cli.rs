@@ -28,6 +28,8 @@ fn help() {
         let finished = run(&[flag]);
         assert_eq!(finished.code, Some(0));
         assert!(finished.stdout.starts_with("moxi 7.0.0\n\nUsage:\n"));
+        let tls = if cfg!(feature = "tls") { "built in: tls" } else { "left out: tls" };
+        assert!(finished.stdout.contains(tls), "{}", finished.stdout);
         assert_eq!(finished.stderr, "");
     }
 }
@@ -36,7 +38,12 @@ fn help() {
 fn version() {
     for flag in ["-V", "--version"] {
         let finished = run(&[flag]);
-        assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "moxi 7.0.0\n"));
+        let tls = "tls (https:// URLs of a cluster manager)";
+        let features = match cfg!(feature = "tls") {
+            true => format!("built in: {tls}; left out: nothing\n"),
+            false => format!("built in: nothing; left out: {tls}\n"),
+        };
+        assert_eq!((finished.code, finished.stdout), (Some(0), format!("moxi 7.0.0\n{features}")));
     }
 }
 
@@ -60,14 +67,15 @@ fn the_first_word_that_ends_the_program_does() {
 #[test]
 fn unknown_flags_and_missing_arguments() {
     let program = env!("CARGO_BIN_EXE_moxi");
-    let illegal = |complaint: &str| format!("{program}: {complaint}\nIllegal argument \"?\"\n");
-    refused(&["-I"], 1, &illegal("invalid option -- 'I'"));
-    refused(&["-vI"], 1, &illegal("invalid option -- 'I'"));
-    refused(&["--frob"], 1, &illegal("unrecognized option '--frob'"));
-    refused(&["--help=x"], 1, &illegal("option '--help' doesn't allow an argument"));
+    let illegal =
+        |complaint: &str, word: &str| format!("{program}: {complaint}\nIllegal argument \"{word}\". See usage (-h).\n");
+    refused(&["-I"], 1, &illegal("invalid option -- 'I'", "-I"));
+    refused(&["-vI"], 1, &illegal("invalid option -- 'I'", "-I"));
+    refused(&["--frob"], 1, &illegal("unrecognized option '--frob'", "--frob"));
+    refused(&["--help=x"], 1, &illegal("option '--help' doesn't allow an argument", "--help"));
     for flag in "abBcDflmnOPpRstuUYzZ".chars() {
         let complaint = format!("option requires an argument -- '{flag}'");
-        refused(&[&format!("-{flag}")], 1, &illegal(&complaint));
+        refused(&[&format!("-{flag}")], 1, &illegal(&complaint, &format!("-{flag}")));
     }
 }
 
@@ -196,7 +204,7 @@ fn unreadable_configuration() {
 fn the_name_of_the_program_is_the_one_it_was_started_with() {
     use std::os::unix::process::CommandExt;
     let finished = finish(moxi(&["-I"]).arg0("memcached-debug"));
-    assert_eq!(finished.stderr, "memcached-debug: invalid option -- 'I'\nIllegal argument \"?\"\n");
+    assert_eq!(finished.stderr, "memcached-debug: invalid option -- 'I'\nIllegal argument \"-I\". See usage (-h).\n");
 }
 
 #[test]

@@ -125,8 +125,8 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         letter: 'V',
         name: Some("version"),
-        action: Action::Print(|| format!("moxi {}\n", super::VERSION)),
-        help: "print the version and exit",
+        action: Action::Print(|| format!("moxi {}\n{}\n", super::VERSION, super::features())),
+        help: "print the version and the features that are built in, and exit",
         ..FLAG
     },
     Flag {
