@@ -194,10 +194,37 @@ fn a_secret_in_a_stray_operand_is_not_shown() {
 
 #[test]
 fn unreadable_configuration() {
-    logged(&["-z", "/nonexistent"], 1, "ERROR: could not read cfg file: /nonexistent");
-    logged(&["-z", "1=127.0.0.1", "-Z", "./nonexistent"], 1, "ERROR: could not read behavior file: ./nonexistent");
-    logged(&["-z", "conf/moxi.cfg"], 1, "bad moxi config, missing = (section 1)");
+    let reason = "(No such file or directory)";
+    logged(&["-z", "/nonexistent"], 1, &format!("ERROR: could not read cfg file: /nonexistent {reason}"));
+    let message = format!("ERROR: could not read behavior file: ./nonexistent {reason}");
+    logged(&["-z", "1=127.0.0.1", "-Z", "./nonexistent"], 1, &message);
+    let hint = "bad moxi config, missing = (section 1); the path of a file begins with ./ or /";
+    logged(&["-z", "nosuch.cfg"], 1, hint);
+    logged(&["-z", "conf/moxi.cfg"], 1, hint);
     logged(&["-z", "abc=127.0.0.1"], 1, "missing proxy port (section 1)");
+}
+
+#[test]
+fn what_is_not_understood_is_an_error_with_strict() {
+    for (behavior, complaint) in [
+        ("mcs_opts=bogus", "mcs_opts value: bogus (it is distribution:ketama, "),
+        ("no_such_key=5", "no_such_key value: 5 (there is no such key)"),
+        ("downstream_timeout=5s", "downstream_timeout value: 5s (it is a number of milliseconds)"),
+    ] {
+        let complaint = format!(") ERROR: config error in key: {complaint}");
+        for text in [format!("strict=1,{behavior}"), format!("{behavior},strict=1")] {
+            let finished = run(&["-z", "1=127.0.0.1", "-Z", &text]);
+            assert_eq!(finished.code, Some(1));
+            let lines: Vec<&str> = finished.stderr.lines().collect();
+            let [first, last] = lines[..] else { panic!("{}", finished.stderr) };
+            assert!(first.contains(&complaint), "{first}");
+            assert!(last.ends_with(") ERROR: strict=1 in -Z: what is not understood is not ignored"), "{last}");
+        }
+        // Without it, a line, and the start goes on to the next reason to fail.
+        let finished = run(&["-z", "1=127.0.0.1", "-Z", behavior, "-l", "192.0.2.1"]);
+        assert!(finished.stderr.contains(&complaint), "{}", finished.stderr);
+        assert!(finished.stderr.contains("192.0.2.1"), "{}", finished.stderr);
+    }
 }
 
 #[test]

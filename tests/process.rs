@@ -24,7 +24,10 @@ fn interrupt_ends_with_exit_code_0() {
     running.signal("INT");
     let finished = running.finish();
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "SIGINT handled.\n"));
-    assert_eq!(finished.stderr, "");
+    let lines: Vec<&str> = finished.stderr.lines().collect();
+    let [started, stopped] = lines[..] else { panic!("{}", finished.stderr) };
+    assert!(started.ends_with(&format!(") moxi 7.0.0 started: port {port} to 127.0.0.1:1; 4 workers")), "{started}");
+    assert!(stopped.ends_with(") moxi 7.0.0 stopped: SIGINT"), "{stopped}");
 }
 
 #[test]
@@ -35,6 +38,7 @@ fn terminate_ends_with_exit_code_0_and_refuses_new_clients() {
     running.signal("TERM");
     let finished = running.finish();
     assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), ""));
+    assert!(finished.stderr.ends_with(") moxi 7.0.0 stopped: SIGTERM\n"), "{}", finished.stderr);
     assert!(refuses(port));
 }
 
@@ -56,6 +60,7 @@ fn hangup_without_a_log_file_is_logged() {
     let port = free_port();
     let mut running = Running::listening(port, &["-z", &section(port)]);
     running.signal("HUP");
+    assert!(running.error_line().contains(" started: "));
     assert!(running.error_line().ends_with(") SIGHUP ignored: the log is not a file\n"));
     running.signal("INT");
     assert_eq!(running.finish().code, Some(0));
@@ -85,7 +90,9 @@ fn the_command_line_of_the_cluster_manager() {
     running.input(b"\n");
     let finished = running.finish();
     assert_eq!(finished.code, Some(0));
-    assert_eq!(finished.stderr, "EOL on stdin.  Exiting\n");
+    assert_eq!(finished.complaints(), "EOL on stdin.  Exiting\n");
+    let end = ") moxi 7.0.0 stopped: a line end on standard input, or its end (-Y)\n";
+    assert!(finished.stderr.ends_with(end), "{}", finished.stderr);
 }
 
 #[test]
@@ -97,7 +104,7 @@ fn the_end_of_standard_input_ends_it() {
     connect(port);
     running.close_input();
     let finished = running.finish();
-    assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), "EOF on stdin.  Exiting\n"));
+    assert_eq!((finished.code, finished.complaints().as_str()), (Some(0), "EOF on stdin.  Exiting\n"));
 }
 
 #[test]
@@ -133,10 +140,44 @@ fn a_port_in_use() {
     let finished = run(&["-z", &section(port)]);
     assert_eq!(finished.code, Some(1));
     assert!(finished.stderr.contains(&format!(") bind(0.0.0.0:{port}): Address already in use")));
-    assert!(finished.stderr.ends_with(&format!(
-        ") ERROR: could not listen on port {port}. Please use -Z port_listen=PORT_NUM to specify \
-         a different port number.\n"
-    )));
+    // A hint that helps: this port does not come from port_listen.
+    let hint = "It is the one before the = of a section in -z.";
+    assert!(finished.stderr.ends_with(&format!(") ERROR: could not listen on port {port}. {hint}\n")));
+    let finished = run(&["-X", "-p", &port.to_string()]);
+    assert_eq!(finished.code, Some(1));
+    let hint = "It is the one of -p.";
+    assert!(finished.stderr.ends_with(&format!(") ERROR: could not listen on port {port}. {hint}\n")));
+    let behavior = format!("port_listen={port},default_bucket_name=x");
+    let finished = run(&["-Z", &behavior, "http://127.0.0.1:1/"]);
+    assert_eq!(finished.code, Some(1));
+    let hint = "Please use -Z port_listen=PORT_NUM to specify a different port number.";
+    assert!(finished.stderr.ends_with(&format!(") ERROR: could not listen on port {port}. {hint}\n")));
+}
+
+/// Whatever `-O` says, who starts a daemon sees why it has not started.
+#[test]
+fn a_start_that_fails_says_why_on_the_terminal() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("moxi.log");
+    let (port, _held) = occupied();
+    let section = section(port);
+    for arguments in [
+        &["-z", &section][..],
+        &["-z", &section, "-d"],
+        &["-z", "1=127.0.0.1", "-d", "-Z", "no_such_key=5,strict=1"],
+        &["-z", "nosuch.cfg", "-d"],
+        &["-z", "./nosuch.cfg", "-d"],
+        &["-z", "1=127.0.0.1", "-d", "-c", "2147483647"],
+    ] {
+        let finished = run(&[arguments, &["-O", text(&log)]].concat());
+        assert!(matches!(finished.code, Some(1 | 71)), "{arguments:?}");
+        // The same lines, without the stamp.
+        let logged: Vec<String> =
+            content(&log).lines().map(|line| line.split_once(") ").unwrap().1.to_owned() + "\n").collect();
+        assert_eq!(finished.stderr, logged.concat(), "{arguments:?}");
+        assert!(!finished.stderr.is_empty());
+        fs::remove_file(&log).unwrap();
+    }
 }
 
 #[test]
@@ -144,7 +185,8 @@ fn a_name_that_does_not_resolve() {
     let port = free_port();
     let finished = run(&["-l", "no-such-host.invalid", "-z", &section(port)]);
     assert_eq!(finished.code, Some(1));
-    let reason = finished.stderr.lines().find(|line| line.contains("getaddrinfo(no-such-host"));
+    let words = format!("getaddrinfo(no-such-host.invalid), for port {port}: ");
+    let reason = finished.stderr.lines().find(|line| line.contains(&words));
     let reason = reason.expect("the reason is logged");
     assert!(!reason.contains("Success"), "{reason}");
     assert!(finished.stderr.contains(&format!("ERROR: could not listen on port {port}. ")));
@@ -180,11 +222,8 @@ fn a_unix_socket_instead_of_ports() {
     running.signal("TERM");
     let finished = running.finish();
     assert_eq!(finished.code, Some(0));
-    assert!(
-        finished.stderr.ends_with(&format!("reach the section of port {two}, the last one\n")),
-        "{}",
-        finished.stderr
-    );
+    let complaints = finished.complaints();
+    assert!(complaints.ends_with(&format!("reach the section of port {two}, the last one\n")), "{complaints}");
     assert!(!path.exists());
 }
 
@@ -235,6 +274,33 @@ fn the_log_is_opened_again_on_hangup() {
     running.signal("INT");
     let finished = running.finish();
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+    assert!(content(&log).ends_with(") moxi 7.0.0 stopped: SIGINT\n"));
+}
+
+/// A log that cannot be opened again is written on, and says why.
+#[test]
+fn a_log_that_cannot_be_opened_again_stays_in_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (log, old) = (at("moxi.log"), at("moxi.log.1"));
+    let port = free_port();
+    let running = Running::listening(port, &["-O", text(&log), "-z", &section(port)]);
+    wait_for("the start", || content(&log).contains(" started: "));
+    fs::rename(&log, &old).unwrap();
+    // In the way of the new file, for root, too.
+    fs::create_dir(&log).unwrap();
+    running.signal("HUP");
+    let why = format!(") cycling errorlog '{}' failed: Is a directory. The old file stays in use\n", log.display());
+    wait_for("the reason", || content(&old).ends_with(&why));
+    // The way is free again.
+    fs::remove_dir(&log).unwrap();
+    running.signal("HUP");
+    wait_for("the new log", || content(&log).ends_with(") Log Cycled \n"));
+    assert!(content(&old).ends_with(") About to cycle log \n"));
+    running.signal("INT");
+    let finished = running.finish();
+    // The old file may be packed already; so this is also told where a log goes otherwise.
+    assert!(finished.stderr.ends_with(&why) && finished.stderr.lines().count() == 1, "{}", finished.stderr);
 }
 
 #[test]
@@ -313,7 +379,7 @@ fn an_impossible_file_limit() {
     assert_eq!(finished.code, Some(71));
     assert!(finished.stderr.ends_with(
         ") failed to set rlimit for open files. Try running as root or requesting smaller \
-         maxconns value.\n"
+         maxconns value. (-c 2147483647: Operation not permitted)\n"
     ));
 }
 
@@ -445,17 +511,70 @@ fn the_parent_reports_what_stops_a_daemon() {
 }
 
 #[test]
-fn a_pid_file_that_cannot_be_written_is_not_fatal() {
+fn a_pid_file_that_cannot_be_written_is_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("moxi.log");
     let port = free_port();
     let finished = run(&["-d", "-O", text(&log), "-P", "/nonexistent/pid", "-z", &section(port)]);
-    assert_eq!(finished.code, Some(0));
-    assert!(content(&log).contains(") Could not open the pid file /nonexistent/pid for writing"));
-    // Its id is not in a file, so it is found by its log file.
-    let daemon = Daemon::with_argument(text(&log));
+    let line = "Could not open the pid file /nonexistent/pid for writing: No such file or directory\n";
+    assert_eq!((finished.code, finished.stderr.as_str()), (Some(1), line));
+    assert!(content(&log).ends_with(&format!(") {line}")));
+    assert!(refuses(port));
+}
+
+/// The pid file of a daemon that runs is not touched by a start that fails.
+#[test]
+fn a_start_that_fails_leaves_the_pid_file_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = directory.path().join("pid");
+    fs::write(&pid_file, "12345\n").unwrap();
+    let (port, _held) = occupied();
+    assert_eq!(run(&["-d", "-P", text(&pid_file), "-z", &section(port)]).code, Some(1));
+    assert_eq!(content(&pid_file), "12345\n");
+}
+
+/// A daemon that has become somebody else, whose log and pid file are in directories of root's.
+#[test]
+fn privileges_that_are_gone_do_not_leave_an_old_pid_or_lose_the_log() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return; // only root can become somebody else
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (pid_file, log, old, older) = (at("pid"), at("moxi.log"), at("moxi.log.1"), at("moxi.log.2"));
+    let port = free_port();
+    let arguments = ["-d", "-u", "nobody", "-P", text(&pid_file), "-O", text(&log), "-z", &section(port)];
+    assert_eq!(run(&arguments).code, Some(0));
+    let daemon = Daemon::of(&pid_file);
+    // It may not make a new file here: it says so and goes on.
+    fs::rename(&log, &old).unwrap();
+    daemon.signal("HUP");
+    let why = "failed: Permission denied. The old file stays in use\n";
+    wait_for("the reason", || content(&old).ends_with(why));
+    assert!(!log.exists());
+    // logrotate makes the new one with the owner of the old one.
+    let owner = fs::metadata(&old).unwrap().uid();
+    assert_eq!(owner, nix::unistd::User::from_name("nobody").unwrap().unwrap().uid.as_raw());
+    fs::write(&log, "").unwrap();
+    std::os::unix::fs::chown(&log, Some(owner), None).unwrap();
+    daemon.signal("HUP");
+    wait_for("the new log", || content(&log).ends_with(") Log Cycled \n"));
+    // And where the directory belongs to that user, nothing more is needed.
+    std::os::unix::fs::chown(directory.path(), Some(owner), None).unwrap();
+    fs::rename(&log, &older).unwrap();
+    daemon.signal("HUP");
+    wait_for("the new log", || content(&log).ends_with(") Log Cycled \n"));
+    std::os::unix::fs::chown(directory.path(), Some(0), None).unwrap();
     daemon.signal("TERM");
     daemon.wait_gone();
+    // The file is still there, but names nobody.
+    assert_eq!(fs::read(&pid_file).unwrap(), b"");
+    let log = content(&log);
+    let removed = format!("cannot remove the pid file {}: Permission denied; it is empty now\n", pid_file.display());
+    let end = [removed.as_str(), "moxi 7.0.0 stopped: SIGTERM\n"];
+    let lines: Vec<&str> = log.split_inclusive('\n').map(|line| line.split_once(") ").unwrap().1).collect();
+    assert_eq!(lines[lines.len() - 2..], end);
 }
 
 #[test]

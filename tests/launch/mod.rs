@@ -23,6 +23,18 @@ pub struct Finished {
     pub stderr: String,
 }
 
+impl Finished {
+    /// What is on standard error besides the lines of a start and a stop that went well.
+    pub fn complaints(&self) -> String {
+        self.stderr.split_inclusive('\n').filter(|line| !is_milestone(line)).collect()
+    }
+}
+
+/// Whether a line of the log tells of a start or a stop.
+pub fn is_milestone(line: &str) -> bool {
+    [") moxi 7.0.0 started: ", ") moxi 7.0.0 stopped: "].iter().any(|words| line.contains(words))
+}
+
 /// A command for the program, with nothing inherited that could change its behaviour.
 pub fn moxi(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxi"));
