@@ -48,7 +48,7 @@ fn a_server_goes_and_comes_back() {
     conn.expect("incr a 1\r\n");
     conn.send("2\r\n");
     client.expect("2\r\n");
-    assert_eq!(moxi.process().stderr().lines().count(), 2, "{}", moxi.process().stderr());
+    assert_eq!(moxi.process().complaints().lines().count(), 2, "{}", moxi.process().stderr());
 }
 
 #[test]

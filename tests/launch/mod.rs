@@ -24,15 +24,16 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// What is on standard error besides the lines of a start and a stop that went well.
+    /// What is on standard error besides the lines of a start, a stop, or a new configuration.
     pub fn complaints(&self) -> String {
         self.stderr.split_inclusive('\n').filter(|line| !is_milestone(line)).collect()
     }
 }
 
-/// Whether a line of the log tells of a start or a stop.
+/// Whether a line of the log tells of a start, a stop, or a new configuration.
 pub fn is_milestone(line: &str) -> bool {
-    [") moxi 7.0.0 started: ", ") moxi 7.0.0 stopped: "].iter().any(|words| line.contains(words))
+    let events = [") moxi 7.0.0 started: ", ") moxi 7.0.0 stopped: ", ") configuration from "];
+    events.iter().any(|words| line.contains(words))
 }
 
 /// A command for the program, with nothing inherited that could change its behaviour.
@@ -111,6 +112,16 @@ impl Running {
         let mut line = String::new();
         self.stderr.read_line(&mut line).expect("text");
         line
+    }
+
+    /// The next line of its standard error that is no [`is_milestone`].
+    pub fn complaint(&mut self) -> String {
+        loop {
+            let line = self.error_line();
+            if !is_milestone(&line) {
+                return line;
+            }
+        }
     }
 
     /// Waits for its end.
