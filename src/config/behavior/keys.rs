@@ -153,9 +153,10 @@ behavior_keys! {
     mcs_opts: HashOptions = HashOptions::default(), [], None, 0..=79, Nowhere, true,
         "Hashing for server lists: distribution:ketama, distribution:ketama-weighted or distribution:modula.";
     connect_max_errors: u32 = 5, [], None, ANY, Proxy, true,
-        "After more than this many errors in a row connecting to the server is suspended; 0 is never.";
+        "Failures in a row that are tolerated in a server; one more suspends it: no new connections until it answers a \
+         probe. 0 is never.";
     connect_retry_interval: u32 = 30000, [], Milliseconds, ANY, Proxy, true,
-        "How long connecting to a failing server is suspended; 0 is not at all.";
+        "Pause between two probes of a suspended server, at most a second; 0: no server is suspended.";
     front_cache_max: u32 = 200, [], None, ANY, Proxy, true,
         "Items in the front cache.";
     front_cache_lifespan: u32 = 0, [], Milliseconds, ANY, Proxy, true,
