@@ -82,22 +82,22 @@ fn unknown_flags_and_missing_arguments() {
 #[test]
 fn messages_of_the_c_program() {
     for (arguments, code, message) in [
-        (["-R", "0"], 1, "Number of requests per event must be greater than 0\n"),
-        (["-R", "-5"], 1, "Number of requests per event must be greater than 0\n"),
-        (["-R", "many"], 1, "Number of requests per event must be greater than 0\n"),
-        (["-t", "0"], 1, "Number of threads must be greater than 0\n"),
-        (["-t", "-1"], 1, "Number of threads must be greater than 0\n"),
-        (["-t", "abc"], 1, "Number of threads must be greater than 0\n"),
-        (["-f", "1.0"], 1, "Factor must be greater than 1\n"),
-        (["-f", "0.5"], 1, "Factor must be greater than 1\n"),
-        (["-f", "x"], 1, "Factor must be greater than 1\n"),
-        (["-n", "0"], 1, "Chunk size must be greater than 0\n"),
-        (["-n", "abc"], 1, "Chunk size must be greater than 0\n"),
-        (["-D", ""], 1, "No delimiter specified\n"),
+        (["-R", "0"], 1, "Number of requests per event must be greater than 0 (-R)\n"),
+        (["-R", "-5"], 1, "Number of requests per event must be greater than 0 (-R)\n"),
+        (["-R", "many"], 1, "Number of requests per event must be greater than 0 (-R)\n"),
+        (["-t", "0"], 1, "Number of threads must be greater than 0 (-t)\n"),
+        (["-t", "-1"], 1, "Number of threads must be greater than 0 (-t)\n"),
+        (["-t", "abc"], 1, "Number of threads must be greater than 0 (-t)\n"),
+        (["-f", "1.0"], 1, "Factor must be greater than 1 (-f)\n"),
+        (["-f", "0.5"], 1, "Factor must be greater than 1 (-f)\n"),
+        (["-f", "x"], 1, "Factor must be greater than 1 (-f)\n"),
+        (["-n", "0"], 1, "Chunk size must be greater than 0 (-n)\n"),
+        (["-n", "abc"], 1, "Chunk size must be greater than 0 (-n)\n"),
+        (["-D", ""], 1, "No delimiter specified (-D)\n"),
         (
             ["-B", "http"],
             64,
-            "Invalid value for binding protocol: http\n \
+            "Invalid value for binding protocol: http (-B)\n \
              -- should be one of auto, binary, or ascii\n",
         ),
     ] {

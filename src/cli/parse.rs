@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(run(&["-B", "auto"]).binding, Binding::Auto);
         assert_eq!(
             fail(&["-B", "http"]).message,
-            "Invalid value for binding protocol: http\n -- should be one of auto, binary, or ascii\n"
+            "Invalid value for binding protocol: http (-B)\n -- should be one of auto, binary, or ascii\n"
         );
     }
 
