@@ -121,6 +121,7 @@ fn run(options: &Options) -> Result<Run, Failure> {
     }
     if let Some(user) = user {
         log::give_to(user.uid);
+        traces.socket.iter().for_each(|file| file.give_to(user.uid));
         daemon::become_user(&user)?;
     }
     if options.lock_memory {
@@ -157,7 +158,7 @@ fn ended(stop: io::Result<Stop>) -> Run {
 fn cluster_text(options: &Options) -> Result<Option<&str>, Failure> {
     let cluster = options.cluster.as_deref().filter(|text| !text.is_empty() && !options.mcmux);
     if options.stray_operand {
-        log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
+        log!(0, "WARNING: the last word of the command line is not used as cluster configuration: files need -z");
     }
     if cluster.is_none() && !options.mcmux && !server::is_wanted(options, false) {
         return Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h)."));

@@ -244,6 +244,27 @@ fn a_unix_socket_that_was_left_behind_is_replaced() {
     assert_eq!(running.finish().code, Some(0));
 }
 
+/// Its permissions are those of the user that moxi becomes, and of nobody else.
+#[test]
+fn a_unix_socket_belongs_to_its_user() {
+    if !nix::unistd::Uid::effective().is_root() {
+        return; // only root can become somebody else
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("moxi.sock");
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    for arguments in [&["-z", &section(free_port())][..], &["-p", "1"]] {
+        let running = Running::start(&mut moxi(&[arguments, &["-u", "nobody", "-s", text(&path)]].concat()));
+        wait_for("the socket", || fs::metadata(&path).is_ok_and(|found| found.uid() == nobody.uid.as_raw()));
+        running.wait_started();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        running.signal("TERM");
+        assert_eq!(running.finish().code, Some(0));
+        // The directory is root's.
+        fs::remove_file(&path).unwrap();
+    }
+}
+
 #[test]
 fn another_file_is_not_replaced_by_a_socket() {
     let directory = tempfile::tempdir().unwrap();

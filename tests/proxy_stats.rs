@@ -295,7 +295,7 @@ fn a_word_that_is_none_is_an_error_that_tells_the_others() {
         let (mut client, mut binary) = (moxi.client(), moxi.client());
         for word in ["foo", "stat", "Info", "inf", "resets", "all,info"] {
             ask(&mut client, &format!("stats proxy {word}\r\n"), &format!("{VALID}\r\n"));
-            binary.send(Packet::request(op::STAT).key(&format!("proxy {word}")).opaque(7).bytes());
+            binary.send(Packet::request(op::STAT).key(format!("proxy {word}")).opaque(7).bytes());
             let packet = binary.packet();
             assert_eq!((packet.opcode, packet.status, packet.opaque), (op::STAT, 4, 7));
             assert_eq!(String::from_utf8_lossy(&packet.value), VALID);

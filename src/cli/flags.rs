@@ -392,6 +392,7 @@ fn unsigned64(number: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::GENERAL;
     use std::ffi::OsStr;
 
     fn set(letter: char, value: &str) -> Result<Options, Failure> {

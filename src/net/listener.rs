@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use nix::sys::stat::{Mode, umask};
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::stat::{Mode, fstat, umask};
+use nix::unistd::{Uid, fchownat};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::stream::Stream;
@@ -214,6 +216,23 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// Gives the socket to `user`, whom its permissions are meant for: the C program became that user before it made
+    /// the socket. Failure is only logged.
+    pub fn give_to(&self, user: Uid) {
+        // Through a descriptor: whoever owns the directory could put a link in its place.
+        let give = || -> nix::Result<()> {
+            let file = open(&self.path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+            let found = fstat(&file)?;
+            match (found.st_dev, found.st_ino) == self.identity {
+                true => fchownat(&file, "", Some(user), None, AtFlags::AT_EMPTY_PATH),
+                false => Ok(()),
+            }
+        };
+        if let Err(errno) = give() {
+            log!(0, "WARNING: cannot give the socket {} to its user: {}", self.path.display(), errno.desc());
+        }
+    }
+
     /// Removes the file, unless another process has put its own there.
     pub fn remove(self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity)
