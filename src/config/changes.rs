@@ -103,7 +103,7 @@ fn beyond<'a>(
 /// `HOST:PORT` of each server, as many as a line of the log can take.
 pub fn servers<'a>(servers: impl ExactSizeIterator<Item = &'a Server>) -> String {
     let count = servers.len();
-    let mut names: Vec<String> = servers.take(NAMED).map(|server| format!("{}:{}", server.host, server.port)).collect();
+    let mut names: Vec<String> = servers.take(NAMED).map(ToString::to_string).collect();
     if count > NAMED {
         names.push(format!("{} more", count - NAMED));
     }
