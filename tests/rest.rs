@@ -311,7 +311,7 @@ fn a_wrong_password_later_disturbs_nobody() {
     conn.send("STORED\r\n");
     client.expect("STORED\r\n");
     stream.end();
-    assert!(bench.moxi.error_line().contains("ERROR: invalid, empty config from REST server "));
+    assert!(bench.moxi.complaint().contains("ERROR: invalid, empty config from REST server "));
     bench.manager.answer("401 Unauthorized", "");
     let logged = bench.moxi.complaint();
     assert!(logged.contains("HTTP status 401") && logged.contains("the last configuration stays in force"), "{logged}");
@@ -424,7 +424,7 @@ fn a_manager_that_is_down() {
     let line = format!(
         "WARNING: could not contact REST server(s): {url} ({why}); perhaps they are unavailable or still initializing\n"
     );
-    assert_eq!(moxi.error_line(), line);
+    assert_eq!(moxi.complaint(), line);
     let logged = fs::read_to_string(&log).expect("a log");
     assert!(logged.contains(&line), "{logged}");
     assert!(refuses(port));

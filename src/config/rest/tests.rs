@@ -263,7 +263,7 @@ fn a_pause_ends_when_somebody_asks() {
     let timing = Timing { shortest_pause: hours, longest_pause: 2 * hours, ..TIMING };
     let agent = Agent { urls: vec![server.url("1")], user: String::new(), password: Secret::default() };
     let own = Credentials { user: String::new(), password: String::new() };
-    let means = Means { own, proxies: Proxies::default(), timing, refresh: Arc::default() };
+    let means = Means { own, proxies: Proxies::default(), timing, refresh: Arc::default(), roots: Roots::default() };
     let (refresh, (send, events)) = (Arc::clone(&means.refresh), channel());
     thread::spawn(move || {
         Client::new(0, &agent, means, 1, move |event| {
