@@ -5,13 +5,14 @@
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Gid, Pid, Uid, User};
 
-use crate::failure::{Failure, GENERAL, NO_USER, SYSTEM};
+use crate::failure::{Failure, GENERAL, NO_USER, SYSTEM, reason};
 use crate::log;
 
 /// The child's side of a detached process: it owes the parent a verdict.
@@ -28,8 +29,7 @@ pub struct Detached {
 /// Must be called before any thread is started.
 pub fn detach() -> Result<Detached, Failure> {
     let failed = |error: io::Error| {
-        log!(1, "cannot detach: {error}");
-        Failure::new(GENERAL, "failed to daemon() in order to daemonize")
+        Failure::new(GENERAL, format!("failed to daemon() in order to daemonize: {}", reason(&error)))
     };
     let (reader, verdict) = io::pipe().map_err(failed)?;
     match fork::fork().map_err(failed)? {
@@ -58,59 +58,98 @@ fn await_verdict(mut reader: PipeReader, child: i32) -> i32 {
 }
 
 impl Detached {
-    /// Tells the parent that the daemon works. From here on nobody watches: unless `keep_directory` the
-    /// working directory becomes `/`, and unless `keep_stdio` the standard streams become `/dev/null`.
-    pub fn ready(mut self, keep_directory: bool, keep_stdio: bool) {
+    /// The start has succeeded, and nobody will watch: unless `keep_directory` the working directory becomes `/`, and
+    /// unless `keep_stdio` the standard streams become `/dev/null`.
+    pub fn settle(&self, keep_directory: bool, keep_stdio: bool) {
         if !keep_directory && let Err(error) = std::env::set_current_dir("/") {
-            log!(0, "WARNING: cannot change to the root directory: {error}");
+            log!(0, "WARNING: cannot change to the root directory: {}", reason(&error));
         }
         if !keep_stdio && let Err(error) = fork::redirect_stdio() {
-            log!(0, "WARNING: cannot redirect the standard streams: {error}");
+            log!(0, "WARNING: cannot redirect the standard streams: {}", reason(&error));
         }
+    }
+
+    /// Tells the parent that the daemon works.
+    pub fn ready(mut self) {
         // A parent that is gone does not need to know.
         let _ = self.verdict.write_all(&[0]);
     }
 }
 
 /// The file that holds the process id of a daemon.
+///
+/// It stays open: who has given up the right to remove it can still empty it, so that it names no process that is not
+/// ours.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
+    file: File,
+    /// What we have written.
     content: String,
+    /// Whether it was not there before.
+    is_new: bool,
 }
 
 impl PidFile {
-    /// Writes the id of this process to `path`. Failure is only logged. To be called before the privileges
-    /// are dropped, so that the file may be in a directory of root's.
-    pub fn write(path: &Path) -> Option<PidFile> {
-        let content = format!("{}\n", std::process::id());
-        let written = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(path)
-            .and_then(|mut file: File| file.write_all(content.as_bytes()));
-        match written {
-            Ok(()) => {
-                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-                Some(PidFile { path, content })
+    /// Opens `path`, as long as there is somebody to tell that it cannot be written: before the process detaches. What
+    /// is in it stays for now.
+    pub fn open(path: &Path) -> Result<PidFile, Failure> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true);
+        let opened = match options.clone().create_new(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                options.create(true).truncate(false).open(path).map(|file| (file, false))
             }
-            Err(error) => {
-                log!(0, "Could not open the pid file {} for writing: {error}", path.display());
-                None
+            opened => opened.map(|file| (file, true)),
+        };
+        let (file, is_new) = opened.map_err(|error| cannot_write(path, &error))?;
+        // A daemon leaves the directory that a relative path starts in.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        Ok(PidFile { path, file, content: String::new(), is_new })
+    }
+
+    /// Writes the id of this process. To be called before the privileges are dropped: the file may be root's.
+    pub fn write(&mut self) -> Result<(), Failure> {
+        self.content = format!("{}\n", std::process::id());
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all_at(self.content.as_bytes(), 0));
+        written.map_err(|error| cannot_write(&self.path, &error))
+    }
+
+    /// Removes the file, or empties it where that is not allowed any more; unless another process has put its own id,
+    /// or its own file, there.
+    pub fn remove(self) {
+        if !self.is_ours() {
+            return;
+        }
+        if let Err(error) = fs::remove_file(&self.path) {
+            let path = self.path.display();
+            match self.file.set_len(0) {
+                Ok(()) => log!(0, "cannot remove the pid file {path}: {}; it is empty now", reason(&error)),
+                Err(_) => log!(0, "cannot remove the pid file {path}: {}", reason(&error)),
             }
         }
     }
 
-    /// Removes the file, unless another process has put its own id there.
-    pub fn remove(self) {
-        if fs::read_to_string(&self.path).is_ok_and(|found| found == self.content)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            // Normal when the directory belongs to root and we do not any more.
-            log!(1, "cannot remove the pid file {}: {error}", self.path.display());
+    fn is_ours(&self) -> bool {
+        let is_here = match (fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(there), Ok(here)) => (there.dev(), there.ino()) == (here.dev(), here.ino()),
+            // A directory that we may not look into any more.
+            (Err(error), Ok(_)) => error.kind() == io::ErrorKind::PermissionDenied,
+            (_, Err(_)) => false,
+        };
+        if self.content.is_empty() {
+            return is_here && self.is_new;
         }
+        // One byte more than we have written, to see that there is no more.
+        let mut found = vec![0; self.content.len() + 1];
+        let length = self.file.read_at(&mut found, 0).unwrap_or(0);
+        is_here && found.get(..length) == Some(self.content.as_bytes())
     }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    let (path, why) = (path.display(), reason(error));
+    Failure::new(GENERAL, format!("Could not open the pid file {path} for writing: {why}"))
 }
 
 /// The user to become, looked up early so that a wrong name is found before anything was done.
@@ -140,12 +179,12 @@ pub fn become_user(user: &User) -> Result<(), Failure> {
         && user.gid == Gid::current()
         && user.gid == Gid::effective();
     switch().or_else(|errno| {
-        log!(1, "cannot become the user {}: {}", user.name, errno.desc());
+        let (name, why) = (&user.name, errno.desc());
         if already {
+            log!(1, "cannot become the user {name}: {why}");
             return Ok(());
         }
-        let name = &user.name;
-        Err(Failure::new(SYSTEM, format!("failed to assume identity of user {name}")))
+        Err(Failure::new(SYSTEM, format!("failed to assume identity of user {name}: {why}")))
     })
 }
 
@@ -156,11 +195,14 @@ pub fn raise_open_files(wanted: u64) -> Result<(), Failure> {
     let Some((soft, hard)) = raised(soft, hard, wanted) else {
         return Ok(());
     };
-    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(|_| {
+    setrlimit(Resource::RLIMIT_NOFILE, soft, hard).map_err(|errno| {
+        let why = errno.desc();
         Failure::new(
             SYSTEM,
-            "failed to set rlimit for open files. Try running as root or requesting smaller \
-             maxconns value.",
+            format!(
+                "failed to set rlimit for open files. Try running as root or requesting smaller maxconns value. \
+                 (-c {wanted}: {why})"
+            ),
         )
     })
 }
@@ -180,7 +222,7 @@ pub fn allow_core_files() -> Result<(), Failure> {
     }
     match getrlimit(Resource::RLIMIT_CORE) {
         Ok((soft, _)) if soft > 0 => Ok(()),
-        _ => Err(Failure::new(SYSTEM, "failed to ensure corefile creation")),
+        _ => Err(Failure::new(SYSTEM, "failed to ensure corefile creation (-r)")),
     }
 }
 
@@ -208,15 +250,57 @@ mod tests {
     fn a_pid_file_of_another_process_stays() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("pid");
-        let file = PidFile::write(&path).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
-        file.remove();
+        let write = || {
+            let mut file = PidFile::open(&path).unwrap();
+            file.write().unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+            file
+        };
+        write().remove();
         assert!(!path.exists());
 
-        let file = PidFile::write(&path).unwrap();
-        fs::write(&path, "1\n").unwrap();
+        // Another process writes its id into it, or more, or puts a file in its place.
+        for other in ["1\n".to_owned(), format!("{}\n1\n", std::process::id())] {
+            let file = write();
+            fs::write(&path, &other).unwrap();
+            file.remove();
+            assert_eq!(fs::read_to_string(&path).unwrap(), other);
+        }
+        let file = write();
+        let other = directory.path().join("other");
+        fs::copy(&path, &other).unwrap();
+        fs::rename(&other, &path).unwrap();
         file.remove();
         assert!(path.exists());
-        assert!(PidFile::write(&directory.path().join("no/such/pid")).is_none());
+    }
+
+    #[test]
+    fn a_start_that_fails_leaves_the_pid_file_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        PidFile::open(&path).unwrap().remove();
+        assert!(!path.exists());
+        fs::write(&path, "12345\n").unwrap();
+        PidFile::open(&path).unwrap().remove();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "12345\n");
+        let failure = PidFile::open(Path::new("/nonexistent/pid")).unwrap_err();
+        let message = "Could not open the pid file /nonexistent/pid for writing: No such file or directory";
+        assert_eq!(failure, Failure::new(GENERAL, message));
+    }
+
+    #[test]
+    fn a_pid_file_that_cannot_be_removed_is_emptied() {
+        if Uid::effective().is_root() {
+            return; // root can
+        }
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pid");
+        let mut file = PidFile::open(&path).unwrap();
+        file.write().unwrap();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o500)).unwrap();
+        file.remove();
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
     }
 }

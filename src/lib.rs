@@ -30,6 +30,7 @@
 //! |---|---|---|
 //! | [`cli`] | the flags, help, version | 01 |
 //! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | 01 |
+//! | [`milestones`] | the lines that a start and a stop leave in the log | 01 §10 |
 //! | [`config`] | texts and documents to configuration | 05 |
 //! | [`routing`] | key to server: vbuckets, ketama, modula | 05 §10 |
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | 04 |
@@ -55,6 +56,7 @@ pub mod daemon;
 pub mod failure;
 pub mod front_cache;
 pub mod log;
+pub mod milestones;
 pub mod net;
 pub mod protocol;
 pub mod proxy;

@@ -31,11 +31,16 @@ static LOGGER: RwLock<Logger> = RwLock::new(Logger { sink: Sink::Stderr, fallbac
 #[derive(Debug)]
 enum Sink {
     Stderr,
-    File { file: File, path: PathBuf },
+    File {
+        file: File,
+        path: PathBuf,
+        /// Whether this process has made it.
+        is_new: bool,
+    },
     Syslog,
 }
 
-/// Where lines go when the log file cannot be opened.
+/// Where lines go when the log file cannot be opened at the start, and where it is said that it cannot be later.
 ///
 /// C builds were fixed to one of the two. Here it is syslog for a daemon, whose standard error nobody sees,
 /// and standard error for a process in the foreground.
@@ -56,7 +61,7 @@ struct Logger {
 /// What [`reopen`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reopened {
-    /// The log file, and it was opened again, or the fallback took over.
+    /// A log file: it was opened again, or the old one stays in use.
     File,
     /// A log that cannot be reopened.
     NotAFile,
@@ -96,7 +101,7 @@ pub fn init(path: Option<&Path>, fallback: Fallback) {
             // A daemon leaves the starting directory, and the file is opened again later.
             let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
             match open(&path) {
-                Ok(file) => Sink::File { file, path },
+                Ok((file, is_new)) => Sink::File { file, path, is_new },
                 Err(error) => {
                     let _ = writeln!(
                         io::stderr(),
@@ -118,31 +123,42 @@ pub fn init(path: Option<&Path>, fallback: Fallback) {
     log!(1, "moxi log, mode={mode}, file={name}");
 }
 
-/// Opens the log file again under its name, after a rotation has renamed the old one (01 §10).
+/// Gives a log file that this process has made to `user`, who is to open it again after a rotation: who rotates logs
+/// gives the new file the owner of the old one. A file that was there before keeps its owner: somebody else may have put
+/// it, or a link, in that place.
+pub fn give_to(user: nix::unistd::Uid) {
+    let guard = LOGGER.read().unwrap_or_else(PoisonError::into_inner);
+    if let Sink::File { file, is_new: true, path } = &guard.sink
+        && let Err(error) = std::os::unix::fs::fchown(file, Some(user.as_raw()), None)
+    {
+        let (path, why) = (path.display(), reason(&error));
+        guard.emit(module_path!(), line!(), format_args!("WARNING: cannot give {path} to its user: {why}"));
+    }
+}
+
+/// Opens the log file again under its name, after a rotation has renamed the old one (01 §10). If that cannot be done
+/// the old file stays in use. (The C program went over to syslog or standard error.)
 pub fn reopen() -> Reopened {
     let mut guard = LOGGER.write().unwrap_or_else(PoisonError::into_inner);
     let logger = &mut *guard;
-    let Sink::File { file, path } = &mut logger.sink else {
+    let Sink::File { file, path, .. } = &mut logger.sink else {
         return Reopened::NotAFile;
     };
     emit_file(file, "About to cycle log ");
-    let sink = match open(path) {
-        Ok(new) => {
+    match open(path) {
+        Ok((new, is_new)) => {
             emit_file(&new, "Log Cycled ");
-            Sink::File { file: new, path: std::mem::take(path) }
+            logger.sink = Sink::File { file: new, path: std::mem::take(path), is_new };
         }
         Err(error) => {
-            let lost = format!("cycling errorlog '{}' failed: {}.", path.display(), reason(&error));
-            let name = match logger.fallback {
-                Fallback::Stderr => "stderr",
-                Fallback::Syslog => "syslog()",
-            };
-            let next = Logger { sink: logger.fallback.sink(), fallback: logger.fallback };
-            next.emit(module_path!(), line!(), format_args!("{lost} failing back to {name}"));
-            next.sink
+            let why = reason(&error);
+            let line = format!("cycling errorlog '{}' failed: {why}. The old file stays in use", path.display());
+            emit_file(file, &line);
+            // The old file may be about to be packed, or deleted.
+            let other = Logger { sink: logger.fallback.sink(), fallback: logger.fallback };
+            other.emit(module_path!(), line!(), format_args!("{line}"));
         }
-    };
-    logger.sink = sink;
+    }
     Reopened::File
 }
 
@@ -180,9 +196,17 @@ fn describe() -> (u8, String) {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// The file, and whether it was not there before.
+fn open(path: &Path) -> io::Result<(File, bool)> {
     use std::os::unix::fs::OpenOptionsExt;
-    OpenOptions::new().append(true).create(true).mode(0o644).open(path)
+    let mut options = OpenOptions::new();
+    let options = options.append(true).mode(0o644);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).open(path).map(|file| (file, false))
+        }
+        opened => opened.map(|file| (file, true)),
+    }
 }
 
 fn emit_file(mut file: &File, message: &str) {

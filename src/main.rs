@@ -18,13 +18,13 @@ use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
 use moxi::net::cluster::{Cluster, Place};
-use moxi::net::listener::{self, Listener, SocketFile};
+use moxi::net::listener::{self, Listener, Origin, SocketFile};
 use moxi::net::static_file::StaticFile;
 use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
 use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
-use moxi::{log, signals};
+use moxi::{log, milestones, signals};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -37,16 +37,21 @@ fn main() -> ExitCode {
             log::set_verbosity(options.verbosity);
             let fallback = if options.daemon { Fallback::Syslog } else { Fallback::Stderr };
             log::init(options.log_file.as_deref(), fallback);
-            match run(&options) {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(failure) => {
-                    log!(0, "{failure}");
-                    if !log::is_stderr() {
-                        let _ = writeln!(io::stderr(), "{failure}");
-                    }
-                    ExitCode::from(failure.code)
+            let (code, reason) = match run(&options) {
+                Ok(Run::Stopped(reason)) => (0, Some(reason.to_owned())),
+                Ok(Run::Failed(failure)) => {
+                    failure.report();
+                    (failure.code, Some(format!("exit code {}, for the reason above", failure.code)))
                 }
+                Err(failure) => {
+                    failure.report();
+                    (failure.code, None)
+                }
+            };
+            if let Some(reason) = reason {
+                log!(0, "{}", milestones::stopped(&reason));
             }
+            ExitCode::from(code)
         }
         Err(failure) => {
             let _ = io::stderr().write_all(failure.message.as_bytes());
@@ -55,8 +60,34 @@ fn main() -> ExitCode {
     }
 }
 
-/// From options to the end of the program.
-fn run(options: &Options) -> Result<(), Failure> {
+/// How a run has ended that had begun.
+enum Run {
+    /// As it was asked to, in this way.
+    Stopped(&'static str),
+    /// Because it could not go on.
+    Failed(Failure),
+}
+
+/// The files that are to go when the program ends, or does not even start.
+#[derive(Default)]
+struct Traces {
+    pid: Option<PidFile>,
+    socket: Option<SocketFile>,
+}
+
+impl Drop for Traces {
+    fn drop(&mut self) {
+        if let Some(file) = self.pid.take() {
+            file.remove();
+        }
+        if let Some(file) = self.socket.take() {
+            file.remove();
+        }
+    }
+}
+
+/// From options to the end of the program. The failure is one of the start.
+fn run(options: &Options) -> Result<Run, Failure> {
     let starting = Starting::new().map_err(|error| system("cannot handle signals", &error))?;
     let cluster = cluster_text(options)?;
     let has_server = server::is_wanted(options, cluster.is_some());
@@ -68,45 +99,58 @@ fn run(options: &Options) -> Result<(), Failure> {
     daemon::raise_open_files(u64::from(options.connections))?;
     let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
+    let mut traces = Traces::default();
     let mut sockets = if has_server { Some(server::bind(options)?) } else { None };
-    let (listeners, socket) = match cluster.is_some() || options.mcmux {
-        true => listen(options, &loaded)?,
-        false => (Listeners::new(), sockets.as_mut().and_then(|sockets| sockets.file.take())),
-    };
+    traces.socket = sockets.as_mut().and_then(|sockets| sockets.file.take());
+    let mut listeners = Listeners::new();
+    if cluster.is_some() || options.mcmux {
+        let (bound, file) = listen(options, &loaded)?;
+        (listeners, traces.socket) = (bound, file.or(traces.socket.take()));
+    }
     if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(server::PORT_FILE))
         && options.socket.is_none()
     {
         server::write_ports(sockets, Path::new(&path));
     }
+    if let Some(path) = options.pid_file.as_deref().filter(|_| options.daemon) {
+        traces.pid = Some(PidFile::open(path)?);
+    }
     let detached = if options.daemon { Some(daemon::detach()?) } else { None };
-    let pid_file = options.pid_file.as_deref().filter(|_| options.daemon).and_then(PidFile::write);
+    if let Some(file) = &mut traces.pid {
+        file.write()?;
+    }
     if let Some(user) = user {
+        log::give_to(user.uid);
+        traces.socket.iter().for_each(|file| file.give_to(user.uid));
         daemon::become_user(&user)?;
     }
     if options.lock_memory {
         daemon::lock_memory();
     }
 
-    let stop = start(options, &loaded, listeners, sockets, starting).and_then(|acceptor| {
-        if let Some(detached) = detached {
-            detached.ready(options.core_files, options.verbosity > 0);
-        }
-        acceptor.run().map_err(|error| system("the main loop failed", &error))
-    });
-    if let Some(file) = pid_file {
-        file.remove();
+    let started = milestones::started(options, &loaded, sockets.as_ref());
+    let acceptor = start(options, &loaded, listeners, sockets, starting)?;
+    if let Some(detached) = &detached {
+        detached.settle(options.core_files, options.verbosity > 0);
     }
-    if let Some(file) = socket {
-        file.remove();
+    log!(0, "{started}");
+    if let Some(detached) = detached {
+        detached.ready();
     }
-    match stop? {
-        Stop::Interrupted => {
+    Ok(ended(acceptor.run()))
+}
+
+fn ended(stop: io::Result<Stop>) -> Run {
+    match stop {
+        Ok(Stop::Interrupted) => {
             let _ = io::stdout().write_all(b"SIGINT handled.\n");
-            Ok(())
+            Run::Stopped("SIGINT")
         }
-        Stop::Terminated | Stop::Asked => Ok(()),
-        Stop::NoWorkers => Err(Failure::new(GENERAL, "ERROR: all worker threads have died")),
-        Stop::Failed(failure) => Err(failure),
+        Ok(Stop::Terminated) => Run::Stopped("SIGTERM"),
+        Ok(Stop::Asked) => Run::Stopped("a line end on standard input, or its end (-Y)"),
+        Ok(Stop::NoWorkers) => Run::Failed(Failure::new(GENERAL, "ERROR: all worker threads have died")),
+        Ok(Stop::Failed(failure)) => Run::Failed(failure),
+        Err(error) => Run::Failed(system("the main loop failed", &error)),
     }
 }
 
@@ -114,7 +158,7 @@ fn run(options: &Options) -> Result<(), Failure> {
 fn cluster_text(options: &Options) -> Result<Option<&str>, Failure> {
     let cluster = options.cluster.as_deref().filter(|text| !text.is_empty() && !options.mcmux);
     if options.stray_operand {
-        log!(0, "WARNING: the last word of the command line is not used as cluster configuration");
+        log!(0, "WARNING: the last word of the command line is not used as cluster configuration: files need -z");
     }
     if cluster.is_none() && !options.mcmux && !server::is_wanted(options, false) {
         return Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h)."));
@@ -161,10 +205,13 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
         return listen_unix(options, loaded, path);
     }
     let mut listeners = Vec::new();
-    let sections = loaded.sections.iter().map(|section| (section.port, Target::Known(Service::Bucket(section.bucket))));
+    let origin = if options.mcmux { Origin::Flag } else { Origin::Section };
+    let sections = loaded.sections.iter();
+    let sections = sections.map(|section| (section.port, Target::Known(Service::Bucket(section.bucket)), origin));
     let cluster = loaded.config.dynamic.as_ref().filter(|_| !loaded.config.buckets.is_empty());
-    for (port, target) in sections.chain(cluster.map(|cluster| (cluster.port, Target::Cluster))) {
-        let bound = listener::proxy(options.listen.as_deref(), port, options.backlog)?;
+    let cluster = cluster.map(|cluster| (cluster.port, Target::Cluster, Origin::PortListen));
+    for (port, target, origin) in sections.chain(cluster) {
+        let bound = listener::proxy(options.listen.as_deref(), port, options.backlog, origin)?;
         listeners.extend(bound.into_iter().map(|listener| (listener, target)));
     }
     Ok((listeners, None))
@@ -211,10 +258,10 @@ fn start(
         for (listener, target) in listeners {
             acceptor.listen(listener, target)?;
         }
-        if let Some(path) = &loaded.file {
+        if let Some(file) = &loaded.file {
             let place = options.socket.is_none().then(|| place(options));
             let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
-            acceptor.watch(StaticFile::new(path.clone(), config, behavior, place));
+            acceptor.watch(StaticFile::new(file.clone(), config, behavior, place));
         }
         if !loaded.agents.is_empty() {
             start_agents(options, loaded, &shared.refreshes, is_listening, &mut acceptor)?;

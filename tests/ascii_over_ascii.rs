@@ -3,6 +3,8 @@
 use moxi_test_support::{Exchange, Mock, Stage, moxi};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+const NO_WORD: &str = "CLIENT_ERROR unknown word behind stats proxy, valid: \
+                       all info settings behaviors frontcache keystats stats timings config buckets reset\r\n";
 
 fn key(length: usize) -> String {
     "k".repeat(length)
@@ -275,7 +277,8 @@ fn answered_by_moxi() {
         local("mg a\r\n", "ERROR\r\n"),
         local("shutdown\r\n", "ERROR\r\n"),
         local("slabs reassign 1 2\r\n", "ERROR\r\n"),
-        local("stats proxy nonsense\r\n", "END\r\n"),
+        local("stats proxy nonsense\r\n", NO_WORD),
+        local("stats proxy keystats\r\n", "END\r\n"),
         // Binary on an ASCII connection is text.
         local(b"x\x80\x00\x00\r\n", "ERROR\r\n"),
         local(b"\x81\r\n", "ERROR\r\n"),

@@ -28,6 +28,8 @@ fn help() {
         let finished = run(&[flag]);
         assert_eq!(finished.code, Some(0));
         assert!(finished.stdout.starts_with("moxi 7.0.0\n\nUsage:\n"));
+        let tls = if cfg!(feature = "tls") { "built in: tls" } else { "left out: tls" };
+        assert!(finished.stdout.contains(tls), "{}", finished.stdout);
         assert_eq!(finished.stderr, "");
     }
 }
@@ -36,7 +38,12 @@ fn help() {
 fn version() {
     for flag in ["-V", "--version"] {
         let finished = run(&[flag]);
-        assert_eq!((finished.code, finished.stdout.as_str()), (Some(0), "moxi 7.0.0\n"));
+        let tls = "tls (https:// URLs of a cluster manager)";
+        let features = match cfg!(feature = "tls") {
+            true => format!("built in: {tls}; left out: nothing\n"),
+            false => format!("built in: nothing; left out: {tls}\n"),
+        };
+        assert_eq!((finished.code, finished.stdout), (Some(0), format!("moxi 7.0.0\n{features}")));
     }
 }
 
@@ -60,36 +67,37 @@ fn the_first_word_that_ends_the_program_does() {
 #[test]
 fn unknown_flags_and_missing_arguments() {
     let program = env!("CARGO_BIN_EXE_moxi");
-    let illegal = |complaint: &str| format!("{program}: {complaint}\nIllegal argument \"?\"\n");
-    refused(&["-I"], 1, &illegal("invalid option -- 'I'"));
-    refused(&["-vI"], 1, &illegal("invalid option -- 'I'"));
-    refused(&["--frob"], 1, &illegal("unrecognized option '--frob'"));
-    refused(&["--help=x"], 1, &illegal("option '--help' doesn't allow an argument"));
+    let illegal =
+        |complaint: &str, word: &str| format!("{program}: {complaint}\nIllegal argument \"{word}\". See usage (-h).\n");
+    refused(&["-I"], 1, &illegal("invalid option -- 'I'", "-I"));
+    refused(&["-vI"], 1, &illegal("invalid option -- 'I'", "-I"));
+    refused(&["--frob"], 1, &illegal("unrecognized option '--frob'", "--frob"));
+    refused(&["--help=x"], 1, &illegal("option '--help' doesn't allow an argument", "--help"));
     for flag in "abBcDflmnOPpRstuUYzZ".chars() {
         let complaint = format!("option requires an argument -- '{flag}'");
-        refused(&[&format!("-{flag}")], 1, &illegal(&complaint));
+        refused(&[&format!("-{flag}")], 1, &illegal(&complaint, &format!("-{flag}")));
     }
 }
 
 #[test]
 fn messages_of_the_c_program() {
     for (arguments, code, message) in [
-        (["-R", "0"], 1, "Number of requests per event must be greater than 0\n"),
-        (["-R", "-5"], 1, "Number of requests per event must be greater than 0\n"),
-        (["-R", "many"], 1, "Number of requests per event must be greater than 0\n"),
-        (["-t", "0"], 1, "Number of threads must be greater than 0\n"),
-        (["-t", "-1"], 1, "Number of threads must be greater than 0\n"),
-        (["-t", "abc"], 1, "Number of threads must be greater than 0\n"),
-        (["-f", "1.0"], 1, "Factor must be greater than 1\n"),
-        (["-f", "0.5"], 1, "Factor must be greater than 1\n"),
-        (["-f", "x"], 1, "Factor must be greater than 1\n"),
-        (["-n", "0"], 1, "Chunk size must be greater than 0\n"),
-        (["-n", "abc"], 1, "Chunk size must be greater than 0\n"),
-        (["-D", ""], 1, "No delimiter specified\n"),
+        (["-R", "0"], 1, "Number of requests per event must be greater than 0 (-R)\n"),
+        (["-R", "-5"], 1, "Number of requests per event must be greater than 0 (-R)\n"),
+        (["-R", "many"], 1, "Number of requests per event must be greater than 0 (-R)\n"),
+        (["-t", "0"], 1, "Number of threads must be greater than 0 (-t)\n"),
+        (["-t", "-1"], 1, "Number of threads must be greater than 0 (-t)\n"),
+        (["-t", "abc"], 1, "Number of threads must be greater than 0 (-t)\n"),
+        (["-f", "1.0"], 1, "Factor must be greater than 1 (-f)\n"),
+        (["-f", "0.5"], 1, "Factor must be greater than 1 (-f)\n"),
+        (["-f", "x"], 1, "Factor must be greater than 1 (-f)\n"),
+        (["-n", "0"], 1, "Chunk size must be greater than 0 (-n)\n"),
+        (["-n", "abc"], 1, "Chunk size must be greater than 0 (-n)\n"),
+        (["-D", ""], 1, "No delimiter specified (-D)\n"),
         (
             ["-B", "http"],
             64,
-            "Invalid value for binding protocol: http\n \
+            "Invalid value for binding protocol: http (-B)\n \
              -- should be one of auto, binary, or ascii\n",
         ),
     ] {
@@ -186,17 +194,44 @@ fn a_secret_in_a_stray_operand_is_not_shown() {
 
 #[test]
 fn unreadable_configuration() {
-    logged(&["-z", "/nonexistent"], 1, "ERROR: could not read cfg file: /nonexistent");
-    logged(&["-z", "1=127.0.0.1", "-Z", "./nonexistent"], 1, "ERROR: could not read behavior file: ./nonexistent");
-    logged(&["-z", "conf/moxi.cfg"], 1, "bad moxi config, missing = (section 1)");
+    let reason = "(No such file or directory)";
+    logged(&["-z", "/nonexistent"], 1, &format!("ERROR: could not read cfg file: /nonexistent {reason}"));
+    let message = format!("ERROR: could not read behavior file: ./nonexistent {reason}");
+    logged(&["-z", "1=127.0.0.1", "-Z", "./nonexistent"], 1, &message);
+    let hint = "bad moxi config, missing = (section 1); the path of a file begins with ./ or /";
+    logged(&["-z", "nosuch.cfg"], 1, hint);
+    logged(&["-z", "conf/moxi.cfg"], 1, hint);
     logged(&["-z", "abc=127.0.0.1"], 1, "missing proxy port (section 1)");
+}
+
+#[test]
+fn what_is_not_understood_is_an_error_with_strict() {
+    for (behavior, complaint) in [
+        ("mcs_opts=bogus", "mcs_opts value: bogus (it is distribution:ketama, "),
+        ("no_such_key=5", "no_such_key value: 5 (there is no such key)"),
+        ("downstream_timeout=5s", "downstream_timeout value: 5s (it is a number of milliseconds)"),
+    ] {
+        let complaint = format!(") ERROR: config error in key: {complaint}");
+        for text in [format!("strict=1,{behavior}"), format!("{behavior},strict=1")] {
+            let finished = run(&["-z", "1=127.0.0.1", "-Z", &text]);
+            assert_eq!(finished.code, Some(1));
+            let lines: Vec<&str> = finished.stderr.lines().collect();
+            let [first, last] = lines[..] else { panic!("{}", finished.stderr) };
+            assert!(first.contains(&complaint), "{first}");
+            assert!(last.ends_with(") ERROR: strict=1 in -Z: what is not understood is not ignored"), "{last}");
+        }
+        // Without it, a line, and the start goes on to the next reason to fail.
+        let finished = run(&["-z", "1=127.0.0.1", "-Z", behavior, "-l", "192.0.2.1"]);
+        assert!(finished.stderr.contains(&complaint), "{}", finished.stderr);
+        assert!(finished.stderr.contains("192.0.2.1"), "{}", finished.stderr);
+    }
 }
 
 #[test]
 fn the_name_of_the_program_is_the_one_it_was_started_with() {
     use std::os::unix::process::CommandExt;
     let finished = finish(moxi(&["-I"]).arg0("memcached-debug"));
-    assert_eq!(finished.stderr, "memcached-debug: invalid option -- 'I'\nIllegal argument \"?\"\n");
+    assert_eq!(finished.stderr, "memcached-debug: invalid option -- 'I'\nIllegal argument \"-I\". See usage (-h).\n");
 }
 
 #[test]
@@ -206,49 +241,4 @@ fn a_closed_output_is_no_error() {
     drop(reader);
     let status = moxi(&["-h"]).stdout(writer).stderr(Stdio::piped()).output().unwrap();
     assert_eq!((status.status.code(), status.stderr.as_slice()), (Some(0), &b""[..]));
-}
-
-#[test]
-fn the_manual_page_describes_every_flag_and_its_default() {
-    let page = include_str!("../man/moxi.1");
-    for flag in moxi::cli::flags::FLAGS {
-        let letter = flag.letter;
-        let entry = format!(".BI \\-{letter} ");
-        let switch = format!(".B \\-{letter}\n");
-        let named = format!(".BR \\-{letter} \", \" \\-\\-{}", flag.name.unwrap_or_default());
-        let start = [entry, switch, named].iter().find_map(|form| page.find(form.as_str()));
-        let start = start.unwrap_or_else(|| panic!("-{letter} has no entry"));
-        let entry = page[start..].split(".TP").next().unwrap_or_default();
-        assert!(entry.contains(flag.default), "-{letter}: its default {} is not named", flag.default);
-        assert_eq!(flag.deprecated, entry.contains("Deprecated"), "-{letter}: deprecated or not?");
-    }
-}
-
-#[test]
-fn the_manual_page_describes_every_behaviour_key_and_its_default() {
-    use moxi::config::behavior::{Behavior, KEYS};
-    let page = include_str!("../man/moxi.1");
-    let page = page.split(".SH PROXY BEHAVIOUR").nth(1).unwrap().split(".SH ENVIRONMENT").next().unwrap();
-    let entries: Vec<(&str, &str)> = page
-        .split(".TP\n.BR ")
-        .skip(1)
-        .map(|entry| entry.lines().next().unwrap_or_default())
-        .map(|line| line.split_once('=').expect("a default"))
-        .map(|(name, default)| (name.trim(), default))
-        .collect();
-    for key in KEYS {
-        let (_, default) = *entries
-            .iter()
-            .find(|(name, _)| key.is_called(name))
-            .unwrap_or_else(|| panic!("{} has no entry", key.name));
-        if !key.is_secret() {
-            let shown = default.trim_start_matches("\\fR").trim_matches('"');
-            let real = key.value(&Behavior::default());
-            assert!(shown == real || (key.name, shown) == ("downstream_protocol", "binary"), "{}: {shown}", key.name);
-        }
-        for synonym in key.synonyms {
-            assert!(page.contains(synonym), "{synonym} is not named");
-        }
-    }
-    assert_eq!(entries.len(), KEYS.len());
 }

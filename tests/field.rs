@@ -190,7 +190,8 @@ fn beside_a_cluster_manager() {
     running.input(b"\n");
     let finished = running.finish();
     assert_eq!(finished.code, Some(0));
-    let lines: Vec<_> = finished.stderr.lines().collect();
+    let complaints = finished.complaints();
+    let lines: Vec<_> = complaints.lines().collect();
     let [user, password, end] = lines[..] else { panic!("{}", finished.stderr) };
     assert!(user.ends_with(") env: MOXI_SASL_PLAIN_USR (15)"), "{user}");
     assert!(password.ends_with(") env: MOXI_SASL_PLAIN_PWD (18)"), "{password}");

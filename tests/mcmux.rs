@@ -79,7 +79,7 @@ fn without_a_server_only_local_commands_are_obeyed() {
     client.expect(format!("VERSION {VERSION}\r\n"));
     client.send("verbosity 0\r\n");
     client.expect("OK\r\n");
-    client.send("stats proxy nonsense\r\n");
+    client.send("stats proxy keystats\r\n");
     client.expect("END\r\n");
     for line in
         ["get k", "gets k", "delete k", "incr k 1", "flush_all", "stats", "stats reset", "touch k 0", "nonsense"]

@@ -217,7 +217,7 @@ fn the_words_and_what_they_show() {
         ("stats", "memcached:stats: proxy_main:stats: stats: pstd_stats: pstd_stats_cmd:"),
         ("frontcache", "frontcache:"),
         ("keystats", ""),
-        ("buckets", ""),
+        ("buckets", "stats: pstd_stats: pstd_stats_cmd:"),
         ("timings", ""),
     ] {
         assert_eq!(sections(&names(&mut client, &format!(" {word}"))), want, "{word}");
@@ -271,8 +271,8 @@ fn the_first_of_binary_servers_is_local() {
 }
 
 /// The statistics that a binary client gets.
-fn packets(client: &mut Wire) -> Vec<(String, String)> {
-    client.send(Packet::request(op::STAT).key("proxy buckets").opaque(7).bytes());
+fn packets(client: &mut Wire, key: &str) -> Vec<(String, String)> {
+    client.send(Packet::request(op::STAT).key(key).opaque(7).bytes());
     let mut found = Vec::new();
     loop {
         let packet = client.packet();
@@ -282,6 +282,36 @@ fn packets(client: &mut Wire) -> Vec<(String, String)> {
         }
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         found.push((text(&packet.key), text(&packet.value)));
+    }
+}
+
+const VALID: &str = "CLIENT_ERROR unknown word behind stats proxy, valid: \
+                     all info settings behaviors frontcache keystats stats timings config buckets reset";
+
+#[test]
+fn a_word_that_is_none_is_an_error_that_tells_the_others() {
+    let servers = Memcached::several(1, &[]);
+    for moxi in both(&servers) {
+        let (mut client, mut binary) = (moxi.client(), moxi.client());
+        for word in ["foo", "stat", "Info", "inf", "resets", "all,info"] {
+            ask(&mut client, &format!("stats proxy {word}\r\n"), &format!("{VALID}\r\n"));
+            binary.send(Packet::request(op::STAT).key(format!("proxy {word}")).opaque(7).bytes());
+            let packet = binary.packet();
+            assert_eq!((packet.opcode, packet.status, packet.opaque), (op::STAT, 4, 7));
+            assert_eq!(String::from_utf8_lossy(&packet.value), VALID);
+        }
+        // Every other one is there for both, with the same names.
+        for word in VALID.split_once("valid: ").unwrap().1.split(' ').filter(|word| *word != "reset") {
+            let found = names(&mut client, &format!(" {word}"));
+            let packets = packets(&mut binary, &format!("proxy {word}"));
+            assert_eq!(packets.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), found, "{word}");
+            assert_eq!(found.is_empty(), matches!(word, "keystats" | "timings"), "{word}");
+        }
+        assert_eq!(packets(&mut binary, "proxy").len(), names(&mut client, "").len());
+        ask(&mut client, "get a\r\n", "END\r\n");
+        assert_ne!(Stats::of(&mut client, &moxi).command("regular_get")[0], 0);
+        assert_eq!(packets(&mut binary, "proxy reset"), []);
+        assert_eq!(Stats::of(&mut client, &moxi).command("regular_get")[0], 0);
     }
 }
 
@@ -317,7 +347,7 @@ fn all_buckets_of_a_cluster_and_no_passwords() {
     assert_eq!(info["proxy_main:conf_type"], "dynamic");
     assert_eq!(info[&format!("{port}:orders:info:config_ver")], "1");
     let mut binary = Wire::connect("binary client", port);
-    let found = packets(&mut binary);
+    let found = packets(&mut binary, "proxy buckets");
     let of = |name: &str| found.iter().filter(|(known, _)| known.starts_with(&format!("{port}:{name}:"))).count();
     assert_eq!((of("default"), of("orders")), (found.len() / 2, found.len() / 2));
     assert!(

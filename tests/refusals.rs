@@ -517,5 +517,5 @@ fn the_cluster_manager_is_asked() {
     next.document(&map("\"name\":\"\",", &names(&mocks[..1]), &[0; 4]));
     assert!(manager.try_accept(Duration::from_millis(20)).is_none());
     moxi.signal("INT");
-    assert_eq!(moxi.finish().stderr, "");
+    assert_eq!(moxi.finish().complaints(), "");
 }

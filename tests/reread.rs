@@ -45,8 +45,9 @@ struct Bench {
 impl Bench {
     fn start(sections: &str, options: &[&str]) -> Bench {
         let file = File::new(sections);
-        let moxi = Running::start(&mut command(text(&file.path), options));
+        let mut moxi = Running::start(&mut command(text(&file.path), options));
         moxi.wait_started();
+        assert!(launch::is_milestone(&moxi.error_line()));
         Bench { file, moxi }
     }
 
@@ -120,7 +121,14 @@ fn tally(client: &mut Wire) -> [u64; 5] {
     }
 }
 
-const READ: &str = "SIGHUP: configuration read again from FILE";
+/// The line of a file that was read, with what has changed.
+fn read(changes: &str) -> String {
+    format!("SIGHUP: configuration read again from FILE: {changes}")
+}
+
+fn at(server: &Mock) -> String {
+    format!("127.0.0.1:{}", server.port())
+}
 
 #[test]
 fn servers_change_under_a_client() {
@@ -131,13 +139,14 @@ fn servers_change_under_a_client() {
     // A request that is under way is answered by the server that has it.
     client.send(SET);
     one.expect(SET);
-    assert_eq!(bench.reread(&section(port, &[&second])), READ);
+    let changes = format!("port {port}: added {}; port {port}: removed {}", at(&second), at(&first));
+    assert_eq!(bench.reread(&section(port, &[&second])), read(&changes));
     one.send(STORED);
     client.expect(STORED);
     one.expect_closed();
     let mut two = reaches(&mut client, &second);
     // The same again: nothing happens to connections.
-    assert_eq!(bench.again(), READ);
+    assert_eq!(bench.again(), read("nothing has changed"));
     goes_over(&mut client, &mut two);
     assert_eq!(tally(&mut client), [2, 0, 0, 2, 0]);
 }
@@ -153,7 +162,8 @@ fn ports_come_and_go() {
     let mut conn = reaches(&mut here, &stays.1);
     let mut old = reaches(&mut there, &goes.1);
 
-    assert_eq!(bench.reread(&sections(&[&comes, &stays])), READ);
+    let changes = format!("port {} removed; port {} added, to {}", goes.0, comes.0, at(&comes.1));
+    assert_eq!(bench.reread(&sections(&[&comes, &stays])), read(&changes));
     old.expect_closed();
     wait_for("the port to be closed", || refuses(goes.0));
     // Who has been there is told so; others go on.
@@ -164,7 +174,8 @@ fn ports_come_and_go() {
     assert_eq!(tally(&mut here), [1, 0, 1, 1, 1]);
 
     // And back: the client that stayed is served again.
-    assert_eq!(bench.reread(&sections(&[&goes, &stays])), READ);
+    let changes = format!("port {} added, to {}; port {} removed", goes.0, at(&goes.1), comes.0);
+    assert_eq!(bench.reread(&sections(&[&goes, &stays])), read(&changes));
     wait_for("the port to be closed", || refuses(comes.0));
     drop(client(goes.0));
     drop(reaches(&mut there, &goes.1));
@@ -183,12 +194,12 @@ fn what_cannot_be_used_changes_nothing() {
     let taken = Mock::new();
     let cannot = |why: &str| format!("SIGHUP: FILE cannot be used, the old configuration stays: {why}");
     for (sections, why) in [
-        (format!("{good};{good}"), format!("bad moxi config, port {port} is used twice (sections 1 and 2)")),
+        (format!("{good};{good}"), format!("bad moxi config, port {port} is used twice (sections 1 and 2) in FILE")),
         (
             "url=http://127.0.0.1:1/p".to_owned(),
             "bad moxi config, no PORT=SERVERS any more (URLs need a restart)".to_owned(),
         ),
-        (String::new(), "ERROR: could not read cfg file: FILE".to_owned()),
+        (String::new(), "ERROR: could not read cfg file: FILE (it is empty)".to_owned()),
     ] {
         assert_eq!(bench.reread(&sections), cannot(&why));
         goes_over(&mut client, &mut conn);
@@ -201,11 +212,12 @@ fn what_cannot_be_used_changes_nothing() {
     assert!(refuses(free));
     goes_over(&mut client, &mut conn);
     fs::remove_file(&bench.file.path).expect("removed");
-    assert_eq!(bench.again(), cannot("ERROR: could not read cfg file: FILE"));
+    assert_eq!(bench.again(), cannot("ERROR: could not read cfg file: FILE (No such file or directory)"));
     goes_over(&mut client, &mut conn);
     assert_eq!(tally(&mut client), [5, 5, 0, 0, 0]);
     // It is not stuck with its failures.
-    assert_eq!(bench.reread(&format!("{good};{}", section(free, &[&server]))), READ);
+    let changes = format!("port {free} added, to {}", at(&server));
+    assert_eq!(bench.reread(&format!("{good};{}", section(free, &[&server]))), read(&changes));
     drop(connect(free));
     goes_over(&mut client, &mut conn);
 }
@@ -220,7 +232,7 @@ fn a_unix_socket_leads_to_the_last_section() {
     let mut old = Wire::connect_unix("old client", &path);
     let mut conn = reaches(&mut old, &one);
     let sections = [section(1, &[&one]), section(2, &[&two])].join(";");
-    assert_eq!(bench.reread(&sections), READ);
+    assert_eq!(bench.reread(&sections), read(&format!("port 2 added, to {}", at(&two))));
     wait_for("the new bucket", || {
         let mut new = Wire::connect_unix("new client", &path);
         new.send(SET);
@@ -238,10 +250,11 @@ fn a_daemon_finds_its_file_again() {
     let (port, first, second) = (free_port(), Mock::new(), Mock::new());
     let file = File::new(&section(port, &[&first]));
     let (log, pid) = (file.dir.path().join("log"), file.dir.path().join("pid"));
-    // A relative path; the daemon goes to the root directory.
+    // A relative path, in the file as well; the daemon goes to the root directory.
+    fs::write(file.dir.path().join("main.cfg"), "./moxi.cfg\n").expect("written");
     let options = ["-d", "-O", text(&log), "-P", text(&pid), "-u", "root"];
     let options = if nix::unistd::geteuid().is_root() { &options[..] } else { &options[..5] };
-    let started = finish(command("./moxi.cfg", options).current_dir(file.dir.path()));
+    let started = finish(command("./main.cfg", options).current_dir(file.dir.path()));
     assert_eq!(started.code, Some(0), "{}", started.stderr);
     let daemon = Daemon::of(&pid);
     let mut client = client(port);

@@ -204,12 +204,12 @@ fn a_document_that_cannot_be_used_changes_nothing() {
         ("oops", format!("ERROR: parse JSON failed, from REST server: {url}, oops")),
     ] {
         stream.document(bad);
-        let logged = bench.moxi.error_line();
+        let logged = bench.moxi.complaint();
         assert!(logged.ends_with(&format!(") {line}\n")), "{logged}");
         through(&mut client, &mut conn, SET, "STORED\r\n");
     }
     stream.cut();
-    let logged = bench.moxi.error_line();
+    let logged = bench.moxi.complaint();
     assert!(logged.ends_with(&format!(") WARNING: REST server {url}: the answer was cut off\n")), "{logged}");
     through(&mut client, &mut conn, SET, "STORED\r\n");
     let mut stream = bench.manager.stream();
@@ -291,8 +291,11 @@ fn a_wrong_password_ends_the_program_at_the_start() {
     let finished = bench.moxi.finish();
     drop(exchange);
     assert_eq!(finished.code, Some(1));
-    assert!(finished.stderr.ends_with(") ERROR: Authentication failure\n"), "{}", finished.stderr);
-    assert_eq!(finished.stderr.lines().count(), 1);
+    let complaints = finished.complaints();
+    assert!(complaints.ends_with(") ERROR: Authentication failure\n"), "{complaints}");
+    assert_eq!(complaints.lines().count(), 1);
+    let end = ") moxi 7.0.0 stopped: exit code 1, for the reason above\n";
+    assert!(finished.stderr.ends_with(end), "{}", finished.stderr);
 }
 
 /// Later it is the manager that has a problem: clients are served on.
@@ -308,9 +311,9 @@ fn a_wrong_password_later_disturbs_nobody() {
     conn.send("STORED\r\n");
     client.expect("STORED\r\n");
     stream.end();
-    assert!(bench.moxi.error_line().contains("ERROR: invalid, empty config from REST server "));
+    assert!(bench.moxi.complaint().contains("ERROR: invalid, empty config from REST server "));
     bench.manager.answer("401 Unauthorized", "");
-    let logged = bench.moxi.error_line();
+    let logged = bench.moxi.complaint();
     assert!(logged.contains("HTTP status 401") && logged.contains("the last configuration stays in force"), "{logged}");
     through(&mut client, &mut conn, SET, "STORED\r\n");
     let mut stream = bench.manager.stream();
@@ -331,7 +334,7 @@ fn a_port_that_is_taken_ends_the_program() {
         taken.port()
     );
     assert_eq!(finished.code, Some(1));
-    assert!(finished.stderr.ends_with(&want), "{}", finished.stderr);
+    assert!(finished.complaints().ends_with(&want), "{}", finished.stderr);
 }
 
 /// MB-3575: what standard error shows of a bad URL before a good one, and nothing more.
@@ -344,7 +347,7 @@ fn alternative_urls() {
     stream.document(&bucket("a", &[&server]));
     stream.end();
     let mut line = || {
-        let line = moxi.error_line();
+        let line = moxi.complaint();
         line.splitn(4, ' ').nth(3).expect("three fields before").to_owned()
     };
     let url = bad.url("bad");
@@ -359,6 +362,56 @@ fn alternative_urls() {
     assert_eq!(line(), format!("WARNING: REST server {url}: HTTP status 404\n"));
 }
 
+/// One line for each document that changes something, at any verbosity; none for one that says the same again, or only
+/// moves keys.
+#[test]
+fn what_documents_change_is_logged() {
+    let (mut bench, server, other) = (Bench::start(""), Mock::new(), Mock::new());
+    let url = bench.manager.url("p");
+    let mut stream = bench.manager.stream();
+    let (here, there) = (format!("127.0.0.1:{}", server.port()), format!("127.0.0.1:{}", other.port()));
+    let (a, b) = (mapped("a", &[&server, &other], 0), bucket("b", &[&other]));
+    // The first line is that of the start.
+    let line = bench.moxi.error_line();
+    assert!(
+        line.contains(&format!("started: port {} of 127.0.0.1 for the buckets of {url}; 2 workers", bench.port)),
+        "{line}"
+    );
+    let port = bench.port;
+    let mut count = 0;
+    let mut told = |document: &str, changes: Option<&str>| {
+        stream.document(document);
+        count += 1;
+        if let Some(changes) = changes {
+            let line = bench.moxi.error_line();
+            let message = line.split_once(") ").expect("a line of the log").1.trim_end();
+            assert_eq!(message, format!("configuration from {url}: {changes}"));
+        }
+        // Of documents that come together only the newest counts.
+        wait_for("the document", || configs(port) == count);
+    };
+    told(&list(&[&a]), Some(&format!("bucket a added, to {here}, {there}")));
+    told(&list(&[&a]), None);
+    let moved = mapped("a", &[&server, &other], 1);
+    told(&list(&[&moved]), None);
+    told(&list(&[&moved, &b]), Some(&format!("bucket b added, to {there}")));
+    told(&list(&[&bucket("a", &[&other]), &b]), Some(&format!("bucket a: removed {here}")));
+    told(&list(&[&b]), Some("bucket a removed"));
+}
+
+/// How many documents have come, as a new client is told.
+fn configs(port: u16) -> u64 {
+    let mut client = connect(port);
+    // A client that there is no bucket for yet is turned away.
+    if client.write_all(b"stats proxy stats\r\nquit\r\n").is_err() {
+        return 0;
+    }
+    let mut reply = String::new();
+    let _ = client.read_to_string(&mut reply);
+    let count = reply.split("STAT proxy_main:stats:stat_configs ").nth(1).and_then(|rest| rest.lines().next());
+    count.map_or(0, |count| count.parse().expect("a number"))
+}
+
 /// With a log file, what operators look for is on standard error, too.
 #[test]
 fn a_manager_that_is_down() {
@@ -371,7 +424,7 @@ fn a_manager_that_is_down() {
     let line = format!(
         "WARNING: could not contact REST server(s): {url} ({why}); perhaps they are unavailable or still initializing\n"
     );
-    assert_eq!(moxi.error_line(), line);
+    assert_eq!(moxi.complaint(), line);
     let logged = fs::read_to_string(&log).expect("a log");
     assert!(logged.contains(&line), "{logged}");
     assert!(refuses(port));

@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-use launch::{Running, connect, free_port};
+use launch::{Daemon, Running, connect, finish, free_port, text};
 use moxi_test_support::{Mock, Wire};
 
 fn data(name: &str) -> PathBuf {
@@ -91,6 +91,27 @@ fn documents_come_encrypted() {
     serves(port, &server);
 }
 
+/// A daemon, which leaves its directory, finds certificates by a relative path.
+#[test]
+fn certificates_of_a_daemon() {
+    let (listener, server, port) = (TcpListener::bind("127.0.0.1:0").unwrap(), Mock::new(), free_port());
+    let directory = tempfile::tempdir().unwrap();
+    let pid_file = directory.path().join("pid");
+    let url = format!("url=https://{}/p", listener.local_addr().unwrap());
+    let mut command = command(&url, port, "ca.pem");
+    command.args(["-d", "-P", text(&pid_file)]).env("SSL_CERT_FILE", "./ca.pem").current_dir(data("."));
+    assert_eq!(finish(&mut command).code, Some(0));
+    let daemon = Daemon::of(&pid_file);
+    // The first connection may have been made before it went.
+    drop(listener.accept().unwrap());
+    let mut stream = secured(listener.accept().unwrap().0);
+    head(&mut stream);
+    stream_document(&mut stream, &server);
+    serves(port, &server);
+    daemon.signal("TERM");
+    daemon.wait_gone();
+}
+
 #[test]
 fn a_proxy_makes_a_tunnel() {
     let (proxy, server, port) = (TcpListener::bind("127.0.0.1:0").unwrap(), Mock::new(), free_port());
@@ -102,7 +123,7 @@ fn a_proxy_makes_a_tunnel() {
                 Proxy-Authorization: Basic d2lsbWE6c2VzYW1l\r\nProxy-Connection: Keep-Alive\r\n\r\n";
     assert_eq!(head(&mut refused), want);
     refused.write_all(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n").unwrap();
-    let line = moxi.error_line();
+    let line = moxi.complaint();
     let why = "(the proxy on the way there answers with HTTP status 401); perhaps they are unavailable or still initializing\n";
     assert!(line.ends_with(why), "{line}");
     let mut accepted = proxy.accept().unwrap().0;
@@ -137,7 +158,7 @@ fn nobody_is_trusted_without_reason() {
             }
         });
         let mut moxi = Running::start(&mut command(&format!("url={url}"), free_port(), roots));
-        let line = moxi.error_line();
+        let line = moxi.complaint();
         assert!(line.contains(&format!("could not contact REST server(s): {url} ({why}")), "{line}");
     }
 }

@@ -43,23 +43,23 @@ impl<'a> Argument<'a> {
     }
 
     /// A whole number from 1 to `largest`. What the C program took for 0 or less (that includes words) has
-    /// its own `message` and exit code 1.
+    /// its own `message`, with the flag behind it, and exit code 1.
     pub fn positive(&self, largest: u32, message: &str) -> Result<u32, Failure> {
         let text = trimmed(self.text()?);
         if no_number(text) || text.parse::<i64>().is_ok_and(|number| number <= 0) {
-            return Err(Failure::new(GENERAL, message));
+            return Err(self.fail(message));
         }
         let number = self.number(1..=i64::from(largest))?;
-        u32::try_from(number).map_err(|_| Failure::new(GENERAL, message))
+        u32::try_from(number).map_err(|_| self.fail(message))
     }
 
     /// A number above 1, with or without a fraction; otherwise as [`Argument::positive`].
     pub fn factor(&self, message: &str) -> Result<f64, Failure> {
         let text = trimmed(self.text()?);
         match text.parse::<f64>() {
-            Ok(factor) if factor <= 1.0 => Err(Failure::new(GENERAL, message)),
+            Ok(factor) if factor <= 1.0 => Err(self.fail(message)),
             Ok(factor) if factor.is_finite() => Ok(factor),
-            _ if no_number(text) => Err(Failure::new(GENERAL, message)),
+            _ if no_number(text) => Err(self.fail(message)),
             _ => Err(self.refuse("a number above 1")),
         }
     }
@@ -70,6 +70,11 @@ impl<'a> Argument<'a> {
             Ok(mode) if mode <= 0o7777 => Ok(mode & 0o777),
             _ => Err(self.refuse("permission bits in octal, such as 0700")),
         }
+    }
+
+    /// A failure with a message of the C program's, which did not name the flag.
+    pub fn fail(&self, message: &str) -> Failure {
+        Failure::new(GENERAL, format!("{message} (-{})\n", self.flag))
     }
 
     /// The failure that says what the flag expects. The value itself is not shown: it may be a secret.
@@ -117,7 +122,7 @@ mod tests {
     fn positive_numbers_keep_the_old_message_for_what_atoi_called_zero() {
         assert_eq!(argument("3").positive(9, "no"), Ok(3));
         for zero in ["0", "-5", "abc", "", "+", "-99999"] {
-            assert_eq!(argument(zero).positive(9, "no"), Err(Failure::new(GENERAL, "no")), "{zero:?}");
+            assert_eq!(argument(zero).positive(9, "no"), Err(Failure::new(GENERAL, "no (-x)\n")), "{zero:?}");
         }
         for bad in ["4x", "10", "99999999999999999999"] {
             assert_eq!(argument(bad).positive(9, "no").unwrap_err().code, USAGE, "{bad:?}");
@@ -128,7 +133,7 @@ mod tests {
     fn factors() {
         assert_eq!(argument("1.25").factor("no"), Ok(1.25));
         for low in ["1", "1.0", "0", "-3", "abc", "", "NaN"] {
-            assert_eq!(argument(low).factor("no"), Err(Failure::new(GENERAL, "no")), "{low:?}");
+            assert_eq!(argument(low).factor("no"), Err(Failure::new(GENERAL, "no (-x)\n")), "{low:?}");
         }
         for bad in ["1.2x", "1e999"] {
             assert_eq!(argument(bad).factor("no").unwrap_err().code, USAGE, "{bad:?}");

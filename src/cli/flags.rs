@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::argument::Argument;
 use super::{Options, ServerPort, help, licence};
 use crate::config::address::SOCKET_PATH_MAX;
-use crate::failure::{Failure, GENERAL, USAGE};
+use crate::failure::{Failure, USAGE};
 use crate::proxy::upstream::Binding;
 
 /// One flag.
@@ -125,8 +125,8 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         letter: 'V',
         name: Some("version"),
-        action: Action::Print(|| format!("moxi {}\n", super::VERSION)),
-        help: "print the version and exit",
+        action: Action::Print(|| format!("moxi {}\n{}\n", super::VERSION, super::features())),
+        help: "print the version and the features that are built in, and exit",
         ..FLAG
     },
     Flag {
@@ -167,7 +167,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         letter: 't',
         action: Action::Value("num", |options, argument| {
-            let message = "Number of threads must be greater than 0\n";
+            let message = "Number of threads must be greater than 0";
             options.threads = argument.positive(1024, message)?;
             Ok(())
         }),
@@ -178,7 +178,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         letter: 'R',
         action: Action::Value("num", |options, argument| {
-            let message = "Number of requests per event must be greater than 0\n";
+            let message = "Number of requests per event must be greater than 0";
             options.requests_per_turn = argument.positive(i32::MAX as u32, message)?;
             Ok(())
         }),
@@ -286,7 +286,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         letter: 'f',
         action: Action::Value("factor", |options, argument| {
-            options.growth_factor = argument.factor("Factor must be greater than 1\n")?;
+            options.growth_factor = argument.factor("Factor must be greater than 1")?;
             Ok(())
         }),
         default: "1.25",
@@ -297,7 +297,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         letter: 'n',
         action: Action::Value("bytes", |options, argument| {
-            let message = "Chunk size must be greater than 0\n";
+            let message = "Chunk size must be greater than 0";
             options.chunk_size = argument.positive(1 << 20, message)?;
             Ok(())
         }),
@@ -317,7 +317,7 @@ pub static FLAGS: &[Flag] = &[
         letter: 'D',
         action: Action::Value("char", |options, argument| {
             let Some(&first) = argument.value.as_bytes().first() else {
-                return Err(Failure::new(GENERAL, "No delimiter specified\n"));
+                return Err(argument.fail("No delimiter specified"));
             };
             options.prefix_delimiter = Some(first);
             Ok(())
@@ -365,7 +365,7 @@ fn binding(argument: &Argument<'_>) -> Result<Binding, Failure> {
         _ => Err(Failure::new(
             USAGE,
             format!(
-                "Invalid value for binding protocol: {}\n \
+                "Invalid value for binding protocol: {} (-B)\n \
                  -- should be one of auto, binary, or ascii\n",
                 argument.value.to_string_lossy()
             ),
@@ -392,6 +392,7 @@ fn unsigned64(number: i64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::GENERAL;
     use std::ffi::OsStr;
 
     fn set(letter: char, value: &str) -> Result<Options, Failure> {
@@ -429,12 +430,12 @@ mod tests {
     #[test]
     fn messages_of_the_c_program() {
         for (letter, value, message) in [
-            ('R', "0", "Number of requests per event must be greater than 0\n"),
-            ('R', "-1", "Number of requests per event must be greater than 0\n"),
-            ('t', "0", "Number of threads must be greater than 0\n"),
-            ('f', "1.0", "Factor must be greater than 1\n"),
-            ('n', "0", "Chunk size must be greater than 0\n"),
-            ('D', "", "No delimiter specified\n"),
+            ('R', "0", "Number of requests per event must be greater than 0 (-R)\n"),
+            ('R', "-1", "Number of requests per event must be greater than 0 (-R)\n"),
+            ('t', "0", "Number of threads must be greater than 0 (-t)\n"),
+            ('f', "1.0", "Factor must be greater than 1 (-f)\n"),
+            ('n', "0", "Chunk size must be greater than 0 (-n)\n"),
+            ('D', "", "No delimiter specified (-D)\n"),
         ] {
             assert_eq!(set(letter, value), Err(Failure::new(GENERAL, message)));
         }

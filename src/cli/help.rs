@@ -29,6 +29,8 @@ pub fn text() -> String {
         describe_key(&mut text, key.name, key);
     }
     text.push_str(EXAMPLES);
+    text.push_str("\nFeatures:\n\n");
+    wrap(&mut text, &super::features(), 2, 2);
     text
 }
 

@@ -66,7 +66,6 @@ pub const LIBRARIES: &[(&str, &str)] = &[
     ("memoffset", "MIT"),
     ("mio", "MIT"),
     ("nix", "MIT"),
-    ("serde", "MIT OR Apache-2.0"),
     ("serde_core", "MIT OR Apache-2.0"),
     ("serde_json", "MIT OR Apache-2.0"),
     ("signal-hook", "MIT OR Apache-2.0"),

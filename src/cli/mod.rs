@@ -23,6 +23,19 @@ pub use parse::{Command, parse};
 /// The version that `-h`, `-i` and `-V` print and that clients are told.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// What can be built in, whether it is, and what it is for.
+pub const FEATURES: &[(&str, bool, &str)] = &[("tls", cfg!(feature = "tls"), "https:// URLs of a cluster manager")];
+
+/// Which features are built in, one line: part of what `-V` and `-h` print.
+pub fn features() -> String {
+    let list = |wanted: bool| {
+        let names = FEATURES.iter().filter(|(_, is_in, _)| *is_in == wanted);
+        let names: Vec<String> = names.map(|(name, _, use_)| format!("{name} ({use_})")).collect();
+        if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    };
+    format!("built in: {}; left out: {}", list(true), list(false))
+}
+
 /// A port of the built-in memcached server, `-p` and `-U` (01 §5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerPort {

@@ -34,6 +34,11 @@ pub fn form(text: &str) -> Form {
     if !is_section && !text.starts_with('{') && agent::is_agent(text) { Form::Agents } else { Form::Static }
 }
 
+/// Whether a text without any `=` was probably meant to be the path of a file, but does not begin like one.
+pub(super) fn may_be_path(text: &str) -> bool {
+    !text.contains(['=', '{']) && text.contains(|c: char| c.is_ascii_alphabetic())
+}
+
 /// The sections of a static configuration, at least one, no two with the same port. An empty last one is ignored.
 pub fn sections(text: &str) -> Result<Vec<RawSection<'_>>, ConfigError> {
     let mut sections: Vec<RawSection<'_>> = Vec::new();

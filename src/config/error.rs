@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::document::DocumentError;
+use super::files::Unreadable;
 use super::server_list::ListError;
 
 /// A configuration that cannot be used. The program logs the text and exits with status 1.
@@ -11,14 +12,22 @@ use super::server_list::ListError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfigError {
     /// A `-z` file cannot be read, is empty, or is not a plain file with UTF-8 text.
-    UnreadableCluster {
-        /// As written.
-        path: String,
-    },
+    UnreadableCluster(Unreadable),
     /// The same for a `-Z` file.
-    UnreadableBehavior {
+    UnreadableBehavior(Unreadable),
+    /// The text stands in a file.
+    InFile {
         /// As written.
         path: String,
+        /// What is wrong with the text.
+        error: Box<ConfigError>,
+    },
+    /// There is no `=` in a static configuration at all: it was probably meant to be the path of a file.
+    NotAPath,
+    /// `-Z` says `strict=1`, and something in the texts was not understood.
+    Strict {
+        /// Each has a line.
+        complaints: Vec<String>,
     },
     /// A section of a static configuration has no `=`.
     MissingEquals {
@@ -96,11 +105,19 @@ impl fmt::Display for Place {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ConfigError::UnreadableCluster { path } => {
-                write!(f, "ERROR: could not read cfg file: {path}")
+            ConfigError::UnreadableCluster(Unreadable { path, reason }) => {
+                write!(f, "ERROR: could not read cfg file: {path} ({reason})")
             }
-            ConfigError::UnreadableBehavior { path } => {
-                write!(f, "ERROR: could not read behavior file: {path}")
+            ConfigError::UnreadableBehavior(Unreadable { path, reason }) => {
+                write!(f, "ERROR: could not read behavior file: {path} ({reason})")
+            }
+            ConfigError::InFile { path, error } => write!(f, "{error} in {path}"),
+            ConfigError::NotAPath => {
+                f.write_str("bad moxi config, missing = (section 1); the path of a file begins with ./ or /")
+            }
+            ConfigError::Strict { complaints } => {
+                complaints.iter().try_for_each(|complaint| writeln!(f, "{complaint}"))?;
+                f.write_str("ERROR: strict=1 in -Z: what is not understood is not ignored")
             }
             ConfigError::MissingEquals { section } => {
                 write!(f, "bad moxi config, missing = (section {section})")

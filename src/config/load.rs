@@ -7,6 +7,7 @@ use super::behavior::{Behavior, DownstreamProtocol};
 use super::cluster::{self, Form, RawSection};
 use super::document::{Document, LOCAL_HOST};
 use super::error::ConfigError;
+use super::files::{Source, Text};
 use super::snapshot::{BucketConfig, Config, Learned, Revision, Secret, Server};
 use super::{dynamic, files, masking, server_list};
 use crate::routing::Router;
@@ -27,8 +28,8 @@ pub struct Loaded {
     pub sections: Vec<Section>,
     /// Where to fetch further configuration from; empty for static configurations.
     pub agents: Vec<Agent>,
-    /// The file that a static configuration was read from, as an absolute path.
-    pub file: Option<String>,
+    /// The file that a static configuration was read from.
+    pub file: Option<Source>,
     /// The behaviour keys in force.
     pub behavior: Arc<Behavior>,
     /// Lines to log at any verbosity: environment and warnings. No secrets are in them.
@@ -53,13 +54,17 @@ pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<S
         return Ok(Loaded::default());
     }
     let (behavior, mut log) = load_behavior(behavior_text, env)?;
-    let text = files::substitute(z).map_err(|path| ConfigError::UnreadableCluster { path })?;
+    let base = files::base();
+    let text = files::substitute(z, &base).map_err(ConfigError::UnreadableCluster)?;
     let behavior = Arc::new(behavior);
     let mut config = Config::default();
     let (mut sections, mut agents, mut file) = (Vec::new(), Vec::new(), None);
-    match cluster::form(&text) {
+    match cluster::form(&text.text) {
         Form::Agents => {
-            agents = agent::parse(&text, &behavior, &mut log)?;
+            let mut complaints = Vec::new();
+            agents = agent::parse(&text.text, &behavior, &mut complaints).map_err(|error| placed(error, &text))?;
+            check(&behavior, &complaints)?;
+            log.extend(complaints);
             config = dynamic::initial(&behavior)?;
         }
         Form::Static => {
@@ -67,15 +72,36 @@ pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<S
                 sections.push(Section { port: bucket.port, bucket: config.buckets.len() });
                 config.buckets.push(Arc::new(bucket));
             }
-            file = files::absolute(z);
+            file = Source::new(z, &base);
         }
     }
     Ok(Loaded { config: Arc::new(config), sections, agents, file, behavior, log })
 }
 
+/// With `strict=1` complaints are errors.
+fn check(behavior: &Behavior, complaints: &[String]) -> Result<(), ConfigError> {
+    match behavior.strict && !complaints.is_empty() {
+        true => Err(ConfigError::Strict { complaints: complaints.to_vec() }),
+        false => Ok(()),
+    }
+}
+
+/// Names the file that the text stands in.
+fn placed(error: ConfigError, text: &Text) -> ConfigError {
+    match &text.file {
+        Some(path) => ConfigError::InFile { path: path.clone(), error: Box::new(error) },
+        None => error,
+    }
+}
+
 /// The buckets of a static configuration, one for each section.
-pub(super) fn buckets(text: &str, behavior: &Arc<Behavior>) -> Result<Vec<BucketConfig>, ConfigError> {
-    cluster::sections(text)?.iter().map(|raw| bucket(raw, behavior)).collect()
+pub(super) fn buckets(text: &Text, behavior: &Arc<Behavior>) -> Result<Vec<BucketConfig>, ConfigError> {
+    if text.file.is_none() && cluster::may_be_path(&text.text) {
+        return Err(ConfigError::NotAPath);
+    }
+    let sections = cluster::sections(&text.text);
+    let buckets = sections.and_then(|raw| raw.iter().map(|raw| bucket(raw, behavior)).collect());
+    buckets.map_err(|error| placed(error, text))
 }
 
 /// The behaviour keys from the defaults, the environment and the `-Z` text, each over the one before, and what to log.
@@ -83,7 +109,7 @@ pub fn load_behavior(
     text: Option<&str>,
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(Behavior, Vec<String>), ConfigError> {
-    let text = files::substitute(text.unwrap_or("")).map_err(|path| ConfigError::UnreadableBehavior { path })?;
+    let text = files::substitute(text.unwrap_or(""), &files::base()).map_err(ConfigError::UnreadableBehavior)?;
     let mut behavior = Behavior::default();
     let mut log = Vec::new();
     let mut variable = |name: &str, longest: usize| {
@@ -97,8 +123,14 @@ pub fn load_behavior(
     if let Some(password) = variable("MOXI_SASL_PLAIN_PWD", LONGEST_PASSWORD) {
         behavior.pwd = Secret::new(password);
     }
-    let (behavior, warnings) = behavior.with_text(&text);
-    log.extend(warnings);
+    let (behavior, mut complaints) = behavior.with_text(&text.text);
+    if let Some(path) = &text.file {
+        complaints.iter_mut().for_each(|complaint| complaint.push_str(&format!(" in {path}")));
+    } else if cluster::may_be_path(&text.text) {
+        complaints.push("WARNING: the path of a file for -Z begins with ./ or /".to_owned());
+    }
+    check(&behavior, &complaints)?;
+    log.extend(complaints);
     Ok((behavior, log))
 }
 
@@ -145,7 +177,7 @@ fn from_list(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Rout
     let list = server_list::parse(raw.body).map_err(|error| ConfigError::List { place: raw.place, error })?;
     let ring: Vec<RingServer<'_>> =
         list.iter().map(|server| RingServer { host: &server.host, port: server.port, weight: server.weight }).collect();
-    let router = Router::for_list(&behavior.mcs_opts, &ring);
+    let router = Router::for_list(behavior.mcs_opts.as_str(), &ring);
     let servers =
         list.into_iter().map(|item| server(item.host, item.port, &behavior.usr, &behavior.pwd, behavior)).collect();
     Ok((servers, router, Revision::default()))

@@ -10,6 +10,8 @@
 //! | [`rest`] | an agent's URLs | JSON documents, as long as the program runs |
 //! | [`dynamic`] | a document and the configuration so far | the next configuration |
 //! | [`reread()`] | a static configuration file that has changed, and the configuration so far | the next configuration |
+//! | [`files`] | the path of a file in place of a text | the text |
+//! | [`changes`] | two configurations | what is different, for the log |
 //! | [`mcmux`] | `-X` | a bucket without servers |
 //! | [`snapshot`] | – | the immutable result that workers share |
 //!
@@ -18,11 +20,12 @@
 pub mod address;
 pub mod agent;
 pub mod behavior;
+pub mod changes;
 pub mod cluster;
 pub mod document;
 pub mod dynamic;
 pub mod error;
-mod files;
+pub mod files;
 mod load;
 mod masking;
 pub mod mcmux;

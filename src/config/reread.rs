@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::behavior::Behavior;
 use super::cluster::{self, Form};
 use super::error::ConfigError;
-use super::files;
+use super::files::Source;
 use super::load::{Section, buckets};
 use super::snapshot::{BucketConfig, Config};
 
@@ -21,13 +21,13 @@ pub struct Reread {
     pub sections: Vec<Section>,
 }
 
-/// The configuration after the file at `path` was read again. `behavior` is what `-Z` says.
+/// The configuration after `file` was read again. `behavior` is what `-Z` says.
 ///
 /// # Errors
 /// When the file cannot be used. Nothing is to be changed then.
-pub fn reread(current: &Config, path: &str, behavior: &Arc<Behavior>) -> Result<Reread, ConfigError> {
-    let text = files::substitute(path).map_err(|path| ConfigError::UnreadableCluster { path })?;
-    if cluster::form(&text) != Form::Static {
+pub fn reread(current: &Config, file: &Source, behavior: &Arc<Behavior>) -> Result<Reread, ConfigError> {
+    let text = file.read().map_err(ConfigError::UnreadableCluster)?;
+    if cluster::form(&text.text) != Form::Static {
         return Err(ConfigError::NotStatic);
     }
     Ok(applied(current, buckets(&text, behavior)?))
@@ -82,10 +82,11 @@ fn applied(current: &Config, wanted: Vec<BucketConfig>) -> Reread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::files::Text;
     use crate::config::snapshot::Tally;
 
     fn sections(text: &str) -> Vec<BucketConfig> {
-        buckets(text, &Arc::default()).unwrap()
+        buckets(&Text { text: text.to_owned(), file: None }, &Arc::default()).unwrap()
     }
 
     fn shown(config: &Config) -> Vec<(u16, String, u64)> {
@@ -113,12 +114,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cfg").to_str().unwrap().to_owned();
         for (text, want) in [
-            ("1=a;1=b", "bad moxi config, port 1 is used twice (sections 1 and 2)"),
-            ("url=http://a/", "bad moxi config, no PORT=SERVERS any more (URLs need a restart)"),
-            ("", &format!("ERROR: could not read cfg file: {path}")),
+            ("1=a;1=b", format!("bad moxi config, port 1 is used twice (sections 1 and 2) in {path}")),
+            ("url=http://a/", "bad moxi config, no PORT=SERVERS any more (URLs need a restart)".to_owned()),
+            ("conf/x", format!("bad moxi config, missing = (section 1) in {path}")),
+            ("", format!("ERROR: could not read cfg file: {path} (it is empty)")),
         ] {
             std::fs::write(&path, text).unwrap();
-            let error = reread(&Config::default(), &path, &Arc::default()).expect_err(text);
+            let file = Source::new(&path, std::path::Path::new("")).unwrap();
+            let error = reread(&Config::default(), &file, &Arc::default()).expect_err(text);
             assert_eq!(error.to_string(), want);
         }
         assert_eq!(failed(&Config::default()).tally, Tally { configs: 1, config_fails: 1, ..Tally::default() });

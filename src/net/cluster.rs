@@ -6,8 +6,9 @@ use std::sync::mpsc;
 
 use mio::Waker;
 
-use super::listener::{self, Listener};
+use super::listener::{self, Listener, Origin};
 use crate::config::behavior::Behavior;
+use crate::config::changes::Changes;
 use crate::config::dynamic::{self, Source};
 use crate::config::rest::Event;
 use crate::config::snapshot::Config;
@@ -96,7 +97,8 @@ impl Cluster {
         if let Some(dynamic) = self.config.dynamic.as_ref().filter(|_| !self.is_listening)
             && !self.config.buckets.is_empty()
         {
-            listeners = listener::proxy(self.place.host.as_deref(), dynamic.port, self.place.backlog)?;
+            listeners =
+                listener::proxy(self.place.host.as_deref(), dynamic.port, self.place.backlog, Origin::PortListen)?;
             self.is_listening = true;
         }
         Ok(Some(Change { config: Arc::clone(&self.config), listeners }))
@@ -126,6 +128,10 @@ impl Cluster {
                     ),
                 };
                 self.tell(agent, lines);
+                let changes = Changes::between(&self.config, &config);
+                if !changes.is_empty() {
+                    log!(changes.level(), "configuration from {}: {changes}", origin.url);
+                }
                 Ok(Some(config))
             }
         }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
-use nix::sys::stat::{Mode, umask};
+use nix::fcntl::{AtFlags, OFlag, open};
+use nix::sys::stat::{Mode, fstat, umask};
+use nix::unistd::{Uid, fchownat};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::stream::Stream;
@@ -69,18 +71,27 @@ impl Source for Listener {
     }
 }
 
-/// Listens on a proxy port; see [`tcp`]. The failure says what to do about it (01 §14).
-pub fn proxy(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, Failure> {
+/// Where a proxy port comes from: what can be changed if it cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A section of the static configuration.
+    Section,
+    /// The key `port_listen`.
+    PortListen,
+    /// `-p`, in mcmux mode.
+    Flag,
+}
+
+/// Listens on a proxy port; see [`tcp`]. The failure says why it cannot, and what to do about it (01 §14).
+pub fn proxy(host: Option<&str>, port: u16, backlog: i32, origin: Origin) -> Result<Vec<Listener>, Failure> {
     log!(2, "cproxy_listen on port {port}");
     let bound = tcp(host, port, backlog).map_err(|why| {
-        log!(0, "{why}");
-        Failure::new(
-            GENERAL,
-            format!(
-                "ERROR: could not listen on port {port}. Please use -Z port_listen=PORT_NUM to specify a different \
-                 port number."
-            ),
-        )
+        let hint = match origin {
+            Origin::Section => "It is the one before the = of a section in -z.",
+            Origin::PortListen => "Please use -Z port_listen=PORT_NUM to specify a different port number.",
+            Origin::Flag => "It is the one of -p.",
+        };
+        Failure::new(GENERAL, format!("{why}\nERROR: could not listen on port {port}. {hint}"))
     })?;
     log!(2, "moxi listening on {port} with {} conns", bound.len());
     Ok(bound)
@@ -143,7 +154,10 @@ fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
     let Some(host) = host else {
         return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]);
     };
-    let found = (host, port).to_socket_addrs().map_err(|error| format!("getaddrinfo({host}): {}", reason(&error)))?;
+    let found = (host, port).to_socket_addrs().map_err(|error| {
+        let why = reason(&error);
+        format!("getaddrinfo({host}), for port {port}: {why}")
+    })?;
     let mut unique = Vec::new();
     for address in found {
         if !unique.contains(&address) {
@@ -151,7 +165,7 @@ fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
         }
     }
     if unique.is_empty() {
-        return Err(format!("getaddrinfo({host}): no addresses"));
+        return Err(format!("getaddrinfo({host}), for port {port}: no addresses"));
     }
     Ok(unique)
 }
@@ -202,12 +216,29 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// Gives the socket to `user`, whom its permissions are meant for: the C program became that user before it made
+    /// the socket. Failure is only logged.
+    pub fn give_to(&self, user: Uid) {
+        // Through a descriptor: whoever owns the directory could put a link in its place.
+        let give = || -> nix::Result<()> {
+            let file = open(&self.path, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+            let found = fstat(&file)?;
+            match (found.st_dev, found.st_ino) == self.identity {
+                true => fchownat(&file, "", Some(user), None, AtFlags::AT_EMPTY_PATH),
+                false => Ok(()),
+            }
+        };
+        if let Err(errno) = give() {
+            log!(0, "WARNING: cannot give the socket {} to its user: {}", self.path.display(), errno.desc());
+        }
+    }
+
     /// Removes the file, unless another process has put its own there.
     pub fn remove(self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity)
             && let Err(error) = fs::remove_file(&self.path)
         {
-            log!(1, "cannot remove the socket {}: {error}", self.path.display());
+            log!(0, "cannot remove the socket {}: {}", self.path.display(), reason(&error));
         }
     }
 }

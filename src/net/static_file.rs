@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::cluster::Place;
 use super::listener::{self, Listener};
 use crate::config::behavior::Behavior;
+use crate::config::changes::Changes;
+use crate::config::files::Source;
 use crate::config::snapshot::Config;
 use crate::config::{self, Section};
 
 /// The file, and the configuration in force.
 #[derive(Debug)]
 pub struct StaticFile {
-    /// Absolute: the program may have changed its directory since.
-    path: String,
+    file: Source,
     config: Arc<Config>,
     /// What `-Z` says.
     behavior: Arc<Behavior>,
@@ -36,8 +37,8 @@ pub struct Change {
 
 impl StaticFile {
     /// Begins with `config`, that of the start.
-    pub fn new(path: String, config: Arc<Config>, behavior: Arc<Behavior>, place: Option<Place>) -> StaticFile {
-        StaticFile { path, config, behavior, place }
+    pub fn new(file: Source, config: Arc<Config>, behavior: Arc<Behavior>, place: Option<Place>) -> StaticFile {
+        StaticFile { file, config, behavior, place }
     }
 
     /// Whether clients reach the buckets over a unix socket, which leads to the last section.
@@ -51,7 +52,7 @@ impl StaticFile {
             config: Arc::new(config::failed(&self.config)),
             listeners: Vec::new(),
             sections: None,
-            line: format!("SIGHUP: {} cannot be used, the old configuration stays: {why}", self.path),
+            line: format!("SIGHUP: {} cannot be used, the old configuration stays: {why}", self.file),
         });
         self.config = Arc::clone(&change.config);
         change
@@ -59,7 +60,7 @@ impl StaticFile {
 
     /// The change to what the file says now, with all new ports bound; or why that cannot be.
     fn attempt(&self, is_listening: impl Fn(usize) -> bool) -> Result<Change, String> {
-        let reread = config::reread(&self.config, &self.path, &self.behavior).map_err(|error| error.to_string())?;
+        let reread = config::reread(&self.config, &self.file, &self.behavior).map_err(|error| error.to_string())?;
         let mut listeners = Vec::new();
         if let Some(place) = &self.place {
             for &Section { port, bucket } in reread.sections.iter().filter(|section| !is_listening(section.bucket)) {
@@ -67,7 +68,8 @@ impl StaticFile {
                 listeners.extend(bound.into_iter().map(|listener| (listener, bucket)));
             }
         }
-        let line = format!("SIGHUP: configuration read again from {}", self.path);
+        let changes = Changes::between(&self.config, &reread.config);
+        let line = format!("SIGHUP: configuration read again from {}: {changes}", self.file);
         Ok(Change { config: Arc::new(reread.config), listeners, sections: Some(reread.sections), line })
     }
 }

@@ -19,6 +19,7 @@ use super::error::Failure;
 use super::host::HostId;
 use super::pump::{Admit, Verdict};
 use super::request::{RequestId, Work};
+use super::statistics::proxy_word;
 use super::upstream::ClientId;
 use super::{Action, Engine, VERSION};
 
@@ -67,7 +68,7 @@ impl Engine {
             opcode::SELECT_BUCKET | opcode::BUCKET => self.select_bucket(id, packet),
             opcode::VERBOSITY => self.verbosity(id, packet),
             opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
-            opcode::STAT if packet.key == b"proxy buckets" => self.stats_buckets(id, packet),
+            opcode::STAT if proxy_word(packet.key).is_some() => self.stats_proxy_packets(id, packet),
             opcode::QUIT | opcode::QUITQ => return self.binary_quit(id, packet),
             // No key says which server may know it, so nobody does.
             _ if shape == Shape::Foreign && packet.key.is_empty() => {

@@ -8,7 +8,7 @@ use crate::protocol::binary::packet::{Packet, write_reply};
 use crate::protocol::{Request, StoreVerb};
 use crate::stats::board::Board;
 use crate::stats::counter::{Command, Counter, Counters, Field, Timing};
-use crate::stats::report::{self, Part, Report};
+use crate::stats::report::{self, Question, Report};
 
 use super::Engine;
 use super::caching::Front;
@@ -219,36 +219,54 @@ impl Engine {
         Some(Report { board: &self.board, config: &self.config, bucket, uptime: self.now / 1_000_000 })
     }
 
-    /// `stats proxy`, with the words behind it.
-    pub(super) fn stats_proxy(&mut self, id: ClientId, sub: &[u8]) {
+    /// `stats proxy`, with the word behind it.
+    pub(super) fn stats_proxy(&mut self, id: ClientId, word: &[u8]) {
         let Some(report) = self.report(id) else { return };
-        let mut text = String::new();
-        match sub {
-            b"reset" => {
+        let text = match Question::parse(word) {
+            Err(complaint) => complaint,
+            Ok(Question::Reset) => {
                 report.reset();
-                text.push_str("OK\r\n");
+                "OK\r\n".to_owned()
             }
-            words if words.contains(&b' ') => text.push_str("ERROR\r\n"),
-            word => {
-                if let Some(part) = Part::named(word) {
-                    report.emit(part, &mut |name, value| report::line(&mut text, name, value));
-                }
+            Ok(Question::Show(part)) => {
+                let mut text = String::new();
+                report.emit(part, &mut |name, value| report::line(&mut text, name, value));
                 text.push_str("END\r\n");
+                text
             }
-        }
+        };
         self.local_reply(id, |out| out.extend_from_slice(text.as_bytes()));
     }
 
-    /// The binary STAT of `proxy buckets` (06 §3.8).
-    pub(super) fn stats_buckets(&mut self, id: ClientId, packet: &Packet<'_>) {
-        let Some(report) = self.report(id) else { return };
+    /// The same as a binary STAT: its key is `proxy` or begins with `proxy `. (The C program knew only `proxy buckets`
+    /// (06 §3.8), and asked the servers for the others.)
+    pub(super) fn stats_proxy_packets(&mut self, id: ClientId, packet: &Packet<'_>) {
+        let (Some(report), Some(word)) = (self.report(id), proxy_word(packet.key)) else { return };
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         let mut packets = Vec::new();
-        let mut stat = |name: &[u8], value: &[u8]| {
-            write_reply(&mut packets, opcode, status::SUCCESS, opaque, 0, &[], name, value);
+        let mut stat = |status: u16, name: &[u8], value: &[u8]| {
+            write_reply(&mut packets, opcode, status, opaque, 0, &[], name, value);
         };
-        report.emit(Part::Buckets, &mut |name, value| stat(name.as_bytes(), value.to_string().as_bytes()));
-        stat(b"", b"");
+        match Question::parse(word) {
+            Err(complaint) => stat(status::INVALID, b"", complaint.trim_end().as_bytes()),
+            Ok(question) => {
+                match question {
+                    Question::Reset => report.reset(),
+                    Question::Show(part) => report.emit(part, &mut |name, value| {
+                        stat(status::SUCCESS, name.as_bytes(), value.to_string().as_bytes());
+                    }),
+                }
+                stat(status::SUCCESS, b"", b"");
+            }
+        }
         self.local_reply(id, |out| out.extend_from_slice(&packets));
+    }
+}
+
+/// The word behind `proxy` in the key of a binary STAT; `None`: servers are asked.
+pub(super) fn proxy_word(key: &[u8]) -> Option<&[u8]> {
+    match key.strip_prefix(b"proxy")? {
+        b"" => Some(b""),
+        rest => rest.strip_prefix(b" ").map(<[u8]>::trim_ascii),
     }
 }

@@ -77,6 +77,11 @@ impl Router {
     }
 }
 
+/// Whether `mcs_opts` names a distribution that there is.
+pub fn names_distribution(mcs_opts: &str) -> bool {
+    Distribution::named(mcs_opts).is_some()
+}
+
 /// What `mcs_opts` selects for server lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Distribution {
@@ -86,18 +91,20 @@ enum Distribution {
 }
 
 impl Distribution {
+    const NAMES: [(&str, Distribution); 3] = [
+        ("distribution:ketama-weighted", Distribution::KetamaWeighted),
+        ("distribution:ketama", Distribution::Ketama),
+        ("distribution:modula", Distribution::Modula),
+    ];
+
     /// The options are searched for, not compared: anything may stand around them. The first match in this order
     /// wins; without one the distribution is weighted ketama.
     fn from_mcs_opts(text: &str) -> Distribution {
-        const NAMES: [(&str, Distribution); 3] = [
-            ("distribution:ketama-weighted", Distribution::KetamaWeighted),
-            ("distribution:ketama", Distribution::Ketama),
-            ("distribution:modula", Distribution::Modula),
-        ];
-        NAMES
-            .iter()
-            .find(|(name, _)| text.contains(name))
-            .map_or(Distribution::KetamaWeighted, |&(_, distribution)| distribution)
+        Distribution::named(text).unwrap_or(Distribution::KetamaWeighted)
+    }
+
+    fn named(text: &str) -> Option<Distribution> {
+        Self::NAMES.iter().find(|(name, _)| text.contains(name)).map(|&(_, distribution)| distribution)
     }
 }
 

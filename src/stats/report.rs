@@ -35,26 +35,61 @@ pub enum Part {
     Timings,
     /// `config`
     Config,
-    /// What a binary STAT of `proxy buckets` shows: the counters of buckets alone.
+    /// `keystats`: nothing has ever been shown there.
+    KeyStats,
+    /// `buckets`: the counters of buckets alone.
     Buckets,
 }
 
 impl Part {
-    /// The part of this name.
-    pub fn named(word: &[u8]) -> Option<Part> {
-        Some(match word {
-            b"" | b"all" => Part::All,
-            b"info" => Part::Info,
-            b"settings" => Part::Settings,
-            b"behaviors" => Part::Behaviors,
-            b"frontcache" => Part::FrontCache,
-            b"stats" => Part::Stats,
-            b"timings" => Part::Timings,
-            b"config" => Part::Config,
-            _ => return None,
+    /// Every part by its name.
+    const NAMES: [(&str, Part); 10] = [
+        ("all", Part::All),
+        ("info", Part::Info),
+        ("settings", Part::Settings),
+        ("behaviors", Part::Behaviors),
+        ("frontcache", Part::FrontCache),
+        ("keystats", Part::KeyStats),
+        ("stats", Part::Stats),
+        ("timings", Part::Timings),
+        ("config", Part::Config),
+        ("buckets", Part::Buckets),
+    ];
+
+    /// The part of this name; without a name it is all.
+    fn named(word: &[u8]) -> Option<Part> {
+        let word = if word.is_empty() { b"all" } else { word };
+        Self::NAMES.iter().find(|(name, _)| name.as_bytes() == word).map(|&(_, part)| part)
+    }
+}
+
+/// What follows `stats proxy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Show this part.
+    Show(Part),
+    /// Count from zero again.
+    Reset,
+}
+
+impl Question {
+    /// What `word` asks.
+    ///
+    /// # Errors
+    /// The words that there are, for the client.
+    pub fn parse(word: &[u8]) -> Result<Question, String> {
+        if word == RESET.as_bytes() {
+            return Ok(Question::Reset);
+        }
+        Part::named(word).map(Question::Show).ok_or_else(|| {
+            let names: Vec<&str> = Part::NAMES.iter().map(|(name, _)| *name).chain([RESET]).collect();
+            format!("CLIENT_ERROR unknown word behind stats proxy, valid: {}\r\n", names.join(" "))
         })
     }
 }
+
+/// The word that is no part.
+const RESET: &str = "reset";
 
 /// What a report is made of.
 #[derive(Clone, Copy, Debug)]

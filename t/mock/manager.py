@@ -217,10 +217,12 @@ class ManagedTest(MockTest):
             time.sleep(0.002)
 
     def messages(self):
-        """What moxi has logged, without what stands before each message."""
+        """What moxi has complained about, without what stands before each message."""
         prefix = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: \(\w+\.\d+\) ")
         lines = self.moxi.text().split("\n")[:-1]
-        return [prefix.sub("", line, count=1) for line in lines]
+        messages = [prefix.sub("", line, count=1) for line in lines]
+        events = re.compile(r"moxi \S+ (started|stopped): |configuration from ")
+        return [message for message in messages if not events.match(message)]
 
     def expect_log(self, *lines):
         """Requires that these lines are logged next."""

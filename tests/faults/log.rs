@@ -48,7 +48,21 @@ fn a_server_goes_and_comes_back() {
     conn.expect("incr a 1\r\n");
     conn.send("2\r\n");
     client.expect("2\r\n");
-    assert_eq!(moxi.process().stderr().lines().count(), 2, "{}", moxi.process().stderr());
+    assert_eq!(moxi.process().complaints().lines().count(), 2, "{}", moxi.process().stderr());
+}
+
+/// One line when a name cannot be looked up, however often that is tried.
+#[test]
+fn an_unknown_name() {
+    let mut moxi = moxi!().cluster("no-such-host.invalid:11211").ascii().set("connect_max_errors=0").start();
+    let mut client = moxi.client();
+    for _ in 0..10 {
+        client.send("incr a 1\r\n");
+        client.expect("SERVER_ERROR proxy write to downstream\r\n");
+    }
+    let line = lines(&mut moxi, "ERROR: cannot look up no-such-host.invalid: ", 1).remove(0);
+    assert!(!line.ends_with(": "), "{line}");
+    assert_eq!(moxi.process().complaints().lines().count(), 1, "{}", moxi.process().stderr());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +21,19 @@ pub struct Finished {
     pub stdout: String,
     /// Everything on standard error.
     pub stderr: String,
+}
+
+impl Finished {
+    /// What is on standard error besides the lines of a start, a stop, or a new configuration.
+    pub fn complaints(&self) -> String {
+        self.stderr.split_inclusive('\n').filter(|line| !is_milestone(line)).collect()
+    }
+}
+
+/// Whether a line of the log tells of a start, a stop, or a new configuration.
+pub fn is_milestone(line: &str) -> bool {
+    let events = [") moxi 7.0.0 started: ", ") moxi 7.0.0 stopped: ", ") configuration from "];
+    events.iter().any(|words| line.contains(words))
 }
 
 /// A command for the program, with nothing inherited that could change its behaviour.
@@ -99,6 +112,16 @@ impl Running {
         let mut line = String::new();
         self.stderr.read_line(&mut line).expect("text");
         line
+    }
+
+    /// The next line of its standard error that is no [`is_milestone`].
+    pub fn complaint(&mut self) -> String {
+        loop {
+            let line = self.error_line();
+            if !is_milestone(&line) {
+                return line;
+            }
+        }
     }
 
     /// Waits for its end.
@@ -238,4 +261,23 @@ pub fn text(path: &Path) -> &str {
 /// The content of a file; empty if it is not there.
 pub fn content(path: &PathBuf) -> String {
     fs::read_to_string(path).unwrap_or_default()
+}
+
+/// A static section on `port` whose server does not exist; nothing connects to it.
+pub fn section(port: u16) -> String {
+    format!("{port}=127.0.0.1:1")
+}
+
+/// A port held at both halves of "all addresses", so that neither is left to the program.
+pub fn occupied() -> (u16, Vec<TcpListener>) {
+    let first = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = first.local_addr().unwrap().port();
+    let second = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None);
+    let second = second.and_then(|socket| {
+        socket.set_only_v6(true)?;
+        socket.bind(&std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)).into())?;
+        socket.listen(1)?;
+        Ok(TcpListener::from(socket))
+    });
+    (port, std::iter::once(first).chain(second.ok()).collect())
 }

@@ -121,7 +121,7 @@ impl Bench {
         moxi.signal("TERM");
         let finished = moxi.finish();
         let report = result.unwrap_or_else(|error| panic!("{error}\nmoxi: {}", finished.stderr));
-        assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
+        assert_eq!((finished.code, finished.complaints().as_str()), (Some(0), ""));
         report
     }
 }

@@ -167,7 +167,7 @@ fn commit_104d60a_a_reset_is_not_logged() {
     let mut client = moxi.client();
     client.send("incr a 1\r\n");
     client.expect("NOT_FOUND\r\n");
-    assert_eq!(moxi.process().stderr(), "");
+    assert_eq!(moxi.process().complaints(), "");
 }
 
 /// A quiet flush confused the connection's state.

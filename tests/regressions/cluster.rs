@@ -233,7 +233,7 @@ fn bug_2608_unhealthy_nodes_get_no_keys() {
         ask(&mut client, &format!("set k{key} 0 0 1\r\n1\r\n"), "STORED\r\n");
     }
     stream.document(&ketama("k", &[(well.port(), "unhealthy")]));
-    wait("the complaint", || !cluster.process.stderr().is_empty());
+    wait("the complaint", || !cluster.process.complaints().is_empty());
     ask(&mut client, "get where\r\n", "VALUE where 0 4\r\nwell\r\nEND\r\n");
     ill.expect_no_connection(crate::SHORT);
 }

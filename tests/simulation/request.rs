@@ -232,7 +232,7 @@ fn local(truth: &mut Truth) -> Sending {
         1 => ("verbosity 1\r\n", Some(Want::Line("OK"))),
         2 => ("verbosity 1 noreply\r\n", None),
         3 => ("stats proxy reset\r\n", Some(Want::Line("OK"))),
-        _ => ("stats proxy basic\r\n", Some(Want::Own)),
+        _ => ("stats proxy info\r\n", Some(Want::Own)),
     };
     Sending { bytes: text.into(), wants: want.into_iter().collect(), ..Sending::default() }
 }

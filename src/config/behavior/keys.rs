@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::FIRST_BUCKET;
-use super::setting::{Accepted, DownstreamProtocol, Kind, Setting};
+use super::setting::{Accepted, DownstreamProtocol, HashOptions, Kind, Setting};
 use crate::config::snapshot::Secret;
 
 /// What a number counts.
@@ -150,12 +150,13 @@ behavior_keys! {
         "How long a server may take for each step of authentication; 0 is for ever.";
     time_stats: bool = false, [], None, ANY, Proxy, true,
         "Collect timing histograms.";
-    mcs_opts: String = String::new(), [], None, 0..=79, Nowhere, true,
+    mcs_opts: HashOptions = HashOptions::default(), [], None, 0..=79, Nowhere, true,
         "Hashing for server lists: distribution:ketama, distribution:ketama-weighted or distribution:modula.";
     connect_max_errors: u32 = 5, [], None, ANY, Proxy, true,
-        "After more than this many errors in a row connecting to the server is suspended; 0 is never.";
+        "Failures in a row that are tolerated in a server; one more suspends it: no new connections until it answers a \
+         probe. 0 is never.";
     connect_retry_interval: u32 = 30000, [], Milliseconds, ANY, Proxy, true,
-        "How long connecting to a failing server is suspended; 0 is not at all.";
+        "Pause between two probes of a suspended server, at most a second; 0: no server is suspended.";
     front_cache_max: u32 = 200, [], None, ANY, Proxy, true,
         "Items in the front cache.";
     front_cache_lifespan: u32 = 0, [], Milliseconds, ANY, Proxy, true,
@@ -188,6 +189,8 @@ behavior_keys! {
         "Port on which the buckets of a dynamic configuration are served.";
     default_bucket_name: String = FIRST_BUCKET.to_owned(), [], None, 0..=249, Proxy, true,
         "Bucket of clients that have not authenticated; unset it is the first bucket.";
+    strict: bool = false, [], None, ANY, Nowhere, false,
+        "Whether what is not understood in the texts of -Z and -z is an error; else it is logged and ignored.";
     join_gets: bool = true, [], None, ANY, Proxy, false,
         "Send gets that wait for the same server at the same time as one request.";
     value_max: u64 = 134_217_728, [], Bytes, 1..=u64::MAX, Proxy, false,
@@ -257,7 +260,7 @@ mod tests {
              connect_retry_interval=30000,front_cache_max=200,front_cache_lifespan=0,front_cache_spec=,\
              front_cache_unspec=,key_stats_max=4000,key_stats_lifespan=0,key_stats_spec=,key_stats_unspec=,\
              optimize_set=,usr=,pwd=\"\",host=,port=0,bucket=,port_listen=11211,\
-             default_bucket_name=[ <FIRST_BUCKET> ],join_gets=1,value_max=134217728,upstream_requests_max=1000,\
+             default_bucket_name=[ <FIRST_BUCKET> ],strict=0,join_gets=1,value_max=134217728,upstream_requests_max=1000,\
              upstream_output_max=16777216,quiet_max=22020096"
         );
     }

@@ -6,16 +6,17 @@
 //! | [`setting`] | how a value of each type is read and shown |
 //! | [`items`] | how the text falls into items |
 //!
-//! Nothing in a `-Z` text is fatal. What cannot be used leaves the setting as it was and yields a line for the log.
+//! Nothing in a `-Z` text is fatal, unless it says `strict=1`. What cannot be used leaves the setting as it was and
+//! yields a line for the log.
 
 pub mod items;
 pub mod keys;
 pub mod setting;
 
 pub use keys::{Behavior, KEYS, Key, Unit, Where};
-pub use setting::DownstreamProtocol;
+pub use setting::{DownstreamProtocol, HashOptions};
 
-use setting::Accepted;
+use setting::{Accepted, Kind};
 
 /// Value of `default_bucket_name` that stands for "the first bucket of the configuration" (05 §8.1).
 pub const FIRST_BUCKET: &str = "[ <FIRST_BUCKET> ]";
@@ -44,16 +45,21 @@ impl Behavior {
     fn apply(&mut self, item: &items::Item<'_>, log: &mut Vec<String>) {
         let found = Key::matching(item.key);
         let Some((key, value)) = found.zip(item.value) else {
-            let secret = found.is_some_and(|key| key.is_secret());
-            log.push(rejected(item, secret));
+            log.push(rejected(item, found));
             return;
         };
         match (key.set)(self, value, &key.limit) {
             Accepted::No => {
-                log.push(rejected(item, key.is_secret()));
+                log.push(rejected(item, found));
                 return;
             }
             Accepted::Yes => {}
+            Accepted::Number => log.push(format!(
+                "WARNING: value of {}: only the number counts, {}: {}",
+                key.name,
+                wanted(key),
+                printable(value)
+            )),
             Accepted::AsWord(word) => log.push(format!(
                 "WARNING: value of {} is abbreviated: {} is taken as {word}",
                 key.name,
@@ -71,14 +77,34 @@ impl Behavior {
     }
 }
 
-/// The line for an item that is not used (05 §3.3). A password is not repeated.
-fn rejected(item: &items::Item<'_>, secret: bool) -> String {
+/// The line for an item that is not used (05 §3.3), and why. A password is not repeated.
+fn rejected(item: &items::Item<'_>, key: Option<&Key>) -> String {
     let value = match item.value {
         None => "(null)".to_owned(),
-        Some(_) if secret => "***".to_owned(),
+        Some(_) if key.is_some_and(Key::is_secret) => "***".to_owned(),
         Some(value) => printable(value),
     };
-    format!("ERROR: config error in key: {} value: {value}", printable(item.key))
+    let why = match key {
+        _ if item.key.is_empty() => "no key".to_owned(),
+        None => "there is no such key".to_owned(),
+        Some(_) if item.value.is_none() => "= is missing".to_owned(),
+        Some(key) => wanted(key),
+    };
+    format!("ERROR: config error in key: {} value: {value} ({why})", printable(item.key))
+}
+
+/// What a key takes.
+fn wanted(key: &Key) -> String {
+    let (least, most) = (key.limit.start(), key.limit.end());
+    match key.kind {
+        Kind::Number if key.unit == Unit::Milliseconds => "it is a number of milliseconds".to_owned(),
+        Kind::Number if *least > 0 => format!("it is a whole number from {least} on"),
+        Kind::Number | Kind::Signed => "it is a whole number".to_owned(),
+        Kind::Switch => "it is 0 or 1".to_owned(),
+        Kind::Text | Kind::Secret => format!("it has at most {most} bytes"),
+        Kind::Hash => "it is distribution:ketama, distribution:ketama-weighted or distribution:modula".to_owned(),
+        Kind::Protocol => "it is ascii or binary".to_owned(),
+    }
 }
 
 /// `text` without control characters, so that it stays on its line of the log.

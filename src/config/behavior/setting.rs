@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::config::snapshot::Secret;
+use crate::routing;
 
 /// The protocol spoken to servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +26,17 @@ impl DownstreamProtocol {
     ];
 }
 
+/// How server lists are hashed: text in which [`routing`] finds the name of a distribution, or none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HashOptions(String);
+
+impl HashOptions {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What kind of value a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -36,6 +48,8 @@ pub enum Kind {
     Switch,
     /// Any text without a comma.
     Text,
+    /// Text that names a distribution of keys.
+    Hash,
     /// Text that is never shown.
     Secret,
     /// A protocol word.
@@ -51,6 +65,8 @@ pub enum Accepted {
     Yes,
     /// Yes: it is the beginning of this word.
     AsWord(&'static str),
+    /// Yes: the number at its beginning. The words behind that are ignored.
+    Number,
 }
 
 impl From<bool> for Accepted {
@@ -89,12 +105,21 @@ fn replace<T>(slot: &mut T, value: Option<T>) -> Accepted {
     value.map(|value| *slot = value).is_some().into()
 }
 
+/// Takes over the number that `text` begins with, if there is one. More numbers may follow, as ever; what looks like a
+/// unit is worth a warning.
+fn replace_number<T>(slot: &mut T, text: &str, value: Option<T>) -> Accepted {
+    match replace(slot, value) {
+        Accepted::Yes if text.contains(char::is_alphabetic) => Accepted::Number,
+        accepted => accepted,
+    }
+}
+
 impl Setting for u32 {
     const KIND: Kind = Kind::Number;
 
     fn set(&mut self, text: &str, limit: &RangeInclusive<u64>) -> Accepted {
         let number = unsigned(text).filter(|number| limit.contains(number));
-        replace(self, number.and_then(|number| u32::try_from(number).ok()))
+        replace_number(self, text, number.and_then(|number| u32::try_from(number).ok()))
     }
 
     fn show(&self) -> String {
@@ -106,7 +131,7 @@ impl Setting for u64 {
     const KIND: Kind = Kind::Number;
 
     fn set(&mut self, text: &str, limit: &RangeInclusive<u64>) -> Accepted {
-        replace(self, unsigned(text).filter(|number| limit.contains(number)))
+        replace_number(self, text, unsigned(text).filter(|number| limit.contains(number)))
     }
 
     fn show(&self) -> String {
@@ -119,7 +144,7 @@ impl Setting for i32 {
 
     /// Any number of the type; whether a port can be bound shows when it is.
     fn set(&mut self, text: &str, _limit: &RangeInclusive<u64>) -> Accepted {
-        replace(self, first_word(text).parse().ok())
+        replace_number(self, text, first_word(text).parse().ok())
     }
 
     fn show(&self) -> String {
@@ -131,7 +156,7 @@ impl Setting for bool {
     const KIND: Kind = Kind::Switch;
 
     fn set(&mut self, text: &str, _limit: &RangeInclusive<u64>) -> Accepted {
-        replace(self, unsigned(text).map(|number| number != 0))
+        replace_number(self, text, unsigned(text).map(|number| number != 0))
     }
 
     fn show(&self) -> String {
@@ -153,6 +178,19 @@ impl Setting for String {
 
     fn show(&self) -> String {
         self.clone()
+    }
+}
+
+impl Setting for HashOptions {
+    const KIND: Kind = Kind::Hash;
+
+    fn set(&mut self, text: &str, limit: &RangeInclusive<u64>) -> Accepted {
+        let is_known = text.is_empty() || routing::names_distribution(text);
+        replace(self, (is_known && fits(text, limit)).then(|| HashOptions(text.to_owned())))
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
     }
 }
 
@@ -217,6 +255,40 @@ mod tests {
             let mut number = 42u32;
             let accepted = number.set(text, &(0..=u64::MAX));
             assert_eq!((accepted, number), (want.is_some().into(), want.unwrap_or(42)), "{text}");
+        }
+    }
+
+    #[test]
+    fn units_are_no_part_of_a_number() {
+        for (text, accepted, want) in [
+            ("5s", Accepted::No, 42),
+            ("5 s", Accepted::Number, 5),
+            ("5 ms", Accepted::Number, 5),
+            ("5 6", Accepted::Yes, 5),
+        ] {
+            let (mut number, mut large, mut signed) = (42u32, 42u64, 42i32);
+            assert_eq!((number.set(text, &(0..=99)), number), (accepted, want), "{text}");
+            assert_eq!((large.set(text, &(0..=99)), large), (accepted, u64::from(want)), "{text}");
+            assert_eq!(signed.set(text, &(0..=0)), accepted, "{text}");
+        }
+        let mut switch = false;
+        assert_eq!((switch.set("1 yes", &(0..=0)), switch), (Accepted::Number, true));
+        assert_eq!(switch.set("yes", &(0..=0)), Accepted::No);
+    }
+
+    #[test]
+    fn hash_options_name_a_distribution() {
+        for (text, accepted) in [
+            ("", Accepted::Yes),
+            ("distribution:ketama", Accepted::Yes),
+            ("verify_key:1 distribution:modula", Accepted::Yes),
+            ("bogus", Accepted::No),
+            ("ketama", Accepted::No),
+            ("distribution:kitama", Accepted::No),
+        ] {
+            let mut options = HashOptions(String::new());
+            assert_eq!(options.set(text, &(0..=79)), accepted, "{text}");
+            assert_eq!(options.as_str(), if accepted == Accepted::Yes { text } else { "" });
         }
     }
 

@@ -64,7 +64,7 @@ fn many_keys() {
     assert_eq!(quietly(MANY), want);
     let (behavior, log) = parse(&format!("{MANY},unknown_key=5"));
     assert_eq!(behavior, want);
-    assert_eq!(log, ["ERROR: config error in key: unknown_key value: 5"]);
+    assert_eq!(log, ["ERROR: config error in key: unknown_key value: 5 (there is no such key)"]);
 }
 
 /// The C program sets numbers without a value to 0 and the protocol to ASCII; here they keep what they had.
@@ -78,9 +78,9 @@ fn empty_values_reset_texts_only() {
     assert_eq!(
         log,
         [
-            "ERROR: config error in key: downstream_max value: ",
-            "ERROR: config error in key: port value: ",
-            "ERROR: config error in key: downstream_protocol value: ",
+            "ERROR: config error in key: downstream_max value:  (it is a whole number)",
+            "ERROR: config error in key: port value:  (it is a whole number)",
+            "ERROR: config error in key: downstream_protocol value:  (it is ascii or binary)",
         ]
     );
 }
@@ -88,16 +88,27 @@ fn empty_values_reset_texts_only() {
 #[test]
 fn what_is_not_understood_is_logged_and_changes_nothing() {
     for (text, want) in [
-        ("cycle=x", "ERROR: config error in key: cycle value: x"),
-        ("cycle=-1", "ERROR: config error in key: cycle value: -1"),
-        ("downstream_timeout=1.5", "ERROR: config error in key: downstream_timeout value: 1.5"),
-        ("cycle=4294967297", "ERROR: config error in key: cycle value: 4294967297"),
-        ("=5", "ERROR: config error in key:  value: 5"),
-        ("cycle", "ERROR: config error in key: cycle value: (null)"),
-        ("nodeLocator=vbucket", "ERROR: config error in key: nodeLocator value: vbucket"),
-        ("protocol=telnet", "ERROR: config error in key: protocol value: telnet"),
-        ("value_max=0", "ERROR: config error in key: value_max value: 0"),
-        ("a\nb", "ERROR: config error in key: a b value: (null)"),
+        ("cycle=x", "ERROR: config error in key: cycle value: x (it is a number of milliseconds)"),
+        ("cycle=-1", "ERROR: config error in key: cycle value: -1 (it is a number of milliseconds)"),
+        (
+            "downstream_timeout=1.5",
+            "ERROR: config error in key: downstream_timeout value: 1.5 (it is a number of milliseconds)",
+        ),
+        ("cycle=4294967297", "ERROR: config error in key: cycle value: 4294967297 (it is a number of milliseconds)"),
+        ("=5", "ERROR: config error in key:  value: 5 (no key)"),
+        ("cycle", "ERROR: config error in key: cycle value: (null) (= is missing)"),
+        ("nodeLocator=vbucket", "ERROR: config error in key: nodeLocator value: vbucket (there is no such key)"),
+        ("protocol=telnet", "ERROR: config error in key: protocol value: telnet (it is ascii or binary)"),
+        ("value_max=0", "ERROR: config error in key: value_max value: 0 (it is a whole number from 1 on)"),
+        ("timeout=5s", "ERROR: config error in key: timeout value: 5s (it is a number of milliseconds)"),
+        ("value_max=1M", "ERROR: config error in key: value_max value: 1M (it is a whole number from 1 on)"),
+        ("time_stats=on", "ERROR: config error in key: time_stats value: on (it is 0 or 1)"),
+        (
+            "mcs_opts=bogus",
+            "ERROR: config error in key: mcs_opts value: bogus \
+             (it is distribution:ketama, distribution:ketama-weighted or distribution:modula)",
+        ),
+        ("a\nb", "ERROR: config error in key: a b value: (null) (= is missing)"),
     ] {
         assert_eq!(parse(text), (Behavior::default(), vec![want.to_owned()]), "{text}");
     }
@@ -106,8 +117,18 @@ fn what_is_not_understood_is_logged_and_changes_nothing() {
 }
 
 #[test]
+fn a_unit_behind_a_number_is_warned_of() {
+    let (behavior, log) = parse("downstream_timeout=5 s");
+    assert_eq!(behavior.downstream_timeout, 5);
+    assert_eq!(
+        log,
+        ["WARNING: value of downstream_timeout: only the number counts, it is a number of milliseconds: 5 s"]
+    );
+}
+
+#[test]
 fn texts_that_are_too_long() {
-    for (key, most) in [("mcs_opts", 79), ("front_cache_spec", 299), ("key_stats_unspec", 99), ("usr", 249)] {
+    for (key, most) in [("front_cache_spec", 299), ("key_stats_unspec", 99), ("usr", 249)] {
         quietly(&format!("{key}={}", "x".repeat(most)));
         let (behavior, log) = parse(&format!("{key}={}", "x".repeat(most + 1)));
         assert_eq!((behavior, log.len()), (Behavior::default(), 1), "{key}");
@@ -117,7 +138,7 @@ fn texts_that_are_too_long() {
 #[test]
 fn a_password_is_never_logged() {
     let (behavior, log) = parse(&format!("pwd={}", "hunter2".repeat(200)));
-    assert_eq!(log, ["ERROR: config error in key: pwd value: ***"]);
+    assert_eq!(log, ["ERROR: config error in key: pwd value: *** (it has at most 899 bytes)"]);
     assert!(behavior.pwd.is_empty());
     let (_, log) = parse("pwd=hunter1,hunter2,hunter3");
     assert_eq!(log, ["ERROR: config error in key: *** value: (null)"; 2]);

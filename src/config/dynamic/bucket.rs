@@ -64,7 +64,7 @@ fn ring(addresses: &[Address], base: &Behavior) -> Router {
     let weight = base.downstream_weight;
     let servers = addresses.iter().map(|Address { host, port }| RingServer { host, port: *port, weight });
     let servers: Vec<RingServer<'_>> = servers.collect();
-    Router::for_list(&base.mcs_opts, &servers)
+    Router::for_list(base.mcs_opts.as_str(), &servers)
 }
 
 /// The servers as a server list.

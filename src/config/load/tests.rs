@@ -136,12 +136,77 @@ fn refusals_name_the_place() {
             "bad moxi config, Expected number <= 4 for numReplicas (section 1, port 1)",
         ),
         ("url=", "ERROR: missing -z configuration for url/host"),
-        ("./no/such/file", "ERROR: could not read cfg file: ./no/such/file"),
+        ("./no/such/file", "ERROR: could not read cfg file: ./no/such/file (No such file or directory)"),
+        ("nosuch.cfg", "bad moxi config, missing = (section 1); the path of a file begins with ./ or /"),
+        ("conf/moxi.cfg", "bad moxi config, missing = (section 1); the path of a file begins with ./ or /"),
+        ("1=a;conf/moxi.cfg", "bad moxi config, missing = (section 2)"),
     ] {
         assert_eq!(refused(text), want, "{text}");
     }
     let error = load("1=a", Some("/no/such/file"), &no_env).unwrap_err();
-    assert_eq!(error.to_string(), "ERROR: could not read behavior file: /no/such/file");
+    assert_eq!(error.to_string(), "ERROR: could not read behavior file: /no/such/file (No such file or directory)");
+}
+
+#[test]
+fn refusals_name_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    for (text, want) in [
+        ("11211", "bad moxi config, missing = (section 1)"),
+        ("conf/moxi.cfg", "bad moxi config, missing = (section 1)"),
+        (
+            "1=a;2=b,c:x",
+            "bad moxi config, server 2 (\"c:x\"): port is not a number from 1 to 65535 (section 2, port 2)",
+        ),
+        ("url=", "ERROR: missing -z configuration for url/host"),
+    ] {
+        fs::write(path("cluster"), text).unwrap();
+        assert_eq!(refused(&path("cluster")), format!("{want} in {}", path("cluster")));
+    }
+    fs::write(path("behavior"), "downstream_max=8\nno_such_key=5").unwrap();
+    let log = load("1=a", Some(&path("behavior")), &no_env).unwrap().log;
+    assert_eq!(
+        log,
+        [format!("ERROR: config error in key: no_such_key value: 5 (there is no such key) in {}", path("behavior"))]
+    );
+}
+
+#[test]
+fn a_behaviour_that_looks_like_a_path() {
+    let log = load("1=a", Some("moxi.cfg"), &no_env).unwrap().log;
+    let hint = "WARNING: the path of a file for -Z begins with ./ or /";
+    assert_eq!(log, ["ERROR: config error in key: moxi.cfg value: (null) (there is no such key)", hint]);
+}
+
+/// `strict` makes errors of what is only logged otherwise, wherever it stands.
+#[test]
+fn strict() {
+    for (z, behavior) in [
+        ("1=a", "no_such_key=5"),
+        ("1=a", "downstream_timeout=5s"),
+        ("1=a", "downstream_timeout=5 s"),
+        ("1=a", "mcs_opts=bogus"),
+        ("1=a", "conn=5"),
+        ("1=a", "cycle"),
+        ("1=a", "moxi.cfg"),
+        ("url=http://a.example/,usr=x", "cycle=5"),
+        ("url=http://a.example/,fred@host%sesame", ""),
+    ] {
+        let loaded = load(z, Some(behavior), &no_env).unwrap();
+        assert!(!loaded.log.is_empty() && !loaded.behavior.strict, "{behavior}");
+        for text in [format!("{behavior},strict=1"), format!("strict=1,{behavior}")] {
+            let complaints = loaded.log.iter().filter(|line| !line.contains("path of a file"));
+            let want: Vec<&str> = complaints.map(String::as_str).collect();
+            let error = load(z, Some(&text), &no_env).expect_err(&text).to_string();
+            let end = "ERROR: strict=1 in -Z: what is not understood is not ignored";
+            assert_eq!(error, [want.as_slice(), &[end]].concat().join("\n"), "{text}");
+            assert!(!error.contains("sesame"));
+        }
+        assert!(load(z, Some(&format!("strict=0,{behavior}")), &no_env).is_ok());
+    }
+    loaded("1=a", "strict=1,cycle=5,mcs_opts=distribution:modula");
+    let mcmux = crate::config::mcmux::load_mcmux(1, Some("no_such_key=5,strict=1"), &no_env);
+    assert!(matches!(mcmux, Err(ConfigError::Strict { .. })));
 }
 
 #[test]
@@ -183,7 +248,7 @@ fn the_environment_is_overridden_by_the_option() {
     assert_eq!((server.user.as_str(), server.password.reveal()), ("fred", "sesame"));
     let both = load("1=a", Some("usr=joe,cycle=x"), &env).unwrap();
     assert_eq!((both.behavior.usr.as_str(), both.behavior.pwd.reveal()), ("joe", "sesame"));
-    assert_eq!(both.log[2], "ERROR: config error in key: cycle value: x");
+    assert_eq!(both.log[2], "ERROR: config error in key: cycle value: x (it is a number of milliseconds)");
     let long = load("1=a", None, &|_| Some("\u{e9}".repeat(1000))).unwrap();
     assert_eq!((long.behavior.usr.len(), long.behavior.pwd.reveal().len()), (248, 898));
 }

@@ -10,6 +10,7 @@ use super::proxies::{self, Proxies};
 use super::refresh::Refresh;
 use super::request;
 use super::response::{Malformed, Response};
+use super::roots::Roots;
 use super::stream::{self, Stream, connect, tunnel};
 #[cfg(feature = "tls")]
 use super::tls::secure;
@@ -136,6 +137,7 @@ pub(super) struct Means {
     pub(super) proxies: Proxies,
     pub(super) timing: Timing,
     pub(super) refresh: Arc<Refresh>,
+    pub(super) roots: Roots,
 }
 
 /// A connection that has served a request, and can serve another one (05 §6.2).
@@ -189,16 +191,17 @@ pub(super) fn fetch(
             result => return result,
         }
     }
-    over(open(url, &to, means.timing)?, &mut response)
+    over(open(url, &to, means)?, &mut response)
 }
 
 /// A new connection.
-fn open(url: &Url, to: &Peer, timing: Timing) -> Result<Box<dyn Stream>, FetchError> {
+fn open(url: &Url, to: &Peer, means: &Means) -> Result<Box<dyn Stream>, FetchError> {
+    let timing = means.timing;
     let mut stream = match &to.proxy {
         Some(proxy) => {
             let mut stream = connect(&proxy.host, proxy.port.unwrap_or(proxies::default_port(proxy)), timing.connect)?;
             if proxy.tls {
-                stream = secured(stream, &proxy.host, timing)?;
+                stream = secured(stream, &proxy.host, means)?;
             }
             if to.tls {
                 stream.set_limit(Some(Instant::now() + timing.response));
@@ -209,7 +212,7 @@ fn open(url: &Url, to: &Peer, timing: Timing) -> Result<Box<dyn Stream>, FetchEr
         None => connect(&to.host, to.port, timing.connect)?,
     };
     if to.tls {
-        stream = secured(stream, &to.host, timing)?;
+        stream = secured(stream, &to.host, means)?;
     }
     Ok(stream)
 }
@@ -236,13 +239,13 @@ fn exchange(
     }
 }
 
-fn secured(mut stream: Box<dyn Stream>, host: &str, timing: Timing) -> Result<Box<dyn Stream>, FetchError> {
-    stream.set_limit(Some(Instant::now() + timing.connect));
-    secure(stream, host)
+fn secured(mut stream: Box<dyn Stream>, host: &str, means: &Means) -> Result<Box<dyn Stream>, FetchError> {
+    stream.set_limit(Some(Instant::now() + means.timing.connect));
+    secure(stream, host, &means.roots)
 }
 
 #[cfg(not(feature = "tls"))]
-fn secure(_: Box<dyn Stream>, _: &str) -> Result<Box<dyn Stream>, FetchError> {
+fn secure(_: Box<dyn Stream>, _: &str, _: &Roots) -> Result<Box<dyn Stream>, FetchError> {
     Err(FetchError::NoTls)
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`url`], `request` | what is asked for |
 //! | [`proxies`] | through which HTTP proxy |
+//! | [`roots`] | whose certificates are trusted |
 //! | [`response`] | the response, without a socket |
 //! | [`documents`] | the documents in its body |
 //! | [`fetch`] | one request over a connection, which may be used again |
@@ -27,6 +28,7 @@ pub mod proxies;
 pub mod refresh;
 mod request;
 pub mod response;
+pub mod roots;
 mod standing;
 mod stream;
 #[cfg(feature = "tls")]
@@ -46,6 +48,7 @@ use fetch::{FetchError, Kept, Means, Timing, fetch};
 use pause::Pauses;
 use proxies::Proxies;
 use refresh::Refresh;
+use roots::Roots;
 use standing::Standing;
 use url::{Credentials, Url};
 
@@ -102,7 +105,8 @@ pub fn spawn(
     deliver: impl FnMut(Event) -> bool + Send + 'static,
 ) -> io::Result<()> {
     let own = Credentials { user: agent.user.clone(), password: agent.password.reveal().to_owned() };
-    let means = Means { own, proxies, timing: Timing::default(), refresh };
+    let roots = Roots::from_env(&|name| std::env::var_os(name));
+    let means = Means { own, proxies, timing: Timing::default(), refresh, roots };
     // Several agents of one process do not ask at once either.
     let seed = seed.wrapping_add(index as u64);
     let agent = agent.clone();

@@ -100,7 +100,8 @@ fn events_while(urls: &[String], mut go_on: impl FnMut(&Event) -> bool) -> Vec<S
         send.send(event).is_ok() && go_on
     };
     let own = Credentials { user: agent.user.clone(), password: agent.password.reveal().to_owned() };
-    let means = Means { own, proxies: Proxies::default(), timing: TIMING, refresh: Arc::default() };
+    let means =
+        Means { own, proxies: Proxies::default(), timing: TIMING, refresh: Arc::default(), roots: Roots::default() };
     Client::new(0, &agent, means, 1, deliver).run();
     let text = |event| match event {
         Event::Document { text, origin, .. } => format!("{} {text}", origin.url.rsplit('/').next().unwrap()),
@@ -262,7 +263,7 @@ fn a_pause_ends_when_somebody_asks() {
     let timing = Timing { shortest_pause: hours, longest_pause: 2 * hours, ..TIMING };
     let agent = Agent { urls: vec![server.url("1")], user: String::new(), password: Secret::default() };
     let own = Credentials { user: String::new(), password: String::new() };
-    let means = Means { own, proxies: Proxies::default(), timing, refresh: Arc::default() };
+    let means = Means { own, proxies: Proxies::default(), timing, refresh: Arc::default(), roots: Roots::default() };
     let (refresh, (send, events)) = (Arc::clone(&means.refresh), channel());
     thread::spawn(move || {
         Client::new(0, &agent, means, 1, move |event| {
@@ -296,7 +297,7 @@ fn through_a_proxy_and_with_the_urls_own_credentials() {
     let proxies = Proxies::from_env(&|name| (name == "http_proxy").then(|| variable.clone()));
     let url = Url::parse("http://joe:open@cm.example:8091/p").unwrap();
     let own = Credentials { user: "fred".into(), password: "sesame".into() };
-    let means = Means { own, proxies, timing: TIMING, refresh: Arc::default() };
+    let means = Means { own, proxies, timing: TIMING, refresh: Arc::default(), roots: Roots::default() };
     assert_eq!(fetch(&url, &means, &mut None, &mut |_| true).unwrap(), b"{}");
     let request = proxy.requests.recv().unwrap();
     assert!(request.starts_with("GET http://cm.example:8091/p HTTP/1.1\r\nHost: cm.example:8091\r\n"), "{request}");

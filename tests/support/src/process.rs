@@ -63,6 +63,13 @@ impl Process {
         String::from_utf8_lossy(&self.stderr.lock().expect("reader of stderr")).into_owned()
     }
 
+    /// The same without the lines that tell of a start, a stop, or a new configuration.
+    pub fn complaints(&self) -> String {
+        let events = [") moxi 7.0.0 started: ", ") moxi 7.0.0 stopped: ", ") configuration from "];
+        let is_event = |line: &str| events.iter().any(|words| line.contains(words));
+        self.stderr().split_inclusive('\n').filter(|line| !is_event(line)).collect()
+    }
+
     /// The exit status if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("waiting for a child")
