@@ -113,18 +113,26 @@ fn standard_input_is_not_watched_by_default() {
     }
 }
 
+/// Holds `port`, or any port if that is 0, of all IPv4 or all IPv6 addresses. `None`: the system has no such.
+fn hold(domain: socket2::Domain, port: u16) -> Option<TcpListener> {
+    let address: std::net::SocketAddr = match domain {
+        socket2::Domain::IPV6 => (std::net::Ipv6Addr::UNSPECIFIED, port).into(),
+        _ => (std::net::Ipv4Addr::UNSPECIFIED, port).into(),
+    };
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).ok()?;
+    if domain == socket2::Domain::IPV6 {
+        socket.set_only_v6(true).ok()?;
+    }
+    socket.bind(&address.into()).ok()?;
+    socket.listen(1).ok()?;
+    Some(socket.into())
+}
+
 /// A port held at both halves of "all addresses", so that neither is left to the program.
 fn occupied() -> (u16, Vec<TcpListener>) {
-    let first = TcpListener::bind("0.0.0.0:0").unwrap();
+    let first = hold(socket2::Domain::IPV4, 0).expect("a port");
     let port = first.local_addr().unwrap().port();
-    let second = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None);
-    let second = second.and_then(|socket| {
-        socket.set_only_v6(true)?;
-        socket.bind(&std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)).into())?;
-        socket.listen(1)?;
-        Ok(TcpListener::from(socket))
-    });
-    (port, std::iter::once(first).chain(second.ok()).collect())
+    (port, std::iter::once(first).chain(hold(socket2::Domain::IPV6, port)).collect())
 }
 
 #[test]
@@ -136,6 +144,55 @@ fn a_port_in_use() {
     assert!(finished.stderr.ends_with(&format!(
         ") ERROR: could not listen on port {port}. Please use -Z port_listen=PORT_NUM to specify \
          a different port number.\n"
+    )));
+}
+
+/// Clients of the missing half would reach the other program.
+#[test]
+fn a_port_that_is_in_use_on_one_kind_of_addresses() {
+    let kinds = [
+        (socket2::Domain::IPV4, "0.0.0.0:PORT", "[::]:PORT is free: -l :: listens only there", "::"),
+        (socket2::Domain::IPV6, "[::]:PORT", "0.0.0.0:PORT is free: -l 0.0.0.0 listens only there", "0.0.0.0"),
+    ];
+    for (domain, missing, free, other) in kinds {
+        let port = free_port();
+        let Some(_held) = hold(domain, port) else {
+            return; // no IPv6 here
+        };
+        let (number, section) = (port.to_string(), section(port));
+        let why = format!("bind({missing}): Address already in use, by another program; {free}\n");
+        let why = why.replace("PORT", &number);
+        let finished = run(&["-z", &section]);
+        assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+        assert!(finished.stderr.contains(&why), "{}", finished.stderr);
+        let finished = run(&["-p", &number]);
+        assert_eq!(finished.code, Some(71), "{}", finished.stderr);
+        assert!(finished.stderr.ends_with(&format!(") failed to listen on TCP port {port}: {why}")));
+        // Who asks for the other kind gets it.
+        let running = Running::start(&mut moxi(&["-l", other, "-z", &section]));
+        running.wait_started();
+        running.signal("INT");
+        assert_eq!(running.finish().code, Some(0));
+    }
+}
+
+#[test]
+fn a_datagram_port_that_is_in_use_on_one_kind_of_addresses() {
+    let hold = || -> std::io::Result<std::net::UdpSocket> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None)?;
+        socket.set_only_v6(true)?;
+        socket.bind(&std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)).into())?;
+        Ok(socket.into())
+    };
+    let Ok(held) = hold() else {
+        return; // no IPv6 here
+    };
+    let port = held.local_addr().unwrap().port();
+    let finished = run(&["-U", &port.to_string()]);
+    assert_eq!(finished.code, Some(71), "{}", finished.stderr);
+    assert!(finished.stderr.ends_with(&format!(
+        ") failed to listen on UDP port {port}: bind([::]:{port}): Address already in use, by another program; \
+         0.0.0.0:{port} is free: -l 0.0.0.0 listens only there\n"
     )));
 }
 

@@ -16,6 +16,9 @@ use super::stream::Stream;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 
+/// How often a port that is free on all addresses is looked for, before each address has one of its own.
+const ANY_PORT_TRIES: u32 = 16;
+
 /// The send buffer that UDP sockets ask for, in bytes.
 const UDP_SEND_BUFFER: usize = 256 << 20;
 
@@ -89,8 +92,8 @@ pub fn proxy(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener
 /// Listens on `port` of every address that `host` has, or of all addresses. Port 0 stands for any free port, the same
 /// for all addresses if possible.
 ///
-/// An address that is in use, or whose kind the system does not have, is skipped as long as another one is
-/// left. The error is a sentence that names what was tried.
+/// An address whose kind the system does not have is skipped as long as another one is left. One that is in use is an
+/// error: clients that connect to it would reach another program. The error is a sentence that names what was tried.
 pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, String> {
     let bound = bind_all(host, port, |address| tcp_at(address, backlog), TcpListener::local_addr)?;
     Ok(bound.into_iter().map(Listener::Tcp).collect())
@@ -105,37 +108,89 @@ pub fn udp(host: Option<&str>, port: u16) -> Result<Vec<UdpSocket>, String> {
 fn bind_all<T>(
     host: Option<&str>,
     port: u16,
-    bind: impl Fn(SocketAddr) -> io::Result<T>,
+    mut bind: impl FnMut(SocketAddr) -> io::Result<T>,
     bound_to: impl Fn(&T) -> io::Result<SocketAddr>,
 ) -> Result<Vec<T>, String> {
-    let mut bound = Vec::new();
-    let mut skipped = Vec::new();
-    let mut chosen = 0;
-    for mut address in addresses(host, port)? {
-        if port == 0 {
+    let addresses = addresses(host, port)?;
+    if port != 0 {
+        return bind_each(&addresses, &mut bind).finish();
+    }
+    // A port that the first address has free may be another's on the second.
+    for _ in 0..ANY_PORT_TRIES {
+        let mut chosen = 0;
+        let mut bind_same = |mut address: SocketAddr| {
             address.set_port(chosen);
+            let socket = bind(address)?;
+            chosen = bound_to(&socket).map_or(0, |address| address.port());
+            Ok(socket)
+        };
+        let bound = bind_each(&addresses, &mut bind_same);
+        if bound.in_use.is_empty() {
+            return bound.finish();
         }
-        match bind(address) {
+    }
+    bind_each(&addresses, &mut bind).finish()
+}
+
+/// What became of an attempt to bind several addresses.
+struct Bound<T> {
+    sockets: Vec<T>,
+    /// Where they are.
+    at: Vec<SocketAddr>,
+    /// Addresses that somebody else has.
+    in_use: Vec<String>,
+    /// Those whose kind the system does not have.
+    skipped: Vec<String>,
+    /// What went wrong otherwise; it ended the attempt.
+    failed: Option<String>,
+}
+
+fn bind_each<T>(addresses: &[SocketAddr], bind: &mut impl FnMut(SocketAddr) -> io::Result<T>) -> Bound<T> {
+    let mut all = Bound { sockets: Vec::new(), at: Vec::new(), in_use: Vec::new(), skipped: Vec::new(), failed: None };
+    for address in addresses {
+        match bind(*address) {
             Ok(socket) => {
-                chosen = bound_to(&socket).map_or(0, |address| address.port());
-                bound.push(socket);
+                all.sockets.push(socket);
+                all.at.push(*address);
             }
             Err(error) => {
                 let what = format!("bind({address}): {}", reason(&error));
-                if !may_skip(&error, host.is_none() && address.is_ipv6()) {
-                    return Err(what);
+                match obstacle(&error, address) {
+                    Obstacle::InUse => all.in_use.push(what),
+                    Obstacle::NoSuchKind => all.skipped.push(what),
+                    Obstacle::Other => {
+                        all.failed = Some(what);
+                        return all;
+                    }
                 }
-                skipped.push(what);
             }
         }
     }
-    if bound.is_empty() {
-        return Err(skipped.join(", "));
+    all
+}
+
+impl<T> Bound<T> {
+    /// All sockets, or why not.
+    fn finish(self) -> Result<Vec<T>, String> {
+        if let Some(failed) = self.failed {
+            return Err(failed);
+        }
+        if !self.in_use.is_empty() {
+            let mut why = self.in_use.join(", ");
+            // Who does not want the other family can say so.
+            if let Some(free) = self.at.first() {
+                why.push_str(&format!(", by another program; {free} is free: -l {} listens only there", free.ip()));
+            }
+            return Err(why);
+        }
+        if self.sockets.is_empty() {
+            return Err(self.skipped.join(", "));
+        }
+        for what in self.skipped {
+            log!(1, "{what}");
+        }
+        Ok(self.sockets)
     }
-    for what in skipped {
-        log!(1, "{what}");
-    }
-    Ok(bound)
 }
 
 /// The addresses of `host`, each once.
@@ -156,12 +211,28 @@ fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
     Ok(unique)
 }
 
-/// Whether to go on with the other addresses. `wildcard6`: the address is the IPv6 half of "all addresses",
-/// which a system with IPv6 switched off has a socket for, but not the address.
-fn may_skip(error: &io::Error, wildcard6: bool) -> bool {
-    error.kind() == io::ErrorKind::AddrInUse
-        || error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
-        || (wildcard6 && error.kind() == io::ErrorKind::AddrNotAvailable)
+/// Why an address cannot be bound.
+#[derive(Debug, PartialEq, Eq)]
+enum Obstacle {
+    /// Another socket has it.
+    InUse,
+    /// The system does not have this kind of addresses.
+    NoSuchKind,
+    /// Anything else.
+    Other,
+}
+
+fn obstacle(error: &io::Error, address: &SocketAddr) -> Obstacle {
+    use nix::errno::Errno;
+    let ip = address.ip();
+    // A system with IPv6 switched off has sockets of the kind, but not the addresses that all have.
+    let is_common6 = ip.is_ipv6() && (ip.is_unspecified() || ip.is_loopback());
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EADDRINUSE) => Obstacle::InUse,
+        Some(Errno::EAFNOSUPPORT) => Obstacle::NoSuchKind,
+        Some(Errno::EADDRNOTAVAIL) if is_common6 => Obstacle::NoSuchKind,
+        _ => Obstacle::Other,
+    }
 }
 
 fn tcp_at(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
@@ -185,7 +256,8 @@ fn udp_at(address: SocketAddr) -> io::Result<UdpSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.set_reuse_address(true)?;
+    // Unlike the C program, without SO_REUSEADDR: there is no waiting state to pass over, and two programs that both
+    // set it share the port without a word, one of them deaf.
     // A reply of many datagrams leaves at once. The system gives as much as it may.
     let _ = socket.set_send_buffer_size(UDP_SEND_BUFFER);
     socket.set_nonblocking(true)?;
@@ -242,6 +314,7 @@ pub fn unix(path: &Path, mask: u32, backlog: i32) -> io::Result<(Listener, Socke
 mod tests {
     use super::*;
     use crate::config::address::SOCKET_PATH_MAX;
+    use nix::errno::Errno;
     use std::os::unix::fs::PermissionsExt;
 
     fn port_of(listener: &Listener) -> u16 {
@@ -271,16 +344,69 @@ mod tests {
         );
     }
 
-    #[test]
-    fn an_address_in_use_is_skipped_if_another_is_left() {
-        let Ok(held) = std::net::TcpListener::bind("0.0.0.0:0") else {
-            return;
+    /// What `bind_all` makes of all addresses if binding the two kinds ends like this; sockets are what they are at.
+    fn outcome(port: u16, kinds: [Option<Errno>; 2]) -> Result<Vec<SocketAddr>, String> {
+        let bind = |address: SocketAddr| match kinds[usize::from(address.is_ipv6())] {
+            Some(errno) => Err(errno.into()),
+            None => Ok(address),
         };
-        let port = held.local_addr().unwrap().port();
-        if std::net::TcpListener::bind(("::1", port)).is_err() {
-            return; // no IPv6 here, or the port is taken there too
+        bind_all(None, port, bind, |address| Ok(*address))
+    }
+
+    #[test]
+    fn both_kinds_of_addresses_or_those_there_are() {
+        let (four, six) = (SocketAddr::from(([0; 4], 7)), SocketAddr::from(([0u16; 8], 7)));
+        for (kinds, want) in [
+            ([None, None], Ok(vec![four, six])),
+            ([None, Some(Errno::EAFNOSUPPORT)], Ok(vec![four])),
+            ([None, Some(Errno::EADDRNOTAVAIL)], Ok(vec![four])),
+            ([Some(Errno::EAFNOSUPPORT), None], Ok(vec![six])),
+            (
+                [None, Some(Errno::EADDRINUSE)],
+                Err("bind([::]:7): Address already in use, by another program; 0.0.0.0:7 is free: -l 0.0.0.0 listens \
+                     only there"),
+            ),
+            (
+                [Some(Errno::EADDRINUSE), None],
+                Err("bind(0.0.0.0:7): Address already in use, by another program; [::]:7 is free: -l :: listens only \
+                     there"),
+            ),
+            (
+                [Some(Errno::EADDRINUSE), Some(Errno::EADDRINUSE)],
+                Err("bind(0.0.0.0:7): Address already in use, bind([::]:7): Address already in use"),
+            ),
+            ([Some(Errno::EADDRINUSE), Some(Errno::EAFNOSUPPORT)], Err("bind(0.0.0.0:7): Address already in use")),
+            ([None, Some(Errno::EACCES)], Err("bind([::]:7): Permission denied")),
+            ([Some(Errno::EADDRNOTAVAIL), None], Err("bind(0.0.0.0:7): Cannot assign requested address")),
+            (
+                [Some(Errno::EAFNOSUPPORT), Some(Errno::EADDRNOTAVAIL)],
+                Err(
+                    "bind(0.0.0.0:7): Address family not supported by protocol, bind([::]:7): Cannot assign requested \
+                     address",
+                ),
+            ),
+        ] {
+            assert_eq!(outcome(7, kinds), want.map_err(str::to_owned), "{kinds:?}");
         }
-        assert_eq!(tcp(None, port, 16).map(|listeners| listeners.len()), Ok(1));
+    }
+
+    #[test]
+    fn any_port_is_one_that_is_free_on_all_addresses() {
+        let mut next = 100;
+        let mut taken = |address: SocketAddr, busy: u16| match (address.port(), address.is_ipv6()) {
+            (0, _) => {
+                next += 1;
+                Ok(SocketAddr::new(address.ip(), next))
+            }
+            (port, true) if port <= busy => Err(io::Error::from(Errno::EADDRINUSE)),
+            _ => Ok(address),
+        };
+        let ports = |bound: Vec<SocketAddr>| bound.iter().map(SocketAddr::port).collect::<Vec<_>>();
+        let third = bind_all(None, 0, |address| taken(address, 102), |address| Ok(*address));
+        assert_eq!(third.map(ports), Ok(vec![103, 103]));
+        // If there is none, any will do.
+        let own = bind_all(None, 0, |address| taken(address, u16::MAX), |address| Ok(*address));
+        assert_eq!(own.map(ports), Ok(vec![120, 121]));
     }
 
     #[test]
