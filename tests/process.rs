@@ -356,12 +356,57 @@ fn lines_of_the_log_begin_with_date_and_local_time() {
 fn a_file_limit_is_raised_but_not_lowered() {
     let port = free_port();
     let running = Running::listening(port, &["-c", "2000", "-z", &section(port)]);
-    let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let soft = line.split_whitespace().nth(3).unwrap();
-    assert!(soft == "unlimited" || soft.parse::<u64>().unwrap() >= 2000, "{line}");
+    assert!(soft_file_limit(running.id()) >= 2000);
     running.signal("INT");
     assert_eq!(running.finish().code, Some(0));
+}
+
+fn soft_file_limit(id: u32) -> u64 {
+    let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    line.split_whitespace().nth(3).unwrap().parse().unwrap_or(u64::MAX)
+}
+
+/// What the system lets us have is taken, so that there can be as many clients as -c says beside the servers.
+#[test]
+fn a_file_limit_has_room_for_clients_and_servers() {
+    let port = free_port();
+    for (limits, least, most) in [("ulimit -S -n 300", 364, 500), ("ulimit -n 320", 320, 320)] {
+        let script = format!("{limits}; exec \"$0\" -t 1 -c 300 -z {}", section(port));
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_moxi")]).stdin(Stdio::null());
+        let running = Running::start(&mut command);
+        drop(connect(port));
+        running.wait_started();
+        let in_range = || (least..=most).contains(&soft_file_limit(running.id()));
+        launch::wait_for("the limit", in_range);
+        running.signal("INT");
+        assert_eq!(running.finish().code, Some(0));
+    }
+}
+
+/// More servers in the file need more descriptors.
+#[test]
+fn a_file_limit_that_a_new_configuration_exceeds() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, port) = (directory.path().join("moxi.cfg"), free_port());
+    fs::write(&path, section(port)).unwrap();
+    let script = format!("ulimit -n 200; exec \"$0\" -c 0 -z {}", path.display());
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_moxi")]).stdin(Stdio::null());
+    let mut running = Running::start(&mut command);
+    drop(connect(port));
+    running.wait_started();
+    let servers: Vec<String> = (1..=20).map(|number| format!("127.0.0.1:{number}")).collect();
+    fs::write(&path, format!("{port}={}", servers.join(","))).unwrap();
+    running.signal("HUP");
+    while !running.error_line().contains(") WARNING: a limit of 200 open files is too low (ulimit -n): ") {
+        assert!(running.is_alive());
+    }
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(0));
+    assert!(!finished.stderr.contains("WARNING"), "{}", finished.stderr);
 }
 
 #[test]

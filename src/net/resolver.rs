@@ -6,6 +6,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use super::trouble;
+
 /// How many look-ups run at once: one name server that does not answer must not hold up all names.
 const THREADS: usize = 4;
 
@@ -50,7 +52,7 @@ fn run(inbox: &Mutex<Receiver<Job>>) {
     loop {
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { host, port, done }) = job else { return };
-        done((host.as_str(), port).to_socket_addrs().map(Iterator::collect));
+        done((host.as_str(), port).to_socket_addrs().map(Iterator::collect).map_err(trouble::of_lookup));
     }
 }
 

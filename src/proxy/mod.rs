@@ -25,6 +25,7 @@
 //! | `local` | clients of the built-in server |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
+//! | [`shortage`] | connections that this machine has no room for |
 //! | `masters` | which vbuckets are where, as the worker sees it |
 //! | `refused` | "not my vbucket": learn, and try the next server |
 //! | `statistics` | counting, and `stats proxy` |
@@ -60,6 +61,7 @@ mod reconfigure;
 mod refused;
 pub mod request;
 mod sasl;
+pub mod shortage;
 mod statistics;
 pub mod timers;
 mod translated_reply;
@@ -105,7 +107,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What the event loop is to do.
 #[derive(Debug)]
 pub enum Action {
-    /// Connect to this server, then call [`Engine::connected`] or [`Engine::connect_failed`].
+    /// Connect to this server, then call [`Engine::connected`], [`Engine::connect_failed`] or
+    /// [`Engine::connect_short`]. It may come again for the same connection after the last.
     Connect(ConnId, Arc<Server>),
     /// Close this server connection's socket; the engine has forgotten it.
     CloseConn(ConnId),

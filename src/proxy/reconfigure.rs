@@ -85,6 +85,8 @@ impl Engine {
             dialect: Dialect::Unknown,
             curious: Vec::new(),
             is_crowded: false,
+            short_until: 0,
+            short_told: None,
             is_retired: false,
         });
         self.host_of.insert(Arc::clone(server), id);
