@@ -204,7 +204,7 @@ impl Acceptor {
             if self.stop_requests.try_recv().is_ok() {
                 return Ok(Stop::Asked);
             }
-            match self.obey_signals()? {
+            match self.obey_signals() {
                 Some(Signal::Interrupt) => return Ok(Stop::Interrupted),
                 Some(_) => return self.drain(&mut events),
                 None => {}
@@ -260,8 +260,8 @@ impl Acceptor {
     }
 
     /// SIGHUP: the configuration file may have changed.
-    fn reread(&mut self) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+    fn reread(&mut self) {
+        let Some(file) = &mut self.file else { return };
         let leads_to = |entry: &Entry, bucket| entry.target == Target::Known(Service::Bucket(bucket));
         let change = file.read_again(|bucket| self.listeners.iter().any(|(_, entry)| leads_to(entry, bucket)));
         let is_unix = file.is_unix();
@@ -270,34 +270,37 @@ impl Acceptor {
         }
         // Who reads this may rely on the change: what is sent to a worker from now on comes behind it.
         log!(0, "{}", change.line);
-        let Some(sections) = change.sections else { return Ok(()) };
+        let Some(sections) = change.sections else { return };
         if is_unix {
             if let Some(last) = sections.last() {
                 self.lead_to(last.bucket);
             }
-            self.resize(&change.config);
-            return Ok(());
+            return self.resize(&change.config);
         }
-        self.close_listeners(|bucket| !sections.iter().any(|section| section.bucket == bucket))?;
+        self.close_listeners(|bucket| !sections.iter().any(|section| section.bucket == bucket));
         for (listener, bucket) in change.listeners {
-            self.listen(listener, Target::Known(Service::Bucket(bucket)))?;
+            let address = listener.address();
+            if let Err(error) = self.listen(listener, Target::Known(Service::Bucket(bucket))) {
+                // The others go on; the next SIGHUP opens it again.
+                let address = address.map(|address| address.to_string()).unwrap_or_default();
+                log!(0, "ERROR: clients of {address} cannot be accepted: {}", reason(&error));
+            }
         }
         self.resize(&change.config);
-        Ok(())
     }
 
     /// Accepts no more clients of some buckets.
-    fn close_listeners(&mut self, is_gone: impl Fn(usize) -> bool) -> io::Result<()> {
+    fn close_listeners(&mut self, is_gone: impl Fn(usize) -> bool) {
         let gone = self.listeners.iter().filter_map(|(key, entry)| match entry.target {
             Target::Known(Service::Bucket(bucket)) if is_gone(bucket) => Some((key, bucket)),
             _ => None,
         });
         for (key, bucket) in gone.collect::<Vec<_>>() {
             let mut entry = self.listeners.remove(key);
-            self.poll.registry().deregister(&mut entry.listener)?;
+            // Closing it does the same.
+            let _ = self.poll.registry().deregister(&mut entry.listener);
             self.board.forget_listener(bucket);
         }
-        Ok(())
     }
 
     /// New clients of the unix socket are those of another bucket.
@@ -320,19 +323,19 @@ impl Acceptor {
     }
 
     /// Acts on the signals that have come; the result is one that ends the loop.
-    fn obey_signals(&mut self) -> io::Result<Option<Signal>> {
+    fn obey_signals(&mut self) -> Option<Signal> {
         for signal in self.signals.take().collect::<Vec<_>>() {
             match signal {
-                Signal::Interrupt | Signal::Terminate => return Ok(Some(signal)),
+                Signal::Interrupt | Signal::Terminate => return Some(signal),
                 Signal::Hangup => {
                     if log::reopen() == Reopened::NotAFile && self.file.is_none() {
                         log!(0, "SIGHUP ignored: the log is not a file");
                     }
-                    self.reread()?;
+                    self.reread();
                 }
             }
         }
-        Ok(None)
+        None
     }
 
     /// Accepts what is waiting. `false` if no worker is left to take it.
@@ -391,7 +394,7 @@ impl Acceptor {
         let end = Instant::now() + DRAIN;
         while Instant::now() < end && !self.workers.iter().all(Handle::is_finished) {
             self.wait(events, Some(DRAIN_POLL))?;
-            if let Some(Signal::Interrupt) = self.obey_signals()? {
+            if let Some(Signal::Interrupt) = self.obey_signals() {
                 return Ok(Stop::Interrupted);
             }
         }

@@ -1,6 +1,7 @@
 //! Sockets and the event loops: listeners, accepting, workers.
 
 pub mod acceptor;
+mod addresses;
 pub mod cluster;
 pub mod descriptors;
 pub mod gate;
