@@ -51,6 +51,7 @@ impl Engine {
                         self.expire_client(id);
                     }
                 }
+                Owner::Idle(index) => self.expire_idle(index, at),
                 Owner::Host(id) => self.probe(id),
                 Owner::Memory => self.trim(),
                 Owner::Refused => self.is_refused_due = true,

@@ -102,6 +102,19 @@ fn idle_clients_do_not_keep_servers_out() {
     }
 }
 
+/// When all places are taken by clients that do nothing, those who wait get them in time.
+#[test]
+fn idle_clients_make_room() {
+    let server = Memcached::start(&[]);
+    let builder = moxi!().servers([server.port()]).set("client_idle_timeout=500").open_files(160);
+    let mut moxi = start(builder, "ascii");
+    let _idle: Vec<_> = (0..170).map(|_| moxi.client()).collect();
+    let mut last = moxi.client();
+    last.send("set a 0 0 1\r\n1\r\n");
+    last.expect("STORED\r\n");
+    assert_eq!(said(&mut moxi, PAUSED), 1);
+}
+
 /// Clients of a unix socket are counted like others.
 #[test]
 fn idle_clients_of_a_unix_socket() {
