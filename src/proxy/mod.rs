@@ -305,7 +305,7 @@ impl Engine {
         let counters = self.counters(bucket)?;
         counters.count(Counter::Upstreams);
         counters.count(Counter::TotUpstream);
-        let id = self.clients.insert(Client { moved_at: self.now, ..Client::new(bucket, self.settings.binding) });
+        let id = self.clients.insert(Client { active_at: self.now, ..Client::new(bucket, self.settings.binding) });
         self.arm_idle(id);
         Some(id)
     }
@@ -324,7 +324,7 @@ impl Engine {
         if let Some(client) = self.clients.get_mut(id) {
             client.input.filled(count);
             if count > 0 {
-                client.moved_at = self.now;
+                client.active_at = self.now;
             }
             if client.session.is_none() {
                 self.traffic.count_read(count);
@@ -390,7 +390,7 @@ impl Engine {
     /// The client's socket took `count` bytes.
     pub fn client_sent(&mut self, id: ClientId, count: usize) {
         let Some(client) = self.clients.get_mut(id) else { return };
-        client.moved_at = self.now;
+        client.active_at = self.now;
         client.output.advance(count);
         client.output.release_sent();
         if client.session.is_none() {
