@@ -307,7 +307,7 @@ impl World {
                 self.truth.note(|| format!("client {number} is closed"));
                 let rest = socket.outbound.len();
                 client.receive(&mut self.truth, &mut socket.outbound, rest);
-                client.check_closed();
+                client.check_closed(&self.truth, rest > 0);
                 self.sure.append(&mut client.sure);
             }
             Action::SetVerbosity(level) => assert!(level <= 4),
