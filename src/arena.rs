@@ -113,6 +113,12 @@ impl<T> Arena<T> {
         Some(self.slots.remove(id.index()).1)
     }
 
+    /// The name of the entry in this slot now.
+    pub fn at(&self, index: usize) -> Option<Id<T>> {
+        let (generation, _) = self.slots.get(index)?;
+        Some(Id { index: index as u32, generation: *generation, kind: PhantomData })
+    }
+
     /// Whether the entry is still there.
     pub fn contains(&self, id: Id<T>) -> bool {
         self.get(id).is_some()

@@ -40,7 +40,7 @@
 //! | [`store`] | the built-in memcached server | 02 |
 //! | [`server`] | its settings and sockets, from the command line | 01 §5 |
 //! | [`stats`] | merging of servers' statistics | 06 §2 |
-//! | [`net`] | sockets, event loops, listeners, name look-ups | – |
+//! | [`net`] | sockets, event loops, listeners, name look-ups; how many clients there may be | – |
 //! | [`tools`] | `vbuckettool`, `vbucketkeygen` | 05 §12 |
 //!
 //! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `store`; these know `routing`,

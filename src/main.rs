@@ -276,6 +276,7 @@ fn start(
         if options.watch_stdin {
             watch_stdin(acceptor.stopper())?;
         }
+        acceptor.share_out(options.connections, &loaded.config);
         Ok(acceptor)
     };
     assemble().map_err(|error| system("cannot start the main loop", &error))

@@ -114,6 +114,21 @@ fn standard_input_is_not_watched_by_default() {
     }
 }
 
+/// Holds `port`, or any port if that is 0, of all IPv4 or all IPv6 addresses. `None`: the system has no such.
+fn hold(domain: socket2::Domain, port: u16) -> Option<TcpListener> {
+    let address: std::net::SocketAddr = match domain {
+        socket2::Domain::IPV6 => (std::net::Ipv6Addr::UNSPECIFIED, port).into(),
+        _ => (std::net::Ipv4Addr::UNSPECIFIED, port).into(),
+    };
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None).ok()?;
+    if domain == socket2::Domain::IPV6 {
+        socket.set_only_v6(true).ok()?;
+    }
+    socket.bind(&address.into()).ok()?;
+    socket.listen(1).ok()?;
+    Some(socket.into())
+}
+
 #[test]
 fn a_port_in_use() {
     let (port, _held) = occupied();
@@ -158,6 +173,55 @@ fn a_start_that_fails_says_why_on_the_terminal() {
         assert!(!finished.stderr.is_empty());
         fs::remove_file(&log).unwrap();
     }
+}
+
+/// Clients of the missing half would reach the other program.
+#[test]
+fn a_port_that_is_in_use_on_one_kind_of_addresses() {
+    let kinds = [
+        (socket2::Domain::IPV4, "0.0.0.0:PORT", "[::]:PORT is free: -l :: listens only there", "::"),
+        (socket2::Domain::IPV6, "[::]:PORT", "0.0.0.0:PORT is free: -l 0.0.0.0 listens only there", "0.0.0.0"),
+    ];
+    for (domain, missing, free, other) in kinds {
+        let port = free_port();
+        let Some(_held) = hold(domain, port) else {
+            return; // no IPv6 here
+        };
+        let (number, section) = (port.to_string(), section(port));
+        let why = format!("bind({missing}): Address already in use, by another program; {free}\n");
+        let why = why.replace("PORT", &number);
+        let finished = run(&["-z", &section]);
+        assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+        assert!(finished.stderr.contains(&why), "{}", finished.stderr);
+        let finished = run(&["-p", &number]);
+        assert_eq!(finished.code, Some(71), "{}", finished.stderr);
+        assert!(finished.stderr.ends_with(&format!(") failed to listen on TCP port {port}: {why}")));
+        // Who asks for the other kind gets it.
+        let running = Running::start(&mut moxi(&["-l", other, "-z", &section]));
+        running.wait_started();
+        running.signal("INT");
+        assert_eq!(running.finish().code, Some(0));
+    }
+}
+
+#[test]
+fn a_datagram_port_that_is_in_use_on_one_kind_of_addresses() {
+    let hold = || -> std::io::Result<std::net::UdpSocket> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None)?;
+        socket.set_only_v6(true)?;
+        socket.bind(&std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0)).into())?;
+        Ok(socket.into())
+    };
+    let Ok(held) = hold() else {
+        return; // no IPv6 here
+    };
+    let port = held.local_addr().unwrap().port();
+    let finished = run(&["-U", &port.to_string()]);
+    assert_eq!(finished.code, Some(71), "{}", finished.stderr);
+    assert!(finished.stderr.ends_with(&format!(
+        ") failed to listen on UDP port {port}: bind([::]:{port}): Address already in use, by another program; \
+         0.0.0.0:{port} is free: -l 0.0.0.0 listens only there\n"
+    )));
 }
 
 #[test]
@@ -366,12 +430,57 @@ fn lines_of_the_log_begin_with_date_and_local_time() {
 fn a_file_limit_is_raised_but_not_lowered() {
     let port = free_port();
     let running = Running::listening(port, &["-c", "2000", "-z", &section(port)]);
-    let limits = fs::read_to_string(format!("/proc/{}/limits", running.id())).unwrap();
-    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
-    let soft = line.split_whitespace().nth(3).unwrap();
-    assert!(soft == "unlimited" || soft.parse::<u64>().unwrap() >= 2000, "{line}");
+    assert!(soft_file_limit(running.id()) >= 2000);
     running.signal("INT");
     assert_eq!(running.finish().code, Some(0));
+}
+
+fn soft_file_limit(id: u32) -> u64 {
+    let limits = fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+    line.split_whitespace().nth(3).unwrap().parse().unwrap_or(u64::MAX)
+}
+
+/// What the system lets us have is taken, so that there can be as many clients as -c says beside the servers.
+#[test]
+fn a_file_limit_has_room_for_clients_and_servers() {
+    let port = free_port();
+    for (limits, least, most) in [("ulimit -S -n 300", 364, 500), ("ulimit -n 320", 320, 320)] {
+        let script = format!("{limits}; exec \"$0\" -t 1 -c 300 -z {}", section(port));
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_moxi")]).stdin(Stdio::null());
+        let running = Running::start(&mut command);
+        drop(connect(port));
+        running.wait_started();
+        let in_range = || (least..=most).contains(&soft_file_limit(running.id()));
+        launch::wait_for("the limit", in_range);
+        running.signal("INT");
+        assert_eq!(running.finish().code, Some(0));
+    }
+}
+
+/// More servers in the file need more descriptors.
+#[test]
+fn a_file_limit_that_a_new_configuration_exceeds() {
+    let directory = tempfile::tempdir().unwrap();
+    let (path, port) = (directory.path().join("moxi.cfg"), free_port());
+    fs::write(&path, section(port)).unwrap();
+    let script = format!("ulimit -n 200; exec \"$0\" -c 0 -z {}", path.display());
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_moxi")]).stdin(Stdio::null());
+    let mut running = Running::start(&mut command);
+    drop(connect(port));
+    running.wait_started();
+    let servers: Vec<String> = (1..=20).map(|number| format!("127.0.0.1:{number}")).collect();
+    fs::write(&path, format!("{port}={}", servers.join(","))).unwrap();
+    running.signal("HUP");
+    while !running.error_line().contains(") WARNING: a limit of 200 open files is too low (ulimit -n): ") {
+        assert!(running.is_alive());
+    }
+    running.signal("INT");
+    let finished = running.finish();
+    assert_eq!(finished.code, Some(0));
+    assert!(!finished.stderr.contains("WARNING"), "{}", finished.stderr);
 }
 
 #[test]

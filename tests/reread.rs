@@ -222,6 +222,44 @@ fn what_cannot_be_used_changes_nothing() {
     goes_over(&mut client, &mut conn);
 }
 
+/// A new port that another program has on one kind of addresses is not opened on the other kind either.
+#[test]
+fn a_new_port_that_is_in_use_on_one_kind_of_addresses() {
+    let hold = |port: u16| -> std::io::Result<socket2::Socket> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None)?;
+        socket.set_only_v6(true)?;
+        socket.bind(&std::net::SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, port)).into())?;
+        socket.listen(1)?;
+        Ok(socket)
+    };
+    let (server, port, taken) = (Mock::new(), free_port(), free_port());
+    let Ok(held) = hold(taken) else {
+        return; // no IPv6 here
+    };
+    let good = section(port, &[&server]);
+    let file = File::new(&good);
+    let behavior = "downstream_protocol=ascii,downstream_timeout=0,connect_timeout=0";
+    let moxi = Running::start(&mut launch::moxi(&["-z", text(&file.path), "-Z", behavior, "-t", "1"]));
+    moxi.wait_started();
+    let mut bench = Bench { file, moxi };
+    let mut client = client(port);
+    let mut conn = reaches(&mut client, &server);
+    let both = format!("{good};{}", section(taken, &[&server]));
+    assert_eq!(
+        bench.reread(&both),
+        format!(
+            "SIGHUP: FILE cannot be used, the old configuration stays: bind([::]:{taken}): Address already in use, by \
+             another program; 0.0.0.0:{taken} is free: -l 0.0.0.0 listens only there"
+        )
+    );
+    assert!(refuses(taken));
+    goes_over(&mut client, &mut conn);
+    drop(held);
+    assert_eq!(bench.again(), READ);
+    drop(connect(taken));
+    goes_over(&mut client, &mut conn);
+}
+
 #[test]
 fn a_unix_socket_leads_to_the_last_section() {
     let (one, two) = (Mock::new(), Mock::new());

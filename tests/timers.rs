@@ -295,3 +295,51 @@ fn limits_that_expire_together() {
     }
     drop(mock);
 }
+
+/// Clients that do nothing are closed, whatever they speak and have begun; those that wait for a server are not.
+#[test]
+fn client_idle_timeout() {
+    let noop = Packet::request(op::NOOP).bytes();
+    for binary in [false, true] {
+        let mock = Mock::new();
+        let builder = moxi!().servers([mock.port()]).set("client_idle_timeout=300").set("downstream_timeout=0");
+        let moxi = if binary { builder.binary() } else { builder.ascii() }.set("join_gets=0").start();
+        let start = Instant::now();
+        let mut waiting = moxi.client();
+        waiting.send("get a\r\n");
+        let mut line = mock.accept();
+        let mut silent = moxi.client();
+        let mut ascii = moxi.client();
+        ascii.send("version\r\n");
+        assert!(ascii.line().starts_with(b"VERSION "));
+        let mut upload = moxi.client();
+        upload.send("set a 0 0 100\r\nthe beginning of a value");
+        let mut packet = moxi.client();
+        packet.send(&noop[..10]);
+        for client in [&mut silent, &mut ascii, &mut upload, &mut packet] {
+            client.expect_closed();
+            assert!(start.elapsed() >= Duration::from_millis(298), "{:?}", start.elapsed());
+        }
+        assert!(start.elapsed() < Duration::from_millis(300) + LATE, "{:?}", start.elapsed());
+        waiting.expect_nothing(Duration::from_millis(400));
+        let (asked, reply, got) = match binary {
+            false => (b"get a\r\n".to_vec(), b"VALUE a 0 1\r\n1\r\nEND\r\n".to_vec(), "VALUE a 0 1\r\n1\r\nEND\r\n"),
+            true => {
+                let asked = line.packet();
+                (Vec::new(), Packet { magic: 0x81, status: 1, ..asked }.bytes(), "END\r\n")
+            }
+        };
+        line.expect(asked);
+        line.send(reply);
+        waiting.expect(got);
+        waiting.send("stats proxy stats\r\n");
+        let closed = loop {
+            let text = String::from_utf8(waiting.line()).expect("text");
+            if let Some((_, number)) = text.split_once(":pstd_stats:tot_upstream_idle_closed ") {
+                break number.trim_end().to_owned();
+            }
+            assert_ne!(text, "END\r\n");
+        };
+        assert_eq!(closed, "4", "{binary}");
+    }
+}

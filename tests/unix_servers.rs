@@ -109,3 +109,34 @@ fn a_socket_that_goes_and_comes_back() {
     client.send("get a\r\n");
     client.expect("END\r\n");
 }
+
+/// A unix socket whose server does not accept takes no more connections at once, where TCP would wait.
+#[test]
+fn a_full_queue_is_waited_for() {
+    let folder = folder();
+    let path = folder.path().join("m.sock");
+    let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("a socket");
+    socket.bind(&socket2::SockAddr::unix(&path).expect("a path")).expect("bound");
+    socket.listen(0).expect("listens");
+    let connect = || {
+        let other = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None).expect("a socket");
+        other.set_nonblocking(true).expect("non-blocking");
+        other.connect(&socket2::SockAddr::unix(&path).expect("a path")).map(|()| other)
+    };
+    let mut queue = Vec::new();
+    while let Ok(other) = connect() {
+        queue.push(other);
+    }
+    let moxi = moxi!().cluster(text(&path)).ascii().set("connect_timeout=15000").start();
+    let mut client = moxi.client();
+    client.send("set a 0 0 1\r\n1\r\n");
+    client.expect_nothing(std::time::Duration::from_millis(100));
+    for _ in 0..queue.len() {
+        drop(socket.accept().expect("one of the queue"));
+    }
+    let (conn, _) = socket.accept().expect("moxi");
+    let mut conn = moxi_test_support::Wire::new("server", conn);
+    conn.expect("set a 0 0 1\r\n1\r\n");
+    conn.send("STORED\r\n");
+    client.expect("STORED\r\n");
+}

@@ -101,7 +101,7 @@ pub static FLAGS: &[Flag] = &[
             Ok(())
         }),
         default: "1024",
-        help: "simultaneous connections: the limit of open files is raised to this number",
+        help: "clients at a time: the limit of open files is raised to this number",
         ..FLAG
     },
     Flag {

@@ -3,6 +3,7 @@
 //! Nothing here changes after it was built. A reconfiguration builds a new [`Config`] and hands every
 //! worker an `Arc` of it.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
@@ -314,6 +315,27 @@ impl Config {
                     .or_else(|| place(&|bucket| bucket.is_null))
             }
         }
+    }
+
+    /// How many connections to servers one worker has at most; `None`: there is no limit, or servers are not known
+    /// beforehand.
+    pub fn connections_most(&self) -> Option<u64> {
+        let mut most: HashMap<&Server, u64> = HashMap::new();
+        for bucket in &self.buckets {
+            if matches!(bucket.router, Router::Named) {
+                return None;
+            }
+            let limit = u64::from(bucket.behavior.downstream_conn_max);
+            for server in &bucket.servers {
+                if limit == 0 {
+                    return None;
+                }
+                // Buckets that share a server share its connections.
+                let entry = most.entry(server).or_default();
+                *entry = limit.max(*entry);
+            }
+        }
+        Some(most.values().sum())
     }
 
     /// The version of bucket number `bucket`.

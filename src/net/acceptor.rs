@@ -3,7 +3,6 @@
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -11,9 +10,14 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
 use super::cluster::{Cluster, Reporter};
+use super::descriptors::Need;
+use super::gate::Gate;
 use super::listener::Listener;
+use super::places::Places;
 use super::static_file::StaticFile;
+use super::trouble;
 use super::worker::{Handle, Message, Service};
+use crate::config::snapshot::Config;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 use crate::log::Reopened;
@@ -26,9 +30,6 @@ const WAKER: Token = Token(usize::MAX - 1);
 
 /// Clients accepted from one listener before the others, and signals, have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
-/// How long nothing is accepted after the system has run out of descriptors or memory. Long enough not to
-/// burn the CPU, short enough not to be noticed once a client has gone.
-const PAUSE: Duration = Duration::from_millis(20);
 /// How long SIGTERM waits for requests in flight (01 §12).
 const DRAIN: Duration = Duration::from_secs(1);
 /// How often the workers are asked whether they are done.
@@ -56,6 +57,12 @@ pub enum Target {
     Known(Service),
     /// One of a cluster's buckets: the configuration in force says which.
     Cluster,
+}
+
+impl Target {
+    fn is_proxied(self) -> bool {
+        self != Target::Known(Service::Store)
+    }
 }
 
 /// Lets another thread end the loop.
@@ -91,8 +98,8 @@ pub struct Acceptor {
     workers: Vec<Handle>,
     /// Index of the worker that gets the next client.
     next: usize,
-    /// When accepting goes on after a shortage.
-    paused: Option<Instant>,
+    /// Whether clients are accepted.
+    gate: Gate,
     stop_requests: mpsc::Receiver<()>,
     stopper: mpsc::Sender<()>,
     /// Where buckets come from that are not in the static configuration.
@@ -118,13 +125,14 @@ impl Acceptor {
         poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let (stopper, stop_requests) = mpsc::channel();
+        let gate = Gate::new(Places::new(Arc::clone(&waker)), Arc::clone(&process), workers.len());
         Ok(Acceptor {
             poll,
             signals,
             listeners: Slab::new(),
             workers,
             next: 0,
-            paused: None,
+            gate,
             stop_requests,
             stopper,
             cluster: None,
@@ -158,6 +166,20 @@ impl Acceptor {
         Ok(())
     }
 
+    /// Looks how many descriptors there are, when everything is open that is open from the start. `clients`: so many
+    /// are to be possible (`-c`), beside what `config` needs.
+    pub fn share_out(&mut self, clients: u32, config: &Config) {
+        self.gate.measure(u64::from(clients), self.listeners.len());
+        self.resize(config);
+    }
+
+    /// Shares the descriptors out for the configuration in force.
+    fn resize(&mut self, config: &Config) {
+        let connections = config.connections_most().map(|most| most.saturating_mul(self.workers.len() as u64));
+        let is_own_server = self.listeners.iter().any(|(_, entry)| !entry.target.is_proxied());
+        self.gate.resize(Need { connections, is_own_server }, self.listeners.len());
+    }
+
     /// A way for another thread to end the loop.
     pub fn stopper(&self) -> Stopper {
         Stopper { request: self.stopper.clone(), waker: Arc::clone(&self.waker) }
@@ -182,7 +204,7 @@ impl Acceptor {
             if self.stop_requests.try_recv().is_ok() {
                 return Ok(Stop::Asked);
             }
-            match self.obey_signals()? {
+            match self.obey_signals() {
                 Some(Signal::Interrupt) => return Ok(Stop::Interrupted),
                 Some(_) => return self.drain(&mut events),
                 None => {}
@@ -198,11 +220,12 @@ impl Acceptor {
 
     /// How long the loop may sleep.
     fn timeout(&self) -> Option<Duration> {
-        match self.paused {
-            Some(until) => Some(until.saturating_duration_since(Instant::now())),
-            None if self.listeners.iter().any(|(_, entry)| entry.ready) => Some(Duration::ZERO),
-            None => None,
-        }
+        self.gate.patience(|is_proxied| self.is_waiting(is_proxied))
+    }
+
+    /// Whether there may be clients that have not been accepted.
+    fn is_waiting(&self, is_proxied: bool) -> bool {
+        self.listeners.iter().any(|(_, entry)| entry.ready && entry.target.is_proxied() == is_proxied)
     }
 
     fn wait(&mut self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
@@ -216,10 +239,7 @@ impl Acceptor {
                 entry.ready = true;
             }
         }
-        if self.paused.is_some_and(|until| until <= Instant::now()) {
-            self.paused = None;
-            self.process.accepting.store(true, Relaxed);
-        }
+        self.gate.begin_turn();
         Ok(())
     }
 
@@ -235,12 +255,13 @@ impl Acceptor {
             watched
                 .map_err(|error| Failure::new(GENERAL, format!("ERROR: the main loop failed: {}", reason(&error))))?;
         }
+        self.resize(&change.config);
         Ok(())
     }
 
     /// SIGHUP: the configuration file may have changed.
-    fn reread(&mut self) -> io::Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+    fn reread(&mut self) {
+        let Some(file) = &mut self.file else { return };
         let leads_to = |entry: &Entry, bucket| entry.target == Target::Known(Service::Bucket(bucket));
         let change = file.read_again(|bucket| self.listeners.iter().any(|(_, entry)| leads_to(entry, bucket)));
         let is_unix = file.is_unix();
@@ -249,32 +270,37 @@ impl Acceptor {
         }
         // Who reads this may rely on the change: what is sent to a worker from now on comes behind it.
         log!(0, "{}", change.line);
-        let Some(sections) = change.sections else { return Ok(()) };
+        let Some(sections) = change.sections else { return };
         if is_unix {
             if let Some(last) = sections.last() {
                 self.lead_to(last.bucket);
             }
-            return Ok(());
+            return self.resize(&change.config);
         }
-        self.close_listeners(|bucket| !sections.iter().any(|section| section.bucket == bucket))?;
+        self.close_listeners(|bucket| !sections.iter().any(|section| section.bucket == bucket));
         for (listener, bucket) in change.listeners {
-            self.listen(listener, Target::Known(Service::Bucket(bucket)))?;
+            let address = listener.address();
+            if let Err(error) = self.listen(listener, Target::Known(Service::Bucket(bucket))) {
+                // The others go on; the next SIGHUP opens it again.
+                let address = address.map(|address| address.to_string()).unwrap_or_default();
+                log!(0, "ERROR: clients of {address} cannot be accepted: {}", reason(&error));
+            }
         }
-        Ok(())
+        self.resize(&change.config);
     }
 
     /// Accepts no more clients of some buckets.
-    fn close_listeners(&mut self, is_gone: impl Fn(usize) -> bool) -> io::Result<()> {
+    fn close_listeners(&mut self, is_gone: impl Fn(usize) -> bool) {
         let gone = self.listeners.iter().filter_map(|(key, entry)| match entry.target {
             Target::Known(Service::Bucket(bucket)) if is_gone(bucket) => Some((key, bucket)),
             _ => None,
         });
         for (key, bucket) in gone.collect::<Vec<_>>() {
             let mut entry = self.listeners.remove(key);
-            self.poll.registry().deregister(&mut entry.listener)?;
+            // Closing it does the same.
+            let _ = self.poll.registry().deregister(&mut entry.listener);
             self.board.forget_listener(bucket);
         }
-        Ok(())
     }
 
     /// New clients of the unix socket are those of another bucket.
@@ -297,59 +323,51 @@ impl Acceptor {
     }
 
     /// Acts on the signals that have come; the result is one that ends the loop.
-    fn obey_signals(&mut self) -> io::Result<Option<Signal>> {
+    fn obey_signals(&mut self) -> Option<Signal> {
         for signal in self.signals.take().collect::<Vec<_>>() {
             match signal {
-                Signal::Interrupt | Signal::Terminate => return Ok(Some(signal)),
+                Signal::Interrupt | Signal::Terminate => return Some(signal),
                 Signal::Hangup => {
                     if log::reopen() == Reopened::NotAFile && self.file.is_none() {
                         log!(0, "SIGHUP ignored: the log is not a file");
                     }
-                    self.reread()?;
+                    self.reread();
                 }
             }
         }
-        Ok(None)
+        None
     }
 
     /// Accepts what is waiting. `false` if no worker is left to take it.
     fn accept_all(&mut self) -> bool {
-        if self.paused.is_some() {
-            return true;
-        }
         for index in 0..self.listeners.capacity() {
             for _ in 0..ACCEPTS_PER_TURN {
                 let Some(entry) = self.listeners.get_mut(index).filter(|entry| entry.ready) else {
                     break;
                 };
+                let target = entry.target;
+                if !self.gate.has_room(target.is_proxied()) {
+                    self.gate.close();
+                    break;
+                }
                 match entry.listener.accept() {
                     Ok(stream) => {
-                        let target = entry.target;
                         let Some(service) = self.service(target) else { continue };
                         stream.set_nodelay();
-                        if !self.hand_over(Message::Client { stream, service }) {
+                        let place = self.gate.enter();
+                        if !self.hand_over(Message::Client { stream, service, place }) {
                             return false;
                         }
                     }
-                    Err(error) => match trouble(&error) {
-                        Trouble::Drained => entry.ready = false,
-                        Trouble::ThisClient => {}
-                        Trouble::Shortage => {
-                            log!(1, "Too many open connections");
-                            self.process.listen_disabled.fetch_add(1, Relaxed);
-                            self.process.accepting.store(false, Relaxed);
-                            self.paused = Some(Instant::now() + PAUSE);
-                            return true;
-                        }
-                        Trouble::Other => {
-                            log!(0, "ERROR: accept(): {}", reason(&error));
-                            self.paused = Some(Instant::now() + PAUSE);
-                            return true;
-                        }
+                    Err(error) => match trouble::of_accept(&error) {
+                        trouble::Accept::Drained => entry.ready = false,
+                        trouble::Accept::ThisClient => {}
+                        trouble::Accept::Shortage | trouble::Accept::Other => self.gate.rest(&error),
                     },
                 }
             }
         }
+        self.gate.end_turn(self.is_waiting(true) || self.is_waiting(false));
         true
     }
 
@@ -376,60 +394,10 @@ impl Acceptor {
         let end = Instant::now() + DRAIN;
         while Instant::now() < end && !self.workers.iter().all(Handle::is_finished) {
             self.wait(events, Some(DRAIN_POLL))?;
-            if let Some(Signal::Interrupt) = self.obey_signals()? {
+            if let Some(Signal::Interrupt) = self.obey_signals() {
                 return Ok(Stop::Interrupted);
             }
         }
         Ok(Stop::Terminated)
-    }
-}
-
-/// What an error of `accept` means.
-#[derive(Debug, PartialEq, Eq)]
-enum Trouble {
-    /// Nobody is waiting any more.
-    Drained,
-    /// One client has gone already, or its network has trouble (accept(2), "Error handling").
-    ThisClient,
-    /// The system has run out of something.
-    Shortage,
-    /// Anything else.
-    Other,
-}
-
-fn trouble(error: &io::Error) -> Trouble {
-    use nix::errno::Errno;
-    match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::EAGAIN) => Trouble::Drained,
-        Some(
-            Errno::ECONNABORTED
-            | Errno::EINTR
-            | Errno::EPERM
-            | Errno::EPROTO
-            | Errno::ENETDOWN
-            | Errno::ENOPROTOOPT
-            | Errno::EHOSTDOWN
-            | Errno::ENONET
-            | Errno::EHOSTUNREACH
-            | Errno::EOPNOTSUPP
-            | Errno::ENETUNREACH,
-        ) => Trouble::ThisClient,
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => Trouble::Shortage,
-        _ => Trouble::Other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use nix::errno::Errno;
-
-    #[test]
-    fn errors_of_accept() {
-        assert_eq!(trouble(&Errno::EAGAIN.into()), Trouble::Drained);
-        assert_eq!(trouble(&Errno::ECONNABORTED.into()), Trouble::ThisClient);
-        assert_eq!(trouble(&Errno::EMFILE.into()), Trouble::Shortage);
-        assert_eq!(trouble(&Errno::EBADF.into()), Trouble::Other);
-        assert_eq!(trouble(&io::Error::other("?")), Trouble::Other);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,7 @@ use nix::sys::stat::{Mode, fstat, umask};
 use nix::unistd::{Uid, fchownat};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::addresses::bind_all;
 use super::stream::Stream;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
@@ -100,8 +101,8 @@ pub fn proxy(host: Option<&str>, port: u16, backlog: i32, origin: Origin) -> Res
 /// Listens on `port` of every address that `host` has, or of all addresses. Port 0 stands for any free port, the same
 /// for all addresses if possible.
 ///
-/// An address that is in use, or whose kind the system does not have, is skipped as long as another one is
-/// left. The error is a sentence that names what was tried.
+/// An address whose kind the system does not have is skipped as long as another one is left. One that is in use is an
+/// error: clients that connect to it would reach another program. The error is a sentence that names what was tried.
 pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, String> {
     let bound = bind_all(host, port, |address| tcp_at(address, backlog), TcpListener::local_addr)?;
     Ok(bound.into_iter().map(Listener::Tcp).collect())
@@ -110,72 +111,6 @@ pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>,
 /// Receives datagrams on `port`; everything else as [`tcp`].
 pub fn udp(host: Option<&str>, port: u16) -> Result<Vec<UdpSocket>, String> {
     bind_all(host, port, udp_at, UdpSocket::local_addr)
-}
-
-/// Binds to every address of `host`.
-fn bind_all<T>(
-    host: Option<&str>,
-    port: u16,
-    bind: impl Fn(SocketAddr) -> io::Result<T>,
-    bound_to: impl Fn(&T) -> io::Result<SocketAddr>,
-) -> Result<Vec<T>, String> {
-    let mut bound = Vec::new();
-    let mut skipped = Vec::new();
-    let mut chosen = 0;
-    for mut address in addresses(host, port)? {
-        if port == 0 {
-            address.set_port(chosen);
-        }
-        match bind(address) {
-            Ok(socket) => {
-                chosen = bound_to(&socket).map_or(0, |address| address.port());
-                bound.push(socket);
-            }
-            Err(error) => {
-                let what = format!("bind({address}): {}", reason(&error));
-                if !may_skip(&error, host.is_none() && address.is_ipv6()) {
-                    return Err(what);
-                }
-                skipped.push(what);
-            }
-        }
-    }
-    if bound.is_empty() {
-        return Err(skipped.join(", "));
-    }
-    for what in skipped {
-        log!(1, "{what}");
-    }
-    Ok(bound)
-}
-
-/// The addresses of `host`, each once.
-fn addresses(host: Option<&str>, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let Some(host) = host else {
-        return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]);
-    };
-    let found = (host, port).to_socket_addrs().map_err(|error| {
-        let why = reason(&error);
-        format!("getaddrinfo({host}), for port {port}: {why}")
-    })?;
-    let mut unique = Vec::new();
-    for address in found {
-        if !unique.contains(&address) {
-            unique.push(address);
-        }
-    }
-    if unique.is_empty() {
-        return Err(format!("getaddrinfo({host}), for port {port}: no addresses"));
-    }
-    Ok(unique)
-}
-
-/// Whether to go on with the other addresses. `wildcard6`: the address is the IPv6 half of "all addresses",
-/// which a system with IPv6 switched off has a socket for, but not the address.
-fn may_skip(error: &io::Error, wildcard6: bool) -> bool {
-    error.kind() == io::ErrorKind::AddrInUse
-        || error.raw_os_error() == Some(nix::errno::Errno::EAFNOSUPPORT as i32)
-        || (wildcard6 && error.kind() == io::ErrorKind::AddrNotAvailable)
 }
 
 fn tcp_at(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
@@ -199,7 +134,8 @@ fn udp_at(address: SocketAddr) -> io::Result<UdpSocket> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
-    socket.set_reuse_address(true)?;
+    // Unlike the C program, without SO_REUSEADDR: there is no waiting state to pass over, and two programs that both
+    // set it share the port without a word, one of them deaf.
     // A reply of many datagrams leaves at once. The system gives as much as it may.
     let _ = socket.set_send_buffer_size(UDP_SEND_BUFFER);
     socket.set_nonblocking(true)?;
@@ -300,18 +236,6 @@ mod tests {
             tcp(Some("127.0.0.1"), port, 16).unwrap_err(),
             format!("bind(127.0.0.1:{port}): Address already in use")
         );
-    }
-
-    #[test]
-    fn an_address_in_use_is_skipped_if_another_is_left() {
-        let Ok(held) = std::net::TcpListener::bind("0.0.0.0:0") else {
-            return;
-        };
-        let port = held.local_addr().unwrap().port();
-        if std::net::TcpListener::bind(("::1", port)).is_err() {
-            return; // no IPv6 here, or the port is taken there too
-        }
-        assert_eq!(tcp(None, port, 16).map(|listeners| listeners.len()), Ok(1));
     }
 
     #[test]

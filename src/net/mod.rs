@@ -1,11 +1,16 @@
 //! Sockets and the event loops: listeners, accepting, workers.
 
 pub mod acceptor;
+mod addresses;
 pub mod cluster;
+pub mod descriptors;
+pub mod gate;
 pub mod listener;
+pub mod places;
 pub mod port_file;
 pub mod resolver;
 pub mod static_file;
 pub mod stream;
+pub mod trouble;
 pub mod udp;
 pub mod worker;

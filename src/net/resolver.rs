@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use super::trouble;
 use crate::failure::reason;
 use crate::log;
 
@@ -57,7 +58,7 @@ fn run(inbox: &Mutex<Receiver<Job>>, unknown: &Mutex<Unknown>) {
     loop {
         let job = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Job { host, port, done }) = job else { return };
-        let found = look_up(&host, port);
+        let found = look_up(&host, port).map_err(trouble::of_lookup);
         let line = unknown.lock().unwrap_or_else(PoisonError::into_inner).note(&host, found.as_ref().err());
         if let Some(line) = line {
             log!(0, "{line}");

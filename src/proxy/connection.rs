@@ -34,6 +34,15 @@ pub enum Loss {
     Malformed,
     /// It did not answer a command that it may not know; that says nothing about its health.
     Unknown,
+    /// This machine lacks what it takes to connect; that says nothing about the server at all.
+    Local,
+}
+
+impl Loss {
+    /// Whether the server is to blame for it.
+    fn is_servers(self) -> bool {
+        !matches!(self, Loss::Unknown | Loss::Local)
+    }
 }
 
 impl std::fmt::Display for Loss {
@@ -46,6 +55,7 @@ impl std::fmt::Display for Loss {
             Loss::Overdue => "timeout",
             Loss::Malformed => "reply that does not fit",
             Loss::Unknown => "no answer to an unusual command",
+            Loss::Local => "connect failed on this machine",
         })
     }
 }
@@ -295,12 +305,14 @@ impl Engine {
         let mut again = Vec::new();
         let mut failed = Vec::new();
         let mut is_probed = false;
+        // What has not been sent can go to another connection.
+        let may_move = was_ready || loss == Loss::Local && self.has_usable(host_id);
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
             is_probed |= entry.expect == Expect::Probe;
             let Some(request) = self.unlink(id, index) else { continue };
             let is_unsent = self.conns.get(id).is_some_and(|conn| conn.range(index).start >= sent);
-            let may_retry = was_ready && self.may_retry(request, &entry, sent, is_unsent);
+            let may_retry = may_move && self.may_retry(request, &entry, sent, is_unsent);
             // Kept from being finished until all its entries here have been sent again, or have failed.
             if let Some(request) = self.requests.get_mut(request) {
                 request.pending += 1;
@@ -323,11 +335,11 @@ impl Engine {
         if let Some(host) = self.hosts.get_mut(host_id) {
             host.conns.retain(|other| *other != id);
             host.idle.retain(|other| *other != id);
-            if !again.is_empty() && loss != Loss::Unknown {
+            if !again.is_empty() && loss.is_servers() {
                 // The server has probably gone: its other connections are not to be trusted with a second try.
                 dead_idle = std::mem::take(&mut host.idle);
             }
-            if (count > 0 && loss != Loss::Unknown || !was_ready) && host.health.fail(&host.behavior) {
+            if loss.is_servers() && (count > 0 || !was_ready) && host.health.fail(&host.behavior) {
                 let server = &host.server;
                 let text = format!(
                     "{server} has failed {} times in a row, last with {loss}: no new connections until it answers a probe",

@@ -51,6 +51,7 @@ impl Engine {
                         self.expire_client(id);
                     }
                 }
+                Owner::Idle(index) => self.expire_idle(index, at),
                 Owner::Host(id) => self.probe(id),
                 Owner::Memory => self.trim(),
                 Owner::Refused => self.is_refused_due = true,
@@ -118,7 +119,9 @@ impl Engine {
         let conn = self.conns.get(id)?;
         let behavior = &self.hosts.get(conn.host)?.behavior;
         match conn.state {
-            State::Connecting => deadline(conn.state_since, behavior.connect_timeout),
+            State::Connecting => {
+                deadline(conn.state_since, behavior.connect_timeout).into_iter().chain(conn.retry_at).min()
+            }
             State::Handshake(_) => deadline(conn.state_since, behavior.auth_timeout),
             State::Ready if conn.fifo.is_empty() => Some(conn.head_since + IDLE),
             State::Ready => deadline(conn.head_since, behavior.downstream_timeout),
@@ -138,11 +141,15 @@ impl Engine {
     fn expire_conn(&mut self, id: ConnId) {
         match self.conn_deadline(id) {
             Some(at) if at > self.now => self.arm_conn(id),
+            Some(_) if self.connect_again(id) => {}
             Some(_) => match self.conns.get(id).map(|conn| conn.state) {
                 Some(State::Ready) if self.conns.get(id).is_some_and(|conn| conn.fifo.is_empty()) => {
                     self.close_conn(id, Loss::Overdue);
                 }
                 Some(State::Ready) => self.head_overdue(id),
+                Some(State::Connecting) if self.conns.get(id).is_some_and(|conn| conn.is_short) => {
+                    self.close_conn(id, Loss::Local);
+                }
                 Some(_) => self.close_conn(id, Loss::Overdue),
                 None => {}
             },

@@ -276,7 +276,8 @@ impl Engine {
             }
         }
         let most = host.behavior.downstream_conn_max as usize;
-        if most == 0 || host.conns.len() < most {
+        let is_short = self.now < host.short_until && !host.conns.is_empty();
+        if (most == 0 || host.conns.len() < most) && !is_short {
             if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
@@ -285,7 +286,7 @@ impl Engine {
             if has_none {
                 return Err(Failure::NoServer);
             }
-        } else {
+        } else if !is_short {
             let bucket = host.bucket;
             self.count(bucket, Counter::ConnectMaxReached);
         }

@@ -207,6 +207,10 @@ pub struct Conn {
     /// Where in the output the requests are that travel alone: all before them must be answered before they are
     /// sent, and they before anything behind them is.
     pub alone: VecDeque<Range<u64>>,
+    /// It could not be begun for want of something on this machine.
+    pub is_short: bool,
+    /// When that is tried again.
+    pub retry_at: Option<Micros>,
     /// It is on its host's list of idle connections.
     pub is_idle: bool,
     /// It is on the worker's list of connections to flush.
@@ -233,6 +237,8 @@ impl Conn {
             cursor: 0,
             is_stalled: false,
             alone: VecDeque::new(),
+            is_short: false,
+            retry_at: None,
             is_idle: false,
             is_dirty: false,
             timer: None,

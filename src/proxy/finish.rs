@@ -75,6 +75,7 @@ impl Engine {
         }
         let Some(client) = self.clients.get_mut(client_id) else { return };
         client.unanswered = client.unanswered.saturating_sub(1);
+        client.active_at = self.now;
         self.is_refused_due |= !client.refused.is_empty();
         if noreply {
             self.forget_quiet(client_id);

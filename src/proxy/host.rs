@@ -9,6 +9,7 @@ use crate::config::behavior::Behavior;
 use crate::config::snapshot::Server;
 
 use super::downstream::ConnId;
+use super::timers::Micros;
 use super::upstream::ClientId;
 
 /// Names a server of this worker.
@@ -40,6 +41,10 @@ pub struct Host {
     pub curious: Vec<ClientId>,
     /// Requests have waited too long behind others on its connections, and none of these has been idle since.
     pub is_crowded: bool,
+    /// Until when no further connection is begun while there is one, for want of something on this machine.
+    pub short_until: Micros,
+    /// When the log was told of that.
+    pub short_told: Option<Micros>,
     /// It is in no bucket any more: what is in flight is finished, then its connections are closed.
     pub is_retired: bool,
 }

@@ -25,6 +25,8 @@
 //! | `local` | clients of the built-in server |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
+//! | `idle` | clients that do nothing for long |
+//! | [`shortage`] | connections that this machine has no room for |
 //! | `masters` | which vbuckets are where, as the worker sees it |
 //! | `refused` | "not my vbucket": learn, and try the next server |
 //! | `statistics` | counting, and `stats proxy` |
@@ -49,6 +51,7 @@ pub mod error;
 pub mod fifo;
 mod finish;
 pub mod host;
+mod idle;
 #[cfg(debug_assertions)]
 mod invariants;
 mod local;
@@ -60,6 +63,7 @@ mod reconfigure;
 mod refused;
 pub mod request;
 mod sasl;
+pub mod shortage;
 mod statistics;
 pub mod timers;
 mod translated_reply;
@@ -81,6 +85,7 @@ use caching::Front;
 use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
+use idle::Idle;
 use local::Local;
 use masters::Masters;
 use mcmux::Directory;
@@ -105,7 +110,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// What the event loop is to do.
 #[derive(Debug)]
 pub enum Action {
-    /// Connect to this server, then call [`Engine::connected`] or [`Engine::connect_failed`].
+    /// Connect to this server, then call [`Engine::connected`], [`Engine::connect_failed`] or
+    /// [`Engine::connect_short`]. It may come again for the same connection after the last.
     Connect(ConnId, Arc<Server>),
     /// Close this server connection's socket; the engine has forgotten it.
     CloseConn(ConnId),
@@ -168,6 +174,8 @@ pub struct Engine {
     host_of: HashMap<Arc<Server>, HostId>,
     directory: Directory,
     timers: Timers,
+    /// When clients have been idle for too long.
+    idle: Idle,
     /// Connections that were lost in this turn, with the requests to be sent again.
     lost: Vec<Lost>,
     /// Clients that have refused requests.
@@ -214,6 +222,7 @@ impl Engine {
             host_of: HashMap::new(),
             directory: Directory::default(),
             timers: Timers::default(),
+            idle: Idle::default(),
             lost: Vec::new(),
             refused: Vec::new(),
             is_refused_due: false,
@@ -296,7 +305,9 @@ impl Engine {
         let counters = self.counters(bucket)?;
         counters.count(Counter::Upstreams);
         counters.count(Counter::TotUpstream);
-        Some(self.clients.insert(Client::new(bucket, self.settings.binding)))
+        let id = self.clients.insert(Client { active_at: self.now, ..Client::new(bucket, self.settings.binding) });
+        self.arm_idle(id);
+        Some(id)
     }
 
     /// Where the client's next bytes are to be read to; `None` while it is not to be read from.
@@ -312,6 +323,9 @@ impl Engine {
     pub fn client_filled(&mut self, id: ClientId, count: usize) {
         if let Some(client) = self.clients.get_mut(id) {
             client.input.filled(count);
+            if count > 0 {
+                client.active_at = self.now;
+            }
             if client.session.is_none() {
                 self.traffic.count_read(count);
             }
@@ -376,6 +390,7 @@ impl Engine {
     /// The client's socket took `count` bytes.
     pub fn client_sent(&mut self, id: ClientId, count: usize) {
         let Some(client) = self.clients.get_mut(id) else { return };
+        client.active_at = self.now;
         client.output.advance(count);
         client.output.release_sent();
         if client.session.is_none() {

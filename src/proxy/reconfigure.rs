@@ -28,8 +28,11 @@ impl Engine {
             // What is in it may be another configuration's.
             let front = Front::start(self.board.front_cache(index), new);
             let optimize_set = Matcher::new(&new.behavior.optimize_set);
+            let mut is_timed_anew = false;
             match self.buckets.get_mut(index) {
                 Some(bucket) => {
+                    let (old, new) = (&bucket.config.behavior, &config.behavior);
+                    is_timed_anew = old.client_idle_timeout != new.client_idle_timeout;
                     bucket.masters.begin(&config.learned);
                     (bucket.config, bucket.hosts) = (config, hosts);
                     (bucket.front, bucket.optimize_set) = (front, optimize_set);
@@ -54,6 +57,9 @@ impl Engine {
                         told: None,
                     });
                 }
+            }
+            if is_timed_anew {
+                self.arm_all_idle(index);
             }
         }
         self.retire_hosts();
@@ -85,6 +91,8 @@ impl Engine {
             dialect: Dialect::Unknown,
             curious: Vec::new(),
             is_crowded: false,
+            short_until: 0,
+            short_told: None,
             is_retired: false,
         });
         self.host_of.insert(Arc::clone(server), id);

@@ -37,6 +37,7 @@ impl Engine {
                 if let Some(client) = self.clients.get_mut(id) {
                     client.bucket = bucket;
                 }
+                self.arm_idle(id);
                 b"Authenticated"
             }
             opcode::SASL_LIST_MECHS => return self.local_packet(id, packet, status::INVALID),

@@ -1,6 +1,7 @@
 //! Deadlines of one worker.
 //!
-//! Each client and each server connection has at most one entry here. Whoever gets a later deadline leaves the
+//! Each client and each server connection has at most one entry here, and clients that may not be idle for ever have
+//! another one (see `idle`). Whoever gets a later deadline leaves the
 //! entry as it is: when it comes up, the owner is asked what it really waits for, and enters itself again.
 //! So setting and cancelling cost nothing in the usual case, and deadlines are exact.
 
@@ -19,6 +20,8 @@ pub type Micros = u64;
 pub enum Owner {
     /// A client: how long its oldest request may wait.
     Client(ClientId),
+    /// The client with this index: how long it may be idle.
+    Idle(usize),
     /// A server connection: how long connecting, authenticating or the oldest reply may take, or how long it may be
     /// idle.
     Conn(ConnId),
@@ -40,6 +43,12 @@ impl Timers {
     /// Enters `owner` at `deadline`.
     pub fn add(&mut self, deadline: Micros, owner: Owner) {
         self.heap.push(Reverse((deadline, owner)));
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.heap.len()
     }
 
     /// The soonest deadline.

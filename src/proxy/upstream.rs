@@ -112,6 +112,8 @@ pub struct Client {
     pub unanswered: u32,
     /// When its oldest unanswered request became the oldest.
     pub oldest_since: Micros,
+    /// When the last byte came from it or went to it, or a request of it was answered.
+    pub active_at: Micros,
     /// The sequence number of its next request.
     pub next_sequence: u64,
     /// See [`Admission`].
@@ -158,6 +160,7 @@ impl Client {
             quiet: VecDeque::new(),
             unanswered: 0,
             oldest_since: 0,
+            active_at: 0,
             next_sequence: 0,
             admission: Admission::Unasked,
             sticky: Vec::new(),

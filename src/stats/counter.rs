@@ -89,6 +89,7 @@ counters! {
     LocalCmdCount Total "tot_local_cmd_count",
     // New ones come behind those of the C program.
     JoinedGets Total "tot_joined_gets",
+    IdleClosed Total "tot_upstream_idle_closed",
 }
 
 /// A command that is counted.
@@ -358,7 +359,7 @@ mod tests {
     fn the_old_counters_come_first() {
         assert_eq!(COUNTERS.iter().position(|(name, _)| *name == "tot_local_cmd_count"), Some(54));
         assert_eq!(COMMANDS.iter().position(|name| *name == "ERROR"), Some(19));
-        assert_eq!(Counter::JoinedGets as usize, COUNTERS.len() - 1);
+        assert_eq!(Counter::IdleClosed as usize, COUNTERS.len() - 1);
         assert_eq!(Sum::default().commands().count(), BY_COMMAND);
     }
 }

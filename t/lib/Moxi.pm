@@ -28,10 +28,12 @@ use warnings;
 
 use Carp qw(croak);
 use Cwd qw(abs_path);
+use Errno;
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use IO::Socket::INET;
 use POSIX qw(WNOHANG);
+use Socket qw(AF_UNIX SOCK_DGRAM pack_sockaddr_un);
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -178,7 +180,10 @@ sub filler {
 
 my ($next_port, $last_port);
 
-# The next port of our range on which nobody listens.
+# What makes ports ours, as long as this process lives.
+my @claims;
+
+# The next port of our range that no other test has, and on which nobody listens.
 sub free_port {
     if (!defined $next_port) {
         # Below the range from which systems take ports for outgoing connections.
@@ -188,16 +193,28 @@ sub free_port {
         $next_port = $first + int rand(($last - $first) / 2);
     }
     while ($next_port <= $last_port) {
-        my $port = $next_port++;
+        my $port  = $next_port++;
+        my $claim = _claim($port) or next;
         my $probe = IO::Socket::INET->new(
             LocalAddr => '127.0.0.1',
             LocalPort => $port,
             Proto     => 'tcp',
             Listen    => 1,
-        );
-        return $port if $probe;
+        ) or next;
+        push @claims, $claim;
+        return $port;
     }
     croak 'no port left';
+}
+
+# An abstract unix socket of the port's name: only one process on the machine can
+# have it, and it ends with that. tests/support/src/ports.rs does the same.
+sub _claim {
+    my ($port) = @_;
+    socket my $claim, AF_UNIX, SOCK_DGRAM, 0 or croak "socket: $!";
+    return $claim if bind $claim, pack_sockaddr_un("\0moxi-test-port-$port");
+    croak "reserving port $port: $!" if !$!{EADDRINUSE};
+    return;
 }
 
 sub _memcached {

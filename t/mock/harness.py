@@ -5,7 +5,7 @@ byte, what is said on it stands in the test. A request must come in one piece,
 and so must a reply: simple peers call recv once.
 """
 
-import fcntl
+import errno
 import os
 import select
 import shutil
@@ -153,32 +153,48 @@ class Server:
 
 
 class Port:
-    """A port that no other test takes meanwhile: a file of its name is locked."""
+    """A port that no other test takes meanwhile: it stands for an abstract unix socket of its name, which only one
+    process on the machine can have, and which ends with it. See tests/support/src/ports.rs."""
 
     FIRST, COUNT = 20_000, 12_000
-    directory = Path(tempfile.gettempdir()) / "moxi-test-ports"
 
     def __init__(self):
-        self.directory.mkdir(exist_ok=True)
         start = os.getpid() * 37 + time.monotonic_ns() // 1000
         for step in range(self.COUNT):
             number = self.FIRST + (start + step) % self.COUNT
-            lock = open(self.directory / str(number), "a", encoding="ascii")  # noqa: SIM115
+            claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                with socket.socket() as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(("0.0.0.0", number))
-            except OSError:
-                lock.close()
+                claim.bind(f"\0moxi-test-port-{number}")
+            except OSError as error:
+                claim.close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
                 continue
-            self.number, self.lock = number, lock
-            return
+            if self.is_free(number):
+                self.number, self.claim = number, claim
+                return
+            claim.close()
         raise RuntimeError("no free port")
+
+    @staticmethod
+    def is_free(number):
+        """Whether nobody listens."""
+        for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            try:
+                with socket.socket(family) as probe:
+                    if family == socket.AF_INET6:
+                        probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    probe.bind((address, number))
+            except OSError as error:
+                # There may be no IPv6.
+                if family == socket.AF_INET or error.errno == errno.EADDRINUSE:
+                    return False
+        return True
 
     def release(self):
         """Gives it back."""
-        self.lock.close()
+        self.claim.close()
 
 
 def program():

@@ -153,6 +153,7 @@ fn behavior(random: &mut Random, exact: bool) -> Behavior {
     behavior.upstream_output_max = random.pick(&[1, 200, 5_000, 16_777_216]);
     behavior.quiet_max = random.pick(&[100, 3_000, 22_020_096]);
     behavior.value_max = random.pick(&[50, 20_000, 134_217_728]);
+    behavior.client_idle_timeout = if exact { 0 } else { random.pick(&[0, 0, 3, 30]) };
     behavior
 }
 

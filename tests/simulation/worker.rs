@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use moxi::buffer::Output;
 use moxi::proxy::downstream::ConnId;
+use moxi::proxy::shortage::Lack;
 use moxi::proxy::timers::Micros;
 use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine};
@@ -178,7 +179,11 @@ impl Worker {
                 }
                 Event::Connect(id, false) => {
                     if self.conns.contains_key(&id.to_bits()) {
-                        self.engine.connect_failed(id, "refused");
+                        match random.index(3) {
+                            0 => self.engine.connect_short(id, Lack::Descriptor, "no descriptor"),
+                            1 => self.engine.connect_short(id, Lack::Other, "no port"),
+                            _ => self.engine.connect_failed(id, "refused"),
+                        }
                     }
                 }
             }
@@ -276,7 +281,8 @@ impl Worker {
         for action in &self.news[from..] {
             if let Action::Connect(id, _) = action {
                 let socket = Socket { is_connecting: true, ..Socket::default() };
-                assert!(self.conns.insert(id.to_bits(), socket).is_none(), "{id:?} connected twice");
+                let before = self.conns.insert(id.to_bits(), socket);
+                assert!(before.is_none_or(|before| before.is_connecting), "{id:?} connected twice");
             }
         }
     }

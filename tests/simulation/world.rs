@@ -279,6 +279,8 @@ impl World {
                     Mood::Well | Mood::Stalled => Some((self.truth.now + random.below(1_000), true)),
                 };
                 self.truth.note(|| format!("connection {id:?} to server {server}: {connects:?}"));
+                // It may be the next try of one that could not be begun.
+                self.peers.retain(|peer| peer.id != id);
                 self.peers.push(Peer { id, server, connects, session: None });
             }
             Action::CloseConn(id) => {
@@ -305,7 +307,7 @@ impl World {
                 self.truth.note(|| format!("client {number} is closed"));
                 let rest = socket.outbound.len();
                 client.receive(&mut self.truth, &mut socket.outbound, rest);
-                client.check_closed();
+                client.check_closed(&self.truth, rest > 0);
                 self.sure.append(&mut client.sure);
             }
             Action::SetVerbosity(level) => assert!(level <= 4),

@@ -201,6 +201,8 @@ behavior_keys! {
         "Replies a client has not read, beyond which it is not read from.";
     quiet_max: u64 = 22_020_096, [], Bytes, 1..=u64::MAX, Proxy, false,
         "Quiet binary requests held for a client until one that is answered.";
+    client_idle_timeout: u32 = 0, [], Milliseconds, ANY, Proxy, false,
+        "How long a client may be idle before it is closed; 0 is for ever.";
 }
 
 #[cfg(test)]
@@ -261,14 +263,14 @@ mod tests {
              front_cache_unspec=,key_stats_max=4000,key_stats_lifespan=0,key_stats_spec=,key_stats_unspec=,\
              optimize_set=,usr=,pwd=\"\",host=,port=0,bucket=,port_listen=11211,\
              default_bucket_name=[ <FIRST_BUCKET> ],strict=0,join_gets=1,value_max=134217728,upstream_requests_max=1000,\
-             upstream_output_max=16777216,quiet_max=22020096"
+             upstream_output_max=16777216,quiet_max=22020096,client_idle_timeout=0"
         );
     }
 
     #[test]
     fn statistics_show_the_documented_numbers_of_lines() {
         /// Keys that the C program does not have; they come last.
-        const NEW: usize = 5;
+        const NEW: usize = 6;
         let count = |least: Where| KEYS.iter().filter(|key| key.shown >= least).count();
         assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29 + NEW, 28 + NEW, 11));
     }

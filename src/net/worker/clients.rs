@@ -10,6 +10,7 @@ use super::sockets::{put, would_block, write};
 use super::{READS, Service, TRACED, Unread, Worker};
 use crate::failure::reason;
 use crate::log;
+use crate::net::places::Place;
 use crate::net::stream::Stream;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::trace::shown;
@@ -31,6 +32,8 @@ pub(super) struct ClientSocket {
     /// What is written next continues what was written last.
     is_midway: bool,
     _counted: Counted,
+    // Behind the stream: the descriptor is closed when the place is free.
+    _place: Place,
 }
 
 impl ClientSocket {
@@ -41,7 +44,7 @@ impl ClientSocket {
 }
 
 impl Worker {
-    pub(super) fn add_client(&mut self, mut stream: Stream, service: Service) {
+    pub(super) fn add_client(&mut self, mut stream: Stream, service: Service, place: Place) {
         self.act(); // sockets of clients that have gone leave their places first
         if self.drain_until.is_some() {
             return;
@@ -73,6 +76,7 @@ impl Worker {
             is_blocked: false,
             is_midway: false,
             _counted,
+            _place: place,
         };
         put(&mut self.clients, id.index(), socket);
     }

@@ -9,7 +9,9 @@ use mio::{Interest, Token};
 use super::sockets::{put, would_block, write};
 use super::{CONN, Message, READS, Unread, Worker};
 use crate::config::snapshot::Server;
+use crate::failure::reason;
 use crate::net::stream::{Stream, Target};
+use crate::net::trouble;
 use crate::proxy::downstream::ConnId;
 use crate::store::process::Counted;
 
@@ -46,7 +48,7 @@ impl Worker {
         put(&mut self.conns, id.index(), socket);
         if let Some(path) = server.socket() {
             if let Err(error) = self.open(id, Target::Socket(path)) {
-                self.engine.connect_failed(id, &error.to_string());
+                self.not_connected(id, &error, true);
             }
             return;
         }
@@ -64,21 +66,30 @@ impl Worker {
         match addresses {
             Ok(addresses) => {
                 socket.addresses = addresses.into_iter();
-                self.try_next_address(id, io::Error::from(ErrorKind::AddrNotAvailable));
+                self.try_next_address(id, None);
             }
+            Err(error) if trouble::of_connect(&error, false).is_some() => self.not_connected(id, &error, false),
             Err(error) => self.engine.resolve_failed(id, &error.to_string()),
         }
     }
 
-    /// Connects to the next of the server's addresses; `error` says why the one before was of no use.
-    pub(super) fn try_next_address(&mut self, id: ConnId, mut error: io::Error) {
+    /// Connects to the next of the server's addresses; `error` says why those before were of no use.
+    pub(super) fn try_next_address(&mut self, id: ConnId, mut error: Option<io::Error>) {
         while let Some(address) = self.conn(id).and_then(|socket| socket.addresses.next()) {
             match self.open(id, Target::Address(address)) {
                 Ok(()) => return,
-                Err(failed) => error = failed,
+                Err(failed) => error = Some(trouble::telling(error, failed)),
             }
         }
-        self.engine.connect_failed(id, &error.to_string());
+        self.not_connected(id, &error.unwrap_or_else(|| ErrorKind::AddrNotAvailable.into()), false);
+    }
+
+    /// The connection is not made. `is_socket`: it was to a unix socket.
+    fn not_connected(&mut self, id: ConnId, error: &io::Error, is_socket: bool) {
+        match trouble::of_connect(error, is_socket) {
+            Some(lack) => self.engine.connect_short(id, lack, &reason(error)),
+            None => self.engine.connect_failed(id, &error.to_string()),
+        }
     }
 
     /// Begins to connect.
@@ -103,7 +114,7 @@ impl Worker {
             }
             Err(error) => {
                 socket.stream = None;
-                self.try_next_address(id, error);
+                self.try_next_address(id, Some(error));
             }
         }
     }

@@ -11,6 +11,7 @@ use mio::{Poll, Waker};
 
 use super::{DRAIN, INBOX, Shared, Worker};
 use crate::config::snapshot::Config;
+use crate::net::places::Place;
 use crate::net::stream::Stream;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::{Engine, Settings};
@@ -33,6 +34,8 @@ pub enum Message {
         stream: Stream,
         /// Who serves it.
         service: Service,
+        /// Its place among all clients.
+        place: Place,
     },
     /// A socket for the built-in server to receive datagrams from, too.
     Datagrams(UdpSocket),
@@ -125,7 +128,7 @@ impl Worker {
     pub(super) fn read_inbox(&mut self) {
         while let Ok(message) = self.received.try_recv() {
             match message {
-                Message::Client { stream, service } => self.add_client(stream, service),
+                Message::Client { stream, service, place } => self.add_client(stream, service, place),
                 Message::Datagrams(socket) => self.add_udp(socket),
                 Message::Config(config) => self.engine.reconfigure(&config, &self.shared.health),
                 Message::Resolved(id, addresses) => self.resolved(id, addresses),

@@ -92,6 +92,8 @@ impl Engine {
                     dialect: Dialect::Unknown,
                     curious: Vec::new(),
                     is_crowded: false,
+                    short_until: 0,
+                    short_told: None,
                     is_retired: false,
                 };
                 let id = self.hosts.insert(host);

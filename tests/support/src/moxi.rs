@@ -64,6 +64,7 @@ pub struct MoxiBuilder {
     arguments: Vec<OsString>,
     unix: Option<PathBuf>,
     mcmux: bool,
+    open_files: Option<u32>,
 }
 
 impl MoxiBuilder {
@@ -77,6 +78,7 @@ impl MoxiBuilder {
             arguments: Vec::new(),
             unix: None,
             mcmux: false,
+            open_files: None,
         }
     }
 
@@ -144,16 +146,33 @@ impl MoxiBuilder {
         self
     }
 
+    /// It may have so many descriptors open, and does not try for more.
+    pub fn open_files(mut self, count: u32) -> MoxiBuilder {
+        self.open_files = Some(count);
+        self
+    }
+
     /// Starts it and waits until it accepts.
     pub fn start(self) -> Moxi {
         let port = Port::reserve();
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.open_files {
+            None => Command::new(&self.binary),
+            Some(count) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]).arg(&self.binary);
+                shell
+            }
+        };
         let number = port.number().to_string();
         match (self.mcmux, &self.unix) {
             (true, None) => command.args(["-X", "-p", &number]),
             (true, Some(_)) => command.arg("-X"),
             (false, _) => command.arg("-z").arg(format!("{number}={}", self.cluster)).args(["-p", "0"]),
         };
+        if self.open_files.is_some() {
+            // Else the limit would be raised.
+            command.args(["-c", "0"]);
+        }
         command.args(["-U", "0", "-t", &self.threads.to_string()]).args(&self.arguments);
         if !self.behavior.is_empty() {
             command.arg("-Z").arg(self.behavior.join(","));
