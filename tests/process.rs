@@ -4,6 +4,7 @@ mod launch;
 
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -45,7 +45,13 @@ struct Bench {
 impl Bench {
     fn start(sections: &str, options: &[&str]) -> Bench {
         let file = File::new(sections);
-        let mut moxi = Running::start(&mut command(text(&file.path), options));
+        let mut command = command(text(&file.path), options);
+        Bench::of(file, &mut command)
+    }
+
+    /// A moxi that this command starts with the file.
+    fn of(file: File, command: &mut Command) -> Bench {
+        let mut moxi = Running::start(command);
         moxi.wait_started();
         assert!(launch::is_milestone(&moxi.error_line()));
         Bench { file, moxi }
@@ -239,9 +245,8 @@ fn a_new_port_that_is_in_use_on_one_kind_of_addresses() {
     let good = section(port, &[&server]);
     let file = File::new(&good);
     let behavior = "downstream_protocol=ascii,downstream_timeout=0,connect_timeout=0";
-    let moxi = Running::start(&mut launch::moxi(&["-z", text(&file.path), "-Z", behavior, "-t", "1"]));
-    moxi.wait_started();
-    let mut bench = Bench { file, moxi };
+    let mut command = launch::moxi(&["-z", text(&file.path), "-Z", behavior, "-t", "1"]);
+    let mut bench = Bench::of(file, &mut command);
     let mut client = client(port);
     let mut conn = reaches(&mut client, &server);
     let both = format!("{good};{}", section(taken, &[&server]));
@@ -255,7 +260,7 @@ fn a_new_port_that_is_in_use_on_one_kind_of_addresses() {
     assert!(refuses(taken));
     goes_over(&mut client, &mut conn);
     drop(held);
-    assert_eq!(bench.again(), READ);
+    assert_eq!(bench.again(), read(&format!("port {taken} added, to {}", at(&server))));
     drop(connect(taken));
     goes_over(&mut client, &mut conn);
 }
