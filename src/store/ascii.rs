@@ -15,6 +15,7 @@ use super::{VERSION, statistics};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::ascii::words::Words;
+use crate::protocol::binary::breach::Breach;
 use crate::protocol::numbers::push_u64;
 use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
 
@@ -122,6 +123,7 @@ pub(super) fn step(
             }
             (Answer::Line(reply), noreply, len)
         }
+        Parsed::Http => (Answer::End(Step::Breach(Breach::Http)), false, data.len()),
         Parsed::LineTooLong => {
             out.tail().extend_from_slice(request::LINE_TOO_LONG);
             (Answer::End(Step::Quit), false, data.len())

@@ -44,6 +44,8 @@ pub(super) enum Command<'a> {
         /// Whether the client wants no answer.
         noreply: bool,
     },
+    /// A line of HTTP.
+    Http,
     /// Nothing that can be done.
     Refused {
         /// The line to answer with, unless `noreply`.
@@ -63,12 +65,12 @@ pub(super) fn command(line: &[u8]) -> Command<'_> {
         b"gets" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: true }),
         b"gat" => touching(line, word.len(), false),
         b"gats" => touching(line, word.len(), true),
-        _ => other(&Words::split(line)),
+        _ => other(line, &Words::split(line)),
     }
 }
 
 /// Commands with few words.
-fn other<'a>(words: &Words<'a>) -> Command<'a> {
+fn other<'a>(line: &[u8], words: &Words<'a>) -> Command<'a> {
     match words.get(0) {
         b"set" => storage(words, StoreVerb::Set),
         b"add" => storage(words, StoreVerb::Add),
@@ -87,8 +89,20 @@ fn other<'a>(words: &Words<'a>) -> Command<'a> {
         b"version" => plain(Request::Version),
         b"verbosity" => verbosity(words),
         b"quit" if words.count() == 1 => plain(Request::Quit),
+        _ if is_http(line) => Command::Http,
         _ => error(),
     }
+}
+
+/// Whether a line that is no command, without leading blanks, is one of HTTP: a request line, as memcached knows it by
+/// its last word, or one of what every request has that a page can make a browser send to any port.
+fn is_http(line: &[u8]) -> bool {
+    const HOST: &[u8] = b"Host:";
+    let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    first == b"POST"
+        || first.get(..HOST.len()).is_some_and(|start| start.eq_ignore_ascii_case(HOST))
+        || words.next_back().is_some_and(|last| last.starts_with(b"HTTP/"))
 }
 
 /// `get KEY…`, `gets KEY…`: `at` is where the keys begin.

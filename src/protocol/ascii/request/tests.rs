@@ -31,6 +31,10 @@ fn session(pieces: &[&[u8]]) -> String {
                     told.push_str("line too long\n");
                     return told;
                 }
+                Parsed::Http => {
+                    told.push_str("HTTP\n");
+                    return told;
+                }
                 Parsed::Request { request, noreply, len } => {
                     writeln!(told, "{}{}", tell(&request), quiet(noreply)).unwrap();
                     len
