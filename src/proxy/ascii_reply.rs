@@ -198,6 +198,7 @@ impl Engine {
 
     fn ascii_broadcast(&mut self, id: ConnId, request: RequestId, reply: &Reply<'_>) -> Result<(), Unfit> {
         let is_list = self.broadcast_of(request).is_none_or(|broadcast| broadcast.is_list());
+        let Some(host) = self.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
         match reply {
             Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
             Reply::Stat { line } => {
@@ -211,9 +212,9 @@ impl Engine {
                 return Ok(());
             }
             Reply::End if !is_list => return Err(Unfit),
-            Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm()),
+            Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm(host)),
             Reply::Line { line } if line.starts_with(b"OK") || *line == b"RESET" || line.starts_with(b"VERSION ") => {
-                self.with_broadcast(request, |broadcast| broadcast.confirm());
+                self.with_broadcast(request, |broadcast| broadcast.confirm(host));
             }
             Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, status::INTERNAL)),
         }

@@ -9,7 +9,7 @@ use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::status::CommandClass;
 use crate::protocol::{Request, Store, StoreVerb};
 
-use super::broadcast::Broadcast;
+use super::broadcast::{Broadcast, Order};
 use super::dispatch::Wire;
 use super::error::Failure;
 use super::pump::{Admit, Verdict};
@@ -132,14 +132,18 @@ impl Engine {
                 });
             }
             Request::Flush { delay } => {
-                self.broadcast(id, Broadcast::flush(), noreply, opcode::FLUSH, |speak, out| match speak {
+                let order = self.order(id, Order::Flush);
+                self.broadcast(id, order, noreply, opcode::FLUSH, |speak, out| match speak {
                     Ascii => ascii::flush(out.tail(), delay),
                     Binary => binary::flush(out.tail(), delay),
-                })
+                });
             }
             Request::Stats { args } => {
-                let kind = if args == b"reset" { Broadcast::stats_reset() } else { Broadcast::stats() };
-                self.broadcast(id, kind, false, opcode::STAT, |speak, out| match speak {
+                let broadcast = match args {
+                    b"reset" => self.order(id, Order::StatsReset),
+                    _ => Broadcast::stats(args),
+                };
+                self.broadcast(id, broadcast, false, opcode::STAT, |speak, out| match speak {
                     Ascii => ascii::stats(out.tail(), args),
                     Binary => binary::stat(out.tail(), args),
                 });

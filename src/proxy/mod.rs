@@ -59,6 +59,7 @@ mod pump;
 mod reconfigure;
 mod refused;
 pub mod request;
+mod roll;
 mod sasl;
 mod statistics;
 pub mod timers;
