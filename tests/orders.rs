@@ -1,4 +1,4 @@
-//! What all servers must do: `flush_all`, `stats reset`. Done is what every server has confirmed; else
+//! What all servers must do: `flush_all`, `stats reset`, `cache_memlimit`. Done is what every server has confirmed; else
 //! the client learns which have not.
 
 use std::time::Duration;
@@ -249,6 +249,13 @@ fn refusals() {
     );
 }
 
+fn setting(server: &Memcached, name: &str) -> String {
+    settings(&mut server.client())
+        .into_iter()
+        .find_map(|line| line.strip_prefix(&format!("STAT {name} ")).map(str::to_owned))
+        .unwrap_or_default()
+}
+
 fn settings(client: &mut Wire) -> Vec<String> {
     client.send("stats settings\r\n");
     let mut lines = Vec::new();
@@ -259,6 +266,42 @@ fn settings(client: &mut Wire) -> Vec<String> {
         }
         lines.push(line);
     }
+}
+
+#[test]
+fn the_memory_limit_is_set_on_all_servers() {
+    let mut servers = Memcached::several(2, &[]);
+    let ports = [servers[0].port(), servers[1].port()];
+    let moxi = over("ascii", ports).set("connect_max_errors=0").start();
+    let limits = |servers: &[Memcached]| servers.iter().map(|server| setting(server, "maxbytes")).collect::<Vec<_>>();
+    say(&moxi, "cache_memlimit 32\r\n", "OK\r\n");
+    assert_eq!(limits(&servers), ["33554432", "33554432"]);
+    // Answered by both servers, each behind the order.
+    let keys: Vec<String> = (0..30).map(|number| format!("k{number}")).collect();
+    say(&moxi, &format!("cache_memlimit 16 noreply\r\nget {}\r\n", keys.join(" ")), "END\r\n");
+    assert_eq!(limits(&servers), ["16777216", "16777216"]);
+    // Whatever memcached says of the number.
+    for order in ["cache_memlimit 3\r\n", "cache_memlimit 4294967295\r\n", "cache_memlimit x\r\n", "cache_memlimit\r\n"]
+    {
+        let mut direct = servers[0].client();
+        direct.send(order);
+        say(&moxi, order, &String::from_utf8(direct.line()).expect("text"));
+    }
+    let down = servers.remove(0).kill();
+    say(&moxi, "cache_memlimit 32\r\n", &missing(WRITE, &[down.number()]));
+    assert_eq!(limits(&servers), ["33554432"]);
+    let refused = "CLIENT_ERROR binary servers have no such command\r\n";
+    let moxi = over("binary", [servers[0].port()]).start();
+    say(
+        &moxi,
+        "cache_memlimit 16\r\ncache_memlimit 16 noreply\r\nversion\r\n",
+        &format!("{refused}VERSION {VERSION}\r\n"),
+    );
+    assert_eq!(limits(&servers), ["33554432"]);
+    let moxi = moxi!().mcmux().start();
+    say(&moxi, &format!("A:127.0.0.1:{} cache_memlimit 16\r\n", servers[0].port()), "OK\r\n");
+    say(&moxi, &format!("B:127.0.0.1:{} cache_memlimit 16\r\n", servers[0].port()), refused);
+    assert_eq!(limits(&servers), ["16777216"]);
 }
 
 /// The settings of several servers are those of one, but for what is different.

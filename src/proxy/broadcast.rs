@@ -47,6 +47,8 @@ pub(super) enum Order {
     Flush,
     /// `stats reset`.
     StatsReset,
+    /// `cache_memlimit`.
+    MemLimit,
 }
 
 impl Order {
@@ -55,13 +57,14 @@ impl Order {
         match self {
             Order::Flush => "flush_all",
             Order::StatsReset => "stats reset",
+            Order::MemLimit => "cache_memlimit",
         }
     }
 
     /// The line that says it is done.
     fn done(self) -> &'static [u8] {
         match self {
-            Order::Flush => b"OK\r\n",
+            Order::Flush | Order::MemLimit => b"OK\r\n",
             Order::StatsReset => b"RESET\r\n",
         }
     }

@@ -34,6 +34,15 @@ pub enum Loss {
     Malformed,
     /// It did not answer a command that it may not know; that says nothing about its health.
     Unknown,
+    /// Nobody wants the list of keys that it is sending.
+    Abandoned,
+}
+
+impl Loss {
+    /// Whether it says something about the server's health.
+    fn is_telling(self) -> bool {
+        !matches!(self, Loss::Unknown | Loss::Abandoned)
+    }
 }
 
 impl std::fmt::Display for Loss {
@@ -46,6 +55,7 @@ impl std::fmt::Display for Loss {
             Loss::Overdue => "timeout",
             Loss::Malformed => "reply that does not fit",
             Loss::Unknown => "no answer to an unusual command",
+            Loss::Abandoned => "list no longer wanted",
         })
     }
 }
@@ -155,6 +165,9 @@ impl Engine {
             return self.close_conn(id, Loss::Closed);
         }
         host.is_crowded = false;
+        if conn.is_for_dumps {
+            return self.arm_conn(id);
+        }
         if !conn.is_idle && !conn.is_stalled {
             conn.is_idle = true;
             host.idle.push(id);
@@ -168,7 +181,7 @@ impl Engine {
         let mut input = std::mem::take(&mut conn.input);
         let speak = self.speak(id);
         let mut fits = Ok(());
-        while fits.is_ok() && input.is_worth_parsing() && self.conns.contains(id) {
+        while fits.is_ok() && input.is_worth_parsing() && self.conns.get(id).is_some_and(|conn| !conn.is_paused) {
             let owner = input.owner();
             let used = match speak {
                 DownstreamProtocol::Ascii => {
@@ -323,11 +336,12 @@ impl Engine {
         if let Some(host) = self.hosts.get_mut(host_id) {
             host.conns.retain(|other| *other != id);
             host.idle.retain(|other| *other != id);
-            if !again.is_empty() && loss != Loss::Unknown {
+            host.dump = host.dump.filter(|other| *other != id);
+            if !again.is_empty() && loss.is_telling() {
                 // The server has probably gone: its other connections are not to be trusted with a second try.
                 dead_idle = std::mem::take(&mut host.idle);
             }
-            if (count > 0 && loss != Loss::Unknown || !was_ready) && host.health.fail(&host.behavior) {
+            if (count > 0 && loss.is_telling() || !was_ready) && host.health.fail(&host.behavior) {
                 let server = &host.server;
                 let text = format!(
                     "{server} has failed {} times in a row, last with {loss}: no new connections until it answers a probe",
@@ -372,7 +386,7 @@ impl Engine {
     fn may_retry(&self, id: RequestId, entry: &Entry, sent: u64, is_unsent: bool) -> bool {
         let Some(request) = self.requests.get(id) else { return false };
         let most = self.buckets[request.bucket].config.behavior.downstream_retry;
-        let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. });
+        let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. } | Expect::Dump { begun: true });
         // What was not even begun to be sent has not had its first try yet.
         entry.retries < most + u32::from(is_unsent) && !begun && (entry.may_repeat || entry.end > sent)
     }
@@ -426,9 +440,14 @@ impl Engine {
             | Expect::Close
             | Expect::Translated(_)
             | Expect::Create { .. }
+            | Expect::Dump { .. }
             | Expect::Broadcast { .. } => {
                 let client = self.requests.get(id).map(|request| request.client)?;
-                let conn_id = match self.pick(client, old.host, false) {
+                let picked = match entry.expect {
+                    Expect::Dump { .. } => self.pick_dump(old.host),
+                    _ => self.pick(client, old.host, false),
+                };
+                let conn_id = match picked {
                     Ok(conn) => conn,
                     Err(failure) => {
                         self.entry_failed(id, entry, Some(old.host), failure);

@@ -113,6 +113,11 @@ pub enum Expect {
     },
     /// The question whether an ASCII server knows the meta commands.
     Probe,
+    /// A server's list of keys.
+    Dump {
+        /// Something of it has come already.
+        begun: bool,
+    },
     /// The answer of one server to a broadcast.
     Broadcast {
         /// The opcode sent to a binary server.
@@ -207,6 +212,10 @@ pub struct Conn {
     /// Where in the output the requests are that travel alone: all before them must be answered before they are
     /// sent, and they before anything behind them is.
     pub alone: VecDeque<Range<u64>>,
+    /// It is the one that lists of keys come on, and takes nothing else.
+    pub is_for_dumps: bool,
+    /// It is not to be read from: the client has not read enough of the list that comes on it.
+    pub is_paused: bool,
     /// It is on its host's list of idle connections.
     pub is_idle: bool,
     /// It is on the worker's list of connections to flush.
@@ -233,6 +242,8 @@ impl Conn {
             cursor: 0,
             is_stalled: false,
             alone: VecDeque::new(),
+            is_for_dumps: false,
+            is_paused: false,
             is_idle: false,
             is_dirty: false,
             timer: None,
