@@ -276,7 +276,8 @@ fn answered_by_moxi() {
         local(" \r\n", "ERROR\r\n"),
         local("mg a\r\n", "ERROR\r\n"),
         local("shutdown\r\n", "ERROR\r\n"),
-        local("slabs reassign 1 2\r\n", "ERROR\r\n"),
+        local("slabs reassign 1 2\r\n", "CLIENT_ERROR not through a proxy: ask the server itself\r\n"),
+        local("lru_crawler enable\r\n", "CLIENT_ERROR not through a proxy: ask the server itself\r\n"),
         local("stats proxy nonsense\r\n", NO_WORD),
         local("stats proxy keystats\r\n", "END\r\n"),
         // Binary on an ASCII connection is text.

@@ -16,13 +16,29 @@ fn builder(ports: [u16; 2]) -> MoxiBuilder {
 }
 
 fn ascii() -> Stage {
+    ascii_with_ports().0
+}
+
+fn ascii_with_ports() -> (Stage, [u16; 2]) {
     let mocks = Mock::several(2);
-    Stage::ascii(builder([mocks[0].port(), mocks[1].port()]), VERSION, mocks)
+    let ports = [mocks[0].port(), mocks[1].port()];
+    (Stage::ascii(builder(ports), VERSION, mocks), ports)
 }
 
 fn binary() -> Stage {
+    binary_with_ports().0
+}
+
+fn binary_with_ports() -> (Stage, [u16; 2]) {
     let mocks = Mock::several(2);
-    Stage::binary(builder([mocks[0].port(), mocks[1].port()]), VERSION, mocks)
+    let ports = [mocks[0].port(), mocks[1].port()];
+    (Stage::binary(builder(ports), VERSION, mocks), ports)
+}
+
+/// The line of an order that the servers with these ports have not confirmed.
+fn not_confirmed(why: &str, ports: &[u16]) -> String {
+    let names: Vec<String> = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    format!("{why}: not confirmed by {}\r\n", names.join(", "))
 }
 
 fn value(key: &str, value: &str) -> String {
@@ -118,11 +134,16 @@ fn flush_all_ascii() {
         })
     };
     let mut table = Vec::new();
+    let (mut stage, ports) = ascii_with_ports();
+    let [one, both] = [1, 2].map(|count| not_confirmed("SERVER_ERROR nope", &ports[..count]));
     table.extend(flush("OK\r\n", "OK\r\n", "OK\r\n"));
-    // 03 §21.3 item 8: one confirmation is enough.
-    table.extend(flush("SERVER_ERROR nope\r\n", "OK\r\n", "OK\r\n"));
-    table.extend(flush("SERVER_ERROR nope\r\n", "SERVER_ERROR nope\r\n", "SERVER_ERROR nope\r\n"));
-    ascii().run_all(&table);
+    table.extend(flush("SERVER_ERROR nope\r\n", "OK\r\n", &one));
+    table.extend(flush("CLIENT_ERROR nope\r\n", "OK\r\n", &one));
+    table.extend(flush("SERVER_ERROR nope\r\n", "SERVER_ERROR nope\r\n", &both));
+    // What any server says, whichever is asked.
+    table.extend(flush("CLIENT_ERROR nope\r\n", "CLIENT_ERROR nope\r\n", "CLIENT_ERROR nope\r\n"));
+    table.extend(flush("ERROR\r\n", "ERROR\r\n", "ERROR\r\n"));
+    stage.run_all(&table);
 }
 
 #[test]
@@ -134,16 +155,19 @@ fn flush_all_binary() {
             .server_at(1, &seen, Packet::reply(op::FLUSH).status(second).bytes())
             .gets(gets)
     };
-    const UNSUPPORTED: &str = "SERVER_ERROR flush_all not supported\r\n";
-    binary().run_all(&[
+    let (mut stage, ports) = binary_with_ports();
+    let unsupported = |ports: &[u16]| not_confirmed("SERVER_ERROR flush_all not supported", ports);
+    let temporary = |ports: &[u16]| not_confirmed("SERVER_ERROR temporary failure", ports);
+    let moved = not_confirmed("SERVER_ERROR a2b not_my_vbucket", &ports[1..]);
+    stage.run_all(&[
         flush(0, 0, "OK\r\n"),
-        flush(0x86, 0, "OK\r\n"),
-        flush(0, 0x86, "OK\r\n"),
-        flush(0, 0x07, "OK\r\n"),
-        flush(0x83, 0, UNSUPPORTED),
-        flush(0, 0x83, UNSUPPORTED),
-        flush(0x83, 0x83, UNSUPPORTED),
-        flush(0x86, 0x86, "SERVER_ERROR temporary failure\r\n"),
+        flush(0x86, 0, &temporary(&ports[..1])),
+        flush(0, 0x86, &temporary(&ports[1..])),
+        flush(0, 0x07, &moved),
+        flush(0x83, 0, &unsupported(&ports[..1])),
+        flush(0, 0x83, &unsupported(&ports[1..])),
+        flush(0x83, 0x83, &unsupported(&ports)),
+        flush(0x86, 0x86, &temporary(&ports)),
     ]);
 }
 
@@ -263,7 +287,7 @@ fn stats_reset() {
         .gets("RESET\r\n")]);
 }
 
-/// One server that is down costs only its own keys; broadcasts leave it out (03 §10.3, §11).
+/// One server that is down costs only its own keys; statistics leave it out (03 §10.3, §11), orders name it.
 #[test]
 fn one_server_down() {
     for protocol in ["ascii", "binary"] {
@@ -298,7 +322,7 @@ fn one_server_down() {
                 line.expect_piece(Packet::request(op::FLUSH).extra32(0).bytes());
                 line.send(Packet::reply(op::FLUSH).bytes());
             }
-            client.expect_piece("OK\r\n");
+            client.expect_piece(not_confirmed("SERVER_ERROR proxy write to downstream", &[down.port()]));
 
             client.send("stats\r\n");
             if protocol == "ascii" {
@@ -322,12 +346,13 @@ fn all_servers_down() {
             .set("connect_max_errors=0")
             .start();
         let mut client = moxi.client();
+        let none = not_confirmed("SERVER_ERROR proxy write to downstream", &[downs[0].port(), downs[1].port()]);
         for (request, reply) in [
             ("get hello foo\r\n", "END\r\n"),
             ("get hello\r\n", "END\r\n"),
-            ("flush_all\r\n", "SERVER_ERROR proxy write to downstream\r\n"),
+            ("flush_all\r\n", &none),
             ("stats\r\n", "SERVER_ERROR proxy write to downstream\r\n"),
-            ("stats reset\r\n", "SERVER_ERROR proxy write to downstream\r\n"),
+            ("stats reset\r\n", &none),
             ("flush_all noreply\r\nversion\r\n", &format!("VERSION {VERSION}\r\n")),
         ] {
             client.send(request);
@@ -354,7 +379,7 @@ fn a_server_dies_inside_its_part() {
     drop(down);
 }
 
-/// A broadcast to servers of which one dies unasked is answered by what the others say (03 §11; D7).
+/// An order to servers of which one dies is answered when the others have answered, and names the one (03 §11; D7).
 #[test]
 fn a_server_dies_during_a_broadcast() {
     let mut mocks = Mock::several(2);
@@ -368,7 +393,8 @@ fn a_server_dies_during_a_broadcast() {
     second.close();
     client.expect_nothing(Duration::from_millis(20));
     first.send("OK\r\n");
-    client.expect("OK\r\n");
+    let port = down.as_ref().map_or(0, Down::port);
+    client.expect(not_confirmed("SERVER_ERROR proxy write to downstream", &[port]));
     drop(down);
 }
 
@@ -387,4 +413,13 @@ fn the_same_server_several_times() {
     line.expect("flush_all\r\n".repeat(4));
     line.send("OK\r\n".repeat(4));
     client.expect_piece("OK\r\n");
+    // Once of four times is not always, and the only server's own words are the answer if it never does.
+    client.send("flush_all\r\n");
+    line.expect("flush_all\r\n".repeat(4));
+    line.send("OK\r\nSERVER_ERROR nope\r\nOK\r\nOK\r\n");
+    client.expect_piece(not_confirmed("SERVER_ERROR nope", &[mock.port()]));
+    client.send("flush_all\r\n");
+    line.expect("flush_all\r\n".repeat(4));
+    line.send("SERVER_ERROR nope\r\n".repeat(4));
+    client.expect_piece("SERVER_ERROR nope\r\n");
 }

@@ -7,6 +7,7 @@ use moxi_test_support::{Down, Mock, MoxiBuilder, Wire, moxi};
 
 const TIMEOUT: &str = "SERVER_ERROR proxy downstream timeout 127.0.0.1\r\n";
 const TIMEOUT_UNNAMED: &str = "SERVER_ERROR proxy downstream timeout\r\n";
+const TIMEOUT_OF_ORDER: &str = "SERVER_ERROR proxy downstream timeout: not confirmed by";
 const WAIT_QUEUE: &str = "SERVER_ERROR proxy wait queue timeout\r\n";
 /// On a busy machine a timer may be late by this much.
 const LATE: Duration = Duration::from_millis(1500);
@@ -27,10 +28,12 @@ fn connect_timeout() {
     let unreachable = Down::new().unreachable();
     let moxi = over_ascii(unreachable.port()).set("connect_timeout=150").set("connect_max_errors=0").start();
     let mut client = moxi.client();
+    let flush =
+        format!("SERVER_ERROR proxy write to downstream: not confirmed by 127.0.0.1:{}\r\n", unreachable.port());
     for (request, reply) in [
         ("incr a 1\r\n", "SERVER_ERROR proxy write to downstream 127.0.0.1\r\n"),
         ("get a\r\n", "END\r\n"),
-        ("flush_all\r\n", "SERVER_ERROR proxy write to downstream\r\n"),
+        ("flush_all\r\n", &flush),
     ] {
         let start = Instant::now();
         client.send(request);
@@ -60,7 +63,7 @@ fn downstream_timeout() {
         ("touch a 1\r\n", TIMEOUT),
         ("get a\r\n", "END\r\n"),
         ("gets a b\r\n", "END\r\n"),
-        ("flush_all\r\n", TIMEOUT_UNNAMED),
+        ("flush_all\r\n", TIMEOUT_OF_ORDER),
         ("stats\r\n", TIMEOUT_UNNAMED),
     ] {
         let mock = Mock::new();
@@ -70,7 +73,11 @@ fn downstream_timeout() {
         client.send(request);
         let mut line = mock.accept();
         line.expect(request);
-        expect_after(&mut client, start, 100, reply);
+        let reply = match reply == TIMEOUT_OF_ORDER {
+            true => format!("{reply} 127.0.0.1:{}\r\n", mock.port()),
+            false => reply.to_owned(),
+        };
+        expect_after(&mut client, start, 100, &reply);
         // Nobody else waits for anything on this connection.
         line.expect_closed();
         // The client is none the worse for it.

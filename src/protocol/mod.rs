@@ -86,6 +86,13 @@ pub enum Request<'a> {
         /// What follows `proxy`, trimmed; empty if nothing does.
         sub: &'a [u8],
     },
+    /// A list of keys.
+    Dump(Dump<'a>),
+    /// `cache_memlimit`.
+    MemLimit {
+        /// The new limit.
+        megabytes: u32,
+    },
     /// `version`.
     Version,
     /// `verbosity`.
@@ -95,6 +102,55 @@ pub enum Request<'a> {
     },
     /// `quit`.
     Quit,
+}
+
+/// The commands that list keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dump<'a> {
+    /// `stats cachedump`.
+    Cachedump {
+        /// The number of a slab class.
+        class: u32,
+        /// How many keys at most; 0: as many as there are.
+        limit: u32,
+    },
+    /// `lru_crawler metadump`.
+    Metadump {
+        /// `all`, `hash`, or numbers of slab classes with commas between them.
+        classes: &'a [u8],
+    },
+    /// `lru_crawler mgdump`.
+    Mgdump {
+        /// As above.
+        classes: &'a [u8],
+    },
+}
+
+impl Dump<'_> {
+    /// What each of its lines begins with.
+    pub fn prefix(&self) -> &'static [u8] {
+        match self {
+            Dump::Cachedump { .. } => b"ITEM ",
+            Dump::Metadump { .. } => b"key=",
+            Dump::Mgdump { .. } => b"mg ",
+        }
+    }
+
+    /// How its lines end: as memcached's do.
+    pub fn line_end(&self) -> &'static [u8] {
+        match self {
+            Dump::Metadump { .. } => b"\n",
+            Dump::Cachedump { .. } | Dump::Mgdump { .. } => b"\r\n",
+        }
+    }
+
+    /// What follows the last of its lines.
+    pub fn end(&self) -> &'static [u8] {
+        match self {
+            Dump::Cachedump { .. } | Dump::Metadump { .. } => b"END",
+            Dump::Mgdump { .. } => b"EN",
+        }
+    }
 }
 
 /// A storage request.

@@ -61,6 +61,7 @@ impl Engine {
                 self.ascii_value(id, reply, owner, (key_at, key_len, answered))
             }
             Expect::Broadcast { .. } => self.ascii_broadcast(id, head.request, reply),
+            Expect::Dump { .. } => self.dump_reply(id, head.request, reply),
             Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply, owner),
             Expect::Create { opcode, initial } => self.create_reply(id, opcode, initial, head.opaque, reply),
             Expect::Probe => self.probe_reply(id, reply),
@@ -198,6 +199,7 @@ impl Engine {
 
     fn ascii_broadcast(&mut self, id: ConnId, request: RequestId, reply: &Reply<'_>) -> Result<(), Unfit> {
         let is_list = self.broadcast_of(request).is_none_or(|broadcast| broadcast.is_list());
+        let Some(host) = self.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
         match reply {
             Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
             Reply::Stat { line } => {
@@ -211,9 +213,9 @@ impl Engine {
                 return Ok(());
             }
             Reply::End if !is_list => return Err(Unfit),
-            Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm()),
+            Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm(host)),
             Reply::Line { line } if line.starts_with(b"OK") || *line == b"RESET" || line.starts_with(b"VERSION ") => {
-                self.with_broadcast(request, |broadcast| broadcast.confirm());
+                self.with_broadcast(request, |broadcast| broadcast.confirm(host));
             }
             Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, status::INTERNAL)),
         }
@@ -227,10 +229,10 @@ impl Engine {
         }
     }
 
-    /// Something of a server's answer to a broadcast has come: it is not to be asked again.
+    /// Something of a server's answer to a broadcast, or of its list, has come: it is not to be asked again.
     pub(super) fn note_begun(&mut self, id: ConnId) {
         let head = self.conns.get_mut(id).and_then(|conn| conn.fifo.get_mut(0));
-        if let Some(Expect::Broadcast { begun, .. }) = head.map(|entry| &mut entry.expect) {
+        if let Some(Expect::Broadcast { begun, .. } | Expect::Dump { begun }) = head.map(|entry| &mut entry.expect) {
             *begun = true;
         }
     }

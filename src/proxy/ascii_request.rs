@@ -9,9 +9,10 @@ use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::status::CommandClass;
 use crate::protocol::{Request, Store, StoreVerb};
 
-use super::broadcast::Broadcast;
+use super::broadcast::{Broadcast, Order};
 use super::dispatch::Wire;
 use super::error::Failure;
+use super::host::HostId;
 use super::pump::{Admit, Verdict};
 use super::request::Work;
 use super::upstream::ClientId;
@@ -19,6 +20,9 @@ use super::{Action, Engine, VERSION};
 
 /// The most that the `verbosity` command sets (04 §4.2).
 pub(super) const VERBOSITY_MAX: u32 = 4;
+
+/// The answer to commands that only ASCII servers have.
+pub(super) const NOT_OVER_BINARY: &str = "CLIENT_ERROR binary servers have no such command\r\n";
 
 /// The memory a large value arrived in, if it has one of its own.
 pub(super) type Owner<'a> = Option<&'a Arc<Vec<u8>>>;
@@ -42,6 +46,10 @@ impl Engine {
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
+            Request::Dump(dump) if self.no_servers(id).is_none() => return self.dump(id, *dump),
+            Request::MemLimit { .. } if self.has_binary_servers(id) => {
+                self.local_text(id, noreply, format_args!("{NOT_OVER_BINARY}"));
+            }
             _ => match self.no_servers(id) {
                 Some(failure) => self.refuse(id, request, noreply, failure),
                 None => match self.admit(id) {
@@ -132,14 +140,18 @@ impl Engine {
                 });
             }
             Request::Flush { delay } => {
-                self.broadcast(id, Broadcast::flush(), noreply, opcode::FLUSH, |speak, out| match speak {
+                let order = self.order(id, Order::Flush);
+                self.broadcast(id, order, noreply, opcode::FLUSH, |speak, out| match speak {
                     Ascii => ascii::flush(out.tail(), delay),
                     Binary => binary::flush(out.tail(), delay),
-                })
+                });
             }
             Request::Stats { args } => {
-                let kind = if args == b"reset" { Broadcast::stats_reset() } else { Broadcast::stats() };
-                self.broadcast(id, kind, false, opcode::STAT, |speak, out| match speak {
+                let broadcast = match args {
+                    b"reset" => self.order(id, Order::StatsReset),
+                    _ => Broadcast::stats(args),
+                };
+                self.broadcast(id, broadcast, false, opcode::STAT, |speak, out| match speak {
                     Ascii => ascii::stats(out.tail(), args),
                     Binary => binary::stat(out.tail(), args),
                 });
@@ -151,7 +163,12 @@ impl Engine {
                     Binary => binary::version(out.tail(), 0),
                 });
             }
-            Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } => {}
+            Request::MemLimit { megabytes } => {
+                let order = self.order(id, Order::MemLimit);
+                // Binary servers were ruled out.
+                self.broadcast(id, order, noreply, opcode::NOOP, |_, out| ascii::memory_limit(out.tail(), megabytes));
+            }
+            Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } | Request::Dump(_) => {}
         }
     }
 
@@ -188,6 +205,13 @@ impl Engine {
             true if bucket.config.is_null => Some(Failure::NullBucket),
             true => Some(Failure::NoDownstreams),
         }
+    }
+
+    /// Whether some of the servers of the client's bucket speak binary.
+    pub(super) fn has_binary_servers(&self, id: ClientId) -> bool {
+        let hosts = self.clients.get(id).and_then(|client| self.buckets.get(client.bucket)).map(|bucket| &bucket.hosts);
+        let is_binary = |host: &HostId| self.hosts.get(*host).is_some_and(|host| host.server.protocol == Binary);
+        hosts.is_some_and(|hosts| hosts.iter().any(is_binary))
     }
 
     /// A request that cannot be sent.

@@ -16,7 +16,7 @@ use crate::protocol::binary::shape::{Shape, check};
 use crate::protocol::translate;
 
 use super::Engine;
-use super::broadcast::Broadcast;
+use super::broadcast::{Broadcast, Order};
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
@@ -117,8 +117,9 @@ impl Engine {
             Closing::Keyed(packet, _) => (Some((packet.header.opcode, packet.header.opaque)), None),
             Closing::All(packet) => {
                 let broadcast = match packet.header.opcode {
-                    opcode::FLUSH => Broadcast::flush(),
-                    opcode::STAT => Broadcast::stats(),
+                    opcode::FLUSH => self.order(client_id, Order::Flush),
+                    opcode::STAT if packet.key == b"reset" => self.order(client_id, Order::StatsReset),
+                    opcode::STAT => Broadcast::stats(packet.key),
                     _ => Broadcast::noop(),
                 };
                 (Some((packet.header.opcode, packet.header.opaque)), Some(broadcast))
@@ -315,6 +316,7 @@ impl Engine {
         match loud(code) {
             None => batch.failure = Some((failure, host)),
             Some(opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK) => {}
+            Some(opcode::FLUSH) => self.write_unflushed(id, code, opaque, failure, host),
             Some(_) => self.write_failure(id, code, opaque, failure, host),
         }
         self.packet_done(id);
@@ -343,6 +345,9 @@ impl Engine {
         let failure = request.failure;
         let Work::Batch(batch) = std::mem::replace(&mut request.work, Work::Local) else { return };
         let mut batch = *batch;
+        if let Some(broadcast) = &batch.broadcast {
+            self.complain(broadcast, failure);
+        }
         if let Some((failure, host)) = batch.failure {
             if let Some((code, opaque)) = batch.closing {
                 self.write_failure(id, code, opaque, failure, host);
@@ -356,12 +361,12 @@ impl Engine {
         self.complete(id);
     }
 
-    /// The whole batch has failed. A broadcast without quiet packets is judged by the servers that have answered
-    /// (03 §21.3 item 8).
+    /// The whole batch has failed. An order is judged by the servers that have answered, and so is any broadcast without
+    /// quiet packets (03 §21.3 item 8).
     pub(super) fn fail_batch(&mut self, id: RequestId, failure: Failure) {
         let Some(request) = self.requests.get_mut(id) else { return };
         if let Work::Batch(batch) = &mut request.work {
-            if batch.broadcast.is_some() && !batch.has_quiet {
+            if batch.broadcast.as_ref().is_some_and(|broadcast| !batch.has_quiet || broadcast.is_order()) {
                 request.failure = Some(failure);
             } else {
                 batch.failure = Some((failure, request.target));

@@ -271,8 +271,10 @@ impl Engine {
 
     fn binary_broadcast(&mut self, id: ConnId, head: Entry, packet: &Packet<'_>) -> Result<(), Unfit> {
         let code = packet.header.vbucket_or_status;
+        let Some(host) = self.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
         if code != status::SUCCESS {
-            let text = line(CommandClass::Flush, code);
+            let is_flush = packet.header.opcode == opcode::FLUSH;
+            let text = line(if is_flush { CommandClass::Flush } else { CommandClass::Touch }, code);
             let text = text.strip_suffix(b"\r\n").unwrap_or(text);
             self.with_broadcast(head.request, |broadcast| broadcast.refuse(text, code));
         } else if packet.header.opcode == opcode::STAT && !packet.key.is_empty() {
@@ -280,7 +282,7 @@ impl Engine {
             self.note_begun(id);
             return Ok(());
         } else {
-            self.with_broadcast(head.request, |broadcast| broadcast.confirm());
+            self.with_broadcast(head.request, |broadcast| broadcast.confirm(host));
         }
         self.broadcast_part_done(id);
         Ok(())

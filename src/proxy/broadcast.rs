@@ -1,5 +1,7 @@
 //! A command that goes to all servers, and the one answer that is made of theirs (04 §12, 06 §2).
 
+use std::sync::Arc;
+
 use crate::buffer::Output;
 use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::binary::opcode::{self, status};
@@ -10,14 +12,16 @@ use crate::stats::merge::Merger;
 use super::Engine;
 use super::downstream::{Entry, Expect};
 use super::error::Failure;
+use super::host::HostId;
 use super::request::{RequestId, Work};
+use super::roll::{Roll, Verdict};
 use super::upstream::ClientId;
 
 /// The answers to a broadcast so far.
 #[derive(Debug)]
 pub struct Broadcast {
     kind: Kind,
-    /// How many servers have answered as they should.
+    /// How many servers have answered as they should, of those on no roll.
     confirmed: u32,
     /// A server answered "not supported" (0x83).
     is_unsupported: bool,
@@ -27,11 +31,47 @@ pub struct Broadcast {
 
 #[derive(Debug)]
 enum Kind {
+    /// The binary NOOP: a question whether anybody is there, and the end of what was quiet. One server's answer is
+    /// enough (03 §21.3 item 8), because clients end every get of several keys with it: where one server of many is
+    /// down, the keys of the others must still be found.
     Noop,
-    Flush,
+    /// An order, which is only done when all servers have done it.
+    Order(Order, Roll),
     Stats(Merger),
-    StatsReset,
 }
+
+/// What all servers must do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// `flush_all`.
+    Flush,
+    /// `stats reset`.
+    StatsReset,
+    /// `cache_memlimit`.
+    MemLimit,
+}
+
+impl Order {
+    /// The command, for the log.
+    fn name(self) -> &'static str {
+        match self {
+            Order::Flush => "flush_all",
+            Order::StatsReset => "stats reset",
+            Order::MemLimit => "cache_memlimit",
+        }
+    }
+
+    /// The line that says it is done.
+    fn done(self) -> &'static [u8] {
+        match self {
+            Order::Flush | Order::MemLimit => b"OK\r\n",
+            Order::StatsReset => b"RESET\r\n",
+        }
+    }
+}
+
+/// What stands before the names of the servers that have not done it.
+pub(super) const NOT_CONFIRMED: &str = "not confirmed by";
 
 impl Broadcast {
     fn new(kind: Kind) -> Broadcast {
@@ -43,28 +83,29 @@ impl Broadcast {
         Broadcast::new(Kind::Noop)
     }
 
-    /// `flush_all`.
-    pub(super) fn flush() -> Broadcast {
-        Broadcast::new(Kind::Flush)
+    /// An order to the servers on the roll.
+    pub(super) fn order(order: Order, roll: Roll) -> Broadcast {
+        Broadcast::new(Kind::Order(order, roll))
     }
 
-    /// `stats`.
-    pub(super) fn stats() -> Broadcast {
-        Broadcast::new(Kind::Stats(Merger::new()))
+    /// `stats` with this sub-command, which may be empty, but is not `reset`.
+    pub(super) fn stats(args: &[u8]) -> Broadcast {
+        Broadcast::new(Kind::Stats(Merger::new(args)))
     }
 
-    /// `stats reset`.
-    pub(super) fn stats_reset() -> Broadcast {
-        Broadcast::new(Kind::StatsReset)
-    }
-
-    /// A server has answered as it should.
-    pub(super) fn confirm(&mut self) {
-        self.confirmed += 1;
+    /// Server `host` has answered as it should.
+    pub(super) fn confirm(&mut self, host: HostId) {
+        match &mut self.kind {
+            Kind::Order(_, roll) => roll.confirm(host),
+            Kind::Noop | Kind::Stats(_) => self.confirmed += 1,
+        }
     }
 
     /// A server has refused with this line or status.
     pub(super) fn refuse(&mut self, line: &[u8], code: u16) {
+        if let Kind::Order(_, roll) = &mut self.kind {
+            return roll.refuse(line, code);
+        }
         self.is_unsupported |= code == status::NOT_SUPPORTED;
         self.error.get_or_insert_with(|| (line.to_vec(), code));
     }
@@ -85,7 +126,22 @@ impl Broadcast {
 
     /// Whether a server answers with several lines or packets.
     pub(super) fn is_list(&self) -> bool {
-        matches!(self.kind, Kind::Stats(_) | Kind::StatsReset)
+        matches!(self.kind, Kind::Stats(_) | Kind::Order(Order::StatsReset, _))
+    }
+
+    /// Whether it is an order, which one missing server is enough to fail.
+    pub(super) fn is_order(&self) -> bool {
+        matches!(self.kind, Kind::Order(..))
+    }
+
+    /// The line for the log if not all servers have done what they were ordered to.
+    fn complaint(&self, failure: Option<Failure>) -> Option<String> {
+        let Kind::Order(order, roll) = &self.kind else { return None };
+        match roll.verdict(failure, NOT_CONFIRMED) {
+            Verdict::All => None,
+            Verdict::Refused(line, _) => Some(format!("{}: {}", order.name(), line.escape_ascii())),
+            Verdict::Missing(line) => Some(format!("{}: {}", order.name(), line.escape_ascii())),
+        }
     }
 
     /// Whether the sum of the statistics cannot be given: one server that takes too long spoils it, and so does
@@ -102,21 +158,21 @@ impl Broadcast {
     fn write(&self, out: &mut Vec<u8>, failure: Option<Failure>) {
         let fail = |out: &mut Vec<u8>| failure.unwrap_or(Failure::Closed).write_ascii(out, None);
         match &self.kind {
-            Kind::Flush if self.is_unsupported => out.extend_from_slice(b"SERVER_ERROR flush_all not supported\r\n"),
-            Kind::Flush | Kind::Noop if self.confirmed > 0 => out.extend_from_slice(b"OK\r\n"),
-            Kind::Flush | Kind::Noop => match &self.error {
-                Some((line, _)) => {
-                    out.extend_from_slice(line);
-                    out.extend_from_slice(b"\r\n");
-                }
+            Kind::Order(order, roll) => match roll.verdict(failure, NOT_CONFIRMED) {
+                Verdict::All => out.extend_from_slice(order.done()),
+                Verdict::Refused(line, _) => push_line(out, line),
+                Verdict::Missing(line) => push_line(out, &line),
+            },
+            Kind::Noop if self.confirmed > 0 => out.extend_from_slice(b"OK\r\n"),
+            Kind::Noop => match &self.error {
+                Some((line, _)) => push_line(out, line),
                 None => fail(out),
             },
-            Kind::Stats(_) | Kind::StatsReset if self.is_spoiled(failure) => fail(out),
+            Kind::Stats(_) if self.is_spoiled(failure) => fail(out),
             Kind::Stats(merger) => {
                 merger.write_ascii(out);
                 out.extend_from_slice(b"END\r\n");
             }
-            Kind::StatsReset => out.extend_from_slice(b"RESET\r\n"),
         }
     }
 
@@ -125,13 +181,28 @@ impl Broadcast {
         let mut packet = |status: u16, key: &[u8], value: &[u8]| {
             packet::write_reply(out, code, status, opaque, 0, &[], key, value);
         };
+        let failed = |failure: Failure| {
+            let mut line = Vec::new();
+            failure.write_body(&mut line, None);
+            (failure.status(), line)
+        };
+        let refused = |code: u16| (code, text(code).as_bytes().to_vec());
         let error = match &self.kind {
-            Kind::Noop | Kind::Flush if self.is_unsupported => Some(Err(status::NOT_SUPPORTED)),
-            Kind::Noop | Kind::Flush if self.confirmed > 0 => None,
-            Kind::Noop | Kind::Flush => {
-                Some(self.error.as_ref().map_or(Ok(failure.unwrap_or(Failure::Closed)), |(_, code)| Err(*code)))
-            }
-            Kind::Stats(_) | Kind::StatsReset => failure.filter(|_| self.is_spoiled(failure)).map(Ok),
+            Kind::Order(_, roll) => match roll.verdict(failure, NOT_CONFIRMED) {
+                Verdict::All => None,
+                Verdict::Refused(_, code) => Some(refused(code)),
+                Verdict::Missing(mut line) => {
+                    line.extend_from_slice(b"\r\n");
+                    Some((status::INTERNAL, line))
+                }
+            },
+            Kind::Noop if self.is_unsupported => Some(refused(status::NOT_SUPPORTED)),
+            Kind::Noop if self.confirmed > 0 => None,
+            Kind::Noop => Some(match &self.error {
+                Some((_, code)) => refused(*code),
+                None => failed(failure.unwrap_or(Failure::Closed)),
+            }),
+            Kind::Stats(_) => failure.filter(|_| self.is_spoiled(failure)).map(failed),
         };
         match error {
             None => {
@@ -140,14 +211,14 @@ impl Broadcast {
                 }
                 packet(status::SUCCESS, &[], &[]);
             }
-            Some(Err(code)) => packet(code, &[], text(code).as_bytes()),
-            Some(Ok(failure)) => {
-                let mut line = Vec::new();
-                failure.write_body(&mut line, None);
-                packet(failure.status(), &[], &line);
-            }
+            Some((code, body)) => packet(code, &[], &body),
         }
     }
+}
+
+fn push_line(out: &mut Vec<u8>, line: &[u8]) {
+    out.extend_from_slice(line);
+    out.extend_from_slice(b"\r\n");
 }
 
 impl Engine {
@@ -205,11 +276,47 @@ impl Engine {
         let Some(request) = self.requests.get_mut(id) else { return };
         let failure = request.failure;
         let work = std::mem::replace(&mut request.work, Work::Local);
-        if let Work::Broadcast(broadcast) = work
-            && let Some(sink) = self.sink(id)
-        {
-            broadcast.write(sink.tail(), failure);
+        if let Work::Broadcast(broadcast) = work {
+            self.complain(&broadcast, failure);
+            if let Some(sink) = self.sink(id) {
+                broadcast.write(sink.tail(), failure);
+            }
         }
         self.complete(id);
+    }
+
+    /// Tells the log of servers that have not done what they were ordered to: the client may not want to know.
+    pub(super) fn complain(&mut self, broadcast: &Broadcast, failure: Option<Failure>) {
+        if let Some(text) = broadcast.complaint(failure) {
+            self.log(1, text);
+        }
+    }
+
+    /// Writes the reply to a quiet flush that says which server has not done it.
+    pub(super) fn write_unflushed(
+        &mut self,
+        id: RequestId,
+        code: u8,
+        opaque: u32,
+        failure: Failure,
+        host: Option<HostId>,
+    ) {
+        let server = host.and_then(|id| Some((id, Arc::clone(&self.hosts.get(id)?.server))));
+        let broadcast = Broadcast::order(Order::Flush, Roll::new(server.into_iter().collect()));
+        self.complain(&broadcast, Some(failure));
+        if let Some(sink) = self.sink(id) {
+            broadcast.write_binary(sink.tail(), code, opaque, Some(failure));
+        }
+    }
+
+    /// A roll of these servers.
+    pub(super) fn roll(&self, hosts: &[HostId]) -> Roll {
+        Roll::new(hosts.iter().filter_map(|id| Some((*id, Arc::clone(&self.hosts.get(*id)?.server)))).collect())
+    }
+
+    /// An order to all servers of the client's bucket.
+    pub(super) fn order(&self, id: ClientId, order: Order) -> Broadcast {
+        let bucket = self.clients.get(id).and_then(|client| self.buckets.get(client.bucket));
+        Broadcast::order(order, self.roll(bucket.map_or(&[], |bucket| &bucket.hosts)))
     }
 }

@@ -36,12 +36,14 @@ pub enum Loss {
     Unknown,
     /// This machine lacks what it takes to connect; that says nothing about the server at all.
     Local,
+    /// Nobody wants the list of keys that it is sending.
+    Abandoned,
 }
 
 impl Loss {
     /// Whether the server is to blame for it.
     fn is_servers(self) -> bool {
-        !matches!(self, Loss::Unknown | Loss::Local)
+        !matches!(self, Loss::Unknown | Loss::Local | Loss::Abandoned)
     }
 }
 
@@ -56,6 +58,7 @@ impl std::fmt::Display for Loss {
             Loss::Malformed => "reply that does not fit",
             Loss::Unknown => "no answer to an unusual command",
             Loss::Local => "connect failed on this machine",
+            Loss::Abandoned => "list no longer wanted",
         })
     }
 }
@@ -165,6 +168,9 @@ impl Engine {
             return self.close_conn(id, Loss::Closed);
         }
         host.is_crowded = false;
+        if conn.is_for_dumps {
+            return self.arm_conn(id);
+        }
         if !conn.is_idle && !conn.is_stalled {
             conn.is_idle = true;
             host.idle.push(id);
@@ -178,7 +184,7 @@ impl Engine {
         let mut input = std::mem::take(&mut conn.input);
         let speak = self.speak(id);
         let mut fits = Ok(());
-        while fits.is_ok() && input.is_worth_parsing() && self.conns.contains(id) {
+        while fits.is_ok() && input.is_worth_parsing() && self.conns.get(id).is_some_and(|conn| !conn.is_paused) {
             let owner = input.owner();
             let used = match speak {
                 DownstreamProtocol::Ascii => {
@@ -335,6 +341,7 @@ impl Engine {
         if let Some(host) = self.hosts.get_mut(host_id) {
             host.conns.retain(|other| *other != id);
             host.idle.retain(|other| *other != id);
+            host.dump = host.dump.filter(|other| *other != id);
             if !again.is_empty() && loss.is_servers() {
                 // The server has probably gone: its other connections are not to be trusted with a second try.
                 dead_idle = std::mem::take(&mut host.idle);
@@ -384,7 +391,7 @@ impl Engine {
     fn may_retry(&self, id: RequestId, entry: &Entry, sent: u64, is_unsent: bool) -> bool {
         let Some(request) = self.requests.get(id) else { return false };
         let most = self.buckets[request.bucket].config.behavior.downstream_retry;
-        let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. });
+        let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. } | Expect::Dump { begun: true });
         // What was not even begun to be sent has not had its first try yet.
         entry.retries < most + u32::from(is_unsent) && !begun && (entry.may_repeat || entry.end > sent)
     }
@@ -438,9 +445,14 @@ impl Engine {
             | Expect::Close
             | Expect::Translated(_)
             | Expect::Create { .. }
+            | Expect::Dump { .. }
             | Expect::Broadcast { .. } => {
                 let client = self.requests.get(id).map(|request| request.client)?;
-                let conn_id = match self.pick(client, old.host, false) {
+                let picked = match entry.expect {
+                    Expect::Dump { .. } => self.pick_dump(old.host),
+                    _ => self.pick(client, old.host, false),
+                };
+                let conn_id = match picked {
                     Ok(conn) => conn,
                     Err(failure) => {
                         self.entry_failed(id, entry, Some(old.host), failure);

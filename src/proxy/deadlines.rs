@@ -180,7 +180,8 @@ impl Engine {
         }
         if is_alone {
             // What is behind it was not sent yet, and need not wait.
-            self.close_conn(id, Loss::Unknown);
+            let is_paused = self.conns.get(id).is_some_and(|conn| conn.is_paused);
+            self.close_conn(id, if is_paused { Loss::Abandoned } else { Loss::Unknown });
         } else if second || self.conns.get(id).is_some_and(|conn| conn.wanted == 0) {
             self.close_conn(id, Loss::Overdue);
         } else if let Some(conn) = self.conns.get_mut(id) {

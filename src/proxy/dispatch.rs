@@ -213,13 +213,13 @@ impl Engine {
         let was_empty = conn.fifo.is_empty();
         let is_queued = conn.expect(entry);
         conn.is_idle = false;
-        let (host, is_ready) = (conn.host, conn.state == State::Ready);
+        let (host, is_ready, is_for_dumps) = (conn.host, conn.state == State::Ready, conn.is_for_dumps);
         if is_ready && was_empty {
             conn.head_since = self.now;
             self.arm_conn(id);
         }
         self.mark_conn(id);
-        if let Some(host) = self.hosts.get_mut(host) {
+        if let Some(host) = self.hosts.get_mut(host).filter(|_| !is_for_dumps) {
             host.fresh = Some(id);
         }
         let Some(request) = self.requests.get_mut(entry.request) else { return };
@@ -242,7 +242,7 @@ impl Engine {
             }
         }
         let must_wait = request.queued > 0;
-        if let Some(client) = self.clients.get_mut(client_id) {
+        if let Some(client) = self.clients.get_mut(client_id).filter(|_| !is_for_dumps) {
             client.stick(host, id);
         }
         if must_wait {

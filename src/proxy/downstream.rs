@@ -113,6 +113,11 @@ pub enum Expect {
     },
     /// The question whether an ASCII server knows the meta commands.
     Probe,
+    /// A server's list of keys.
+    Dump {
+        /// Something of it has come already.
+        begun: bool,
+    },
     /// The answer of one server to a broadcast.
     Broadcast {
         /// The opcode sent to a binary server.
@@ -211,6 +216,10 @@ pub struct Conn {
     pub is_short: bool,
     /// When that is tried again.
     pub retry_at: Option<Micros>,
+    /// It is the one that lists of keys come on, and takes nothing else.
+    pub is_for_dumps: bool,
+    /// It is not to be read from: the client has not read enough of the list that comes on it.
+    pub is_paused: bool,
     /// It is on its host's list of idle connections.
     pub is_idle: bool,
     /// It is on the worker's list of connections to flush.
@@ -239,6 +248,8 @@ impl Conn {
             alone: VecDeque::new(),
             is_short: false,
             retry_at: None,
+            is_for_dumps: false,
+            is_paused: false,
             is_idle: false,
             is_dirty: false,
             timer: None,

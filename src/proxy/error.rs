@@ -52,6 +52,11 @@ impl Failure {
         }
     }
 
+    /// Appends the text of the ASCII line, without a server's name and without the line's end.
+    pub fn write_text(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.row().text.as_bytes());
+    }
+
     /// Appends the ASCII line, naming `host` where the table says so.
     pub fn write_ascii(self, out: &mut Vec<u8>, host: Option<&str>) {
         let row = self.row();

@@ -157,7 +157,7 @@ impl Engine {
             (Work::Batch(_), Expect::Translated(translated)) => {
                 self.packet_failed(id, translated.opcode, entry.opaque, failure, host);
             }
-            (Work::MultiGet(_) | Work::Broadcast(_) | Work::Batch(_), _) => {
+            (Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) | Work::Batch(_), _) => {
                 request.failure.get_or_insert(failure);
                 self.part_done(id);
             }
@@ -174,6 +174,7 @@ impl Engine {
         match &request.work {
             Work::MultiGet(_) => self.finish_multiget(id),
             Work::Broadcast(_) => self.finish_broadcast(id),
+            Work::Dump(_) => self.finish_dump(id),
             Work::Batch(_) => self.packet_done(id),
             Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. } => {}
         }
@@ -192,7 +193,7 @@ impl Engine {
         let Some(request) = self.requests.get_mut(id) else { return };
         request.pending = 0;
         match request.work {
-            Work::MultiGet(_) | Work::Broadcast(_) => {
+            Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) => {
                 request.failure = Some(failure);
                 return self.part_done(id);
             }
@@ -238,6 +239,7 @@ impl Engine {
                     self.close_conn(conn_id, Loss::Overdue);
                 }
             }
+            self.drop_dump(conn_id, id);
         }
     }
 

@@ -24,7 +24,7 @@ pub struct Host {
     pub behavior: Arc<Behavior>,
     /// The bucket whose counters its connections count on.
     pub bucket: usize,
-    /// All its connections.
+    /// All its connections, except the one for lists.
     pub conns: Vec<ConnId>,
     /// Those without any expected reply; the most recently used one is the last. May name ones that have gone or
     /// found work: look before use.
@@ -33,6 +33,8 @@ pub struct Host {
     pub open: Option<ConnId>,
     /// The connection that got the last request in this turn: what comes next leaves in the same write.
     pub fresh: Option<ConnId>,
+    /// The connection that lists of keys come on, which is not among `conns`.
+    pub dump: Option<ConnId>,
     /// What all workers know of it.
     pub health: Arc<Health>,
     /// Whether it understands the meta commands; asked when a binary client first needs to know.
@@ -73,6 +75,11 @@ impl Dialect {
 }
 
 impl Host {
+    /// Whether there is any connection to it, or one is being made.
+    pub fn is_connected(&self) -> bool {
+        !self.conns.is_empty() || self.dump.is_some()
+    }
+
     /// A connection was made: perhaps to another version of the server than before.
     pub fn forget_dialect(&mut self) {
         let is_new = self.conns.len() == 1 && self.dialect != Dialect::Asked;
@@ -92,6 +99,26 @@ pub struct Health {
     /// Errors since the last success.
     errors: AtomicU32,
     is_suspended: AtomicBool,
+    /// Its crawler is at work for a client.
+    is_crawling: AtomicBool,
+}
+
+/// The right to have a server's crawler list its keys, until it is dropped. There is one for all workers: a memcached
+/// whose crawler waits for a slow reader may stop serving others when it is asked for another list.
+#[derive(Debug)]
+pub struct Crawl(Arc<Health>);
+
+impl Crawl {
+    /// Takes the right, if nobody has it.
+    pub fn begin(health: &Arc<Health>) -> Option<Crawl> {
+        (!health.is_crawling.swap(true, Ordering::Relaxed)).then(|| Crawl(Arc::clone(health)))
+    }
+}
+
+impl Drop for Crawl {
+    fn drop(&mut self) {
+        self.0.is_crawling.store(false, Ordering::Relaxed);
+    }
 }
 
 impl Health {
@@ -135,6 +162,15 @@ impl HealthTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_list_at_a_time() {
+        let health = Arc::new(Health::default());
+        let first = Crawl::begin(&health);
+        assert!(first.is_some() && Crawl::begin(&health).is_none());
+        drop(first);
+        assert!(Crawl::begin(&health).is_some());
+    }
 
     #[test]
     fn more_than_the_limit_suspends_and_one_success_ends_it() {

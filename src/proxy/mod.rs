@@ -19,6 +19,8 @@
 //! | `ascii_request`, `binary_request`, `sasl` | what each command does |
 //! | `dispatch` | which connection a request takes; joining gets |
 //! | `multiget`, `broadcast`, `batch` | requests with several answers |
+//! | `roll` | whether all servers have confirmed |
+//! | `dump` | lists of keys |
 //! | `ascii_reply`, `binary_reply`, `translated_reply` | a server's answer and whose it is |
 //! | `finish` | replies in order |
 //! | `caching` | the front cache, and sets that are answered early |
@@ -47,6 +49,7 @@ mod crowded;
 mod deadlines;
 mod dispatch;
 pub mod downstream;
+mod dump;
 pub mod error;
 pub mod fifo;
 mod finish;
@@ -62,6 +65,7 @@ mod pump;
 mod reconfigure;
 mod refused;
 pub mod request;
+mod roll;
 mod sasl;
 pub mod shortage;
 mod statistics;
@@ -115,6 +119,8 @@ pub enum Action {
     Connect(ConnId, Arc<Server>),
     /// Close this server connection's socket; the engine has forgotten it.
     CloseConn(ConnId),
+    /// Read from this server connection again: it was left unread for a while.
+    ReadConn(ConnId),
     /// Close this client's socket; the engine has forgotten it.
     CloseClient(ClientId),
     /// Set the log level of the process.
@@ -396,8 +402,12 @@ impl Engine {
         if client.session.is_none() {
             self.traffic.count_written(count);
         }
+        let owes_nothing = client.order.is_empty();
         if client.stopped {
             self.make_ready(id);
+        }
+        if !owes_nothing {
+            self.resume_dump(id);
         }
         self.settle_client(id);
     }
@@ -433,9 +443,10 @@ impl Engine {
         }
     }
 
-    /// Where the server's next bytes are to be read to.
+    /// Where the server's next bytes are to be read to; `None` while it is not to be read from.
     pub fn conn_space(&mut self, id: ConnId) -> Option<&mut [u8]> {
-        Some(self.conns.get_mut(id)?.input.space(&mut self.server_buffers))
+        let conn = self.conns.get_mut(id).filter(|conn| !conn.is_paused)?;
+        Some(conn.input.space(&mut self.server_buffers))
     }
 
     /// `count` bytes were read into [`Engine::conn_space`].

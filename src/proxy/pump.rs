@@ -175,6 +175,11 @@ impl Engine {
                 }
                 len
             }
+            Parsed::Http => {
+                self.count_refused(id, text, false, request::ERROR);
+                self.expel(id, Breach::Http);
+                text.len()
+            }
             Parsed::LineTooLong => {
                 self.local_reply(id, |out| out.extend_from_slice(request::LINE_TOO_LONG));
                 self.quit(id);

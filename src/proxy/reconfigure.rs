@@ -87,6 +87,7 @@ impl Engine {
             idle: Vec::new(),
             open: None,
             fresh: None,
+            dump: None,
             health: health.of(server),
             dialect: Dialect::Unknown,
             curious: Vec::new(),
@@ -110,7 +111,7 @@ impl Engine {
         for id in gone {
             let Some(host) = self.hosts.get_mut(id) else { continue };
             host.is_retired = true;
-            let idle = host.conns.clone();
+            let idle: Vec<_> = host.conns.iter().copied().chain(host.dump).collect();
             for conn in idle {
                 if self.conns.get(conn).is_some_and(|conn| conn.fifo.is_empty()) {
                     self.close_conn(conn, Loss::Closed);
@@ -122,7 +123,7 @@ impl Engine {
 
     /// Forgets a server that is in no bucket any more, when its last connection has gone.
     pub(super) fn forget_retired(&mut self, id: HostId) {
-        if self.hosts.get(id).is_some_and(|host| host.is_retired && host.conns.is_empty())
+        if self.hosts.get(id).is_some_and(|host| host.is_retired && !host.is_connected())
             && let Some(host) = self.hosts.remove(id)
         {
             self.host_of.remove(&host.server);

@@ -8,6 +8,7 @@ use super::batch::Batch;
 use super::broadcast::Broadcast;
 use super::caching::Caching;
 use super::downstream::ConnId;
+use super::dump::Dump;
 use super::error::Failure;
 use super::host::HostId;
 use super::multiget::MultiGet;
@@ -33,6 +34,8 @@ pub enum Work {
     MultiGet(Box<MultiGet>),
     /// The same command on all servers.
     Broadcast(Box<Broadcast>),
+    /// A list of keys from all servers.
+    Dump(Box<Dump>),
     /// A packet of a binary client, to the server of its key.
     Packet {
         /// Its opcode.
@@ -160,6 +163,11 @@ impl Links {
     /// Takes one out.
     pub fn pop(&mut self) -> Option<ConnId> {
         self.more.pop().or_else(|| self.first.take())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = ConnId> {
+        self.first.into_iter().chain(self.more.iter().copied())
     }
 
     /// How many there are.

@@ -92,7 +92,9 @@ impl Engine {
             Request::Unl { .. } => (Command::Unl, false),
             Request::Flush { .. } => (Command::FlushAll, false),
             Request::Stats { args: b"reset" } => (Command::StatsReset, false),
-            Request::Stats { .. } | Request::StatsProxy { .. } => (Command::Stats, false),
+            Request::Stats { .. } | Request::StatsProxy { .. } | Request::Dump(_) => (Command::Stats, false),
+            // The C program does not know it, and has no counter.
+            Request::MemLimit { .. } => return,
             Request::Version => (Command::Version, false),
             Request::Verbosity { .. } => (Command::Verbosity, false),
             Request::Quit => (Command::Quit, false),

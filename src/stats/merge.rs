@@ -2,9 +2,10 @@
 //!
 //! By the name, or by its part from the last colon on, one of three rules applies: the first server's value stays,
 //! the largest value stays, or values are added. Names are compared whole, so that `bytes` is added although it
-//! occurs in `limit_maxbytes`, and only complete numbers are added.
+//! occurs in `limit_maxbytes`, and only complete numbers are added. Names that are in no table are counters, unless
+//! the statistics are settings or describe connections: there the first server's value stays.
 
-use crate::protocol::numbers::push_u64;
+use crate::protocol::numbers::{push_i64, push_u64};
 use std::collections::HashMap;
 use std::io::Write;
 
@@ -18,25 +19,50 @@ pub const HELD_MAX: usize = 16 * 1024 * 1024;
 /// What an entry or a line costs beside its text, roughly, in bytes.
 const OVERHEAD: usize = 160;
 
-/// The first server's value stays.
-const FIRST: [&[u8]; 7] =
-    [b"pid", b"version", b"libevent", b"ep_dbname", b"ep_storage_type", b"ep_flusher_state", b"ep_warmup_thread"];
+/// What becomes of the values that several servers give for one name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// The first server's value stays.
+    First,
+    /// The largest value stays.
+    Largest,
+    /// Values are added.
+    Sum,
+}
 
-/// The largest value stays.
-const LARGEST: [&[u8]; 8] = [
-    b"uptime",
-    b"time",
-    b"pointer_size",
-    b"limit_maxbytes",
-    b"accepting_conns",
-    b":chunk_size",
-    b":chunks_per_page",
-    b":age",
+/// The rule for each name, or for the part of it from its last colon on, that does not follow the rule of its kind.
+const RULES: [(&[u8], Rule); 20] = [
+    (b"pid", Rule::First),
+    (b"version", Rule::First),
+    (b"libevent", Rule::First),
+    (b"ep_dbname", Rule::First),
+    (b"ep_storage_type", Rule::First),
+    (b"ep_flusher_state", Rule::First),
+    (b"ep_warmup_thread", Rule::First),
+    (b"uptime", Rule::Largest),
+    (b"time", Rule::Largest),
+    (b"pointer_size", Rule::Largest),
+    (b"limit_maxbytes", Rule::Largest),
+    // The same, as a setting.
+    (b"maxbytes", Rule::Largest),
+    (b"accepting_conns", Rule::Largest),
+    (b"hash_power_level", Rule::Largest),
+    (b":chunk_size", Rule::Largest),
+    (b":chunks_per_page", Rule::Largest),
+    (b":age", Rule::Largest),
+    (b":age_hot", Rule::Largest),
+    (b":age_warm", Rule::Largest),
+    (b":evicted_time", Rule::Largest),
 ];
 
+/// The sub-commands of `stats` that tell what is the case, and count nothing.
+const FACTS: [&[u8]; 2] = [b"settings", b"conns"];
+
 /// The statistics of one request, from however many servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Merger {
+    /// The rule for names that have none of their own.
+    default: Rule,
     /// In the order in which the names were first seen.
     entries: Vec<Entry>,
     /// Where a name is in `entries`.
@@ -54,9 +80,10 @@ struct Entry {
 }
 
 impl Merger {
-    /// An empty one.
-    pub fn new() -> Merger {
-        Merger::default()
+    /// An empty one for `stats` with the sub-command `args`, which may be empty.
+    pub fn new(args: &[u8]) -> Merger {
+        let default = if FACTS.contains(&args) { Rule::First } else { Rule::Sum };
+        Merger { default, entries: Vec::new(), index: HashMap::new(), passed: Vec::new(), held: 0 }
     }
 
     /// Takes one statistic; without a name it is none. `prefix` is the word its line begins with: `STAT`, `ITEM` or
@@ -66,7 +93,7 @@ impl Merger {
             return;
         }
         if let Some(entry) = self.index.get(name).and_then(|&at| self.entries.get_mut(at)) {
-            return merge(&rule(name), &mut entry.value, value);
+            return merge(rule(name).unwrap_or(self.default), &mut entry.value, value);
         }
         if self.hold(prefix.len() + 2 * name.len() + value.len() + OVERHEAD) {
             self.index.insert(name.to_vec(), self.entries.len());
@@ -75,11 +102,16 @@ impl Merger {
     }
 
     /// Takes a line of an ASCII server, without its end. One that is not of three words, or is long, is passed on
-    /// unchanged, once for each server.
+    /// unchanged, once for each server; if values are not added, only the first server's.
     pub fn line(&mut self, line: &[u8]) {
         let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
         match (words.next(), words.next(), words.next(), words.next()) {
             (Some(prefix), Some(name), Some(value), None) if line.len() < LINE_MAX => self.add(prefix, name, value),
+            (Some(prefix), ..) if self.default == Rule::First && line.len() < LINE_MAX => {
+                if let Some((name, value)) = name_and_rest(line) {
+                    self.add(prefix, name, value);
+                }
+            }
             _ => {
                 if self.hold(line.len() + OVERHEAD) {
                     self.passed.push(line.to_vec());
@@ -129,58 +161,62 @@ fn name_and_rest(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((name, value.strip_prefix(b" ").unwrap_or(value)))
 }
 
-enum Rule {
-    First,
-    Largest,
-    Sum,
-}
-
-/// The rule for a name: the part from its last colon on decides, or the whole if it has none.
-fn rule(name: &[u8]) -> Rule {
+/// The rule of its own that a name has: the part from its last colon on decides, or the whole if it has none.
+fn rule(name: &[u8]) -> Option<Rule> {
     let key = &name[memchr::memrchr(b':', name).unwrap_or(0)..];
-    if FIRST.contains(&key) {
-        Rule::First
-    } else if LARGEST.contains(&key) {
-        Rule::Largest
-    } else {
-        Rule::Sum
-    }
+    RULES.iter().find(|(name, _)| *name == key).map(|(_, rule)| *rule)
 }
 
 /// Merges `new` into `old`, which stays as it is unless both are numbers.
-fn merge(rule: &Rule, old: &mut Vec<u8>, new: &[u8]) {
+fn merge(rule: Rule, old: &mut Vec<u8>, new: &[u8]) {
     let (Some(a), Some(b)) = (Number::parse(old), Number::parse(new)) else {
         return;
     };
     let merged = match (rule, a, b) {
         (Rule::First, ..) => return,
         (Rule::Largest, Number::Whole(a), Number::Whole(b)) => Number::Whole(a.max(b)),
-        (Rule::Sum, Number::Whole(a), Number::Whole(b)) => Number::Whole(a.wrapping_add(b)),
+        (Rule::Sum, Number::Whole(a), Number::Whole(b)) => Number::Whole(add(a, b)),
         (Rule::Largest, a, b) => Number::Dotted(a.float().max(b.float())),
         (Rule::Sum, a, b) => Number::Dotted(a.float() + b.float()),
     };
     old.clear();
     match merged {
-        Number::Whole(number) => push_u64(old, number),
+        Number::Whole(number) => match u64::try_from(number) {
+            Ok(number) => push_u64(old, number),
+            Err(_) => push_i64(old, i64::try_from(number).unwrap_or(i64::MIN)),
+        },
         // Writing to a vector cannot fail.
         Number::Dotted(number) => _ = write!(old, "{number:.6}"),
     }
 }
 
+/// The sum. Counters wrap at 2^64, as those of the servers do.
+fn add(a: i128, b: i128) -> i128 {
+    match (u64::try_from(a), u64::try_from(b)) {
+        (Ok(a), Ok(b)) => i128::from(a.wrapping_add(b)),
+        // Neither is larger than 64 bits allow.
+        _ => a + b,
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Number {
-    /// Digits only, at most 2^64 - 1.
-    Whole(u64),
+    /// Digits, of at most 2^64 - 1, or down to -2^63 with a minus.
+    Whole(i128),
     /// A sign perhaps, digits, one dot, digits.
     Dotted(f64),
 }
 
 impl Number {
-    /// The number that `text` is, completely; `None` for `yes`, `-5`, `127.0.0.1`, `1.4.5`.
+    /// The number that `text` is, completely; `None` for `yes`, `127.0.0.1`, `1.4.5`.
     fn parse(text: &[u8]) -> Option<Number> {
         let text = std::str::from_utf8(text).ok()?;
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            return text.parse().ok().map(Number::Whole);
+        let digits = text.strip_prefix('-');
+        if digits.unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit()) {
+            return match digits {
+                Some(_) => text.parse::<i64>().ok().map(|number| Number::Whole(number.into())),
+                None => text.parse::<u64>().ok().map(|number| Number::Whole(number.into())),
+            };
         }
         let (before, after) = text.strip_prefix('-').unwrap_or(text).split_once('.')?;
         let digits = !after.is_empty() && before.bytes().chain(after.bytes()).all(|byte| byte.is_ascii_digit());
@@ -209,7 +245,11 @@ mod tests {
 
     /// What two servers' values become.
     fn both(name: &str, first: &str, second: &str) -> String {
-        let mut merger = Merger::new();
+        merged(b"", name, first, second)
+    }
+
+    fn merged(args: &[u8], name: &str, first: &str, second: &str) -> String {
+        let mut merger = Merger::new(args);
         merger.add(b"STAT", name.as_bytes(), first.as_bytes());
         merger.add(b"STAT", name.as_bytes(), second.as_bytes());
         let (_, value) = merger.iter().next().unwrap();
@@ -238,7 +278,17 @@ mod tests {
             ("1:chunks_per_page", "10", "20", "20"),
             ("items:1:age", "7", "3", "7"),
             ("foo", "yes", "no", "yes"),
-            ("neg", "-5", "-6", "-5"),
+            ("neg", "-5", "-6", "-11"),
+            ("neg", "-5", "6", "1"),
+            ("neg", "5", "-6", "-1"),
+            ("neg", "18446744073709551615", "-1", "18446744073709551614"),
+            ("neg", "-9223372036854775808", "-1", "-9223372036854775808"),
+            ("time", "-5", "-6", "-5"),
+            ("hash_power_level", "16", "17", "17"),
+            ("items:1:age_hot", "7", "3", "7"),
+            ("items:1:age_warm", "7", "9", "9"),
+            ("items:1:evicted_time", "7", "3", "7"),
+            ("items:1:number_hot", "7", "3", "10"),
             ("wraps", "18446744073709551615", "1", "0"),
             ("fl", "1.5", "2", "3.500000"),
             ("state", "1", "2", "3"),
@@ -259,6 +309,10 @@ mod tests {
             ("1 2", "3"),
             ("3", "1 2"),
             ("1", "18446744073709551616"),
+            ("-", "1"),
+            ("1", "-"),
+            ("1", "--1"),
+            ("1", "-9223372036854775809"),
             ("1.5", "."),
             ("1.5", "1e5"),
             ("1", "+1"),
@@ -270,6 +324,41 @@ mod tests {
         }
     }
 
+    /// Of names that mean a counter in `stats`, too.
+    #[test]
+    fn settings_are_no_sums() {
+        for (name, first, second, expected) in [
+            ("maxconns", "1024", "1024", "1024"),
+            ("tcpport", "11212", "11211", "11212"),
+            ("udpport", "-2", "-2", "-2"),
+            ("inter", "10.0.0.1", "10.0.0.2", "10.0.0.1"),
+            ("growth_factor", "1.25", "1.25", "1.25"),
+            ("verbosity", "0", "1", "0"),
+            ("ext_item_age", "4294967295", "4294967295", "4294967295"),
+            ("num_threads", "4", "4", "4"),
+            ("maxbytes", "67108864", "67108864", "67108864"),
+            // As limit_maxbytes in `stats`.
+            ("maxbytes", "67108864", "134217728", "134217728"),
+            ("evictions", "on", "off", "on"),
+            ("of_tomorrow", "7", "7", "7"),
+        ] {
+            assert_eq!(merged(b"settings", name, first, second), expected, "{name}");
+        }
+        assert_eq!(merged(b"conns", "26:secs_since_last_cmd", "3", "9"), "3");
+        for args in ["", "items", "slabs", "sizes", "reset"] {
+            assert_eq!(merged(args.as_bytes(), "num_threads", "4", "4"), "8", "{args}");
+        }
+    }
+
+    #[test]
+    fn settings_of_several_words_appear_once() {
+        let mut merger = Merger::new(b"settings");
+        for line in ["STAT a 1", "STAT logger standard error", "STAT empty ", "STAT b 2"].repeat(2) {
+            merger.line(line.as_bytes());
+        }
+        assert_eq!(ascii(&merger), "STAT a 1\r\nSTAT logger standard error\r\nSTAT empty \r\nSTAT b 2\r\n");
+    }
+
     #[test]
     fn sums_of_seconds_keep_their_precision() {
         assert_eq!(both("rusage_system", "123456789.123456", "0.000001"), "123456789.123457");
@@ -279,7 +368,7 @@ mod tests {
 
     #[test]
     fn names_appear_in_the_order_they_were_first_seen() {
-        let mut merger = Merger::new();
+        let mut merger = Merger::new(b"");
         for line in ["STAT b 1", "STAT a 2", "ITEM c 3", "STAT a 5", "STAT d 1"] {
             merger.line(line.as_bytes());
         }
@@ -288,7 +377,7 @@ mod tests {
 
     #[test]
     fn lines_that_are_not_three_words_are_passed_on_before_the_others() {
-        let mut merger = Merger::new();
+        let mut merger = Merger::new(b"");
         let long = format!("STAT long {}", "1".repeat(LINE_MAX - 10));
         let fits = format!("STAT fits {}", "1".repeat(LINE_MAX - 11));
         for line in ["STAT n 1", "STAT e ", "STAT t a b", "STAT e ", "STAT n 2", &long, &long, &fits] {
@@ -302,7 +391,7 @@ mod tests {
 
     #[test]
     fn values_of_binary_servers_may_be_empty_hold_blanks_and_be_long() {
-        let mut merger = Merger::new();
+        let mut merger = Merger::new(b"");
         let long = vec![b'v'; 1000];
         for value in [&b""[..], b"a b", &long] {
             merger.add(b"STAT", b"n", value);
@@ -313,7 +402,7 @@ mod tests {
 
     #[test]
     fn no_name_is_empty() {
-        let mut merger = Merger::new();
+        let mut merger = Merger::new(b"");
         merger.add(b"STAT", b"", b"1");
         for line in ["", "STAT", "STAT ", "  x", "STAT  n  two words"] {
             merger.line(line.as_bytes());
@@ -324,14 +413,14 @@ mod tests {
 
     #[test]
     fn nothing_a_server_says_ends_a_line_early() {
-        let mut merger = Merger::new();
+        let mut merger = Merger::new(b"");
         merger.add(b"STAT", b"a\nb", b"1\r\nEND");
         assert_eq!(ascii(&merger), "STAT a b 1  END\r\n");
     }
 
     #[test]
     fn what_is_held_is_bounded() {
-        let mut merger = Merger::new();
+        let mut merger = Merger::new(b"");
         let value = vec![b'v'; HELD_MAX / 4];
         for number in 0..10u8 {
             merger.add(b"STAT", &[number], &value);
@@ -344,7 +433,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_statistics_do_no_harm(lines: Vec<Vec<u8>>, name: Vec<u8>, values: Vec<Vec<u8>>, digits in "[0-9]{0,200}\\.[0-9]{0,200}") {
-            let mut merger = Merger::new();
+            let mut merger = Merger::new(b"");
             for line in &lines {
                 merger.line(line);
             }

@@ -9,14 +9,16 @@ use super::access::{Access, Deleted};
 use super::arith::{Arith, Computed};
 use super::clock::Tick;
 use super::counters::Count;
-use super::session::{OUTPUT_MAX, Rest, Session, Step};
+use super::session::{OUTPUT_MAX, Rest, Session, Step, Unfinished};
 use super::storing::{NewItem, Stored};
-use super::{VERSION, statistics};
+use super::{VERSION, dump, statistics};
 use crate::buffer::{Input, Output, Pool};
+use crate::protocol::ascii::line;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::ascii::words::Words;
+use crate::protocol::binary::breach::Breach;
 use crate::protocol::numbers::push_u64;
-use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
+use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
 
 /// Values above this are refused before they arrive; whether an item fits a slab class is known when it is there.
 pub const VALUE_MAX: u64 = 1 << 20;
@@ -38,6 +40,8 @@ const NON_NUMERIC: &[u8] = b"CLIENT_ERROR cannot increment or decrement non-nume
 const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
 const NO_MEMORY_ARITH: &[u8] = b"SERVER_ERROR out of memory\r\n";
+const LIMIT_TOO_SMALL: &[u8] = b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n";
+const LIMIT_IN_BYTES: &[u8] = b"MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n";
 const NO_REASSIGNMENT: &[u8] = b"CLIENT_ERROR Slab reassignment not supported\r\n";
 
 /// What a get does with each key.
@@ -69,8 +73,10 @@ pub(super) fn step(
     pool: &mut Pool,
     out: &mut Output,
 ) -> Step {
-    if let Some(rest) = session.rest.take() {
-        return get(session, access, input, rest, out);
+    match session.unfinished.take() {
+        Some(Unfinished::Get(rest)) => return get(session, access, input, rest, out),
+        Some(Unfinished::Dump(cursor, len)) => return metadump(session, access, input, (cursor, len), out),
+        None => {}
     }
     let owner = input.owner();
     let data = input.data();
@@ -95,6 +101,13 @@ pub(super) fn step(
             let rest =
                 rest_of(data, &keys, len, GetMode { cas, touch: Some(access.expiry(expiry::read(exptime).into())) });
             return get(session, access, input, rest, out);
+        }
+        Parsed::Request { request: Request::Dump(Dump::Metadump { classes }), len, .. } => {
+            count(len);
+            match dump::Cursor::new(classes, access.store.classes.count()) {
+                Some(cursor) => return metadump(session, access, input, (cursor, len), out),
+                None => (Answer::Line(line::BAD_CLASS), false, len),
+            }
         }
         Parsed::Request { request, noreply, len } => {
             count(len);
@@ -122,6 +135,7 @@ pub(super) fn step(
             }
             (Answer::Line(reply), noreply, len)
         }
+        Parsed::Http => (Answer::End(Step::Breach(Breach::Http)), false, data.len()),
         Parsed::LineTooLong => {
             out.tail().extend_from_slice(request::LINE_TOO_LONG);
             (Answer::End(Step::Quit), false, data.len())
@@ -151,7 +165,7 @@ fn get(session: &mut Session, access: &Access<'_>, input: &mut Input, rest: Rest
     let limit = out.end().saturating_add(OUTPUT_MAX);
     for (at, key) in Keys::new(line, rest.at).iter() {
         if out.end() >= limit {
-            session.rest = Some(Rest { at, ..rest });
+            session.unfinished = Some(Unfinished::Get(Rest { at, ..rest }));
             return Step::Full;
         }
         access.read(key, rest.mode.touch, |hit| {
@@ -176,7 +190,27 @@ fn get(session: &mut Session, access: &Access<'_>, input: &mut Input, rest: Rest
     Step::Done
 }
 
-/// Does what a request other than a get asks for.
+/// Lists keys, until there is enough to be sent.
+fn metadump(
+    session: &mut Session,
+    access: &Access<'_>,
+    input: &mut Input,
+    (mut cursor, len): (dump::Cursor, usize),
+    out: &mut Output,
+) -> Step {
+    let limit = out.end().saturating_add(OUTPUT_MAX);
+    while cursor.advance(access.store, access.tick, out.tail()) {
+        if out.end() >= limit {
+            session.unfinished = Some(Unfinished::Dump(cursor, len));
+            return Step::Full;
+        }
+    }
+    out.tail().extend_from_slice(b"END\r\n");
+    input.consume(len);
+    Step::Done
+}
+
+/// Does what a request other than a get or a list asks for.
 fn execute(
     access: &Access<'_>,
     request: &Request<'_>,
@@ -211,7 +245,8 @@ fn execute(
             access.flush(expiry::read(delay.unwrap_or(0)).into());
             Answer::Line(OK)
         }
-        Request::Stats { .. } => stats(access, line, out),
+        Request::Stats { .. } | Request::Dump(Dump::Cachedump { .. }) => stats(access, line, out),
+        Request::MemLimit { megabytes } => Answer::Line(memory_limit(access, megabytes)),
         // With further words, too: memcached answers them since 1.4.3, and tools rely on it.
         Request::Version => {
             out.tail().extend_from_slice(b"VERSION ");
@@ -227,12 +262,25 @@ fn execute(
             Answer::End(Step::Verbosity(level.min(VERBOSITY_MAX) as u8))
         }
         Request::Quit => Answer::End(Step::Quit),
-        // Gets were dealt with before; the others are not commands of memcached.
+        // Gets and lists were dealt with before; the others are not commands of this server.
         Request::Get { .. }
         | Request::Gat { .. }
         | Request::Getl { .. }
         | Request::Unl { .. }
+        | Request::Dump(Dump::Metadump { .. } | Dump::Mgdump { .. })
         | Request::StatsProxy { .. } => Answer::Error(ERROR),
+    }
+}
+
+/// `cache_memlimit`: the bounds and words are memcached's.
+fn memory_limit(access: &Access<'_>, megabytes: u32) -> &'static [u8] {
+    match megabytes {
+        0..=7 => LIMIT_TOO_SMALL,
+        8..=1_000_000_000 => {
+            access.store.classes.set_limit(u64::from(megabytes) << 20);
+            OK
+        }
+        _ => LIMIT_IN_BYTES,
     }
 }
 
@@ -266,6 +314,7 @@ fn second_look<'a>(access: &Access<'_>, line: &'a [u8], reply: &'static [u8], ou
         },
         b"stats" => stats(access, line, out),
         b"slabs" if words.get(1) == b"reassign" && words.count() == 4 => Answer::Error(NO_REASSIGNMENT),
+        b"slabs" | b"lru" | b"lru_crawler" if reply == line::ONE_SERVER_ONLY => Answer::Error(ERROR),
         _ => Answer::Line(reply),
     })
 }

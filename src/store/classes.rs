@@ -3,7 +3,7 @@
 //! Items are not kept in slabs; they are counted as if they were, so that the memory limit, evictions and statistics
 //! are those of memcached.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::SHARDS;
@@ -58,7 +58,9 @@ pub struct Classes {
     /// Bytes in pages.
     malloced: Mutex<u64>,
     /// How many there may be; 0: any number.
-    limit: u64,
+    limit: AtomicU64,
+    /// There are more, because the limit was lowered.
+    is_over: AtomicBool,
     /// Bytes of an item for its CAS id.
     cas: u32,
 }
@@ -79,7 +81,13 @@ impl Classes {
             size = (f64::from(size) * factor) as u32;
         }
         classes.push(Class::new(PAGE));
-        Classes { classes, malloced: Mutex::new(malloced), limit, cas: if cas { 8 } else { 0 } }
+        Classes {
+            classes,
+            malloced: Mutex::new(malloced),
+            limit: AtomicU64::new(limit),
+            is_over: AtomicBool::new(false),
+            cas: if cas { 8 } else { 0 },
+        }
     }
 
     /// The bytes that an item counts (02 §12.1).
@@ -117,7 +125,38 @@ impl Classes {
 
     /// The memory limit in bytes; 0: none.
     pub fn limit(&self) -> u64 {
-        self.limit
+        self.limit.load(Relaxed)
+    }
+
+    /// Changes the memory limit.
+    pub fn set_limit(&self, bytes: u64) {
+        let malloced = self.malloced.lock().unwrap_or_else(PoisonError::into_inner);
+        self.limit.store(bytes, Relaxed);
+        self.is_over.store(*malloced > bytes, Relaxed);
+    }
+
+    /// Whether pages are to be given up, because the limit was lowered.
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+
+    /// No page can be given up any more.
+    pub fn keep_rest(&self) {
+        self.is_over.store(false, Relaxed);
+    }
+
+    /// Gives up a page of the class if its chunks are free, the first one excepted.
+    pub fn shrink(&self, id: ClassId) {
+        let class = self.get(id);
+        let mut malloced = self.malloced.lock().unwrap_or_else(PoisonError::into_inner);
+        let per_page = u64::from(class.per_page);
+        if class.pages.load(Relaxed) > 1
+            && class.free.fetch_update(Relaxed, Relaxed, |free| free.checked_sub(per_page)).is_ok()
+        {
+            class.pages.fetch_sub(1, Relaxed);
+            *malloced = malloced.saturating_sub(u64::from(class.size) * per_page);
+            self.is_over.store(*malloced > self.limit(), Relaxed);
+        }
     }
 
     /// Takes a chunk, from a new page if need be; `false` if there is none to be had.
@@ -138,7 +177,8 @@ impl Classes {
             return true; // another thread was faster
         }
         let page = u64::from(class.size) * u64::from(class.per_page);
-        if self.limit > 0 && malloced.saturating_add(page) > self.limit && class.pages.load(Relaxed) > 0 {
+        let limit = self.limit();
+        if limit > 0 && malloced.saturating_add(page) > limit && class.pages.load(Relaxed) > 0 {
             return false;
         }
         *malloced = malloced.saturating_add(page);

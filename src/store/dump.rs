@@ -1,12 +1,12 @@
-//! Statistics that look at every item: `stats cachedump` and `stats sizes` (02 §13.3, §13.4).
+//! What looks at every item: `stats cachedump`, `stats sizes` (02 §13.3, §13.4) and `lru_crawler metadump`.
 
 use std::collections::BTreeMap;
 
 use super::Store;
 use super::classes::ClassId;
-use super::clock::NEVER;
-use super::item::END;
-use crate::protocol::numbers::push_u64;
+use super::clock::{NEVER, Tick};
+use super::item::{END, Entry};
+use crate::protocol::numbers::{parse_u32, push_u64};
 
 /// Longest text of a `cachedump` in bytes.
 const DUMP_MAX: usize = 2 << 20;
@@ -80,14 +80,101 @@ fn push_item(line: &mut Vec<u8>, store: &Store, key: &[u8], value_len: usize, ex
 /// Appends a key. Blanks, line ends and NULs, which keys of binary clients may have, appear as `%20` and so on, so
 /// that the line stays one line of so many words.
 pub(super) fn push_key(out: &mut Vec<u8>, key: &[u8]) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in key {
         if matches!(byte, b' ' | b'\r' | b'\n' | 0) {
-            out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            push_hex(out, byte);
         } else {
             out.push(byte);
         }
     }
+}
+
+/// How many slots of a shard are looked at before others may have it.
+const SCAN: usize = 256;
+
+/// A `metadump` under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
+    /// The classes that are listed: bit *n* stands for index *n*.
+    classes: [u64; 4],
+    shard: usize,
+    slot: usize,
+}
+
+impl Cursor {
+    /// The beginning of a list of `word`: `all`, `hash`, or numbers of classes with commas between them. `None` if one
+    /// of them is not among the `count` classes there are.
+    pub fn new(word: &[u8], count: usize) -> Option<Cursor> {
+        let mut classes = [0; 4];
+        if matches!(word, b"all" | b"hash") {
+            classes = [u64::MAX; 4];
+        } else {
+            for number in word.split(|&byte| byte == b',') {
+                let index = usize::try_from(parse_u32(number)?).ok()?.checked_sub(1).filter(|index| *index < count)?;
+                *classes.get_mut(index / 64)? |= 1 << (index % 64);
+            }
+        }
+        Some(Cursor { classes, shard: 0, slot: 0 })
+    }
+
+    fn lists(&self, class: ClassId) -> bool {
+        self.classes.get(usize::from(class) / 64).is_some_and(|bits| bits >> (class % 64) & 1 != 0)
+    }
+
+    /// Appends a line for each of the next items; `false` when there are no more.
+    pub fn advance(&mut self, store: &Store, tick: Tick, out: &mut Vec<u8>) -> bool {
+        if self.shard >= store.shards.len() {
+            return false;
+        }
+        let shard = store.shard(self.shard);
+        match shard.scan(self.slot, SCAN) {
+            None => (self.shard, self.slot) = (self.shard + 1, 0),
+            Some(entries) => {
+                for entry in entries.filter(|entry| self.lists(entry.class()) && !entry.is_expired(tick)) {
+                    push_meta(out, store, entry, shard.total(entry));
+                }
+                self.slot += SCAN;
+            }
+        }
+        true
+    }
+}
+
+/// Appends `key=… exp=… la=… cas=… fetch=… cls=… size=…`, as memcached writes it.
+fn push_meta(out: &mut Vec<u8>, store: &Store, entry: &Entry, total: u64) {
+    let start = store.epoch.unix_start();
+    out.extend_from_slice(b"key=");
+    push_uri(out, entry.body.key());
+    out.extend_from_slice(b" exp=");
+    match entry.expires {
+        NEVER => out.extend_from_slice(b"-1"),
+        expires => push_u64(out, start + u64::from(expires)),
+    }
+    for (name, number) in [(&b" la="[..], start + u64::from(entry.accessed)), (b" cas=", entry.cas)] {
+        out.extend_from_slice(name);
+        push_u64(out, number);
+    }
+    out.extend_from_slice(if entry.is_fetched() { b" fetch=yes" } else { b" fetch=no" });
+    for (name, number) in [(&b" cls="[..], u64::from(entry.class()) + 1), (b" size=", total)] {
+        out.extend_from_slice(name);
+        push_u64(out, number);
+    }
+    out.push(b'\n');
+}
+
+/// Appends a key as it stands in a URI.
+fn push_uri(out: &mut Vec<u8>, key: &[u8]) {
+    for &byte in key {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte),
+            _ => push_hex(out, byte),
+        }
+    }
+}
+
+fn push_hex(out: &mut Vec<u8>, byte: u8) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
 }
 
 /// How many items count at most so many bytes, and more than the size before.

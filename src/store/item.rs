@@ -23,7 +23,7 @@ pub struct Entry {
     pub body: Body,
     /// CAS id; 0 if there are none (`-C`).
     pub cas: u64,
-    /// Use, tag and class.
+    /// Use, whether it was ever asked for, tag and class.
     stamp: u64,
     /// Next entry of the same bucket, or of the list of vacant slots.
     pub chain: Slot,
@@ -43,9 +43,11 @@ const _: () = assert!(size_of::<Entry>() == 56);
 
 /// Where the tag begins in a stamp; the class is below it.
 const TAG_AT: u32 = 8;
-/// Where the position in the order of use begins in a stamp. It has 52 bits: enough for 140 years of a million uses
+/// The bit of a stamp that says whether the item was ever asked for.
+const FETCHED: u64 = 1 << 12;
+/// Where the position in the order of use begins in a stamp. It has 51 bits: enough for 70 years of a million uses
 /// in a second.
-const USED_AT: u32 = 12;
+const USED_AT: u32 = 13;
 
 impl Entry {
     /// An entry of a slot that is not in use.
@@ -83,6 +85,16 @@ impl Entry {
     /// Changes its position in the order of use.
     pub fn set_used(&mut self, used: u64) {
         self.stamp = used << USED_AT | self.stamp & ((1 << USED_AT) - 1);
+    }
+
+    /// Whether it was ever asked for.
+    pub fn is_fetched(&self) -> bool {
+        self.stamp & FETCHED != 0
+    }
+
+    /// Notes that it was asked for.
+    pub fn set_fetched(&mut self) {
+        self.stamp |= FETCHED;
     }
 
     /// Whether a key with this hash can be the entry's.
@@ -208,13 +220,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_has_three_parts() {
+    fn a_stamp_has_four_parts() {
         let mut entry = Entry::new(Body::default(), 199, 0xa000_0001, 7, 9);
         assert_eq!((entry.class(), entry.used(), entry.flags, entry.expires), (199, 0, 7, 9));
         assert!(entry.may_have(0xafff_ffff) && !entry.may_have(0xb000_0001));
-        for used in [1, 12345, (1 << 52) - 1] {
+        for used in [1, 12345, (1 << 51) - 1] {
             entry.set_used(used);
             assert_eq!((entry.class(), entry.used()), (199, used));
+            assert_eq!(entry.is_fetched(), used > 1);
+            entry.set_fetched();
             assert!(entry.may_have(0xa000_0001));
         }
     }

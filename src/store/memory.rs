@@ -1,12 +1,13 @@
 //! Where the memory of a new item comes from (02 §12.3).
 //!
 //! First from an expired item of the same class, then from a free chunk, then from a new page, then from the least
-//! recently used item of the class, in whichever shard it is.
+//! recently used item of the class, in whichever shard it is. While there are more pages than the limit allows,
+//! because `cache_memlimit` has lowered it, every allocation throws out some more.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Store;
-use super::classes::{ClassId, NONE};
+use super::classes::{Class, ClassId, NONE};
 use super::clock::{NEVER, Tick};
 use super::item::END;
 
@@ -16,6 +17,9 @@ const SEARCH: usize = 50;
 /// How often another thread may be faster in throwing out the oldest item before this counts as no memory.
 const TRIES: usize = 64;
 
+/// How many items go at once for a limit that was lowered.
+const AT_ONCE: usize = 64;
+
 /// There is no memory for an item, and none could be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
@@ -23,6 +27,9 @@ pub struct OutOfMemory;
 impl Store {
     /// Takes a chunk of a class for an item that is going to be linked.
     pub(super) fn allocate(&self, class: ClassId, tick: Tick) -> Result<(), OutOfMemory> {
+        if self.options.evict && self.classes.is_over() {
+            self.shrink(tick);
+        }
         if self.reuse_expired(class, tick) || self.classes.take(class) {
             return Ok(());
         }
@@ -35,6 +42,24 @@ impl Store {
         }
         self.classes.get(class).outofmemory.fetch_add(1, Relaxed);
         Err(OutOfMemory)
+    }
+
+    /// Throws out some items, so that the pages become as few as a lowered limit allows: of the class that has the least
+    /// recently used item among those with more than one page. Chunks of a class never become another's, so the first
+    /// page of each stays.
+    fn shrink(&self, tick: Tick) {
+        let several = self.classes.iter().filter(|(_, class)| class.pages.load(Relaxed) > 1);
+        let age = |class: &Class| class.oldest.iter().map(|used| used.load(Relaxed)).min().unwrap_or(NONE);
+        let Some((id, _)) = several.min_by_key(|(_, class)| age(class)) else { return self.classes.keep_rest() };
+        for _ in 0..AT_ONCE {
+            if self.throw_out(id, tick) {
+                self.classes.give(id);
+            }
+            self.classes.shrink(id);
+            if !self.classes.is_over() {
+                break;
+            }
+        }
     }
 
     /// Removes an expired item of the class; its chunk is the caller's.

@@ -2,7 +2,7 @@
 
 use super::access::Access;
 use super::counters::Count;
-use super::{ascii, binary};
+use super::{ascii, binary, dump};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::packet::is_binary;
@@ -39,7 +39,16 @@ pub enum Step {
     Verbosity(u8),
 }
 
-/// A get with many keys whose reply was too long to be made at once.
+/// A request whose reply was too long to be made at once. Its line stays in the input.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unfinished {
+    /// A get with many keys.
+    Get(Rest),
+    /// A list of all keys, and the length of its line.
+    Dump(dump::Cursor, usize),
+}
+
+/// What is left of a get.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rest {
     /// Where the next key begins in the input.
@@ -58,8 +67,8 @@ pub struct Session {
     protocol: Protocol,
     /// Bytes of a refused value that are still to be dropped.
     pub(super) swallow: u64,
-    /// The get that is under way.
-    pub(super) rest: Option<Rest>,
+    /// The request that is under way.
+    pub(super) unfinished: Option<Unfinished>,
 }
 
 impl Session {

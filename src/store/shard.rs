@@ -65,6 +65,11 @@ impl Shard {
         self.slots.get_mut(slot)
     }
 
+    /// The items in the next `most` slots from `from` on; `None` behind the last one.
+    pub fn scan(&self, from: usize, most: usize) -> Option<impl Iterator<Item = &Entry>> {
+        self.slots.scan(from, most)
+    }
+
     /// The items of a class.
     pub fn line(&self, class: ClassId) -> &Line {
         &self.lines[usize::from(class)]
@@ -108,6 +113,7 @@ impl Shard {
     pub fn bump(&mut self, slot: Slot, used: u64, tick: Tick) {
         let entry = self.slots.get_mut(slot);
         entry.set_used(used);
+        entry.set_fetched();
         entry.accessed = tick;
         let class = entry.class();
         if entry.newer == END {

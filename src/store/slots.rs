@@ -62,6 +62,14 @@ impl Slots {
         &mut self.pieces[slot as usize / PIECE][slot as usize % PIECE]
     }
 
+    /// The entries in the next `most` slots from `from` on that are in use; `None` behind the last one.
+    pub fn scan(&self, from: usize, most: usize) -> Option<impl Iterator<Item = &Entry>> {
+        let slots = (from < self.used).then(|| from..self.used.min(from.saturating_add(most)))?;
+        let entries = slots.filter_map(|slot| self.pieces.get(slot / PIECE)?.get(slot % PIECE));
+        // No item has an empty key.
+        Some(entries.filter(|entry| !entry.body.key().is_empty()))
+    }
+
     /// All pieces, to be thrown away.
     pub fn into_pieces(self) -> Vec<Piece> {
         self.pieces
@@ -85,6 +93,26 @@ mod tests {
         assert_eq!(slots.insert(numbered(1001)), Some(all[300]));
         assert_eq!(slots.insert(numbered(1002)), Some(600));
         assert_eq!(slots.get(all[300]).flags, 1001);
+        assert!(slots.scan(603, 1).is_none());
         assert_eq!(slots.into_pieces().len(), 3);
+    }
+
+    #[test]
+    fn a_scan_finds_what_is_in_use() {
+        let mut slots = Slots::default();
+        let all: Vec<Slot> = (0..600u32)
+            .map(|number| slots.insert(Entry::new(Body::new(b"k", [b"", b""]), 0, 0, number, 0)).unwrap())
+            .collect();
+        for slot in [0, 255, 256, 599] {
+            slots.remove(all[slot]);
+        }
+        let mut found = Vec::new();
+        let mut from = 0;
+        while let Some(entries) = slots.scan(from, 100) {
+            found.extend(entries.map(|entry| entry.flags));
+            from += 100;
+        }
+        let expected: Vec<u32> = (0..600).filter(|number| ![0, 255, 256, 599].contains(number)).collect();
+        assert_eq!((found, from), (expected, 600));
     }
 }

@@ -206,7 +206,8 @@ pub fn process(
 pub fn settings(options: &StoreOptions, store: Option<&Store>, emit: &mut Emit<'_>) {
     let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "NULL".to_owned());
     // As in the C program, whose field has 32 bits.
-    emit("maxbytes", &(options.memory & u64::from(u32::MAX)));
+    let memory = store.map_or(options.memory, |store| store.classes.limit());
+    emit("maxbytes", &(memory & u64::from(u32::MAX)));
     emit("maxconns", &options.connections);
     emit("tcpport", &options.tcp_port);
     emit("udpport", &options.udp_port);

@@ -150,11 +150,7 @@ fn ascii(client: &mut Wire, keys: &Keys, kind: Kind) -> Outcome {
         Kind::MultiGet => found(values(client, false), &keys.well, &keys.ill),
         Kind::Set => line(client, &["STORED"]),
         Kind::Delete => line(client, &["DELETED", "NOT_FOUND"]),
-        // One of the servers can always do it (03 §11).
-        Kind::Flush => {
-            client.expect("OK\r\n");
-            Outcome::Silent
-        }
+        Kind::Flush => order(client),
         Kind::Stats => statistics(client),
         _ => Outcome::Silent,
     };
@@ -182,6 +178,23 @@ fn line(client: &mut Wire, good: &[&str]) -> Outcome {
         "SERVER_ERROR proxy downstream closed 127.0.0.1",
     ];
     assert!(legal.contains(&line), "illegal reply: {line}");
+    Outcome::Failed
+}
+
+/// Both servers have done it, or the one that has not is named (04 §12).
+fn order(client: &mut Wire) -> Outcome {
+    let line = String::from_utf8_lossy(&client.line()).into_owned();
+    if line == "OK\r\n" {
+        return Outcome::Good;
+    }
+    let (why, names) = line.trim_end().split_once(": not confirmed by ").unwrap_or_else(|| panic!("illegal: {line}"));
+    let legal = [
+        "SERVER_ERROR proxy write to downstream",
+        "SERVER_ERROR proxy downstream timeout",
+        "SERVER_ERROR proxy downstream closed",
+    ];
+    assert!(legal.contains(&why) || why.starts_with(&format!("SERVER_ERROR {GARBAGE}")), "illegal reply: {line}");
+    assert!(names.strip_prefix("127.0.0.1:").is_some_and(|port| port.parse::<u16>().is_ok()), "one server: {line}");
     Outcome::Failed
 }
 

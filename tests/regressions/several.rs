@@ -141,7 +141,8 @@ fn mb_2803_broadcasts_while_connecting() {
             client.send("flush_all\r\nget hello foo\r\nstats\r\nincr foo 1\r\n");
         }
         for client in &mut clients {
-            client.expect("SERVER_ERROR proxy write to downstream\r\nEND\r\n");
+            let names = format!("127.0.0.1:{}, 127.0.0.1:{}", down.port(), hole.port());
+            client.expect(format!("SERVER_ERROR proxy write to downstream: not confirmed by {names}\r\nEND\r\n"));
             client.expect("SERVER_ERROR proxy write to downstream\r\n");
             client.expect("SERVER_ERROR proxy write to downstream 127.0.0.1\r\n");
         }
@@ -226,8 +227,9 @@ fn mb_3099_all_servers_die() {
         assert_eq!(answers(&moxi, &keys), 0);
         let mut client = moxi.client();
         client.send("flush_all\r\nget k0 k1 k2 k3 k4 k5\r\nstats\r\n");
-        let error = "SERVER_ERROR proxy write to downstream\r\n";
-        client.expect(format!("{error}END\r\n{error}"));
+        let error = "SERVER_ERROR proxy write to downstream";
+        let names: Vec<_> = ports.iter().map(|port| format!("127.0.0.1:{}", port.number())).collect();
+        client.expect(format!("{error}: not confirmed by {}\r\nEND\r\n{error}\r\n", names.join(", ")));
         assert!(start.elapsed() < Duration::from_secs(5));
         let _servers: Vec<_> = ports.into_iter().map(|port| Memcached::revive(port, &[])).collect();
         let start = Instant::now();

@@ -179,6 +179,9 @@ impl Context<'_> {
             return Err(format!("{sum} of {most} servers counted"));
         }
         let status = packet.header.vbucket_or_status;
+        if code == opcode::FLUSH && status == 0 {
+            self.all_flushed()?;
+        }
         let errors = self.truth.scenario.faults.errors;
         let fits = status == 0
             || self.truth.lying.contains(&true)
@@ -190,7 +193,10 @@ impl Context<'_> {
     /// Whether a packet says that the proxy could not have the request executed.
     fn is_failure_packet(&self, packet: &Packet<'_>, server: Option<usize>) -> bool {
         let line = str::from_utf8(packet.value).unwrap_or_default().trim_end();
+        let Ok(line) = self.unnamed(line) else { return false };
         let fits = match packet.header.vbucket_or_status {
+            // A quiet flush has failed, whatever the reason.
+            0x84 if line.len() < packet.value.trim_ascii_end().len() => self.is_nameless_failure(line),
             0x84 => line.contains("write to downstream") || line.contains("closed"),
             0x85 => line.contains("timeout"),
             _ => false,

@@ -199,38 +199,76 @@ impl Context<'_> {
     fn all(&mut self, op: &Op, answer: &Answer<'_>) -> Result<(), String> {
         let bucket = &self.truth.scenario.config.buckets[self.bucket];
         let faults = self.truth.scenario.faults;
-        let failed = !self.truth.scenario.exact && self.is_nameless_failure(answer.line);
+        let is_order = matches!(op, Op::Flush { .. } | Op::Stats { args: "reset" });
+        let line = if is_order { self.unnamed(answer.line)? } else { answer.line };
+        let failed = !self.truth.scenario.exact && self.is_nameless_failure(line);
         let garbage = self.truth.lying.contains(&true) && answer.line.contains("GARBAGE");
         let fits = match op {
             Op::Flush { .. } => {
                 answer.stats.is_empty()
-                    && (answer.line == "OK"
+                    && (line == "OK"
                         || faults.errors
                             && matches!(
-                                answer.line,
+                                line,
                                 "SERVER_ERROR flush_all not supported" | "SERVER_ERROR temporary failure"
                             )
                         || self.truth.lying.contains(&true)
                         || failed
                         || garbage)
             }
-            Op::Stats { args: "reset" } => answer.stats.is_empty() && (answer.line == "RESET" || failed),
+            Op::Stats { args: "reset" } => {
+                let refused = faults.errors
+                    && matches!(line, "SERVER_ERROR a2b not supported" | "SERVER_ERROR temporary failure");
+                let lied = self.truth.lying.contains(&true);
+                answer.stats.is_empty() && (line == "RESET" || refused || lied || failed || garbage)
+            }
             _ => answer.line == "END" || answer.stats.is_empty() && failed,
         };
         if !fits {
             return Err("not an answer of all servers".to_owned());
         }
+        if matches!(op, Op::Flush { .. }) && line == "OK" {
+            self.all_flushed()?;
+        }
         let lines: Vec<&&str> = answer.stats.iter().filter(|stat| stat.starts_with("STAT one ")).collect();
         let sum: usize = lines.first().and_then(|line| line["STAT one ".len()..].parse().ok()).unwrap_or(0);
         let is_sum = matches!(op, Op::Stats { args } if *args != "reset") && answer.line == "END";
-        let most = bucket.servers.len();
+        // Settings are no sums.
+        let most = if matches!(op, Op::Stats { args: "settings" | "conns" }) { 1 } else { bucket.servers.len() };
         if lines.len() > 1 || sum > most || is_sum && self.truth.scenario.exact && sum != most {
             return Err(format!("{sum} of {most} servers counted"));
         }
         Ok(())
     }
 
-    fn is_nameless_failure(&self, line: &str) -> bool {
+    /// A flush was confirmed: every server of the bucket must have done one since.
+    pub fn all_flushed(&self) -> Result<(), String> {
+        let truth = self.truth;
+        if truth.lying.contains(&true) {
+            return Ok(());
+        }
+        for server in &truth.scenario.config.buckets[self.bucket].servers {
+            let index = truth.scenario.servers.iter().position(|other| other == server);
+            match index.and_then(|index| truth.stores.get(index)) {
+                Some(store) if store.flushed() >= self.issued => {}
+                _ => return Err(format!("{server} was not flushed")),
+            }
+        }
+        Ok(())
+    }
+
+    /// The line without the names of the servers that have not confirmed, which must be the bucket's.
+    pub fn unnamed<'a>(&self, line: &'a str) -> Result<&'a str, String> {
+        let Some((why, names)) = line.split_once(": not confirmed by ") else { return Ok(line) };
+        let servers = &self.truth.scenario.config.buckets[self.bucket].servers;
+        let known: Vec<String> = servers.iter().map(|server| server.to_string()).collect();
+        match names.split(", ").find(|name| !known.iter().any(|known| known == name)) {
+            Some(stranger) => Err(format!("{stranger} is not a server of this bucket")),
+            None => Ok(why),
+        }
+    }
+
+    pub fn is_nameless_failure(&self, line: &str) -> bool {
         self.is_failure(line, None) || line == "SERVER_ERROR proxy downstream closed"
     }
 

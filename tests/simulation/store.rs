@@ -14,6 +14,8 @@ pub type Tick = u64;
 #[derive(Debug, Default)]
 pub struct Store {
     records: HashMap<Key, Record>,
+    /// When it was flushed last.
+    flushed: Tick,
 }
 
 /// A key's present and past.
@@ -46,6 +48,7 @@ impl Store {
     pub fn execute(&mut self, op: &Op, now: Tick) -> Outcome {
         match op {
             Op::Flush { .. } => {
+                self.flushed = now;
                 for record in self.records.values_mut() {
                     if record.item.is_some() {
                         record.set(None, now);
@@ -111,6 +114,11 @@ impl Store {
             },
             _ => Outcome::NotFound,
         }
+    }
+
+    /// When it was flushed last; 0: never.
+    pub fn flushed(&self) -> Tick {
+        self.flushed
     }
 
     /// What `key` holds now.

@@ -310,6 +310,7 @@ impl World {
                 client.check_closed(&self.truth, rest > 0);
                 self.sure.append(&mut client.sure);
             }
+            Action::ReadConn(id) => panic!("{id:?} was left unread, without a list of keys"),
             Action::SetVerbosity(level) => assert!(level <= 4),
             // The configuration comes from nowhere else.
             Action::Refresh(agent) => panic!("there is no agent {agent}"),

@@ -173,6 +173,7 @@ impl Worker {
                             self.conns[id.index()] = None;
                         }
                     }
+                    Action::ReadConn(id) => self.unread.push(Unread::Conn(id)),
                     Action::CloseClient(id) => self.close_client(id),
                     Action::Breach(id, breach) => {
                         if let Some(client) = self.client(id) {

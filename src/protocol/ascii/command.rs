@@ -5,7 +5,7 @@
 //! command is awaited and dropped, so that an error line cannot pass for the next reply.
 
 use crate::protocol::numbers::{push_i64, push_u64};
-use crate::protocol::{Store, StoreVerb};
+use crate::protocol::{Dump, Store, StoreVerb};
 
 /// Begins a get: `get`, or `gets` if CAS ids are wanted. [`key`]s and [`end`] follow.
 pub fn get_start(out: &mut Vec<u8>, cas: bool) {
@@ -120,6 +120,28 @@ pub fn stats(out: &mut Vec<u8>, args: &[u8]) {
     end(out);
 }
 
+/// `stats cachedump CLASS LIMIT`, `lru_crawler metadump CLASSES` or `lru_crawler mgdump CLASSES`.
+pub fn dump(out: &mut Vec<u8>, dump: Dump<'_>) {
+    match dump {
+        Dump::Cachedump { class, limit } => {
+            out.extend_from_slice(b"stats cachedump ");
+            push_u64(out, u64::from(class));
+            out.push(b' ');
+            push_u64(out, u64::from(limit));
+        }
+        Dump::Metadump { classes } => word_key(out, b"lru_crawler metadump", classes),
+        Dump::Mgdump { classes } => word_key(out, b"lru_crawler mgdump", classes),
+    }
+    end(out);
+}
+
+/// `cache_memlimit MEGABYTES`.
+pub fn memory_limit(out: &mut Vec<u8>, megabytes: u32) {
+    out.extend_from_slice(b"cache_memlimit ");
+    push_u64(out, u64::from(megabytes));
+    end(out);
+}
+
 fn word_key(out: &mut Vec<u8>, word: &[u8], name: &[u8]) {
     out.extend_from_slice(word);
     key(out, name);
@@ -187,5 +209,10 @@ mod tests {
         assert_eq!(written(|out| flush(out, Some(0))), "flush_all 0\r\n");
         assert_eq!(written(|out| stats(out, b"")), "stats\r\n");
         assert_eq!(written(|out| stats(out, b"reset")), "stats reset\r\n");
+        let cachedump = Dump::Cachedump { class: 1, limit: 0 };
+        assert_eq!(written(|out| dump(out, cachedump)), "stats cachedump 1 0\r\n");
+        assert_eq!(written(|out| dump(out, Dump::Metadump { classes: b"all" })), "lru_crawler metadump all\r\n");
+        assert_eq!(written(|out| dump(out, Dump::Mgdump { classes: b"1,2" })), "lru_crawler mgdump 1,2\r\n");
+        assert_eq!(written(|out| memory_limit(out, 64)), "cache_memlimit 64\r\n");
     }
 }

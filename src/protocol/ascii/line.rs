@@ -5,7 +5,7 @@
 
 use super::words::Words;
 use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
-use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb};
+use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
 
 /// The answer to what is not a command.
 pub(super) const ERROR: &[u8] = b"ERROR\r\n";
@@ -22,8 +22,17 @@ const BAD_EXPTIME: &[u8] = b"CLIENT_ERROR invalid exptime argument\r\n";
 /// memcached's answer to a `delete` with words that it does not know.
 const BAD_DELETE: &[u8] = b"CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
 
-/// Sub-commands of `stats` that servers are asked for. Others (`detail`, `cachedump`, …) stay with the proxy:
-/// they could change or block a server that others use (04 §2.3).
+/// memcached's answer to a `cachedump` with too few words.
+const BAD_LINE: &[u8] = b"CLIENT_ERROR bad command line\r\n";
+
+/// memcached's answer to slab classes that are none.
+pub(crate) const BAD_CLASS: &[u8] = b"BADCLASS invalid class id\r\n";
+
+/// The answer to commands for one server's operator, which cannot be meant for all servers of a proxy.
+pub(crate) const ONE_SERVER_ONLY: &[u8] = b"CLIENT_ERROR not through a proxy: ask the server itself\r\n";
+
+/// Sub-commands of `stats` that servers are asked for. Others (`detail`, …) stay with the proxy: they could change a
+/// server that others use (04 §2.3).
 const STATS_WORDS: [&[u8]; 6] = [b"reset", b"settings", b"items", b"slabs", b"sizes", b"conns"];
 
 /// What a line asks for.
@@ -44,6 +53,8 @@ pub(super) enum Command<'a> {
         /// Whether the client wants no answer.
         noreply: bool,
     },
+    /// A line of HTTP.
+    Http,
     /// Nothing that can be done.
     Refused {
         /// The line to answer with, unless `noreply`.
@@ -63,12 +74,12 @@ pub(super) fn command(line: &[u8]) -> Command<'_> {
         b"gets" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: true }),
         b"gat" => touching(line, word.len(), false),
         b"gats" => touching(line, word.len(), true),
-        _ => other(&Words::split(line)),
+        _ => other(line, &Words::split(line)),
     }
 }
 
 /// Commands with few words.
-fn other<'a>(words: &Words<'a>) -> Command<'a> {
+fn other<'a>(line: &[u8], words: &Words<'a>) -> Command<'a> {
     match words.get(0) {
         b"set" => storage(words, StoreVerb::Set),
         b"add" => storage(words, StoreVerb::Add),
@@ -84,11 +95,26 @@ fn other<'a>(words: &Words<'a>) -> Command<'a> {
         b"unl" => unl(words),
         b"flush_all" => flush(words),
         b"stats" => stats(words),
+        b"lru_crawler" => crawler(words),
+        b"cache_memlimit" => memory_limit(words),
+        b"lru" | b"slabs" if words.count() > 1 => refused(ONE_SERVER_ONLY, words.noreply(1)),
         b"version" => plain(Request::Version),
         b"verbosity" => verbosity(words),
         b"quit" if words.count() == 1 => plain(Request::Quit),
+        _ if is_http(line) => Command::Http,
         _ => error(),
     }
+}
+
+/// Whether a line that is no command, without leading blanks, is one of HTTP: a request line, as memcached knows it by
+/// its last word, or one of what every request has that a page can make a browser send to any port.
+fn is_http(line: &[u8]) -> bool {
+    const HOST: &[u8] = b"Host:";
+    let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
+    let first = words.next().unwrap_or_default();
+    first == b"POST"
+        || first.get(..HOST.len()).is_some_and(|start| start.eq_ignore_ascii_case(HOST))
+        || words.next_back().is_some_and(|last| last.starts_with(b"HTTP/"))
 }
 
 /// `get KEY…`, `gets KEY…`: `at` is where the keys begin.
@@ -223,6 +249,45 @@ fn stats<'a>(words: &Words<'a>) -> Command<'a> {
         1 => plain(Request::Stats { args: b"" }),
         2 | 3 if sub.starts_with(b"prox") => plain(Request::StatsProxy { sub: words.get(2) }),
         2 if STATS_WORDS.contains(&sub) => plain(Request::Stats { args: sub }),
+        _ if sub == b"cachedump" => cachedump(words),
+        _ => error(),
+    }
+}
+
+/// `stats cachedump CLASS LIMIT`; further words are ignored.
+fn cachedump<'a>(words: &Words<'a>) -> Command<'a> {
+    match (words.count(), parse_u32(words.get(2)), parse_u32(words.get(3))) {
+        (0..=3, ..) => refused(BAD_LINE, false),
+        (_, Some(class), Some(limit)) => plain(Request::Dump(Dump::Cachedump { class, limit })),
+        _ => refused(BAD_FORMAT, false),
+    }
+}
+
+/// `lru_crawler metadump CLASSES`, `lru_crawler mgdump CLASSES`. The others set one server's crawler.
+fn crawler<'a>(words: &Words<'a>) -> Command<'a> {
+    let classes = words.get(2);
+    let dump = match (words.count(), words.get(1)) {
+        (3, b"metadump") => Dump::Metadump { classes },
+        (3, b"mgdump") => Dump::Mgdump { classes },
+        (0 | 1, _) | (_, b"metadump" | b"mgdump") => return error(),
+        _ => return refused(ONE_SERVER_ONLY, words.noreply(2)),
+    };
+    let is_list = |word: &[u8]| {
+        let is_number = |word: &[u8]| (1..=3).contains(&word.len()) && word.iter().all(u8::is_ascii_digit);
+        word.split(|&byte| byte == b',').all(is_number)
+    };
+    match matches!(classes, b"all" | b"hash") || is_list(classes) {
+        true => plain(Request::Dump(dump)),
+        false => refused(BAD_CLASS, false),
+    }
+}
+
+/// `cache_memlimit MEGABYTES [noreply]`; any other third word is ignored. What is no number is `ERROR`, as in memcached.
+fn memory_limit<'a>(words: &Words<'a>) -> Command<'a> {
+    let noreply = words.noreply(1);
+    match (words.count(), parse_u32(words.get(1))) {
+        (2 | 3, Some(megabytes)) => Command::Request { request: Request::MemLimit { megabytes }, noreply },
+        (2 | 3, None) => refused(ERROR, noreply),
         _ => error(),
     }
 }

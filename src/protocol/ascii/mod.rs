@@ -8,7 +8,7 @@
 //! | [`reply`] | ASCII server bytes to replies |
 
 pub mod command;
-mod line;
+pub(crate) mod line;
 pub mod reply;
 pub mod request;
 pub(crate) mod words;

@@ -21,6 +21,9 @@ pub const BYTES_MAX: u64 = i32::MAX as u64 - 2;
 /// The answer to a line that is too long; the connection is closed after it.
 pub const LINE_TOO_LONG: &[u8] = b"CLIENT_ERROR line too long\r\n";
 
+/// The answer to what is not a command.
+pub const ERROR: &[u8] = line::ERROR;
+
 /// The answer to a value above the limit.
 const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 
@@ -65,6 +68,9 @@ pub enum Parsed<'a> {
         /// Bytes of value and line end behind the line, to drop (they may not have arrived yet).
         swallow: u64,
     },
+    /// The line is not memcached's but HTTP's: close without an answer, and obey nothing of what follows. It may be the
+    /// body of a request that somebody else made a browser send.
+    Http,
     /// The line exceeds its limit: answer [`LINE_TOO_LONG`] and close.
     LineTooLong,
 }
@@ -93,6 +99,7 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Parsed<'
     match line::command(cut(&buf[..end])) {
         Command::Request { request, noreply } => Parsed::Request { request, noreply, len },
         Command::Refused { reply, noreply } => Parsed::Rejected { reply, noreply, len },
+        Command::Http => Parsed::Http,
         Command::Store { store, bytes, noreply } => storage(buf, len, store, bytes, noreply, value_max),
     }
 }

@@ -1,6 +1,7 @@
-//! What a client of the binary protocol must not do: its connection is closed for it.
+//! What a client must not do: its connection is closed for it.
 
-/// What is wrong with a client's packet. Written to the log in the C program's words (06 §11.3).
+/// What is wrong with what a client has sent. Written to the log, for binary packets in the C program's words
+/// (06 §11.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breach {
     /// It begins with this byte.
@@ -16,6 +17,8 @@ pub enum Breach {
     },
     /// Its parts are not those of this opcode.
     Shape(u8),
+    /// An ASCII line is one of HTTP.
+    Http,
 }
 
 impl Breach {
@@ -28,6 +31,7 @@ impl Breach {
                 format!("Content of packet bigger than encoded body: 0x{content:x} > 0x{body:x}")
             }
             Breach::Shape(opcode) => format!("Protocol error (opcode {opcode:02x}), close connection {descriptor}"),
+            Breach::Http => format!("{descriptor}: HTTP instead of a command, close connection"),
         }
     }
 }

@@ -89,7 +89,7 @@ impl Allowed {
                 Parsed::Rejected { reply: REPLY, noreply: false, len }
             }
             Parsed::TooLarge { len, swallow, .. } => Parsed::TooLarge { reply: REPLY, noreply: false, len, swallow },
-            Parsed::Incomplete { .. } | Parsed::LineTooLong => parsed,
+            Parsed::Incomplete { .. } | Parsed::LineTooLong | Parsed::Http => parsed,
         }
     }
 }

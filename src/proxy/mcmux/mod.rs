@@ -88,6 +88,7 @@ impl Engine {
                     idle: Vec::new(),
                     open: None,
                     fresh: None,
+                    dump: None,
                     health: Health::default().into(),
                     dialect: Dialect::Unknown,
                     curious: Vec::new(),
@@ -110,7 +111,7 @@ impl Engine {
 
     /// Forgets servers that have no connections, except `needed`, and their names.
     fn forget_names(&mut self, needed: HostId) {
-        let is_unused = |id: &HostId, host: &Host| *id != needed && host.conns.is_empty();
+        let is_unused = |id: &HostId, host: &Host| *id != needed && !host.is_connected();
         let unused = self.hosts.iter().filter(|(id, host)| is_unused(id, host)).map(|(id, _)| id);
         for id in unused.collect::<Vec<_>>() {
             if let Some(host) = self.hosts.remove(id) {

@@ -168,3 +168,86 @@ fn many_items_are_found_again() {
     server.say("flush_all\r\n");
     assert!(!server.has("key1"));
 }
+
+/// `cache_memlimit` lowers the limit: items go until what is left fits, the least recently used ones first.
+#[test]
+fn a_lower_limit_is_reached_step_by_step() {
+    let server = limited(32);
+    let fill = |first: usize, count: usize| {
+        for number in first..first + count {
+            assert_eq!(server.fill(&format!("k{number}"), 8192), "STORED\r\n");
+        }
+    };
+    let malloced = || server.stat("slabs", "total_malloced").parse::<u64>().unwrap();
+    fill(0, 3000);
+    assert!(malloced() > 24 << 20);
+    assert_eq!(server.say("cache_memlimit 8\r\n"), "OK\r\n");
+    assert_eq!(server.stat("", "limit_maxbytes"), "8388608");
+    assert_eq!(server.stat("settings", "maxbytes"), "8388608");
+    assert!(server.has("k0"), "nothing goes before room is needed");
+    fill(3000, 100);
+    assert!(malloced() <= 8 << 20, "{}", malloced());
+    assert!(server.has("k3099") && server.has("k3000") && !server.has("k1"));
+    assert!(server.stat("", "curr_items").parse::<u64>().unwrap() >= 800, "no more than necessary");
+    assert_eq!(server.stat("", "curr_items"), server.stat("items", "items:21:number"));
+    // Now it is as if it had always been so.
+    fill(4000, 2000);
+    assert!(malloced() <= 8 << 20);
+    assert_eq!(server.say("cache_memlimit 32\r\n"), "OK\r\n");
+    fill(6000, 3000);
+    assert!(malloced() > 24 << 20);
+}
+
+/// The first page of a class is never given up, so classes of one page each stay, and keep their items.
+#[test]
+fn a_lower_limit_leaves_every_class_a_page() {
+    let server = limited(64);
+    for number in 0..10 {
+        server.fill("large", 600_000 + number);
+        server.fill("middle", 9_000);
+        server.fill("small", 100);
+    }
+    for length in [20, 100, 200, 400, 800, 2_000, 5_000, 9_000, 20_000, 50_000, 100_000, 200_000, 400_000] {
+        server.fill(&format!("k{length}"), length);
+    }
+    server.say("cache_memlimit 8\r\n");
+    for _ in 0..10 {
+        server.fill("more", 100);
+    }
+    for length in [20, 100, 200, 400, 800, 2_000, 5_000, 9_000, 20_000, 50_000, 100_000, 200_000, 400_000] {
+        assert!(server.has(&format!("k{length}")), "{length}");
+    }
+}
+
+#[test]
+fn without_eviction_a_lower_limit_only_stops_growth() {
+    let server = Server::new(StoreOptions { memory: 32 << 20, evict: false, ..StoreOptions::default() });
+    for number in 0..1500 {
+        assert_eq!(server.fill(&format!("k{number}"), 8192), "STORED\r\n");
+    }
+    server.say("cache_memlimit 8\r\n");
+    let mut stored = 1500;
+    while server.fill(&format!("k{stored}"), 8192) == "STORED\r\n" {
+        stored += 1;
+        assert!(stored < 1700);
+    }
+    assert!((0..stored).all(|number| server.has(&format!("k{number}"))));
+}
+
+/// The bounds are memcached's.
+#[test]
+fn limits_that_are_none() {
+    let server = Server::default();
+    let small = "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n";
+    let bytes = "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n";
+    for (number, reply) in [("0", small), ("7", small), ("1000000001", bytes), ("4294967295", bytes)] {
+        assert_eq!(server.say(format!("cache_memlimit {number}\r\n")), reply);
+        assert_eq!(server.say(format!("cache_memlimit {number} noreply\r\nget a\r\n")), "END\r\n");
+    }
+    for line in ["cache_memlimit", "cache_memlimit x", "cache_memlimit -1", "cache_memlimit 8 x y"] {
+        assert_eq!(server.say(format!("{line}\r\n")), "ERROR\r\n", "{line}");
+    }
+    assert_eq!(server.stat("", "limit_maxbytes"), "67108864");
+    assert_eq!(server.say("cache_memlimit 100 noreply\r\nget a\r\n"), "END\r\n");
+    assert_eq!(server.stat("", "limit_maxbytes"), "104857600");
+}

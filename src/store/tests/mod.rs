@@ -2,6 +2,7 @@
 
 mod ascii;
 mod binary;
+mod lists;
 mod memory;
 mod statistics;
 mod threads;

@@ -31,6 +31,10 @@ fn session(pieces: &[&[u8]]) -> String {
                     told.push_str("line too long\n");
                     return told;
                 }
+                Parsed::Http => {
+                    told.push_str("HTTP\n");
+                    return told;
+                }
                 Parsed::Request { request, noreply, len } => {
                     writeln!(told, "{}{}", tell(&request), quiet(noreply)).unwrap();
                     len
@@ -81,6 +85,8 @@ fn tell(request: &Request<'_>) -> String {
         Request::Flush { delay } => format!("flush {delay:?}"),
         Request::Stats { args } => format!("stats [{}]", text(args)),
         Request::StatsProxy { sub } => format!("stats proxy [{}]", text(sub)),
+        Request::Dump(dump) => format!("{dump:?}"),
+        Request::MemLimit { megabytes } => format!("cache_memlimit {megabytes}"),
         Request::Version => "version".into(),
         Request::Verbosity { level } => format!("verbosity {level}"),
         Request::Quit => "quit".into(),
@@ -306,7 +312,13 @@ fn stats() {
     check(b"stats resetx\r\n", &["-ERROR"]);
     check(b"stats reset x\r\n", &["-ERROR"]);
     check(b"stats detail on\r\n", &["-ERROR"]);
-    check(b"stats cachedump 1 2\r\n", &["-ERROR"]);
+    check(b"stats cachedump 1 2\r\n", &["Cachedump { class: 1, limit: 2 }"]);
+    check(b"stats  cachedump 1 0 x \r\n", &["Cachedump { class: 1, limit: 0 }"]);
+    check(b"stats cachedump 1\r\n", &["-CLIENT_ERROR bad command line"]);
+    check(b"stats cachedump\r\n", &["-CLIENT_ERROR bad command line"]);
+    check(b"stats cachedump x 1\r\n", &[BAD]);
+    check(b"stats cachedump 1 -1\r\n", &[BAD]);
+    check(b"stats cachedumpx 1 1\r\n", &["-ERROR"]);
     check(b"statsx\r\n", &["-ERROR"]);
     check(b"stats proxy\r\n", &["stats proxy []"]);
     check(b"stats prox\r\n", &["stats proxy []"]);
@@ -314,6 +326,84 @@ fn stats() {
     check(b"stats  proxy  info \r\n", &["stats proxy [info]"]);
     check(b"stats proxy info x\r\n", &["-ERROR"]);
     check(b"stats pro\r\n", &["-ERROR"]);
+}
+
+#[test]
+fn lists_of_keys() {
+    for classes in ["all", "hash", "1", "1,2,199"] {
+        let bytes = classes.as_bytes();
+        check(
+            format!("lru_crawler metadump {classes}\r\n").as_bytes(),
+            &[&format!("Metadump {{ classes: {bytes:?} }}")],
+        );
+        check(format!("lru_crawler mgdump {classes}\r\n").as_bytes(), &[&format!("Mgdump {{ classes: {bytes:?} }}")]);
+    }
+    for classes in ["x", "1,", ",", "1,,2", "-1", "all,1", "1234"] {
+        check(format!("lru_crawler metadump {classes}\r\n").as_bytes(), &["-BADCLASS invalid class id"]);
+    }
+    for line in ["lru_crawler", "lru_crawler metadump", "lru_crawler mgdump", "lru_crawler metadump all x"] {
+        check(format!("{line}\r\n").as_bytes(), &["-ERROR"]);
+    }
+}
+
+/// What sets up one server does not pass through.
+#[test]
+fn for_one_server_only() {
+    const REFUSED: &str = "-CLIENT_ERROR not through a proxy: ask the server itself";
+    for line in
+        ["lru_crawler enable", "lru_crawler crawl all", "lru_crawler sleep 10", "lru mode flat", "slabs automove 1"]
+    {
+        check(format!("{line}\r\n").as_bytes(), &[REFUSED]);
+        check(format!("{line} noreply\r\n").as_bytes(), &[&format!("{REFUSED} ~")]);
+    }
+    check(b"slabs\r\n", &["-ERROR"]);
+    check(b"lru\r\n", &["-ERROR"]);
+}
+
+#[test]
+fn memory_limit() {
+    check(b"cache_memlimit 64\r\n", &["cache_memlimit 64"]);
+    check(b"cache_memlimit 64 noreply\r\n", &["cache_memlimit 64 ~"]);
+    check(b"cache_memlimit 4294967295 x\r\n", &["cache_memlimit 4294967295"]);
+    check(b"cache_memlimit 4294967296\r\n", &["-ERROR"]);
+    check(b"cache_memlimit x\r\n", &["-ERROR"]);
+    check(b"cache_memlimit noreply\r\n", &["-ERROR ~"]);
+    check(b"cache_memlimit 64 x y\r\n", &["-ERROR"]);
+    check(b"cache_memlimit\r\n", &["-ERROR"]);
+}
+
+/// As memcached does, and what a browser sends with every request.
+#[test]
+fn http_is_not_memcached() {
+    for line in [
+        "GET / HTTP/1.1",
+        "POST /x HTTP/1.0",
+        "HEAD / HTTP/1.1",
+        "PUT / HTTP/1.1",
+        "DELETE /x HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+        "PATCH /a HTTP/1.1",
+        "CONNECT a:1 HTTP/1.1",
+        "TRACE / HTTP/1.1",
+        "PRI * HTTP/2.0",
+        "  GET  /  HTTP/1.1  ",
+        "GET /a b c d e f g h i HTTP/1.1",
+        "POST",
+        "POST /",
+        "Host: a.example",
+        "host:a",
+        "HOST:",
+    ] {
+        check(format!("{line}\r\nget a\r\n").as_bytes(), &["HTTP"]);
+        check(format!("{line}\nget a\r\n").as_bytes(), &["HTTP"]);
+        check(format!("get b\r\n{line}\r\nget a\r\n").as_bytes(), &["get 4:b", "HTTP"]);
+    }
+    for line in ["GET a", "GET /", "HTTP/1.1", "GET / http/1.1", "Host", "post x", "POSTx", "xHost: a"] {
+        check(format!("{line}\r\n").as_bytes(), &["-ERROR"]);
+    }
+    check(b"get / HTTP/1.1\r\n", &["get 4:/ 6:HTTP/1.1"]);
+    check(b"delete HTTP/1.1\r\n", &["delete HTTP/1.1"]);
+    check(b"set Host: 0 0 4\r\nPOST\r\n", &["Set Host: 0 0 None [POST]"]);
 }
 
 #[test]
@@ -332,8 +422,7 @@ fn small_commands() {
     check(b"verbosity noreply\r\n", &["-ERROR ~"]);
     check(b"verbosity -1\r\n", &["-ERROR"]);
     check(b"verbosity foo bar my\r\n", &["-ERROR"]);
-    for line in ["bogus", "mg k", "mn", "slabs reassign 1 2", "lru mode flat", "shutdown", "proxy stats", "unlock k 5"]
-    {
+    for line in ["bogus", "mg k", "mn", "shutdown", "proxy stats", "unlock k 5"] {
         check(format!("{line}\r\n").as_bytes(), &["-ERROR"]);
     }
 }
