@@ -265,7 +265,7 @@ impl Engine {
     pub(super) fn class(&self, id: RequestId) -> (CommandClass, bool) {
         match self.requests.get(id).map(|request| &request.work) {
             Some(Work::Line(class)) => (*class, *class == CommandClass::Getl),
-            Some(Work::Get { cas }) => (CommandClass::Get, *cas),
+            Some(Work::Get { cas, .. }) => (CommandClass::Get, *cas),
             _ => (CommandClass::Get, false),
         }
     }

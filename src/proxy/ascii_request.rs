@@ -42,6 +42,7 @@ impl Engine {
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
+            Request::Get { .. } | Request::Stats { .. } if self.is_deaf(id) => {}
             _ => match self.no_servers(id) {
                 Some(failure) => self.refuse(id, request, noreply, failure),
                 None => match self.admit(id) {
@@ -72,7 +73,7 @@ impl Engine {
             },
             Request::Gat { exptime, keys, cas } => match keys.single() {
                 Some((_, key)) => {
-                    let work = self.one(id, Work::Get { cas }, false, true);
+                    let work = self.one(id, Work::Get { cas, touch: true }, false, true);
                     self.send_key(work, key, opcode::GATK, Wire::Value, |speak, out, vbucket, at| match speak {
                         Ascii => {
                             ascii::gat_start(out.tail(), cas, exptime);
@@ -193,7 +194,7 @@ impl Engine {
     /// A request that cannot be sent.
     fn refuse(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
-            Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas },
+            Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas, touch: false },
             Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };

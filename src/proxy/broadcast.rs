@@ -88,6 +88,11 @@ impl Broadcast {
         matches!(self.kind, Kind::Stats(_) | Kind::StatsReset)
     }
 
+    /// Whether it changes nothing.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.kind, Kind::Noop | Kind::Stats(_))
+    }
+
     /// Whether the sum of the statistics cannot be given: one server that takes too long spoils it, and so does
     /// reaching none (06 §2.5).
     fn is_spoiled(&self, failure: Option<Failure>) -> bool {

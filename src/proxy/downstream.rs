@@ -122,6 +122,17 @@ pub enum Expect {
     },
 }
 
+impl Expect {
+    /// The opcode of the binary client's packet for one key, or quiet one, that it is the answer to.
+    pub fn packet(&self) -> Option<u8> {
+        match self {
+            Expect::Quiet { opcode, .. } | Expect::Packet { opcode } | Expect::Create { opcode, .. } => Some(*opcode),
+            Expect::Translated(translated) => Some(translated.opcode),
+            _ => None,
+        }
+    }
+}
+
 /// A packet of a binary client on its way to an ASCII server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translated {
@@ -200,6 +211,8 @@ pub struct Conn {
     pub wanted: u32,
     /// The get that further keys may join in this turn.
     pub open: Option<OpenGet>,
+    /// The batch whose quiet packets end the output: more of this turn may join them, nothing has closed them yet.
+    pub group: Option<RequestId>,
     /// Within the request at the head, if it has several entries: where to look for the one that is answered next.
     pub cursor: usize,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
@@ -230,6 +243,7 @@ impl Conn {
             head_since: now,
             wanted: 0,
             open: None,
+            group: None,
             cursor: 0,
             is_stalled: false,
             alone: VecDeque::new(),
