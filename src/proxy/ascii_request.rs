@@ -42,7 +42,7 @@ impl Engine {
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
-            Request::Get { .. } | Request::Stats { .. } if self.is_deaf(id) => {}
+            Request::Get { .. } | Request::Getl { .. } | Request::Stats { .. } if self.is_deaf(id) => {}
             _ => match self.no_servers(id) {
                 Some(failure) => self.refuse(id, request, noreply, failure),
                 None => match self.admit(id) {

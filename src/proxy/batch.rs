@@ -3,6 +3,8 @@
 //! Every server gets its packets in their order, and behind them one that is answered: the client's own if it comes
 //! in the same turn, else a NOOP. So all quiet replies are there when the last of these answers is.
 
+mod replies;
+
 use std::sync::Arc;
 
 use crate::buffer::Output;
@@ -22,6 +24,7 @@ use super::host::HostId;
 use super::pump::{Admit, Verdict};
 use super::request::{RequestId, Work};
 use super::upstream::ClientId;
+use replies::Replies;
 
 /// Quiet packets in flight, and the one that closed them.
 #[derive(Debug)]
@@ -34,7 +37,10 @@ pub struct Batch {
     last: Output,
     /// The closing packet has failed, at this server.
     failure: Option<(Failure, Option<HostId>)>,
-    /// How many bytes its quiet packets have.
+    /// The replies to its quiet packets, as far as they are kept.
+    replies: Replies,
+    /// How many quiet packets it has, and how many bytes.
+    count: u32,
     bytes: u64,
     /// Further packets of this turn may join it.
     is_open: bool,
@@ -50,6 +56,8 @@ impl Batch {
             broadcast: None,
             last: Output::default(),
             failure: None,
+            replies: Replies::default(),
+            count: 0,
             bytes: 0,
             is_open: true,
             is_sending: false,
@@ -125,13 +133,14 @@ impl Engine {
             self.count(client.bucket, Counter::WaitQueueTimeout);
         }
         let request = self.new_request(id, Work::Batch(Box::new(Batch { is_open: false, ..Batch::new() })), false);
-        self.packet_failed(request, packet.header.opcode, packet.header.opaque, failure, None);
+        self.not_sent(request, packet, failure, None);
     }
 
     /// A packet of a batch is about to be sent: the batch is not finished before all of it is.
     fn begin_packet(&mut self, id: RequestId, quiet_bytes: u64) {
         if let Some(Work::Batch(batch)) = self.requests.get_mut(id).map(|request| &mut request.work) {
             batch.is_sending = true;
+            batch.count += u32::from(quiet_bytes > 0);
             batch.bytes += quiet_bytes;
         }
     }
@@ -152,9 +161,7 @@ impl Engine {
         for host in hosts {
             match self.pick(client, host, false) {
                 Ok(conn_id) => self.put_packet(id, conn_id, packet, None, 0, 0),
-                Err(failure) => {
-                    self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, Some(host));
-                }
+                Err(failure) => self.not_sent(id, packet, failure, Some(host)),
             }
         }
     }
@@ -284,19 +291,56 @@ impl Engine {
         self.note_group(id, conn_id, packet.header.opcode);
     }
 
-    /// Where the answer to a packet of this request is written. That of the closing packet is kept to the end.
-    pub(super) fn packet_sink(&mut self, id: RequestId, opcode: u8) -> Option<&mut Output> {
+    /// The place in its batch of a quiet packet that is about to be sent on this connection.
+    pub(super) fn note_place(&mut self, id: RequestId, conn_id: ConnId, code: u8) -> u32 {
+        match self.requests.get_mut(id).map(|request| &mut request.work) {
+            Some(Work::Batch(batch)) if is_quiet(code) => {
+                batch.replies.expect_from(conn_id);
+                batch.count.saturating_sub(1)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The place in its batch of the packet that was taken last, which is answered at another time than the server
+    /// would.
+    pub(super) fn out_of_line(&mut self, id: RequestId) -> u32 {
+        match self.requests.get_mut(id).map(|request| &mut request.work) {
+            Some(Work::Batch(batch)) => {
+                batch.replies.mix();
+                batch.count.saturating_sub(1)
+            }
+            _ => 0,
+        }
+    }
+
+    /// A packet could not be sent to server `host`.
+    pub(super) fn not_sent(&mut self, id: RequestId, packet: &Packet<'_>, failure: Failure, host: Option<HostId>) {
+        let place = self.out_of_line(id);
+        self.packet_failed(id, (packet.header.opcode, place), packet.header.opaque, failure, host);
+    }
+
+    /// Where the answer to a packet of this request is written: its opcode and its place are given. That of the
+    /// closing packet is kept to the end.
+    pub(super) fn packet_sink(&mut self, id: RequestId, (code, place): (u8, u32)) -> Option<&mut Output> {
         let request = self.requests.get(id)?;
         if request.is_done {
             return None;
         }
-        if loud(opcode).is_none() && matches!(request.work, Work::Batch(_)) {
-            return match &mut self.requests.get_mut(id)?.work {
-                Work::Batch(batch) => Some(&mut batch.last),
-                _ => None,
-            };
+        let is_kept = match &request.work {
+            Work::Batch(batch) => loud(code).is_none() || batch.replies.is_mixed(),
+            _ => false,
+        };
+        if !is_kept {
+            return self.sink(id);
         }
-        self.sink(id)
+        match &mut self.requests.get_mut(id)?.work {
+            Work::Batch(batch) => match loud(code) {
+                None => Some(&mut batch.last),
+                Some(_) => batch.replies.sink(place),
+            },
+            _ => None,
+        }
     }
 
     /// A packet of this request has been answered.
@@ -313,7 +357,7 @@ impl Engine {
     pub(super) fn packet_failed(
         &mut self,
         id: RequestId,
-        code: u8,
+        (code, place): (u8, u32),
         opaque: u32,
         failure: Failure,
         host: Option<HostId>,
@@ -323,7 +367,12 @@ impl Engine {
         match loud(code) {
             None => batch.failure = Some((failure, host)),
             Some(opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK) => {}
-            Some(_) => self.write_failure(id, code, opaque, failure, host),
+            Some(_) => {
+                let body = self.failure_body(failure, host);
+                if let Some(sink) = self.packet_sink(id, (code, place)) {
+                    write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
+                }
+            }
         }
         self.packet_done(id);
     }
@@ -337,12 +386,17 @@ impl Engine {
         failure: Failure,
         host: Option<HostId>,
     ) {
-        let host = host.and_then(|host| self.hosts.get(host)).map(|host| Arc::clone(&host.server));
-        let mut body = Vec::new();
-        failure.write_body(&mut body, host.as_ref().map(|server| server.host.as_str()));
+        let body = self.failure_body(failure, host);
         if let Some(sink) = self.sink(id) {
             write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
         }
+    }
+
+    fn failure_body(&self, failure: Failure, host: Option<HostId>) -> Vec<u8> {
+        let server = host.and_then(|host| self.hosts.get(host)).map(|host| &host.server);
+        let mut body = Vec::new();
+        failure.write_body(&mut body, server.map(|server| server.host.as_str()));
+        body
     }
 
     /// All servers have answered: the closing packet's reply comes last.
@@ -353,6 +407,9 @@ impl Engine {
         let mut batch = *batch;
         if let Some(client) = self.clients.get_mut(request.client) {
             client.quiet_bytes = client.quiet_bytes.saturating_sub(batch.bytes);
+        }
+        if let Some(sink) = self.sink(id) {
+            batch.replies.move_to(sink);
         }
         if let Some((failure, host)) = batch.failure {
             if let Some((code, opaque)) = batch.closing {
@@ -379,14 +436,14 @@ impl Engine {
         if let Some(request) = self.requests.get_mut(id) {
             request.pending = 0;
         }
-        for (code, opaque, host) in packets {
-            self.packet_failed(id, code, opaque, failure, Some(host));
+        for (name, opaque, host) in packets {
+            self.packet_failed(id, name, opaque, failure, Some(host));
         }
         self.end_packet(id);
     }
 
-    /// Takes the packets that are not answered off the connections: opcode, opaque and server of each.
-    fn take_unanswered(&mut self, id: RequestId) -> Vec<(u8, u32, HostId)> {
+    /// Takes the packets that are not answered off the connections: opcode and place, opaque, and server of each.
+    fn take_unanswered(&mut self, id: RequestId) -> Vec<((u8, u32), u32, HostId)> {
         let mut conns: Vec<ConnId> = Vec::new();
         for conn in self.requests.get(id).iter().flat_map(|request| request.links.iter()) {
             if !conns.contains(&conn) {
@@ -397,9 +454,9 @@ impl Engine {
         for conn in conns {
             let Some(conn) = self.conns.get_mut(conn) else { continue };
             for entry in conn.fifo.iter_mut().filter(|entry| entry.request == id) {
-                if let Some(code) = entry.expect.packet() {
+                if let Some(name) = entry.expect.packet() {
                     entry.request = RequestId::NONE;
-                    packets.push((code, entry.opaque, conn.host));
+                    packets.push((name, entry.opaque, conn.host));
                 }
             }
         }

@@ -164,7 +164,7 @@ impl Engine {
         });
         match conn {
             Ok(conn) => self.put_packet(id, conn, packet, owner, vbucket, 0),
-            Err(failure) => self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, host),
+            Err(failure) => self.not_sent(id, packet, failure, host),
         }
     }
 
@@ -186,6 +186,7 @@ impl Engine {
         let is_meta = self.speaks_meta(conn_id);
         let has_map = matches!(self.buckets[bucket].config.router, Router::Vbucket(_));
         let speak = self.speak(conn_id);
+        let place = self.note_place(id, conn_id, code);
         let is_foreign = check(packet) == Shape::Foreign;
         if is_foreign {
             // It travels alone, and so cannot bring the answers to the quiet ones before it.
@@ -206,7 +207,7 @@ impl Engine {
                     conn.alone.push_back(start..end);
                 }
                 match is_quiet(code) {
-                    true => Expect::Quiet { opcode: code, answered: false },
+                    true => Expect::Quiet { opcode: code, answered: false, place },
                     false => Expect::Packet { opcode: code },
                 }
             }
@@ -218,6 +219,7 @@ impl Engine {
                     }
                     Expect::Translated(Translated {
                         opcode: code,
+                        place,
                         is_meta,
                         key_at: start + written.key_at as u64,
                         key_len: packet.key.len().min(255) as u8,
@@ -237,7 +239,8 @@ impl Engine {
     /// Answers a packet that an ASCII server cannot be told.
     fn refuse_packet(&mut self, id: RequestId, packet: &Packet<'_>, code: u16) {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
-        if let Some(sink) = self.packet_sink(id, opcode) {
+        let place = self.out_of_line(id);
+        if let Some(sink) = self.packet_sink(id, (opcode, place)) {
             write_reply(sink.tail(), opcode, code, opaque, 0, &[], &[], text(code).as_bytes());
         }
         self.packet_done(id);

@@ -99,6 +99,8 @@ pub enum Expect {
         opcode: u8,
         /// It has been answered.
         answered: bool,
+        /// Its place among the packets of its batch.
+        place: u32,
     },
     /// The NOOP that closes a group of quiet packets, where the client's own closing packet goes elsewhere.
     Close,
@@ -108,6 +110,8 @@ pub enum Expect {
     Create {
         /// The client's opcode.
         opcode: u8,
+        /// Its place among the packets of its batch.
+        place: u32,
         /// The number.
         initial: u64,
     },
@@ -123,11 +127,13 @@ pub enum Expect {
 }
 
 impl Expect {
-    /// The opcode of the binary client's packet for one key, or quiet one, that it is the answer to.
-    pub fn packet(&self) -> Option<u8> {
+    /// If it is the answer to a binary client's packet for one key, or to a quiet one: the packet's opcode, and its place
+    /// in its batch.
+    pub fn packet(&self) -> Option<(u8, u32)> {
         match self {
-            Expect::Quiet { opcode, .. } | Expect::Packet { opcode } | Expect::Create { opcode, .. } => Some(*opcode),
-            Expect::Translated(translated) => Some(translated.opcode),
+            Expect::Quiet { opcode, place, .. } | Expect::Create { opcode, place, .. } => Some((*opcode, *place)),
+            Expect::Translated(translated) => Some((translated.opcode, translated.place)),
+            Expect::Packet { opcode } => Some((*opcode, 0)),
             _ => None,
         }
     }
@@ -138,6 +144,8 @@ impl Expect {
 pub struct Translated {
     /// The client's opcode.
     pub opcode: u8,
+    /// Its place among the packets of its batch.
+    pub place: u32,
     /// It was sent as a meta command.
     pub is_meta: bool,
     /// Where its key stands in the connection's output.

@@ -156,7 +156,9 @@ impl Engine {
     pub(super) fn entry_failed(&mut self, id: RequestId, entry: &Entry, host: Option<HostId>, failure: Failure) {
         let Some(request) = self.requests.get_mut(id) else { return };
         match (&request.work, entry.expect.packet()) {
-            (Work::Batch(_), Some(opcode)) => self.packet_failed(id, opcode, entry.opaque, failure, host),
+            (Work::Batch(_), Some((code, place))) => {
+                self.packet_failed(id, (code, place), entry.opaque, failure, host);
+            }
             (Work::MultiGet(_) | Work::Broadcast(_) | Work::Batch(_), _) => {
                 request.failure.get_or_insert(failure);
                 self.part_done(id);

@@ -51,7 +51,7 @@ impl Work {
     /// Whether it changes nothing on any server, so that nobody but its client misses it.
     pub(super) fn is_read(&self) -> bool {
         match self {
-            Work::Local | Work::Line(CommandClass::Version) => true,
+            Work::Local | Work::Line(CommandClass::Getl | CommandClass::Version) => true,
             Work::Get { touch, .. } => !touch,
             Work::MultiGet(multiget) => !multiget.touches(),
             Work::Broadcast(broadcast) => broadcast.is_read(),

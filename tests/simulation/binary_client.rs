@@ -155,6 +155,7 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, silent: &mut VecDeque<Item
     encode(&item, &mut bytes);
     let server = item_key(&item.op).and_then(|key| server_of(truth, asker.bucket, key));
     let is_lock = matches!(item.op, Op::Getl { .. } | Op::Unl { .. });
+    let changes = !matches!(item.op, Op::Getl { .. });
     let mut id = item.op.id().filter(|_| server.is_some());
     if let Some(server) = server {
         let unknown = is_lock && !(is_binary(truth, server) && truth.scenario.knows_locks[server]);
@@ -167,10 +168,10 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, silent: &mut VecDeque<Item
     }
     if is_quiet {
         silent.push_back(item);
-        return Sending { bytes, id, quiet: true, ..Sending::default() };
+        return Sending { bytes, id, changes, quiet: true, ..Sending::default() };
     }
     let batch = Batch { quiet: silent.drain(..).collect(), closing: Closing::Keyed(item), stats: Vec::new() };
-    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], id, ..Sending::default() }
+    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], id, changes, ..Sending::default() }
 }
 
 /// The only key of a binary request.

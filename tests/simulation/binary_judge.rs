@@ -75,8 +75,14 @@ impl Context<'_> {
         packet: &Packet<'_>,
     ) -> Result<(), String> {
         let name = (packet.header.opcode, packet.header.opaque);
-        let item = quiet.into_iter().find(|item| (item.opcode, item.opaque) == name && !item.is_answered);
-        let item = item.ok_or("an answer to nothing")?;
+        let mut quiet: Vec<_> = quiet.into_iter().collect();
+        let is_it = |item: &&mut Item| (item.opcode, item.opaque) == name && !item.is_answered;
+        let at = quiet.iter().position(is_it).ok_or("an answer to nothing")?;
+        // What has to be sent again is answered later.
+        if self.truth.scenario.exact && quiet[at..].iter().any(|later| later.is_answered) {
+            return Err("an answer behind that of a later request".to_owned());
+        }
+        let item = &mut quiet[at];
         item.is_answered = true;
         self.issued = item.issued;
         self.judge_item(item, Some(packet))

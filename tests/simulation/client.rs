@@ -15,6 +15,14 @@ use super::request::{self, Asker, Pending, Sending, Want};
 use super::store::Store;
 use super::truth::{Truth, shown};
 
+/// A request that must be executed.
+struct Sure {
+    id: u64,
+    /// Where it ends in everything that the client sends.
+    end: u64,
+    changes: bool,
+}
+
 /// A client.
 pub struct Client {
     pub id: ClientId,
@@ -45,9 +53,8 @@ pub struct Client {
     own: Store,
     floors: Floors,
     seen_cas: HashMap<Key, u64>,
-    /// Requests that must have been executed in the end, if nothing failed, and where each ends in everything that
-    /// the client sends.
-    sure: Vec<(u64, u64)>,
+    /// Requests that must have been executed in the end, if nothing failed.
+    sure: Vec<Sure>,
     /// How many bytes it has produced, and sent.
     produced: u64,
     pub sent: u64,
@@ -114,7 +121,7 @@ impl Client {
         truth.note(|| format!("client {number} asks {}", shown(&sending.bytes)));
         self.outgoing.push(&sending.bytes);
         self.produced += sending.bytes.len() as u64;
-        self.sure.extend(sending.id.map(|id| (id, self.produced)));
+        self.sure.extend(sending.id.map(|id| Sure { id, end: self.produced, changes: sending.changes }));
         self.quiet += u32::from(sending.quiet);
         if sending.is_last {
             (self.is_done, self.is_closing) = (true, true);
@@ -236,9 +243,11 @@ impl Client {
         );
     }
 
-    /// The requests that must be executed in the end, if nothing fails: all of them have arrived in full.
-    pub fn arrived(&self) -> impl Iterator<Item = u64> {
-        self.sure.iter().filter(|(_, end)| *end <= self.sent && !self.hostile).map(|(id, _)| *id)
+    /// The requests that must be executed in the end, if nothing fails: all that have arrived in full; of a client
+    /// that has gone those that change something.
+    pub fn arrived(&self, has_gone: bool) -> impl Iterator<Item = u64> {
+        let is_it = move |sure: &&Sure| sure.end <= self.sent && (sure.changes || !has_gone);
+        self.sure.iter().filter(is_it).map(|sure| sure.id)
     }
 
     /// Panics if its quiet packets should have been answered: no more answers will come.

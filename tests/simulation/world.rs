@@ -172,7 +172,7 @@ impl World {
             }
             _ => {
                 let client = self.clients.swap_remove(at);
-                self.sure.extend(client.arrived());
+                self.sure.extend(client.arrived(true));
                 if let Some(socket) = self.worker.client(id) {
                     // What it had not read breaks the connection.
                     let reset = how == 3 || !socket.outbound.is_empty();
@@ -304,7 +304,7 @@ impl World {
                 client.receive(&mut self.truth, &mut socket.outbound, rest);
                 client.check_closed();
                 client.check_silence(&self.truth);
-                self.sure.extend(client.arrived());
+                self.sure.extend(client.arrived(false));
             }
             Action::SetVerbosity(level) => assert!(level <= 4),
             // The configuration comes from nowhere else.
