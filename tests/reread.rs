@@ -206,7 +206,7 @@ fn what_waits_at_a_port_that_goes_is_done() {
     let (port, first, stays) = (free_port(), Mock::new(), (free_port(), Mock::new()));
     let others = section(stays.0, &[&stays.1]);
     let (mut bench, mut conn, [mut holder, _waiting]) = crowded(port, &first, &others);
-    assert_eq!(bench.reread(&others), READ);
+    assert_eq!(bench.reread(&others), read(&format!("port {port} removed")));
     conn.send(STORED);
     holder.expect(STORED);
     conn.expect("set b 0 0 1\r\n1\r\nincr b 1\r\n");
@@ -220,7 +220,8 @@ fn what_waits_when_servers_change_is_done() {
     let (port, first, second, stays) = (free_port(), Mock::new(), Mock::new(), (free_port(), Mock::new()));
     let others = section(stays.0, &[&stays.1]);
     let (mut bench, mut conn, [mut holder, _waiting]) = crowded(port, &first, &others);
-    assert_eq!(bench.reread(&format!("{};{others}", section(port, &[&second]))), READ);
+    let changes = format!("port {port}: added {}; port {port}: removed {}", at(&second), at(&first));
+    assert_eq!(bench.reread(&format!("{};{others}", section(port, &[&second]))), read(&changes));
     conn.send(STORED);
     holder.expect(STORED);
     conn.expect_closed();
