@@ -66,8 +66,10 @@ fn a_quiet_batch_does_not_wait_for_itself() {
     line.expect_piece("get x\r\n");
     client.send(&batch);
     line.expect_piece(lines);
-    let failed = client.packet();
-    assert_eq!((failed.opcode, failed.status, failed.opaque), (op::NOOP, 0x85, 3));
+    for (opcode, opaque) in [(SETQ, 1), (SETQ, 2), (op::NOOP, 3)] {
+        let failed = client.packet();
+        assert_eq!((failed.opcode, failed.status, failed.opaque), (opcode, 0x85, opaque));
+    }
     line.send("END\r\nHD c1\r\nHD c2\r\nVERSION 1.6\r\n");
     other.expect("END\r\n");
 }

@@ -193,7 +193,7 @@ fn a_client_that_does_not_read() {
     server.join().expect("server");
 }
 
-/// Nothing is sent for the requests of a client that goes while they wait for a place.
+/// A client goes while its requests wait for a place: what it wants changed is changed, what it only asks is not asked.
 #[test]
 fn waiting_requests_of_a_client_that_has_gone() {
     let mock = Mock::new();
@@ -209,7 +209,7 @@ fn waiting_requests_of_a_client_that_has_gone() {
     let mut line = mock.accept();
     line.expect("incr a 1\r\n");
     let mut gone = moxi.client();
-    gone.send("incr gone 1\r\n");
+    gone.send("get gone\r\nincr gone 1\r\nget a b\r\nstats\r\nset gone 0 0 1 noreply\r\n1\r\n");
     let mut control = moxi.client();
     control.send("version\r\n");
     control.line();
@@ -218,11 +218,16 @@ fn waiting_requests_of_a_client_that_has_gone() {
     control.line();
     let mut last = moxi.client();
     last.send("incr b 1\r\n");
+    control.send("version\r\n");
+    control.line();
     line.send("1\r\n");
     first.expect("1\r\n");
+    line.expect_piece("incr gone 1\r\n");
+    line.send("1\r\n");
     line.expect_piece("incr b 1\r\n");
     line.send("2\r\n");
     last.expect("2\r\n");
+    line.expect_piece("set gone 0 0 1\r\n1\r\n");
 }
 
 /// Many clients at once, each with its own answers.

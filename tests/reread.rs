@@ -190,6 +190,53 @@ fn ports_come_and_go() {
     assert_eq!(bench.moxi.finish().code, Some(0));
 }
 
+/// A moxi with one place, which a request holds on the connection that is given; two requests without reply wait for it.
+fn crowded(port: u16, first: &Mock, others: &str) -> (Bench, Wire, [Wire; 2]) {
+    let behavior = "downstream_protocol=ascii,downstream_timeout=0,connect_timeout=0,wait_queue_timeout=0,\
+                    downstream_conn_queue_timeout=0,downstream_max=1,downstream_conn_max=1";
+    let bench = Bench::start(&format!("{};{others}", section(port, &[first])), &["-Z", behavior, "-t", "1"]);
+    let (mut holder, mut waiting) = (client(port), Wire::connect("client", port));
+    holder.send(SET);
+    let mut conn = first.accept();
+    conn.expect(SET);
+    waiting.send("set b 0 0 1 noreply\r\n1\r\nincr b 1 noreply\r\n");
+    let mut control = Wire::connect("client", port);
+    control.send("version\r\n");
+    control.line();
+    (bench, conn, [holder, waiting])
+}
+
+/// What has arrived and waits for a place when its port is given up is still carried out.
+#[test]
+fn what_waits_at_a_port_that_goes_is_done() {
+    let (port, first, stays) = (free_port(), Mock::new(), (free_port(), Mock::new()));
+    let others = section(stays.0, &[&stays.1]);
+    let (mut bench, mut conn, [mut holder, _waiting]) = crowded(port, &first, &others);
+    assert_eq!(bench.reread(&others), read(&format!("port {port} removed")));
+    conn.send(STORED);
+    holder.expect(STORED);
+    conn.expect("set b 0 0 1\r\n1\r\nincr b 1\r\n");
+    conn.send(format!("{STORED}2\r\n"));
+    conn.expect_closed();
+}
+
+/// What waits for a place when its servers are exchanged is carried out by the new ones.
+#[test]
+fn what_waits_when_servers_change_is_done() {
+    let (port, first, second, stays) = (free_port(), Mock::new(), Mock::new(), (free_port(), Mock::new()));
+    let others = section(stays.0, &[&stays.1]);
+    let (mut bench, mut conn, [mut holder, _waiting]) = crowded(port, &first, &others);
+    let changes = format!("port {port}: added {}; port {port}: removed {}", at(&second), at(&first));
+    assert_eq!(bench.reread(&format!("{};{others}", section(port, &[&second]))), read(&changes));
+    conn.send(STORED);
+    holder.expect(STORED);
+    conn.expect_closed();
+    let mut conn = second.accept();
+    conn.expect("set b 0 0 1\r\n1\r\n");
+    conn.send(STORED);
+    conn.expect("incr b 1\r\n");
+}
+
 #[test]
 fn what_cannot_be_used_changes_nothing() {
     let (port, server) = (free_port(), Mock::new());

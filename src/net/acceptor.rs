@@ -387,11 +387,18 @@ impl Acceptor {
 
     /// Stops accepting, and lets the workers finish what they have begun.
     fn drain(mut self, events: &mut Events) -> io::Result<Stop> {
+        let end = Instant::now() + DRAIN;
+        // Who has connected before is served, too.
+        self.listeners.iter_mut().for_each(|(_, entry)| entry.ready = true);
+        let has_more = |acceptor: &Acceptor| {
+            let mut ready = acceptor.listeners.iter().filter(|(_, entry)| entry.ready);
+            ready.any(|(_, entry)| acceptor.gate.has_room(entry.target.is_proxied()))
+        };
+        while has_more(&self) && Instant::now() < end && self.accept_all() {}
         self.listeners.clear();
         for worker in &self.workers {
             worker.send(Message::Drain);
         }
-        let end = Instant::now() + DRAIN;
         while Instant::now() < end && !self.workers.iter().all(Handle::is_finished) {
             self.wait(events, Some(DRAIN_POLL))?;
             if let Some(Signal::Interrupt) = self.obey_signals() {

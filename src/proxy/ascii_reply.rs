@@ -63,7 +63,9 @@ impl Engine {
             Expect::Broadcast { .. } => self.ascii_broadcast(id, head.request, reply),
             Expect::Dump { .. } => self.dump_reply(id, head.request, reply),
             Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply, owner),
-            Expect::Create { opcode, initial } => self.create_reply(id, opcode, initial, head.opaque, reply),
+            Expect::Create { opcode, place, initial } => {
+                self.create_reply(id, (opcode, place), initial, head.opaque, reply)
+            }
             Expect::Probe => self.probe_reply(id, reply),
             // These are sent to binary servers only.
             Expect::Packet { .. } | Expect::Quiet { .. } | Expect::Close => Err(Unfit),
@@ -267,7 +269,7 @@ impl Engine {
     pub(super) fn class(&self, id: RequestId) -> (CommandClass, bool) {
         match self.requests.get(id).map(|request| &request.work) {
             Some(Work::Line(class)) => (*class, *class == CommandClass::Getl),
-            Some(Work::Get { cas }) => (CommandClass::Get, *cas),
+            Some(Work::Get { cas, .. }) => (CommandClass::Get, *cas),
             _ => (CommandClass::Get, false),
         }
     }

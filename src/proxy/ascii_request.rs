@@ -46,6 +46,8 @@ impl Engine {
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
+            Request::Get { .. } | Request::Getl { .. } | Request::Stats { .. } | Request::Dump(_)
+                if self.is_deaf(id) => {}
             Request::Dump(dump) if self.no_servers(id).is_none() => return self.dump(id, *dump),
             Request::MemLimit { .. } if self.has_binary_servers(id) => {
                 self.local_text(id, noreply, format_args!("{NOT_OVER_BINARY}"));
@@ -80,7 +82,7 @@ impl Engine {
             },
             Request::Gat { exptime, keys, cas } => match keys.single() {
                 Some((_, key)) => {
-                    let work = self.one(id, Work::Get { cas }, false, true);
+                    let work = self.one(id, Work::Get { cas, touch: true }, false, true);
                     self.send_key(work, key, opcode::GATK, Wire::Value, |speak, out, vbucket, at| match speak {
                         Ascii => {
                             ascii::gat_start(out.tail(), cas, exptime);
@@ -217,7 +219,7 @@ impl Engine {
     /// A request that cannot be sent.
     fn refuse(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
-            Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas },
+            Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas, touch: false },
             Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };

@@ -1,33 +1,36 @@
-//! Quiet packets of binary clients: held back until one comes that is answered, then sent together (04 §8.3).
+//! Quiet packets of binary clients (04 §8.3): what one turn has brought goes out in that turn.
 //!
-//! Every server gets its packets in their order, and behind them one that is answered: the client's own, or a NOOP.
-//! So all quiet replies are there when the last of these answers is.
+//! Every server gets its packets in their order, and behind them one that is answered: the client's own if it comes
+//! in the same turn, else a NOOP. So all quiet replies are there when the last of these answers is.
 
-use std::ops::Range;
+mod answers;
+mod replies;
+
 use std::sync::Arc;
 
 use crate::buffer::Output;
 use crate::config::behavior::DownstreamProtocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command;
-use crate::protocol::binary::opcode::{self, loud};
-use crate::protocol::binary::packet::{Packet, Parsed, parse_request, write_reply};
-use crate::protocol::binary::shape::{Shape, check};
+use crate::protocol::binary::opcode::{self, is_quiet};
+use crate::protocol::binary::packet::Packet;
 use crate::protocol::translate;
+use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::broadcast::{Broadcast, Order};
-use super::downstream::{ConnId, Entry, Expect};
+use super::downstream::{Conn, ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
 use super::pump::{Admit, Verdict};
 use super::request::{RequestId, Work};
 use super::upstream::ClientId;
+use replies::Replies;
 
 /// Quiet packets in flight, and the one that closed them.
 #[derive(Debug)]
 pub struct Batch {
-    /// The closing packet's opcode and opaque; `None`: the client did not send one yet, or does not want its reply.
+    /// The closing packet's opcode and opaque; `None`: the client did not send one in the same turn.
     closing: Option<(u8, u32)>,
     /// The closing packet went to all servers.
     pub(super) broadcast: Option<Broadcast>,
@@ -35,207 +38,219 @@ pub struct Batch {
     last: Output,
     /// The closing packet has failed, at this server.
     failure: Option<(Failure, Option<HostId>)>,
-    /// There are quiet packets, whose failure has to be told.
-    has_quiet: bool,
-    /// Not all packets have been sent yet.
+    /// The replies to its quiet packets, as far as they are kept.
+    replies: Replies,
+    /// How many quiet packets it has, and how many bytes.
+    count: u32,
+    bytes: u64,
+    /// Further packets of this turn may join it.
+    is_open: bool,
+    /// A packet is on its way to the servers: not all its parts have been sent yet.
     is_sending: bool,
 }
 
-/// The packet that closes a batch.
-pub(super) enum Closing<'a> {
-    /// None: the quiet packets are sent for another reason.
-    None,
-    /// It goes to the server of its key.
-    Keyed(&'a Packet<'a>, Option<&'a Arc<Vec<u8>>>),
-    /// It goes to all servers.
-    All(&'a Packet<'a>),
-}
-
-/// The packets in `bytes`, which were checked before they were put there.
-pub(super) fn packets(bytes: &[u8]) -> impl Iterator<Item = Packet<'_>> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || match parse_request(rest) {
-        Parsed::Packet { packet, len } => {
-            rest = &rest[len..];
-            Some(packet)
+impl Batch {
+    /// A batch that packets may join.
+    fn new() -> Batch {
+        Batch {
+            closing: None,
+            broadcast: None,
+            last: Output::default(),
+            failure: None,
+            replies: Replies::default(),
+            count: 0,
+            bytes: 0,
+            is_open: true,
+            is_sending: false,
         }
-        Parsed::Incomplete { .. } | Parsed::Malformed(_) => None,
-    })
+    }
+
+    /// Whether it changes nothing, as far as is known.
+    pub(super) fn is_read(&self) -> bool {
+        self.bytes == 0 && self.broadcast.as_ref().is_some_and(Broadcast::is_read)
+    }
 }
 
 impl Engine {
-    /// Holds a quiet packet back. Beyond `quiet_max` bytes those held are sent early.
-    pub(super) fn cork(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
-        let Some(client) = self.clients.get_mut(id) else { return Verdict::Taken };
-        let most = self.buckets[client.bucket].config.behavior.quiet_max;
-        let bytes = (client.corked.len() + packet.raw.len()) as u64;
-        if bytes > most && !client.corked.is_empty() {
-            if client.unanswered > 0 {
-                client.stopped = true; // one such batch at a time
-                return Verdict::Wait;
-            }
-            if self.release_corked(id) == Verdict::Wait {
-                return Verdict::Wait;
-            }
+    /// The batch that the client's next packet joins, if there is one in this turn.
+    pub(super) fn open_batch(&self, id: ClientId) -> Option<RequestId> {
+        let id = self.clients.get(id)?.batch?;
+        match self.requests.get(id) {
+            Some(request) if !request.is_done => match &request.work {
+                Work::Batch(batch) if batch.is_open => Some(id),
+                _ => None,
+            },
+            _ => None,
         }
-        if let Some(client) = self.clients.get_mut(id) {
-            client.corked.extend_from_slice(packet.raw);
-        }
-        Verdict::Taken
     }
 
-    /// Sends the quiet packets that are held back.
-    pub(super) fn release_corked(&mut self, id: ClientId) -> Verdict {
-        if self.no_servers(id).is_some() {
-            self.drop_corked(id);
+    /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, it has to wait.
+    pub(super) fn quiet_packet(&mut self, id: ClientId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Verdict {
+        if let Some(failure) = self.no_servers(id) {
+            self.refuse_quiet(id, packet, failure);
             return Verdict::Taken;
         }
-        if !self.knows_dialects(id, None, false) {
+        let Some(client) = self.clients.get_mut(id) else { return Verdict::Taken };
+        let most = self.buckets[client.bucket].config.behavior.quiet_max;
+        let bytes = packet.raw.len() as u64;
+        if client.quiet_bytes > 0 && client.quiet_bytes.saturating_add(bytes) > most {
+            client.stopped = true;
             return Verdict::Wait;
         }
-        match self.admit(id) {
-            Admit::Wait => return Verdict::Wait,
-            Admit::Go => self.send_batch(id, &Closing::None),
-            Admit::TooLate => self.drop_corked(id),
+        let is_flush = packet.key.is_empty();
+        if !self.knows_dialects(id, (!is_flush).then_some(packet.key), is_flush) {
+            return Verdict::Wait;
         }
+        let batch = match self.open_batch(id) {
+            Some(batch) => batch,
+            None => match self.admit(id) {
+                Admit::Wait => return Verdict::Wait,
+                Admit::Go => self.one(id, Work::Batch(Box::new(Batch::new())), false, true),
+                Admit::TooLate => {
+                    self.refuse_quiet(id, packet, Failure::WaitQueue);
+                    return Verdict::Taken;
+                }
+            },
+        };
+        if let Some(client) = self.clients.get_mut(id) {
+            client.batch = Some(batch);
+            client.quiet_bytes += bytes;
+        }
+        self.begin_packet(batch, bytes);
+        if is_flush {
+            self.send_quiet_flush(batch, id, packet);
+        } else {
+            self.send_packet(batch, packet, owner);
+        }
+        self.end_packet(batch);
         Verdict::Taken
     }
 
-    pub(super) fn drop_corked(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id) {
-            client.corked = Vec::new();
+    /// A quiet packet that cannot be sent: a get is a miss, everything else is told.
+    fn refuse_quiet(&mut self, id: ClientId, packet: &Packet<'_>, failure: Failure) {
+        if let Some(client) = self.clients.get(id)
+            && failure == Failure::WaitQueue
+        {
+            self.count(client.bucket, Counter::WaitQueueTimeout);
+        }
+        let request = self.new_request(id, Work::Batch(Box::new(Batch { is_open: false, ..Batch::new() })), false);
+        self.not_sent(request, packet, failure, None);
+    }
+
+    /// A packet of a batch is about to be sent: the batch is not finished before all of it is.
+    fn begin_packet(&mut self, id: RequestId, quiet_bytes: u64) {
+        if let Some(Work::Batch(batch)) = self.requests.get_mut(id).map(|request| &mut request.work) {
+            batch.is_sending = true;
+            batch.count += u32::from(quiet_bytes > 0);
+            batch.bytes += quiet_bytes;
         }
     }
 
-    /// Sends the quiet packets that are held back and the one that closes them.
-    pub(super) fn send_batch(&mut self, client_id: ClientId, closing: &Closing<'_>) {
-        let Some(client) = self.clients.get_mut(client_id) else { return };
-        let corked = std::mem::take(&mut client.corked);
-        let bucket = client.bucket;
-        let (name, broadcast) = match closing {
-            Closing::None => (None, None),
-            Closing::Keyed(packet, _) => (Some((packet.header.opcode, packet.header.opaque)), None),
-            Closing::All(packet) => {
-                let broadcast = match packet.header.opcode {
-                    opcode::FLUSH => self.order(client_id, Order::Flush),
-                    opcode::STAT if packet.key == b"reset" => self.order(client_id, Order::StatsReset),
-                    opcode::STAT => Broadcast::stats(packet.key),
-                    _ => Broadcast::noop(),
-                };
-                (Some((packet.header.opcode, packet.header.opaque)), Some(broadcast))
-            }
-        };
-        let has_quiet = !corked.is_empty();
-        let batch =
-            Batch { closing: name, broadcast, last: Output::default(), failure: None, has_quiet, is_sending: true };
-        let id = self.one(client_id, Work::Batch(Box::new(batch)), false, true);
-        if matches!(closing, Closing::All(packet) if packet.header.opcode == opcode::FLUSH) {
-            self.note_change(id, None);
-        }
-        self.send_groups(id, client_id, bucket, &corked, closing);
+    fn end_packet(&mut self, id: RequestId) {
         if let Some(Work::Batch(batch)) = self.requests.get_mut(id).map(|request| &mut request.work) {
             batch.is_sending = false;
         }
         self.packet_done(id);
     }
 
-    /// Sends each server its packets.
-    fn send_groups(&mut self, id: RequestId, client: ClientId, bucket: usize, corked: &[u8], closing: &Closing<'_>) {
-        let mut groups = self.groups(id, bucket, corked);
-        let keyed = match closing {
-            Closing::Keyed(packet, _) => self.route(bucket, packet.key).0,
-            Closing::None | Closing::All(_) => None,
-        };
-        let mut indexes: Vec<HostId> = match closing {
-            Closing::All(_) => self.buckets[bucket].hosts.clone(),
-            Closing::None | Closing::Keyed(..) => Vec::new(),
-        };
-        for (host, ranges) in &mut groups {
-            let conn_id = match self.pick(client, *host, false) {
-                Ok(conn) => conn,
-                Err(failure) => {
-                    for packet in ranges.iter().filter_map(|range| corked.get(range.clone())).flat_map(packets) {
-                        self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, Some(*host));
-                    }
-                    if let Closing::Keyed(packet, _) = closing
-                        && keyed == Some(*host)
-                    {
-                        self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, Some(*host));
-                    }
-                    continue;
-                }
-            };
-            for packet in ranges.iter().filter_map(|range| corked.get(range.clone())).flat_map(packets) {
-                let vbucket = if packet.key.is_empty() { 0 } else { self.route(bucket, packet.key).1 };
-                self.put_packet(id, conn_id, &packet, None, vbucket, 0);
-            }
-            match closing {
-                Closing::Keyed(packet, owner) if keyed == Some(*host) => {
-                    if check(packet) == Shape::Foreign {
-                        // It travels alone, and so cannot bring the answers to those before it.
-                        self.close_group(id, conn_id);
-                    }
-                    let vbucket = self.route(bucket, packet.key).1;
-                    self.put_packet(id, conn_id, packet, *owner, vbucket, 0);
-                }
-                Closing::All(packet) if indexes.contains(host) => {
-                    indexes.remove(indexes.iter().position(|other| other == host).unwrap_or(0));
-                    self.put_broadcast(id, conn_id, packet);
-                }
-                _ => self.close_group(id, conn_id),
-            }
-        }
-        match closing {
-            Closing::Keyed(packet, owner) if !groups.iter().any(|(host, _)| Some(*host) == keyed) => {
-                self.send_packet(id, packet, *owner);
-            }
-            _ => {}
-        }
-        for host in indexes {
-            match (self.pick(client, host, false), closing) {
-                (Ok(conn_id), Closing::All(packet)) => self.put_broadcast(id, conn_id, packet),
-                (Err(failure), _) => {
-                    if let Some(request) = self.requests.get_mut(id) {
-                        request.failure.get_or_insert(failure);
-                    }
-                }
-                (Ok(_), Closing::None | Closing::Keyed(..)) => {}
+    /// A quiet flush goes to all servers.
+    fn send_quiet_flush(&mut self, id: RequestId, client: ClientId, packet: &Packet<'_>) {
+        let Some(bucket) = self.requests.get(id).map(|request| request.bucket) else { return };
+        let mut hosts = self.buckets[bucket].hosts.clone();
+        hosts.sort_unstable();
+        hosts.dedup();
+        for host in hosts {
+            match self.pick(client, host, false) {
+                Ok(conn_id) => self.put_packet(id, conn_id, packet, None, 0, 0),
+                Err(failure) => self.not_sent(id, packet, failure, Some(host)),
             }
         }
     }
 
-    /// The quiet packets by server, each server's in their order. A quiet flush goes to all.
-    fn groups(&mut self, id: RequestId, bucket: usize, corked: &[u8]) -> Vec<(HostId, Vec<Range<usize>>)> {
-        let mut groups: Vec<(HostId, Vec<Range<usize>>)> = Vec::new();
-        let mut add = |host: HostId, range: Range<usize>| match groups.iter_mut().find(|(other, _)| *other == host) {
-            Some((_, ranges)) => ranges.push(range),
-            None => groups.push((host, vec![range])),
+    /// Sends a packet that is answered: it closes the open batch, if there is one.
+    pub(super) fn close_batch(
+        &mut self,
+        id: RequestId,
+        client: ClientId,
+        packet: &Packet<'_>,
+        owner: Option<&Arc<Vec<u8>>>,
+    ) {
+        let code = packet.header.opcode;
+        let broadcast = match code {
+            opcode::FLUSH => Some(self.order(client, Order::Flush)),
+            opcode::STAT if packet.key == b"reset" => Some(self.order(client, Order::StatsReset)),
+            opcode::STAT => Some(Broadcast::stats(packet.key)),
+            opcode::NOOP => Some(Broadcast::noop()),
+            _ => None,
         };
-        let mut homeless = Vec::new();
-        let mut at = 0;
-        for packet in packets(corked) {
-            let range = at..at + packet.raw.len();
-            at = range.end;
-            if packet.key.is_empty() {
-                let mut hosts = self.buckets[bucket].hosts.clone();
-                hosts.sort_unstable();
-                hosts.dedup();
-                hosts.into_iter().for_each(|host| add(host, range.clone()));
-                continue;
-            }
-            match self.route(bucket, packet.key).0 {
-                Some(host) => add(host, range),
-                None => homeless.push((packet.header.opcode, packet.header.opaque)),
-            }
+        let is_broadcast = broadcast.is_some();
+        if let Some(client) = self.clients.get_mut(client) {
+            client.batch = None;
         }
-        for (opcode, opaque) in homeless {
-            self.packet_failed(id, opcode, opaque, Failure::NoServer, None);
+        let Some(request) = self.requests.get_mut(id) else { return };
+        let bucket = request.bucket;
+        if let Work::Batch(batch) = &mut request.work {
+            batch.closing = Some((code, packet.header.opaque));
+            batch.broadcast = broadcast;
+            batch.is_open = false;
         }
-        groups
+        if code == opcode::FLUSH {
+            self.note_change(id, None);
+        }
+        self.begin_packet(id, 0);
+        if is_broadcast {
+            for index in 0..self.buckets[bucket].hosts.len() {
+                let host = self.buckets[bucket].hosts[index];
+                match self.pick(client, host, false) {
+                    Ok(conn_id) => self.put_broadcast(id, conn_id, packet),
+                    Err(failure) => {
+                        if let Some(request) = self.requests.get_mut(id) {
+                            request.failure.get_or_insert(failure);
+                        }
+                    }
+                }
+            }
+        } else {
+            self.send_packet(id, packet, owner);
+        }
+        self.end_packet(id);
     }
 
-    /// Closes a server's quiet packets with a NOOP of moxi's own. ASCII servers answer each of theirs.
-    fn close_group(&mut self, id: RequestId, conn_id: ConnId) {
+    /// The connection, ready for a packet of this batch: it goes on with the quiet ones that are there.
+    pub(super) fn begin_in(&mut self, id: RequestId, conn_id: ConnId) -> Option<&mut Conn> {
+        match self.conns.get(conn_id)?.group == Some(id) {
+            true => self.conns.get_mut(conn_id),
+            false => self.begin(conn_id),
+        }
+    }
+
+    /// A packet of this request was written at the end of the connection's output.
+    pub(super) fn note_group(&mut self, id: RequestId, conn_id: ConnId, code: u8) {
+        if let Some(conn) = self.conns.get_mut(conn_id) {
+            conn.group = is_quiet(code).then_some(id);
+        }
+    }
+
+    /// A batch without quiet packets, for a packet that goes to all servers.
+    pub(super) fn new_batch(&mut self, id: ClientId) -> RequestId {
+        self.one(id, Work::Batch(Box::new(Batch::new())), false, true)
+    }
+
+    /// Closes the quiet packets at the end of the connection's output: something else follows, or they are sent.
+    pub(super) fn close_group(&mut self, conn_id: ConnId) {
+        let Some(id) = self.conns.get_mut(conn_id).and_then(|conn| conn.group.take()) else { return };
+        let mut owner = RequestId::NONE; // if the batch was given up, its packets still need their end
+        if let Some(request) = self.requests.get_mut(id).filter(|request| !request.is_done) {
+            if let Work::Batch(batch) = &mut request.work {
+                batch.is_open = false;
+            }
+            owner = id;
+        }
+        self.end_group(owner, conn_id);
+    }
+
+    /// Ends a server's quiet packets with a NOOP of moxi's own. ASCII servers answer each of theirs.
+    fn end_group(&mut self, id: RequestId, conn_id: ConnId) {
         if self.speak(conn_id) == DownstreamProtocol::Ascii {
             return;
         }
@@ -257,7 +272,7 @@ impl Engine {
     /// Writes a packet that goes to all servers to one of them.
     fn put_broadcast(&mut self, id: RequestId, conn_id: ConnId, packet: &Packet<'_>) {
         let speak = self.speak(conn_id);
-        let Some(conn) = self.begin(conn_id) else { return };
+        let Some(conn) = self.begin_in(id, conn_id) else { return };
         let out = conn.output.tail();
         match (speak, packet.header.opcode) {
             (DownstreamProtocol::Binary, _) => out.extend_from_slice(packet.raw),
@@ -275,105 +290,7 @@ impl Engine {
             conn_id,
             Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
         );
-    }
-
-    /// Where the answer to a packet of this request is written. That of the closing packet is kept to the end.
-    pub(super) fn packet_sink(&mut self, id: RequestId, opcode: u8) -> Option<&mut Output> {
-        let request = self.requests.get(id)?;
-        if request.is_done {
-            return None;
-        }
-        if loud(opcode).is_none() && matches!(request.work, Work::Batch(_)) {
-            return match &mut self.requests.get_mut(id)?.work {
-                Work::Batch(batch) => Some(&mut batch.last),
-                _ => None,
-            };
-        }
-        self.sink(id)
-    }
-
-    /// A packet of this request has been answered.
-    pub(super) fn packet_done(&mut self, id: RequestId) {
-        let Some(request) = self.requests.get_mut(id) else { return };
-        match &request.work {
-            Work::Batch(batch) if batch.is_sending || request.pending > 0 || request.is_done => {}
-            Work::Batch(_) => self.finish_batch(id),
-            _ => self.complete(id),
-        }
-    }
-
-    /// A packet of this request has failed at server `host`: a quiet get is a miss, everything else is told.
-    pub(super) fn packet_failed(
-        &mut self,
-        id: RequestId,
-        code: u8,
-        opaque: u32,
-        failure: Failure,
-        host: Option<HostId>,
-    ) {
-        let Some(request) = self.requests.get_mut(id) else { return };
-        let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
-        match loud(code) {
-            None => batch.failure = Some((failure, host)),
-            Some(opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK) => {}
-            Some(opcode::FLUSH) => self.write_unflushed(id, code, opaque, failure, host),
-            Some(_) => self.write_failure(id, code, opaque, failure, host),
-        }
-        self.packet_done(id);
-    }
-
-    /// Writes the reply that says why a packet failed, and names the server.
-    pub(super) fn write_failure(
-        &mut self,
-        id: RequestId,
-        code: u8,
-        opaque: u32,
-        failure: Failure,
-        host: Option<HostId>,
-    ) {
-        let host = host.and_then(|host| self.hosts.get(host)).map(|host| Arc::clone(&host.server));
-        let mut body = Vec::new();
-        failure.write_body(&mut body, host.as_ref().map(|server| server.host.as_str()));
-        if let Some(sink) = self.sink(id) {
-            write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
-        }
-    }
-
-    /// All servers have answered: the closing packet's reply comes last.
-    pub(super) fn finish_batch(&mut self, id: RequestId) {
-        let Some(request) = self.requests.get_mut(id) else { return };
-        let failure = request.failure;
-        let Work::Batch(batch) = std::mem::replace(&mut request.work, Work::Local) else { return };
-        let mut batch = *batch;
-        if let Some(broadcast) = &batch.broadcast {
-            self.complain(broadcast, failure);
-        }
-        if let Some((failure, host)) = batch.failure {
-            if let Some((code, opaque)) = batch.closing {
-                self.write_failure(id, code, opaque, failure, host);
-            }
-        } else if let Some(sink) = self.sink(id) {
-            match (&batch.broadcast, batch.closing) {
-                (Some(broadcast), Some((code, opaque))) => broadcast.write_binary(sink.tail(), code, opaque, failure),
-                _ => sink.append(&mut batch.last),
-            }
-        }
-        self.complete(id);
-    }
-
-    /// The whole batch has failed. An order is judged by the servers that have answered, and so is any broadcast without
-    /// quiet packets (03 §21.3 item 8).
-    pub(super) fn fail_batch(&mut self, id: RequestId, failure: Failure) {
-        let Some(request) = self.requests.get_mut(id) else { return };
-        if let Work::Batch(batch) = &mut request.work {
-            if batch.broadcast.as_ref().is_some_and(|broadcast| !batch.has_quiet || broadcast.is_order()) {
-                request.failure = Some(failure);
-            } else {
-                batch.failure = Some((failure, request.target));
-                batch.broadcast = None;
-            }
-        }
-        self.finish_batch(id);
+        self.note_group(id, conn_id, packet.header.opcode);
     }
 
     /// Closes a group that was sent again without the packet that closed it.
@@ -384,7 +301,7 @@ impl Engine {
             .and_then(|conn| conn.fifo.back())
             .is_some_and(|entry| entry.request == id && matches!(entry.expect, Expect::Quiet { .. }));
         if is_open {
-            self.close_group(id, conn_id);
+            self.end_group(id, conn_id);
         }
     }
 }

@@ -52,7 +52,7 @@ impl Engine {
             Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
             Expect::Packet { opcode } if code == opcode && packet.header.opaque == head.opaque => {
                 if let Some(request) = self.unlink(id, 0) {
-                    if let Some(sink) = self.packet_sink(request, opcode) {
+                    if let Some(sink) = self.packet_sink(request, (opcode, 0)) {
                         sink.push(packet.raw, owner);
                     }
                     self.packet_done(request);
@@ -129,7 +129,7 @@ impl Engine {
         // The server answers in order, so it is usually the next one.
         let from = conn.cursor;
         let is_it = |entry: &mut Entry| match &mut entry.expect {
-            Expect::Quiet { opcode, answered: answered @ false } if *opcode == code && entry.opaque == opaque => {
+            Expect::Quiet { opcode, answered: answered @ false, .. } if *opcode == code && entry.opaque == opaque => {
                 *answered = true;
                 true
             }
@@ -144,8 +144,9 @@ impl Engine {
             self.try_elsewhere(id, index, packet.value);
             return Ok(());
         }
+        let place = self.conns.get(id).and_then(|conn| conn.fifo.get(index)?.expect.packet()).map_or(0, |(_, at)| at);
         if let Some(request) = self.unlink(id, index) {
-            if let Some(sink) = self.sink(request) {
+            if let Some(sink) = self.packet_sink(request, (code, place)) {
                 sink.push(packet.raw, owner);
             }
             self.commit_part(request);

@@ -13,10 +13,10 @@ use crate::protocol::translate;
 use crate::routing::Router;
 
 use super::ascii_request::VERBOSITY_MAX;
-use super::batch::Closing;
 use super::downstream::{ConnId, Entry, Expect, Translated};
 use super::error::Failure;
 use super::host::HostId;
+use super::leaving::is_needless;
 use super::pump::{Admit, Verdict};
 use super::request::{RequestId, Work};
 use super::statistics::proxy_word;
@@ -69,12 +69,13 @@ impl Engine {
             opcode::VERBOSITY => self.verbosity(id, packet),
             opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
             opcode::STAT if proxy_word(packet.key).is_some() => self.stats_proxy_packets(id, packet),
-            opcode::QUIT | opcode::QUITQ => return self.binary_quit(id, packet),
+            opcode::QUIT | opcode::QUITQ => self.binary_quit(id, packet),
+            _ if is_needless(code) && self.is_deaf(id) => {}
             // No key says which server may know it, so nobody does.
             _ if shape == Shape::Foreign && packet.key.is_empty() => {
                 self.local_packet(id, packet, status::UNKNOWN_COMMAND);
             }
-            _ if is_quiet(code) => return self.cork(id, packet),
+            _ if is_quiet(code) => return self.quiet_packet(id, packet, owner),
             _ => return self.binary_proxied(id, packet, owner),
         }
         Verdict::Taken
@@ -107,28 +108,19 @@ impl Engine {
         self.local_body(id, packet, status::SUCCESS, b"");
     }
 
-    /// The client takes its leave; what it sent quietly before is still done.
-    fn binary_quit(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
-        if self.clients.get(id).is_some_and(|client| !client.corked.is_empty())
-            && self.release_corked(id) == Verdict::Wait
-        {
-            return Verdict::Wait;
-        }
+    /// The client takes its leave.
+    fn binary_quit(&mut self, id: ClientId, packet: &Packet<'_>) {
         if packet.header.opcode == opcode::QUIT {
             self.local_body(id, packet, status::SUCCESS, b"");
         }
         self.quit(id);
-        Verdict::Taken
     }
 
-    /// A packet that needs servers, with the quiet ones before it.
+    /// A packet that needs servers, and is answered. It closes the quiet ones that the same turn has brought.
     fn binary_proxied(&mut self, id: ClientId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Verdict {
-        let Some(client) = self.clients.get(id) else { return Verdict::Taken };
         let is_broadcast = matches!(packet.header.opcode, opcode::NOOP | opcode::FLUSH | opcode::STAT);
-        let is_batch = is_broadcast || !client.corked.is_empty();
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         if let Some(failure) = self.no_servers(id) {
-            self.drop_corked(id);
             let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
             self.fail(request, failure);
             return Verdict::Taken;
@@ -136,22 +128,24 @@ impl Engine {
         if !self.knows_dialects(id, (!is_broadcast).then_some(packet.key), is_broadcast) {
             return Verdict::Wait;
         }
+        if let Some(batch) = self.open_batch(id) {
+            self.close_batch(batch, id, packet, owner);
+            return Verdict::Taken;
+        }
         match self.admit(id) {
             Admit::Wait => return Verdict::Wait,
             Admit::TooLate => {
-                self.drop_corked(id);
                 let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
                 self.fail(request, Failure::WaitQueue);
-                return Verdict::Taken;
             }
-            Admit::Go => {}
-        }
-        if is_batch {
-            let closing = if is_broadcast { Closing::All(packet) } else { Closing::Keyed(packet, owner) };
-            self.send_batch(id, &closing);
-        } else {
-            let request = self.one(id, Work::Packet { opcode, opaque }, false, repeatable(packet));
-            self.send_packet(request, packet, owner);
+            Admit::Go if is_broadcast => {
+                let batch = self.new_batch(id);
+                self.close_batch(batch, id, packet, owner);
+            }
+            Admit::Go => {
+                let request = self.one(id, Work::Packet { opcode, opaque }, false, repeatable(packet));
+                self.send_packet(request, packet, owner);
+            }
         }
         Verdict::Taken
     }
@@ -170,7 +164,7 @@ impl Engine {
         });
         match conn {
             Ok(conn) => self.put_packet(id, conn, packet, owner, vbucket, 0),
-            Err(failure) => self.packet_failed(id, packet.header.opcode, packet.header.opaque, failure, host),
+            Err(failure) => self.not_sent(id, packet, failure, host),
         }
     }
 
@@ -192,7 +186,13 @@ impl Engine {
         let is_meta = self.speaks_meta(conn_id);
         let has_map = matches!(self.buckets[bucket].config.router, Router::Vbucket(_));
         let speak = self.speak(conn_id);
-        let Some(conn) = self.begin(conn_id) else { return };
+        let place = self.note_place(id, conn_id, code);
+        let is_foreign = check(packet) == Shape::Foreign;
+        if is_foreign {
+            // It travels alone, and so cannot bring the answers to the quiet ones before it.
+            self.close_group(conn_id);
+        }
+        let Some(conn) = self.begin_in(id, conn_id) else { return };
         let start = conn.output.end();
         let expect = match speak {
             DownstreamProtocol::Binary => {
@@ -202,12 +202,12 @@ impl Engine {
                     field.iter_mut().zip(vbucket.to_be_bytes()).for_each(|(field, byte)| *field = byte);
                 }
                 conn.output.push(packet.value, owner);
-                if check(packet) == Shape::Foreign {
+                if is_foreign {
                     let end = conn.output.end();
                     conn.alone.push_back(start..end);
                 }
                 match is_quiet(code) {
-                    true => Expect::Quiet { opcode: code, answered: false },
+                    true => Expect::Quiet { opcode: code, answered: false, place },
                     false => Expect::Packet { opcode: code },
                 }
             }
@@ -219,6 +219,7 @@ impl Engine {
                     }
                     Expect::Translated(Translated {
                         opcode: code,
+                        place,
                         is_meta,
                         key_at: start + written.key_at as u64,
                         key_len: packet.key.len().min(255) as u8,
@@ -232,12 +233,14 @@ impl Engine {
         let entry =
             Entry { request: id, expect, opaque, end, retries, may_repeat: repeatable(packet), is_queued: false };
         self.enqueue(conn_id, entry);
+        self.note_group(id, conn_id, code);
     }
 
     /// Answers a packet that an ASCII server cannot be told.
     fn refuse_packet(&mut self, id: RequestId, packet: &Packet<'_>, code: u16) {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
-        if let Some(sink) = self.packet_sink(id, opcode) {
+        let place = self.out_of_line(id);
+        if let Some(sink) = self.packet_sink(id, (opcode, place)) {
             write_reply(sink.tail(), opcode, code, opaque, 0, &[], &[], text(code).as_bytes());
         }
         self.packet_done(id);
@@ -270,9 +273,6 @@ impl Engine {
         }
         if let Some(key) = key {
             add(self.route(bucket, key).0);
-        }
-        for packet in super::batch::packets(&client.corked) {
-            add(self.route(bucket, packet.key).0);
         }
         let mut is_known = true;
         for host in hosts {

@@ -129,11 +129,6 @@ impl Broadcast {
         matches!(self.kind, Kind::Stats(_) | Kind::Order(Order::StatsReset, _))
     }
 
-    /// Whether it is an order, which one missing server is enough to fail.
-    pub(super) fn is_order(&self) -> bool {
-        matches!(self.kind, Kind::Order(..))
-    }
-
     /// The line for the log if not all servers have done what they were ordered to.
     fn complaint(&self, failure: Option<Failure>) -> Option<String> {
         let Kind::Order(order, roll) = &self.kind else { return None };
@@ -142,6 +137,11 @@ impl Broadcast {
             Verdict::Refused(line, _) => Some(format!("{}: {}", order.name(), line.escape_ascii())),
             Verdict::Missing(line) => Some(format!("{}: {}", order.name(), line.escape_ascii())),
         }
+    }
+
+    /// Whether it changes nothing.
+    pub(super) fn is_read(&self) -> bool {
+        matches!(self.kind, Kind::Noop | Kind::Stats(_))
     }
 
     /// Whether the sum of the statistics cannot be given: one server that takes too long spoils it, and so does
@@ -292,11 +292,11 @@ impl Engine {
         }
     }
 
-    /// Writes the reply to a quiet flush that says which server has not done it.
+    /// Writes the reply to a quiet flush, given by its opcode and place, that says which server has not done it.
     pub(super) fn write_unflushed(
         &mut self,
         id: RequestId,
-        code: u8,
+        name: (u8, u32),
         opaque: u32,
         failure: Failure,
         host: Option<HostId>,
@@ -304,8 +304,8 @@ impl Engine {
         let server = host.and_then(|id| Some((id, Arc::clone(&self.hosts.get(id)?.server))));
         let broadcast = Broadcast::order(Order::Flush, Roll::new(server.into_iter().collect()));
         self.complain(&broadcast, Some(failure));
-        if let Some(sink) = self.sink(id) {
-            broadcast.write_binary(sink.tail(), code, opaque, Some(failure));
+        if let Some(sink) = self.packet_sink(id, name) {
+            broadcast.write_binary(sink.tail(), name.0, opaque, Some(failure));
         }
     }
 

@@ -304,7 +304,7 @@ impl Engine {
 
     /// Forgets the connection. Its requests fail, or are sent again at the end of this turn.
     pub(super) fn close_conn(&mut self, id: ConnId, loss: Loss) {
-        self.close_get(id);
+        self.seal(id);
         let Some(conn) = self.conns.get(id) else { return };
         let (was_ready, count, host_id) = (conn.state == State::Ready, conn.fifo.len(), conn.host);
         let sent = conn.output.sent();

@@ -55,6 +55,7 @@ impl Engine {
         let Some(client) = self.clients.get_mut(id) else { return RequestId::NONE };
         let request = self.requests.insert(Request::new(id, client.bucket, client.next_sequence, work, noreply));
         client.next_sequence += 1;
+        client.batch = None;
         if noreply {
             client.quiet.push_back(request);
         } else {
@@ -117,7 +118,7 @@ impl Engine {
 
     /// A get of one key.
     pub(super) fn get_one(&mut self, client: ClientId, key: &[u8], cas: bool) {
-        let id = self.one(client, Work::Get { cas }, false, true);
+        let id = self.one(client, Work::Get { cas, touch: false }, false, true);
         let Some(bucket) = self.clients.get(client).map(|client| client.bucket) else { return };
         if self.buckets[bucket].front.is_some() && self.get_cached(id, bucket, key, cas) {
             return;
@@ -176,9 +177,12 @@ impl Engine {
         self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries, may_repeat: true, is_queued: false });
     }
 
-    /// Closes the get that others could join: something else follows, or it is sent.
-    pub(super) fn close_get(&mut self, id: ConnId) {
+    /// Closes what others could join, a get or quiet packets: something else follows, or it is sent.
+    pub(super) fn seal(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
+        if conn.group.is_some() {
+            return self.close_group(id);
+        }
         let Some(open) = conn.open.take() else { return };
         let Some(host) = self.hosts.get_mut(conn.host) else { return };
         if host.open == Some(id) {
@@ -201,7 +205,7 @@ impl Engine {
 
     /// The connection, ready for another request to be written to its output.
     pub(super) fn begin(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.close_get(id);
+        self.seal(id);
         let conn = self.conns.get_mut(id)?;
         conn.output.wake(&mut self.spare);
         Some(conn)

@@ -99,6 +99,8 @@ pub enum Expect {
         opcode: u8,
         /// It has been answered.
         answered: bool,
+        /// Its place among the packets of its batch.
+        place: u32,
     },
     /// The NOOP that closes a group of quiet packets, where the client's own closing packet goes elsewhere.
     Close,
@@ -108,6 +110,8 @@ pub enum Expect {
     Create {
         /// The client's opcode.
         opcode: u8,
+        /// Its place among the packets of its batch.
+        place: u32,
         /// The number.
         initial: u64,
     },
@@ -127,11 +131,26 @@ pub enum Expect {
     },
 }
 
+impl Expect {
+    /// If it is the answer to a binary client's packet for one key, or to a quiet one: the packet's opcode, and its place
+    /// in its batch.
+    pub fn packet(&self) -> Option<(u8, u32)> {
+        match self {
+            Expect::Quiet { opcode, place, .. } | Expect::Create { opcode, place, .. } => Some((*opcode, *place)),
+            Expect::Translated(translated) => Some((translated.opcode, translated.place)),
+            Expect::Packet { opcode } => Some((*opcode, 0)),
+            _ => None,
+        }
+    }
+}
+
 /// A packet of a binary client on its way to an ASCII server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Translated {
     /// The client's opcode.
     pub opcode: u8,
+    /// Its place among the packets of its batch.
+    pub place: u32,
     /// It was sent as a meta command.
     pub is_meta: bool,
     /// Where its key stands in the connection's output.
@@ -205,6 +224,8 @@ pub struct Conn {
     pub wanted: u32,
     /// The get that further keys may join in this turn.
     pub open: Option<OpenGet>,
+    /// The batch whose quiet packets end the output: more of this turn may join them, nothing has closed them yet.
+    pub group: Option<RequestId>,
     /// Within the request at the head, if it has several entries: where to look for the one that is answered next.
     pub cursor: usize,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
@@ -243,6 +264,7 @@ impl Conn {
             head_since: now,
             wanted: 0,
             open: None,
+            group: None,
             cursor: 0,
             is_stalled: false,
             alone: VecDeque::new(),

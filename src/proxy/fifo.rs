@@ -136,8 +136,8 @@ mod tests {
         fifo.push(entry(Expect::One { opcode: 0 }));
         assert_eq!(fifo.head_len(), 2);
         fifo.reopen(); // not a get: nothing joins it
-        fifo.push(entry(Expect::Quiet { opcode: 0, answered: false }));
-        fifo.push(entry(Expect::Quiet { opcode: 0, answered: false }));
+        fifo.push(entry(Expect::Quiet { opcode: 0, answered: false, place: 0 }));
+        fifo.push(entry(Expect::Quiet { opcode: 0, answered: false, place: 0 }));
         fifo.pop();
         assert_eq!(fifo.head_len(), 1);
         fifo.pop();

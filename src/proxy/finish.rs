@@ -7,11 +7,11 @@ use crate::stats::counter::Counter;
 use super::Engine;
 use super::caching::Caching;
 use super::connection::Loss;
-use super::downstream::{ConnId, Entry, Expect};
+use super::downstream::{ConnId, Entry};
 use super::error::Failure;
 use super::host::HostId;
 use super::request::{Request, RequestId, Work};
-use super::upstream::{Admission, ClientId, Phase};
+use super::upstream::{Admission, ClientId};
 
 /// A reply of several values may be sent in parts once this much of it is complete.
 const PART_MIN: u64 = 64 * 1024;
@@ -20,6 +20,9 @@ impl Engine {
     /// Answers the client's next request without asking a server.
     pub(super) fn local_reply(&mut self, id: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(client) = self.clients.get_mut(id) else { return };
+        if client.is_deaf {
+            return;
+        }
         if client.order.is_empty() {
             client.output.wake(&mut self.spare);
             write(client.output.tail());
@@ -41,6 +44,9 @@ impl Engine {
             return None;
         }
         let client = self.clients.get_mut(request.client)?;
+        if client.is_deaf {
+            return None;
+        }
         let output = if client.order.front() == Some(&id) { &mut client.output } else { &mut request.parked };
         output.wake(&mut self.spare);
         Some(output)
@@ -129,6 +135,9 @@ impl Engine {
         if client.order.is_empty() {
             client.committed = client.output.end();
         }
+        if client.is_deaf {
+            return client.drop_output();
+        }
         self.mark_client(id);
     }
 
@@ -147,15 +156,9 @@ impl Engine {
     /// The reply to `entry` will not come from server `host`.
     pub(super) fn entry_failed(&mut self, id: RequestId, entry: &Entry, host: Option<HostId>, failure: Failure) {
         let Some(request) = self.requests.get_mut(id) else { return };
-        match (&request.work, entry.expect) {
-            (
-                Work::Batch(_),
-                Expect::Quiet { opcode, .. } | Expect::Packet { opcode } | Expect::Create { opcode, .. },
-            ) => {
-                self.packet_failed(id, opcode, entry.opaque, failure, host);
-            }
-            (Work::Batch(_), Expect::Translated(translated)) => {
-                self.packet_failed(id, translated.opcode, entry.opaque, failure, host);
+        match (&request.work, entry.expect.packet()) {
+            (Work::Batch(_), Some((code, place))) => {
+                self.packet_failed(id, (code, place), entry.opaque, failure, host);
             }
             (Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) | Work::Batch(_), _) => {
                 request.failure.get_or_insert(failure);
@@ -182,14 +185,18 @@ impl Engine {
 
     /// The request has failed as a whole.
     pub(super) fn fail(&mut self, id: RequestId, failure: Failure) {
-        self.release_links(id);
-        let Some(bucket) = self.requests.get(id).map(|request| request.bucket) else { return };
+        let Some(request) = self.requests.get(id) else { return };
+        let (bucket, is_batch) = (request.bucket, matches!(request.work, Work::Batch(_)));
         match failure {
             Failure::ConnQueue => self.count(bucket, Counter::ConnQueueTimeout),
             Failure::WaitQueue => self.count(bucket, Counter::WaitQueueTimeout),
             Failure::NoServer => self.count(bucket, Counter::PropagateFailed),
             _ => {}
         }
+        if is_batch {
+            return self.fail_batch(id, failure);
+        }
+        self.release_links(id);
         let Some(request) = self.requests.get_mut(id) else { return };
         request.pending = 0;
         match request.work {
@@ -197,13 +204,12 @@ impl Engine {
                 request.failure = Some(failure);
                 return self.part_done(id);
             }
-            Work::Batch(_) => return self.fail_batch(id, failure),
             Work::Packet { opcode, opaque } => {
                 let host = request.target;
                 self.write_failure(id, opcode, opaque, failure, host);
                 return self.complete(id);
             }
-            Work::Local | Work::Get { .. } | Work::Line(_) => {}
+            Work::Local | Work::Get { .. } | Work::Line(_) | Work::Batch(_) => {}
         }
         let is_get = matches!(request.work, Work::Get { .. } | Work::Line(CommandClass::Getl));
         let (target, bucket) = (request.target, request.bucket);
@@ -221,7 +227,7 @@ impl Engine {
     }
 
     /// Nobody waits for the request's missing answers any more.
-    fn release_links(&mut self, id: RequestId) {
+    pub(super) fn release_links(&mut self, id: RequestId) {
         while let Some(request) = self.requests.get_mut(id) {
             let (client, bucket, queued) = (request.client, request.bucket, std::mem::take(&mut request.queued));
             let popped = request.links.pop();
@@ -285,23 +291,6 @@ impl Engine {
         request.parked.release(end);
         if let Work::MultiGet(multiget) = request.work {
             multiget.recycle(request.links, &mut self.spare_multigets);
-        }
-    }
-
-    /// Closes the client if it has finished and got everything; gives back memory that it does not need.
-    pub(super) fn settle_client(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        if client.is_pumped || !client.is_settled() {
-            return;
-        }
-        client.output.rest(&mut self.spare);
-        let is_over = match client.phase {
-            Phase::Open => false,
-            Phase::HalfClosed => !client.stopped && !client.is_ready && !client.input.is_worth_parsing(),
-            Phase::Quitting => true,
-        };
-        if is_over && client.quiet.is_empty() {
-            self.client_lost(id);
         }
     }
 }

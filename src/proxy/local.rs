@@ -69,6 +69,9 @@ impl Engine {
         client.output.wake(&mut self.spare);
         let step = session.step(&access, input, &mut self.client_buffers, &mut client.output);
         client.committed = client.output.end();
+        if client.is_deaf {
+            client.drop_output();
+        }
         if !client.output.is_sent() {
             self.mark_client(id);
         }

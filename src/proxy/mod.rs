@@ -16,6 +16,7 @@
 //! |---|---|
 //! | [`upstream`], [`downstream`], [`fifo`], [`host`], [`request`] | the state, one thing each |
 //! | `pump` | a client's input, request by request; admission and back-pressure |
+//! | `leaving` | clients that end, or are lost: what they have sent is carried out all the same |
 //! | `ascii_request`, `binary_request`, `sasl` | what each command does |
 //! | `dispatch` | which connection a request takes; joining gets |
 //! | `multiget`, `broadcast`, `batch` | requests with several answers |
@@ -57,6 +58,7 @@ pub mod host;
 mod idle;
 #[cfg(debug_assertions)]
 mod invariants;
+mod leaving;
 mod local;
 mod masters;
 mod mcmux;
@@ -344,39 +346,6 @@ impl Engine {
         self.clients.get(id).is_some_and(|client| !client.input.is_empty() && !client.stopped && !client.is_ready)
     }
 
-    /// The client has finished sending.
-    pub fn client_eof(&mut self, id: ClientId) {
-        if let Some(client) = self.clients.get_mut(id) {
-            if client.phase == Phase::Open {
-                client.phase = Phase::HalfClosed;
-            }
-            client.input.rest(&mut self.client_buffers);
-            self.settle_client(id);
-        }
-    }
-
-    /// The client has gone: nothing can be sent to it any more.
-    pub fn client_lost(&mut self, id: ClientId) {
-        let Some(mut client) = self.clients.remove(id) else { return };
-        if let Some(counters) = self.counters(client.bucket) {
-            counters.drop_one(Counter::Upstreams);
-            if client.unanswered > 0 {
-                counters.count(Counter::CloseOnUpstreamClose);
-            }
-        }
-        for request in client.order.drain(..).chain(client.quiet.drain(..)) {
-            self.forget_request(request);
-        }
-        client.corked = Vec::new();
-        self.is_refused_due |= !client.refused.is_empty();
-        if client.admission == upstream::Admission::Granted {
-            self.return_place(client.bucket);
-        }
-        client.input.consume(usize::MAX);
-        client.input.rest(&mut self.client_buffers);
-        self.actions.push(Action::CloseClient(id));
-    }
-
     /// The next client that has something to be sent, with up to where.
     pub fn next_dirty_client(&mut self) -> Option<ClientId> {
         while let Some(id) = self.dirty_clients.pop() {
@@ -415,7 +384,7 @@ impl Engine {
     /// The next server connection that has something to be sent.
     pub fn next_dirty_conn(&mut self) -> Option<ConnId> {
         while let Some(id) = self.dirty_conns.pop() {
-            self.close_get(id);
+            self.seal(id);
             if let Some(conn) = self.conns.get_mut(id) {
                 conn.is_dirty = false;
                 return Some(id);
@@ -426,8 +395,8 @@ impl Engine {
 
     /// The server connection's output, and the position up to which it may be sent.
     pub fn conn_output(&mut self, id: ConnId) -> Option<(&Output, u64)> {
-        // Whatever the occasion: once a part of a get is sent, nothing joins it.
-        self.close_get(id);
+        // Whatever the occasion: what is sent in part, nothing joins.
+        self.seal(id);
         self.conns.get(id).map(|conn| (&conn.output, conn.send_limit()))
     }
 
@@ -461,17 +430,6 @@ impl Engine {
     /// How many clients are connected.
     pub fn client_count(&self) -> usize {
         self.clients.len()
-    }
-
-    /// No more requests are taken: what is in flight is answered, then every client is closed.
-    pub fn drain(&mut self) {
-        let ids: Vec<ClientId> = self.clients.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            if let Some(client) = self.clients.get_mut(id) {
-                client.phase = Phase::Quitting;
-            }
-            self.settle_client(id);
-        }
     }
 
     /// Puts the client on the list of those to look at again.

@@ -120,6 +120,11 @@ impl MultiGet {
         &mut self.parts[self.used - 1]
     }
 
+    /// Whether it sets the expiry of what it gets.
+    pub(super) fn touches(&self) -> bool {
+        self.exptime.is_some()
+    }
+
     /// How many keys were asked for, repeated ones included.
     pub(super) fn key_count(&self) -> u64 {
         self.keys.len() as u64
@@ -296,7 +301,7 @@ impl Engine {
             }
         };
         let speak = self.speak(conn_id);
-        self.close_get(conn_id);
+        self.seal(conn_id);
         let Some(Work::MultiGet(multiget)) = self.requests.get_mut(id).map(|request| &mut request.work) else { return };
         let Some(conn) = self.conns.get_mut(conn_id) else { return };
         conn.output.wake(&mut self.spare);

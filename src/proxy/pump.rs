@@ -35,8 +35,9 @@ impl Engine {
         client.is_pumped = true;
         let mut budget = self.settings.requests_per_turn.max(1);
         while if self.is_tracing { self.step_traced(id, &mut input) } else { self.step(id, &mut input) } {
-            budget -= 1;
-            if budget == 0 {
+            budget = budget.saturating_sub(1);
+            // Quiet packets and what closes them count as one request.
+            if budget == 0 && self.open_batch(id).is_none() {
                 if input.is_worth_parsing() {
                     self.count_yield(id);
                     self.make_ready(id);
@@ -118,7 +119,7 @@ impl Engine {
         let is_retrying = !client.refused.is_empty()
             || client.retried.and_then(|id| self.requests.get(id)).is_some_and(|request| !request.is_done);
         if is_retrying
-            || requests >= u64::from(behavior.upstream_requests_max) && requests > 0
+            || requests >= u64::from(behavior.upstream_requests_max) && requests > 0 && self.open_batch(id).is_none()
             || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
         {
             return true;

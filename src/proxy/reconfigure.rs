@@ -10,6 +10,7 @@ use super::caching::Front;
 use super::connection::Loss;
 use super::host::{Dialect, HealthTable, Host, HostId};
 use super::masters::Masters;
+use super::upstream::{Admission, Client, ClientId};
 use super::{Bucket, Engine};
 use crate::config::snapshot::{BucketConfig, Config, Server};
 use crate::front_cache::Matcher;
@@ -22,6 +23,9 @@ impl Engine {
             let is_same = self.buckets.get(index).is_some_and(|bucket| Arc::ptr_eq(&bucket.config, new));
             if is_same {
                 continue;
+            }
+            if new.servers.is_empty() {
+                self.send_waiting(index);
             }
             let hosts = new.servers.iter().map(|server| self.host(server, index, new, health)).collect();
             let config = Arc::clone(new);
@@ -66,6 +70,27 @@ impl Engine {
         // A higher limit may let clients in that wait for a place.
         for index in 0..self.buckets.len() {
             self.grant_places(index);
+        }
+    }
+
+    /// The bucket is about to be shut down: what has arrived for it is sent while it still has servers. They answer it
+    /// before their connections are closed.
+    fn send_waiting(&mut self, index: usize) {
+        let waits = |client: &Client| client.bucket == index && client.input.is_worth_parsing();
+        let ids: Vec<ClientId> = self.clients.iter().filter(|(_, client)| waits(client)).map(|(id, _)| id).collect();
+        for id in ids {
+            while let Some(client) = self.clients.get_mut(id).filter(|client| waits(client)) {
+                let length = client.input.len();
+                if let Admission::Waiting { .. } = client.admission {
+                    client.admission = Admission::Granted;
+                    self.buckets[index].active += 1;
+                }
+                client.stopped = false;
+                self.pump(id);
+                if self.clients.get(id).is_none_or(|client| client.input.len() == length) {
+                    break;
+                }
+            }
         }
     }
 

@@ -11,6 +11,7 @@ use super::downstream::ConnId;
 use super::dump::Dump;
 use super::error::Failure;
 use super::host::HostId;
+use super::leaving::is_needless;
 use super::multiget::MultiGet;
 use super::timers::Micros;
 use super::upstream::ClientId;
@@ -27,6 +28,8 @@ pub enum Work {
     Get {
         /// Whether the reply carries the CAS id.
         cas: bool,
+        /// It sets the item's expiry, too.
+        touch: bool,
     },
     /// One key, one line or status.
     Line(CommandClass),
@@ -45,6 +48,21 @@ pub enum Work {
     },
     /// Quiet packets of a binary client, and the one that closed them.
     Batch(Box<Batch>),
+}
+
+impl Work {
+    /// Whether it changes nothing on any server, so that nobody but its client misses it.
+    pub(super) fn is_read(&self) -> bool {
+        match self {
+            Work::Local | Work::Dump(_) | Work::Line(CommandClass::Getl | CommandClass::Version) => true,
+            Work::Get { touch, .. } => !touch,
+            Work::MultiGet(multiget) => !multiget.touches(),
+            Work::Broadcast(broadcast) => broadcast.is_read(),
+            Work::Batch(batch) => batch.is_read(),
+            Work::Packet { opcode, .. } => is_needless(*opcode),
+            Work::Line(_) => false,
+        }
+    }
 }
 
 /// A request in flight.

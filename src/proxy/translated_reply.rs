@@ -26,6 +26,7 @@ impl Engine {
         reply: &Reply<'_>,
         owner: Option<&Arc<Vec<u8>>>,
     ) -> Result<(), Unfit> {
+        let name = (asked.opcode, asked.place);
         let code = loud(asked.opcode).unwrap_or(asked.opcode);
         let is_get = matches!(code, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
         let ends = match reply {
@@ -48,7 +49,7 @@ impl Engine {
         let request = self.unlink(id, 0);
         if let Some(request) = request {
             let asked = Asked { opcode: asked.opcode, opaque, key: &key, may_create: asked.create.is_some() };
-            outcome = translate::answer(self.packet_sink(request, asked.opcode), &asked, reply, owner);
+            outcome = translate::answer(self.packet_sink(request, name), &asked, reply, owner);
         }
         if ends && outcome != Outcome::Unfit {
             self.pop_head(id);
@@ -59,7 +60,7 @@ impl Engine {
             // Only this packet: its batch may have answers from other servers.
             (Some(request), Outcome::Unfit, _) => {
                 let host = self.conns.get(id).map(|conn| conn.host);
-                self.packet_failed(request, asked.opcode, opaque, Failure::Closed, host);
+                self.packet_failed(request, name, opaque, Failure::Closed, host);
             }
             (None, ..) => {}
         }
@@ -77,10 +78,12 @@ impl Engine {
         create: (u64, u32),
         opaque: u32,
     ) {
+        // What came behind it is answered before.
+        self.out_of_line(request);
         let Some(conn) = self.begin(conn_id) else { return };
         translate::write_create(conn.output.tail(), key, create);
         let end = conn.output.end();
-        let expect = Expect::Create { opcode: asked.opcode, initial: create.0 };
+        let expect = Expect::Create { opcode: asked.opcode, place: asked.place, initial: create.0 };
         self.enqueue(conn_id, Entry { request, expect, opaque, end, retries: 0, may_repeat: false, is_queued: false });
     }
 
@@ -88,14 +91,14 @@ impl Engine {
     pub(super) fn create_reply(
         &mut self,
         id: ConnId,
-        opcode: u8,
+        (opcode, place): (u8, u32),
         initial: u64,
         opaque: u32,
         reply: &Reply<'_>,
     ) -> Result<(), Unfit> {
         let Reply::Line { line } = reply else { return Err(Unfit) };
         if let Some(request) = self.unlink(id, 0) {
-            if let Some(sink) = self.packet_sink(request, opcode) {
+            if let Some(sink) = self.packet_sink(request, (opcode, place)) {
                 match *line {
                     b"STORED" => {
                         translate::created(sink, &Asked { opcode, opaque, key: &[], may_create: false }, initial);

@@ -51,6 +51,8 @@ pub enum Phase {
     /// It asked to quit, or sent what cannot be understood: no more requests; what is owed is sent, then the
     /// connection is closed.
     Quitting,
+    /// Its connection has gone. What it sent in full is carried out, then it is forgotten.
+    Gone,
 }
 
 /// Whether the client's next request has a place among the bucket's concurrent ones (`downstream_max`).
@@ -92,6 +94,8 @@ pub struct Client {
     pub protocol: Protocol,
     /// How far its life has come.
     pub phase: Phase,
+    /// Nothing can be sent to it any more: its replies are dropped.
+    pub is_deaf: bool,
     /// What it sent and was not looked at yet.
     pub input: Input,
     /// What it is to receive.
@@ -99,8 +103,10 @@ pub struct Client {
     /// Everything before this position in `output` may be sent. What is behind it belongs to a reply that is
     /// not complete.
     pub committed: u64,
-    /// Quiet packets that are held back until one comes that is answered.
-    pub corked: Vec<u8>,
+    /// The request that its quiet packets of this turn are part of.
+    pub batch: Option<RequestId>,
+    /// How many bytes the unanswered quiet packets have.
+    pub quiet_bytes: u64,
     /// Bytes of a refused value that are still to be dropped.
     pub swallow: u64,
     /// Its requests that get a reply, oldest first. The first one is unfinished; finished ones behind it wait
@@ -151,10 +157,12 @@ impl Client {
                 Binding::Auto => Protocol::Undecided,
             },
             phase: Phase::Open,
+            is_deaf: false,
             input: Input::default(),
             output: Output::default(),
             committed: 0,
-            corked: Vec::new(),
+            batch: None,
+            quiet_bytes: 0,
             swallow: 0,
             order: VecDeque::new(),
             quiet: VecDeque::new(),
@@ -178,6 +186,12 @@ impl Client {
     /// Whether nothing is owed to it and nothing is left to send.
     pub fn is_settled(&self) -> bool {
         self.order.is_empty() && self.output.is_sent()
+    }
+
+    /// Drops what it cannot receive any more.
+    pub fn drop_output(&mut self) {
+        self.output.clear();
+        self.committed = self.output.end();
     }
 
     /// The connection to `host` that holds unanswered work of this client.

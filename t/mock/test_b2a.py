@@ -151,9 +151,10 @@ class Meta(Ascii):
 
     def test_a_quiet_batch(self):
         client, line = self.begin()
-        client.send(req(GETKQ, b"a", opaque=4) + req(GETQ, b"b", opaque=5) + req(SETQ, b"c", u32(1, 2), b"x", 6))
-        line.expect_silence()
-        client.send(req(ADDQ, b"d", u32(0, 0), b"y", 7) + req(DELETEQ, b"e", opaque=8) + req(GETK, b"f", opaque=9))
+        client.send(
+            req(GETKQ, b"a", opaque=4) + req(GETQ, b"b", opaque=5) + req(SETQ, b"c", u32(1, 2), b"x", 6)
+            + req(ADDQ, b"d", u32(0, 0), b"y", 7) + req(DELETEQ, b"e", opaque=8) + req(GETK, b"f", opaque=9)
+        )
         line.expect(
             b"mg a v f c\r\nmg b v f c\r\nms c 1 c MS F1 T2\r\nx\r\nms d 1 c ME F0 T0\r\ny\r\nmd e\r\nmg f v f c\r\n"
         )
@@ -165,6 +166,13 @@ class Meta(Ascii):
             + res(GETK, 0, b"f", u32(0), b"F", 9, 6)
         )
 
+    def test_quiet_packets_alone(self):
+        client, line = self.begin()
+        client.send(req(GETKQ, b"a", opaque=4) + req(ADDQ, b"d", u32(0, 0), b"y", 7))
+        line.expect(b"mg a v f c\r\nms d 1 c ME F0 T0\r\ny\r\n")
+        line.send(b"VA 1 f3 c4\r\nB\r\nNS\r\n")
+        client.expect(res(GETKQ, 0, b"a", u32(3), b"B", 4, 4) + refused(ADDQ, EXISTS, 7))
+
     def test_quiet_gets_and_touches(self):
         client, line = self.begin()
         client.send(req(GATQ, b"a", u32(3), opaque=4) + req(GATKQ, b"b", u32(4), opaque=5) + req(GET, b"c", opaque=6))
@@ -174,8 +182,10 @@ class Meta(Ascii):
 
     def test_noop_closes_a_batch(self):
         client, line = self.begin()
-        client.send(req(SETQ, b"c", u32(1, 2), b"x", 6) + req(APPENDQ, b"d", value=b"y", opaque=7))
-        client.send(req(INCRQ, b"e", count(1, 2, 3), opaque=8) + req(FLUSHQ, opaque=9) + req(NOOP, opaque=10))
+        client.send(
+            req(SETQ, b"c", u32(1, 2), b"x", 6) + req(APPENDQ, b"d", value=b"y", opaque=7)
+            + req(INCRQ, b"e", count(1, 2, 3), opaque=8) + req(FLUSHQ, opaque=9) + req(NOOP, opaque=10)
+        )
         seen = line.receive()
         requests = b"ms c 1 c MS F1 T2\r\nx\r\nms d 1 c MA\r\ny\r\nma e v c MI D1 J2 N3\r\nflush_all\r\n"
         self.assertTrue(seen.startswith(requests), seen)

@@ -111,21 +111,31 @@ class Quiet(Binary):
     def batch(self):
         return req(GETKQ, b"val0", opaque=4) + req(GETKQ, b"val1", opaque=13)
 
-    def test_they_wait_for_what_closes_them(self):
+    def test_what_closes_them(self):
         client, line = self.client(), None
         hit0 = res(GETKQ, 0, b"val0", u32(567), b"0123456789", 4)
         hit1 = res(GETKQ, 0, b"val1", u32(0), b"", 13)
         for pieces in ([], [hit0], [hit1], [hit0, hit1], [hit1, hit0]):
-            client.send(self.batch())
-            if line is None:
-                self.mock.expect_nobody()
-            else:
-                line.expect_silence()
-            client.send(req(NOOP, opaque=9))
+            client.send(self.batch() + req(NOOP, opaque=9))
             line = line or self.mock.accept()
             line.expect(self.batch() + req(NOOP, opaque=9))
             line.send(pieces + [res(NOOP, opaque=9)])
             client.expect(b"".join(pieces) + res(NOOP, opaque=9))
+
+    def test_nothing_closes_them(self):
+        client, line = self.client(), None
+        hit = res(GETKQ, 0, b"val1", u32(0), b"0123456789", 13)
+        for pieces in ([], [hit]):
+            client.send(self.batch())
+            line = line or self.mock.accept()
+            line.expect(self.batch() + req(NOOP))
+            line.send(pieces + [res(NOOP)])
+            if pieces:
+                client.expect(b"".join(pieces))
+            client.send(req(NOOP, opaque=9))
+            line.expect(req(NOOP, opaque=9))
+            line.send(res(NOOP, opaque=9))
+            client.expect(res(NOOP, opaque=9))
 
     def test_each_of_them(self):
         client, line = self.client(), None
@@ -156,13 +166,15 @@ class Quiet(Binary):
             for before in (b"", errors):
                 line = self.through(client, line, sent, before + reply)
 
-    def test_what_is_answered_here_does_not_close_them(self):
+    def test_what_is_answered_here_waits_for_them(self):
         client = self.client()
         client.send(self.batch() + req(VERSION))
-        self.assertEqual(client.receive()[:2], b"\x81\x0b")
-        self.mock.expect_nobody()
-        client.send(req(NOOP))
-        self.mock.accept().expect(self.batch() + req(NOOP))
+        line = self.mock.accept()
+        line.expect(self.batch() + req(NOOP))
+        hit = res(GETKQ, 0, b"val1", u32(0), b"0123456789", 13)
+        line.send(hit + res(NOOP))
+        got = client.receive()
+        self.assertTrue(got.startswith(hit + b"\x81\x0b"), got)
 
     def test_the_whole_batch_is_sent_again(self):
         client = self.client()

@@ -125,7 +125,7 @@ fn mb_3845_nothing_is_left_of_a_client() {
             b"gets a b c d e\r\nget ".to_vec(),
             set[..HEADER - 1].to_vec(),
             set[..HEADER + 9].to_vec(),
-            Packet { opcode: SETQ, ..Packet::request(0) }.key("a").extra64(0).value("quiet").bytes(),
+            Packet::request(SETQ).key("a").extra64(0).value("quiet").bytes()[..HEADER + 10].to_vec(),
             join([Packet::request(op::GETKQ).key("a"), Packet::request(op::GETKQ).key("b")]),
         ] {
             for is_reset in [false, true] {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
 use moxi::protocol::binary::opcode::{self, loud};
-use moxi::protocol::binary::packet::{Header, Packet, REQUEST_MAGIC};
+use moxi::protocol::binary::packet::{Header, REQUEST_MAGIC};
 
 use super::op::{Key, NUMBER, Op, Outcome};
 use super::random::Random;
@@ -19,7 +19,7 @@ pub struct Item {
     pub opcode: u8,
     pub opaque: u32,
     pub op: Op,
-    /// When it was asked: it may be sent long before it is closed.
+    /// When it was asked: it is sent before what closes it, perhaps long before.
     pub issued: Tick,
     /// In a predictable run: what comes of it.
     pub exact: Option<Outcome>,
@@ -60,14 +60,6 @@ pub struct Batch {
     pub closing: Closing,
     /// Statistics that have come.
     pub stats: Vec<String>,
-}
-
-impl Batch {
-    /// Whether a packet is for it. If it is for the proxy alone, what is corked behind it may overtake it.
-    pub fn awaits(&self, packet: &Packet<'_>) -> bool {
-        let name = (packet.header.opcode, packet.header.opaque);
-        self.closing.name() == name || !matches!(self.closing, Closing::Own { .. })
-    }
 }
 
 /// The parts of a packet behind its header.
@@ -147,22 +139,23 @@ fn opcodes(op: &Op, random: &mut Random) -> (u8, Option<u8>) {
     (code, Some(quiet))
 }
 
-/// A random request. Quiet ones join `corked`, others close them.
-pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, corked: &mut VecDeque<Item>) -> Sending {
+/// A random request. Quiet ones join `silent`, others close them. Some clients send quiet ones only.
+pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, silent: &mut VecDeque<Item>, all_quiet: bool) -> Sending {
     let (opaque, mut bytes) = (truth.id() as u32, Vec::new());
     match truth.random.below(30) {
-        0 => return own(truth, opaque),
-        1..=4 => return close(truth, opaque, corked),
+        0 if !all_quiet => return own(truth, opaque, silent),
+        1..=4 if !all_quiet => return close(truth, opaque, silent),
         _ => {}
     }
     let op = request(truth, asker);
     let (code, quiet) = opcodes(&op, &mut truth.random);
-    let is_quiet = quiet.is_some() && truth.random.once_in(2);
+    let is_quiet = quiet.is_some() && (all_quiet || truth.random.once_in(2));
     let opcode = quiet.filter(|_| is_quiet).unwrap_or(code);
     let mut item = Item { opcode, opaque, op, issued: truth.tick, exact: None, is_answered: false };
     encode(&item, &mut bytes);
     let server = item_key(&item.op).and_then(|key| server_of(truth, asker.bucket, key));
     let is_lock = matches!(item.op, Op::Getl { .. } | Op::Unl { .. });
+    let changes = !matches!(item.op, Op::Getl { .. });
     let mut id = item.op.id().filter(|_| server.is_some());
     if let Some(server) = server {
         let unknown = is_lock && !(is_binary(truth, server) && truth.scenario.knows_locks[server]);
@@ -174,11 +167,11 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, corked: &mut VecDeque<Item
         }
     }
     if is_quiet {
-        corked.push_back(item);
-        return Sending { bytes, id, ..Sending::default() };
+        silent.push_back(item);
+        return Sending { bytes, id, changes, quiet: true, ..Sending::default() };
     }
-    let batch = Batch { quiet: corked.drain(..).collect(), closing: Closing::Keyed(item), stats: Vec::new() };
-    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], id, ..Sending::default() }
+    let batch = Batch { quiet: silent.drain(..).collect(), closing: Closing::Keyed(item), stats: Vec::new() };
+    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], id, changes, ..Sending::default() }
 }
 
 /// The only key of a binary request.
@@ -219,8 +212,8 @@ fn request(truth: &mut Truth, asker: &Asker<'_>) -> Op {
     }
 }
 
-/// A packet for all servers, which closes what is corked.
-pub fn close(truth: &mut Truth, opaque: u32, corked: &mut VecDeque<Item>) -> Sending {
+/// A packet for all servers.
+pub fn close(truth: &mut Truth, opaque: u32, silent: &mut VecDeque<Item>) -> Sending {
     let code = match truth.random.below(8) {
         0 if !truth.scenario.exact && !truth.healed => opcode::FLUSH,
         1 => opcode::STAT,
@@ -229,12 +222,12 @@ pub fn close(truth: &mut Truth, opaque: u32, corked: &mut VecDeque<Item>) -> Sen
     let mut bytes = Vec::new();
     write(&mut bytes, code, opaque, &Parts::default());
     let closing = Closing::All { opcode: code, opaque };
-    let batch = Batch { quiet: corked.drain(..).collect(), closing, stats: Vec::new() };
+    let batch = Batch { quiet: silent.drain(..).collect(), closing, stats: Vec::new() };
     Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], ..Sending::default() }
 }
 
-/// What the proxy answers by itself; it does not close what is corked.
-fn own(truth: &mut Truth, opaque: u32) -> Sending {
+/// What the proxy answers by itself, in its turn.
+fn own(truth: &mut Truth, opaque: u32, silent: &mut VecDeque<Item>) -> Sending {
     let (code, extras, key, status): (u8, &[u8], &[u8], u16) = match truth.random.below(5) {
         0 => (opcode::VERSION, b"", b"", 0),
         1 => (opcode::VERBOSITY, b"\0\0\0\x01", b"", 0),
@@ -245,7 +238,7 @@ fn own(truth: &mut Truth, opaque: u32) -> Sending {
     let mut bytes = Vec::new();
     write(&mut bytes, code, opaque, &Parts { extras, key, ..Parts::default() });
     let closing = Closing::Own { opcode: code, opaque, status };
-    let batch = Batch { quiet: Vec::new(), closing, stats: Vec::new() };
+    let batch = Batch { quiet: silent.drain(..).collect(), closing, stats: Vec::new() };
     Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], ..Sending::default() }
 }
 

@@ -41,12 +41,7 @@ impl Context<'_> {
         }
         // What was silent came before: the closing packet may have changed what it asked for.
         // And so may quiet ones that were answered: what the client knows by now does not count.
-        let mut before = Floors::new();
-        let mut silent = Context { truth: self.truth, bucket: self.bucket, issued: self.issued, floors: &mut before };
-        for item in batch.quiet.iter().filter(|item| !item.is_answered) {
-            silent.issued = item.issued;
-            silent.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
-        }
+        self.judge_silence(&batch.quiet)?;
         match &batch.closing {
             Closing::Keyed(item) => self.judge_item(item, Some(packet))?,
             Closing::Own { status, .. } if *status == code => {}
@@ -54,6 +49,20 @@ impl Context<'_> {
             Closing::All { opcode, .. } => self.judge_all(*opcode, &batch.stats, packet)?,
         }
         Ok(true)
+    }
+
+    /// All answers to these quiet packets have come.
+    ///
+    /// # Errors
+    /// Says what is wrong with not getting any for the others.
+    pub fn judge_silence<'i>(&mut self, quiet: impl IntoIterator<Item = &'i Item>) -> Result<(), String> {
+        let mut before = Floors::new();
+        let mut silent = Context { truth: self.truth, bucket: self.bucket, issued: self.issued, floors: &mut before };
+        for item in quiet.into_iter().filter(|item| !item.is_answered) {
+            silent.issued = item.issued;
+            silent.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
+        }
+        Ok(())
     }
 
     /// Takes the answer to one of these quiet packets.
@@ -66,9 +75,16 @@ impl Context<'_> {
         packet: &Packet<'_>,
     ) -> Result<(), String> {
         let name = (packet.header.opcode, packet.header.opaque);
-        let item = quiet.into_iter().find(|item| (item.opcode, item.opaque) == name && !item.is_answered);
-        let item = item.ok_or("an answer to nothing")?;
+        let mut quiet: Vec<_> = quiet.into_iter().collect();
+        let is_it = |item: &&mut Item| (item.opcode, item.opaque) == name && !item.is_answered;
+        let at = quiet.iter().position(is_it).ok_or("an answer to nothing")?;
+        // What has to be sent again is answered later.
+        if self.truth.scenario.exact && quiet[at..].iter().any(|later| later.is_answered) {
+            return Err("an answer behind that of a later request".to_owned());
+        }
+        let item = &mut quiet[at];
         item.is_answered = true;
+        self.issued = item.issued;
         self.judge_item(item, Some(packet))
     }
 

@@ -15,6 +15,14 @@ use super::request::{self, Asker, Pending, Sending, Want};
 use super::store::Store;
 use super::truth::{Truth, shown};
 
+/// A request that must be executed.
+struct Sure {
+    id: u64,
+    /// Where it ends in everything that the client sends.
+    end: u64,
+    changes: bool,
+}
+
 /// A client.
 pub struct Client {
     pub id: ClientId,
@@ -25,8 +33,10 @@ pub struct Client {
     pub hostile: bool,
     /// It speaks the binary protocol.
     binary: bool,
-    /// Its quiet packets that nothing has closed yet.
-    corked: VecDeque<Item>,
+    /// It sends quiet packets only.
+    all_quiet: bool,
+    /// Its quiet packets since the last one that is answered.
+    silent: VecDeque<Item>,
     /// To be sent.
     pub outgoing: Bytes,
     /// Got and not understood.
@@ -44,7 +54,7 @@ pub struct Client {
     floors: Floors,
     seen_cas: HashMap<Key, u64>,
     /// Requests that must have been executed in the end, if nothing failed.
-    pub sure: Vec<u64>,
+    sure: Vec<Sure>,
     /// How many bytes it has produced, and sent.
     produced: u64,
     pub sent: u64,
@@ -65,7 +75,8 @@ impl Client {
             bucket,
             hostile: truth.scenario.hostile && truth.random.once_in(3),
             binary: truth.random.below(10) < truth.scenario.binary,
-            corked: VecDeque::new(),
+            all_quiet: truth.random.once_in(5),
+            silent: VecDeque::new(),
             outgoing: Bytes::default(),
             received: Bytes::default(),
             pending: VecDeque::new(),
@@ -99,19 +110,10 @@ impl Client {
         }
         let mut asker = Asker { number: self.number, bucket: self.bucket, own: &mut self.own, seen: &self.seen_cas };
         let sending = match self.binary {
-            true => binary_client::next(truth, &mut asker, &mut self.corked),
+            true => binary_client::next(truth, &mut asker, &mut self.silent, self.all_quiet),
             false => request::next(truth, &mut asker),
         };
         self.ask(truth, sending);
-    }
-
-    /// Closes what is corked, so that it does not stay behind.
-    pub fn uncork(&mut self, truth: &mut Truth) {
-        if !self.corked.is_empty() {
-            let opaque = truth.id() as u32;
-            let sending = binary_client::close(truth, opaque, &mut self.corked);
-            self.ask(truth, sending);
-        }
     }
 
     fn ask(&mut self, truth: &mut Truth, sending: Sending) {
@@ -119,7 +121,7 @@ impl Client {
         truth.note(|| format!("client {number} asks {}", shown(&sending.bytes)));
         self.outgoing.push(&sending.bytes);
         self.produced += sending.bytes.len() as u64;
-        self.sure.extend(sending.id);
+        self.sure.extend(sending.id.map(|id| Sure { id, end: self.produced, changes: sending.changes }));
         self.quiet += u32::from(sending.quiet);
         if sending.is_last {
             (self.is_done, self.is_closing) = (true, true);
@@ -202,21 +204,10 @@ impl Client {
             }
             let issued = self.pending.front().map_or(truth.tick, |pending| pending.issued);
             let mut context = Context { truth, bucket: self.bucket, issued, floors: &mut self.floors };
-            let mut quiet = Vec::new();
-            let mut front = None;
-            for pending in &mut self.pending {
-                let Want::Batch(batch) = &mut pending.want else { continue };
-                if front.is_none() {
-                    front = Some(batch);
-                    continue;
-                }
-                quiet.extend(&mut batch.quiet);
-            }
-            quiet.extend(&mut self.corked);
+            let front = self.pending.front_mut().map(|pending| &mut pending.want);
             let verdict = match front {
-                // What is corked may be sent, and answered, before it is closed.
-                Some(batch) if batch.awaits(&packet) => context.judge_packet(batch, &packet),
-                _ => context.judge_quiet(quiet, &packet).map(|()| false),
+                Some(Want::Batch(batch)) => context.judge_packet(batch, &packet),
+                _ => context.judge_quiet(&mut self.silent, &packet).map(|()| false),
             };
             match verdict {
                 Ok(true) => {
@@ -250,6 +241,22 @@ impl Client {
             self.number,
             first.want
         );
+    }
+
+    /// The requests that must be executed in the end, if nothing fails: all that have arrived in full; of a client
+    /// that has gone those that change something.
+    pub fn arrived(&self, has_gone: bool) -> impl Iterator<Item = u64> {
+        let is_it = move |sure: &&Sure| sure.end <= self.sent && (sure.changes || !has_gone);
+        self.sure.iter().filter(is_it).map(|sure| sure.id)
+    }
+
+    /// Panics if its quiet packets should have been answered: no more answers will come.
+    pub fn check_silence(&mut self, truth: &Truth) {
+        let mut context = Context { truth, bucket: self.bucket, issued: truth.tick, floors: &mut self.floors };
+        if let Err(error) = context.judge_silence(&self.silent) {
+            panic!("client {}: {error}", self.number);
+        }
+        self.silent.clear();
     }
 
     /// Panics if it was closed although something is owed to it. `is_slow`: there was something for it to take.

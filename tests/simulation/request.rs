@@ -49,6 +49,8 @@ pub struct Sending {
     pub quiet: bool,
     /// The id of a request that some server must execute, if nothing fails.
     pub id: Option<u64>,
+    /// That is not only of use to the client.
+    pub changes: bool,
     /// Nothing follows.
     pub is_last: bool,
 }
@@ -216,7 +218,7 @@ fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
     }
     let id = op.id().filter(|_| server.is_some());
     let wants = if quiet { Vec::new() } else { vec![Want::One { op, exact }] };
-    Sending { bytes, wants, quiet, id, is_last: false }
+    Sending { bytes, wants, quiet, id, changes: true, is_last: false }
 }
 
 /// Whether a server speaks the binary protocol.

@@ -35,6 +35,8 @@ pub struct Socket {
     is_hung_up: bool,
     /// The last write was short.
     pub is_blocked: bool,
+    /// Nothing can be written any more: it ends when all that has arrived was read.
+    is_broken: bool,
 }
 
 /// What a read gives.
@@ -213,8 +215,15 @@ impl Worker {
             self.flush_client(id);
         }
         if event.error && self.client(id).is_some_and(|socket| socket.may_read) {
-            self.engine.client_lost(id);
+            self.end_client(id);
         }
+    }
+
+    fn end_client(&mut self, id: ClientId) {
+        let Some(socket) = self.client(id) else { return };
+        (socket.may_read, socket.is_broken) = (true, true);
+        self.engine.client_deaf(id);
+        self.read_client(id);
     }
 
     fn read_client(&mut self, id: ClientId) {
@@ -229,12 +238,15 @@ impl Worker {
                     return self.engine.client_eof(id);
                 }
                 Read::Data(count) => {
-                    socket.may_read = count == room || socket.is_hung_up;
+                    socket.may_read = count == room || socket.is_hung_up || socket.is_broken;
                     self.engine.client_filled(id, count);
                 }
                 Read::Empty => {
                     socket.may_read = false;
-                    return self.engine.client_filled(id, 0);
+                    return match socket.is_broken {
+                        true => self.engine.client_lost(id),
+                        false => self.engine.client_filled(id, 0),
+                    };
                 }
                 Read::Error => return self.engine.client_lost(id),
             }
@@ -344,7 +356,7 @@ impl Worker {
                         self.engine.client_sent(id, count);
                     }
                 }
-                None => return self.engine.client_lost(id),
+                None => return self.end_client(id),
             }
         }
     }

@@ -158,13 +158,9 @@ impl World {
         self.truth.note(|| format!("client {number} leaves: {how}"));
         let readable = Readiness { readable: true, ..Readiness::default() };
         match how {
-            0 => {
-                client.uncork(&mut self.truth);
-                client.quit();
-            }
+            0 => client.quit(),
             1 => {
                 // It has finished sending, and still reads.
-                client.uncork(&mut self.truth);
                 client.is_done = true;
                 if client.outgoing.is_empty() && !client.is_closing {
                     client.is_closing = true;
@@ -175,7 +171,8 @@ impl World {
                 }
             }
             _ => {
-                self.clients.swap_remove(at);
+                let client = self.clients.swap_remove(at);
+                self.sure.extend(client.arrived(true));
                 if let Some(socket) = self.worker.client(id) {
                     // What it had not read breaks the connection.
                     let reset = how == 3 || !socket.outbound.is_empty();
@@ -308,7 +305,8 @@ impl World {
                 let rest = socket.outbound.len();
                 client.receive(&mut self.truth, &mut socket.outbound, rest);
                 client.check_closed(&self.truth, rest > 0);
-                self.sure.append(&mut client.sure);
+                client.check_silence(&self.truth);
+                self.sure.extend(client.arrived(false));
             }
             Action::ReadConn(id) => panic!("{id:?} was left unread, without a list of keys"),
             Action::SetVerbosity(level) => assert!(level <= 4),
@@ -342,7 +340,6 @@ impl World {
             }
         }
         for client in &mut self.clients {
-            client.uncork(&mut self.truth);
             client.is_done = true;
         }
         for _ in 0..20_000 {

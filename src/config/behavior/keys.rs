@@ -200,7 +200,7 @@ behavior_keys! {
     upstream_output_max: u64 = 16_777_216, [], Bytes, 1..=u64::MAX, Proxy, false,
         "Replies a client has not read, beyond which it is not read from.";
     quiet_max: u64 = 22_020_096, [], Bytes, 1..=u64::MAX, Proxy, false,
-        "Quiet binary requests held for a client until one that is answered.";
+        "Quiet binary requests of a client that are not settled, beyond which it is not read from.";
     client_idle_timeout: u32 = 0, [], Milliseconds, ANY, Proxy, false,
         "How long a client may be idle before it is closed; 0 is for ever.";
 }

@@ -17,6 +17,15 @@ use crate::protocol::trace::shown;
 use crate::proxy::upstream::{Binding, ClientId};
 use crate::store::process::Counted;
 
+/// Why a client's connection ends once all that has arrived on it was read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// No more requests are taken.
+    Drained,
+    /// Nothing can be sent on it any more.
+    Broken,
+}
+
 /// A client's socket.
 pub(super) struct ClientSocket {
     pub(super) id: ClientId,
@@ -31,6 +40,7 @@ pub(super) struct ClientSocket {
     is_blocked: bool,
     /// What is written next continues what was written last.
     is_midway: bool,
+    ending: Option<Ending>,
     _counted: Counted,
     // Behind the stream: the descriptor is closed when the place is free.
     _place: Place,
@@ -75,6 +85,7 @@ impl Worker {
             is_hung_up: false,
             is_blocked: false,
             is_midway: false,
+            ending: None,
             _counted,
             _place: place,
         };
@@ -107,8 +118,18 @@ impl Worker {
             self.flush_client(id);
         }
         if event.is_error() && self.client(id).is_some_and(|socket| socket.may_read) {
-            self.engine.client_lost(id); // it is not read from at present, and nothing can be sent to it
+            self.end_client(id, Ending::Broken); // it is not read from at present
         }
+    }
+
+    /// The client's connection ends when all that has arrived on it is read.
+    pub(super) fn end_client(&mut self, id: ClientId, ending: Ending) {
+        let Some(socket) = self.client(id) else { return };
+        (socket.may_read, socket.ending) = (true, Some(ending));
+        if ending == Ending::Broken {
+            self.engine.client_deaf(id);
+        }
+        self.read_client(id);
     }
 
     pub(super) fn read_client(&mut self, id: ClientId) {
@@ -125,7 +146,7 @@ impl Worker {
                     return self.engine.client_eof(id);
                 }
                 Ok(count) => {
-                    socket.may_read = count == room || socket.is_hung_up;
+                    socket.may_read = count == room || socket.is_hung_up || socket.ending.is_some();
                     if std::mem::take(&mut socket.is_undecided) {
                         let protocol = if is_binary(space) { "binary" } else { "ascii" };
                         log!(1, "{}: Client using the {protocol} protocol", socket.stream.descriptor());
@@ -140,8 +161,12 @@ impl Worker {
                 }
                 Err(error) if would_block(&error) => {
                     socket.may_read = false;
-                    // Gives the buffer back that was taken to read into.
-                    return self.engine.client_filled(id, 0);
+                    return match socket.ending {
+                        // Gives the buffer back that was taken to read into.
+                        None => self.engine.client_filled(id, 0),
+                        Some(Ending::Drained) => self.engine.client_eof(id),
+                        Some(Ending::Broken) => self.engine.client_lost(id),
+                    };
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => return self.engine.client_lost(id),
@@ -175,7 +200,7 @@ impl Worker {
                 Err(error) => {
                     let descriptor = socket.stream.descriptor();
                     log!(1, "{descriptor}: Failed to write, and not due to blocking: {}", reason(&error));
-                    return self.engine.client_lost(id);
+                    return self.end_client(id, Ending::Broken);
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use mio::{Poll, Waker};
 
+use super::clients::Ending;
 use super::{DRAIN, INBOX, Shared, Worker};
 use crate::config::snapshot::Config;
 use crate::net::places::Place;
@@ -134,7 +135,10 @@ impl Worker {
                 Message::Resolved(id, addresses) => self.resolved(id, addresses),
                 Message::Drain => {
                     self.drain_until = Some(Instant::now() + DRAIN);
-                    self.engine.drain();
+                    let ids: Vec<_> = self.clients.iter().flatten().map(|socket| socket.id).collect();
+                    for id in ids {
+                        self.end_client(id, Ending::Drained);
+                    }
                 }
             }
         }
