@@ -335,7 +335,8 @@ impl Config {
                 *entry = limit.max(*entry);
             }
         }
-        Some(most.values().sum())
+        // One more of each, for lists of keys.
+        Some(most.values().map(|limit| limit.saturating_add(1)).sum())
     }
 
     /// The version of bucket number `bucket`.

@@ -33,7 +33,7 @@ impl Engine {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.state == State::Connecting) else { return };
         conn.is_short |= lack != Lack::Queue;
         conn.retry_at = Some(now + PAUSE);
-        let (host_id, has_requests) = (conn.host, !conn.fifo.is_empty());
+        let (host_id, has_requests, is_for_dumps) = (conn.host, !conn.fifo.is_empty(), conn.is_for_dumps);
         let Some(host) = self.hosts.get_mut(host_id) else { return };
         host.short_until = now + PAUSE;
         if lack != Lack::Queue && host.short_told.is_none_or(|told| now >= told + TELL) {
@@ -44,7 +44,7 @@ impl Engine {
             );
             self.log(0, text);
         }
-        if !has_requests || self.has_usable(host_id) {
+        if !has_requests || !is_for_dumps && self.has_usable(host_id) {
             return self.close_conn(id, Loss::Local);
         }
         if lack == Lack::Descriptor {
@@ -61,8 +61,8 @@ impl Engine {
         if is_too_late || conn.retry_at.take_if(|at| *at <= self.now).is_none() {
             return false;
         }
-        let host = conn.host;
-        if self.has_usable(host) {
+        let (host, is_for_dumps) = (conn.host, conn.is_for_dumps);
+        if !is_for_dumps && self.has_usable(host) {
             self.close_conn(id, Loss::Local);
             return true;
         }
