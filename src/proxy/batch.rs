@@ -16,6 +16,7 @@ use crate::protocol::binary::shape::{Shape, check};
 use crate::protocol::translate;
 
 use super::Engine;
+use super::binary_request::is_read;
 use super::broadcast::{Broadcast, Order};
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
@@ -151,6 +152,11 @@ impl Engine {
             Closing::None | Closing::Keyed(..) => Vec::new(),
         };
         for (host, ranges) in &mut groups {
+            for packet in ranges.iter().filter_map(|range| corked.get(range.clone())).flat_map(packets) {
+                if !is_read(packet.header.opcode) {
+                    self.take_over(client, *host, (!packet.key.is_empty()).then_some(packet.key));
+                }
+            }
             let conn_id = match self.pick(client, *host, false) {
                 Ok(conn) => conn,
                 Err(failure) => {
@@ -192,6 +198,9 @@ impl Engine {
             _ => {}
         }
         for host in indexes {
+            if matches!(closing, Closing::All(packet) if packet.header.opcode == opcode::FLUSH) {
+                self.take_over(client, host, None);
+            }
             match (self.pick(client, host, false), closing) {
                 (Ok(conn_id), Closing::All(packet)) => self.put_broadcast(id, conn_id, packet),
                 (Err(failure), _) => {
