@@ -194,6 +194,42 @@ impl Output {
         slices
     }
 
+    /// Takes out the bytes of `range`, of which the socket has taken none; what is behind them moves up.
+    pub fn remove(&mut self, range: Range<u64>) {
+        debug_assert!(range.start >= self.sent && range.end <= self.end());
+        let tail_at = self.tail_at;
+        if let Some(part) = overlap(tail_at, self.tail.len(), &range) {
+            self.tail.drain(part);
+        }
+        self.tail_at -= range.end.min(tail_at) - range.start.min(tail_at);
+        if range.start >= tail_at {
+            return;
+        }
+        let mut next = self.pieces.front().map_or(tail_at, |(at, _)| *at);
+        for (at, piece) in std::mem::take(&mut self.pieces) {
+            let length = piece.bytes().len();
+            let part = overlap(at, length, &range).unwrap_or(length..length);
+            let rest = match piece {
+                Piece::Own(mut bytes) => {
+                    bytes.drain(part);
+                    [Piece::Own(bytes), Piece::Own(Vec::new())]
+                }
+                Piece::Shared(owner, whole) => {
+                    let before = whole.start..whole.start + part.start;
+                    let behind = whole.start + part.end..whole.end;
+                    [Piece::Shared(Arc::clone(&owner), before), Piece::Shared(owner, behind)]
+                }
+            };
+            for piece in rest {
+                let length = piece.bytes().len() as u64;
+                if length > 0 {
+                    self.pieces.push_back((next, piece));
+                    next += length;
+                }
+            }
+        }
+    }
+
     /// Notes that the socket took `count` bytes.
     pub fn advance(&mut self, count: usize) {
         self.sent = self.sent.saturating_add(count as u64).min(self.end());
@@ -309,6 +345,38 @@ mod tests {
         all.append(&mut copy);
         assert_eq!(all.unsent(), 2 + SHARE_MIN as u64 + 1);
         assert_eq!(copy.unsent(), 0);
+    }
+
+    #[test]
+    fn what_is_taken_out_is_never_seen() {
+        let owner = Arc::new((0..2 * SHARE_MIN).map(|at| at as u8).collect::<Vec<u8>>());
+        let mut output = Output::default();
+        output.tail().extend_from_slice(b"sent,head");
+        output.push(&owner, Some(&owner));
+        output.tail().extend_from_slice(b"between");
+        output.push(&owner[SHARE_MIN..], Some(&owner));
+        output.tail().extend_from_slice(b"tail");
+        output.advance(5);
+        let whole = content(&output);
+        let length = whole.len();
+        // From within any piece to within any other, one byte or all of it.
+        let edges = [0, 2, 4, 5, 4 + SHARE_MIN, 4 + 2 * SHARE_MIN, 10 + 2 * SHARE_MIN, length - 6, length - 2, length];
+        for (from, to) in edges.iter().flat_map(|from| edges.iter().map(move |to| (*from, *to))) {
+            if from > to {
+                continue;
+            }
+            let mut changed = Output::default();
+            changed.copy_from(&output, 0..output.end());
+            changed.advance(5);
+            changed.remove(5 + from as u64..5 + to as u64);
+            let expected = [&whole[..from], &whole[to..]].concat();
+            assert_eq!((content(&changed), changed.end()), (expected, output.end() - (to - from) as u64));
+            changed.advance(usize::MAX);
+            changed.release_sent();
+            assert_eq!((changed.unsent(), changed.pieces.len()), (0, 0));
+        }
+        drop(output);
+        assert_eq!(Arc::strong_count(&owner), 1);
     }
 
     #[test]

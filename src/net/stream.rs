@@ -1,7 +1,7 @@
 //! A connection, TCP or unix.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
@@ -55,6 +55,17 @@ impl Stream {
             (None, Ok(())) => Ok(true),
             (None, Err(error)) if error.kind() == ErrorKind::NotConnected => Ok(false),
             (None, Err(error)) => Err(error),
+        }
+    }
+
+    /// Tells the peer that nothing more comes.
+    ///
+    /// # Errors
+    /// When the connection is gone already.
+    pub fn finish(&self) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
 
@@ -164,5 +175,11 @@ mod tests {
         near.write_all(b"ab").unwrap();
         assert_eq!(far.read(&mut bytes).unwrap(), 2);
         assert_eq!(far.write_vectored(&[IoSlice::new(b"c"), IoSlice::new(b"d")]).unwrap(), 2);
+        far.finish().unwrap();
+        let mut rest = Vec::new();
+        near.read_to_end(&mut rest).unwrap();
+        assert_eq!(rest, b"cd");
+        near.write_all(b"e").unwrap();
+        assert_eq!(far.read(&mut bytes).unwrap(), 1);
     }
 }

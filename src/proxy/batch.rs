@@ -160,6 +160,7 @@ impl Engine {
         hosts.sort_unstable();
         hosts.dedup();
         for host in hosts {
+            self.take_over(client, host, None);
             match self.pick(client, host, false) {
                 Ok(conn_id) => self.put_packet(id, conn_id, packet, None, 0, 0),
                 Err(failure) => self.not_sent(id, packet, failure, Some(host)),
@@ -201,6 +202,9 @@ impl Engine {
         if is_broadcast {
             for index in 0..self.buckets[bucket].hosts.len() {
                 let host = self.buckets[bucket].hosts[index];
+                if code == opcode::FLUSH {
+                    self.take_over(client, host, None);
+                }
                 match self.pick(client, host, false) {
                     Ok(conn_id) => self.put_broadcast(id, conn_id, packet),
                     Err(failure) => {

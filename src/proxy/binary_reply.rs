@@ -163,6 +163,7 @@ impl Engine {
                 conn.answered_to = entry.end;
             }
         }
+        self.settle_abandoned(id);
     }
 
     fn head_expect(&self, id: ConnId) -> Option<Expect> {

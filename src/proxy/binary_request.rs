@@ -158,6 +158,11 @@ impl Engine {
             return self.fail(id, Failure::NoServer);
         }
         let (host, vbucket) = self.route(bucket, packet.key);
+        if let Some(host) = host
+            && !is_read(packet.header.opcode)
+        {
+            self.take_over(client, host, Some(packet.key));
+        }
         let conn = host.ok_or(Failure::NoServer).and_then(|host| match check(packet) {
             Shape::Foreign => self.pick_alone(client, host),
             Shape::Good | Shape::Wrong => self.pick(client, host, false),
@@ -283,9 +288,12 @@ impl Engine {
 }
 
 /// Whether the packet changes nothing. Of one that only the server knows that is not said.
-fn is_read(code: u8) -> bool {
+pub(super) fn is_read(code: u8) -> bool {
     let code = opcode::loud(code).unwrap_or(code);
-    matches!(code, opcode::GET | opcode::GETK | opcode::GETL | opcode::UNL | opcode::NOOP | opcode::STAT)
+    matches!(
+        code,
+        opcode::GET | opcode::GETK | opcode::GETL | opcode::UNL | opcode::NOOP | opcode::STAT | opcode::VERSION
+    )
 }
 
 /// Whether a server may execute the packet twice.

@@ -238,6 +238,9 @@ impl Engine {
         }
         for index in 0..self.buckets[bucket].hosts.len() {
             let host = self.buckets[bucket].hosts[index];
+            if code == opcode::FLUSH {
+                self.take_over(client_id, host, None);
+            }
             let conn_id = match self.pick(client_id, host, false) {
                 Ok(conn) => conn,
                 Err(failure) => {

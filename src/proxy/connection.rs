@@ -8,7 +8,7 @@ use crate::stats::counter::Counter;
 
 use super::Action;
 use super::Engine;
-use super::downstream::{Conn, ConnId, Entry, Expect, State, Step, Translated};
+use super::downstream::{Conn, ConnId, Entry, Expect, State, Step};
 use super::error::Failure;
 use super::host::Dialect;
 use super::request::RequestId;
@@ -66,8 +66,11 @@ impl std::fmt::Display for Loss {
 /// A lost connection, and the requests on it that are to be sent again. Its output holds what was sent.
 #[derive(Debug)]
 pub(super) struct Lost {
+    pub(super) id: ConnId,
     conn: Conn,
     again: Vec<(RequestId, usize)>,
+    /// Those that are not to be sent before the server is through with this connection.
+    later: Vec<(RequestId, usize)>,
 }
 
 impl Engine {
@@ -98,6 +101,7 @@ impl Engine {
 
     /// The server's connection was closed or broke.
     pub fn conn_closed(&mut self, id: ConnId) {
+        self.end_parting(id);
         self.close_conn(id, Loss::Closed);
     }
 
@@ -265,8 +269,13 @@ impl Engine {
             }
         }
         conn.cursor = 0;
+        conn.held_at = None;
         conn.head_since = self.now;
         conn.output.release(conn.answered_to);
+        if !conn.abandoned.is_empty() {
+            self.settle_abandoned(id);
+        }
+        let Some(conn) = self.conns.get_mut(id) else { return };
         if conn.alone.front().is_some_and(|range| range.end <= conn.answered_to) {
             conn.alone.pop_front();
         }
@@ -308,7 +317,8 @@ impl Engine {
         let Some(conn) = self.conns.get(id) else { return };
         let (was_ready, count, host_id) = (conn.state == State::Ready, conn.fifo.len(), conn.host);
         let sent = conn.output.sent();
-        let mut again = Vec::new();
+        let is_parting = self.begin_parting(id, loss);
+        let (mut again, mut later) = (Vec::new(), Vec::new());
         let mut failed = Vec::new();
         let mut is_probed = false;
         // What has not been sent can go to another connection.
@@ -320,20 +330,27 @@ impl Engine {
             let is_unsent = self.conns.get(id).is_some_and(|conn| conn.range(index).start >= sent);
             let may_retry = may_move && self.may_retry(request, &entry, sent, is_unsent);
             // Kept from being finished until all its entries here have been sent again, or have failed.
-            if let Some(request) = self.requests.get_mut(request) {
+            let client = self.requests.get_mut(request).map(|request| {
                 request.pending += 1;
-            }
-            if may_retry {
+                request.client
+            });
+            if may_retry && is_parting && client.is_some_and(|client| self.is_parting(id, client)) {
+                later.push((request, index));
+            } else if may_retry {
                 again.push((request, index));
             } else {
                 failed.push((request, entry));
             }
         }
-        self.count_loss(id, loss, failed.len() + again.len(), again.len());
+        let retried = again.len() + later.len();
+        self.count_loss(id, loss, failed.len() + retried, retried);
         if is_probed {
             self.dialect_known(host_id, Dialect::Unreachable);
         }
-        self.actions.push(Action::CloseConn(id));
+        while self.conns.get(id).is_some_and(|conn| !conn.abandoned.is_empty()) {
+            self.leave(id, 0);
+        }
+        self.actions.push(if is_parting { Action::FinishConn(id) } else { Action::CloseConn(id) });
         let Some(mut conn) = self.conns.remove(id) else { return };
         conn.input.consume(usize::MAX);
         conn.input.rest(&mut self.server_buffers);
@@ -342,8 +359,9 @@ impl Engine {
             host.conns.retain(|other| *other != id);
             host.idle.retain(|other| *other != id);
             host.dump = host.dump.filter(|other| *other != id);
-            if !again.is_empty() && loss.is_servers() {
-                // The server has probably gone: its other connections are not to be trusted with a second try.
+            if (retried > 0 || is_parting) && loss.is_servers() {
+                // The server has probably gone: its other connections are not to be trusted with a second try. Nor is
+                // what comes next to be read from one of them before what stands in this one.
                 dead_idle = std::mem::take(&mut host.idle);
             }
             if loss.is_servers() && (count > 0 || !was_ready) && host.health.fail(&host.behavior) {
@@ -381,8 +399,8 @@ impl Engine {
             }
             self.entry_failed(request, &entry, Some(host_id), failure);
         }
-        if !again.is_empty() {
-            self.lost.push(Lost { conn, again });
+        if retried > 0 {
+            self.lost.push(Lost { id, conn, again, later });
         }
     }
 
@@ -398,7 +416,7 @@ impl Engine {
 
     /// Sends again what was on the connections lost in this turn, in the same order.
     pub(super) fn resend_lost(&mut self) {
-        for Lost { conn, again } in std::mem::take(&mut self.lost) {
+        for Lost { id: conn_id, conn, again, later } in std::mem::take(&mut self.lost) {
             for (place, (id, index)) in again.iter().enumerate() {
                 let Some(request) = self.requests.get_mut(*id) else { continue };
                 request.pending = request.pending.saturating_sub(1);
@@ -412,6 +430,9 @@ impl Engine {
                 {
                     self.reclose_group(*id, sent_on);
                 }
+            }
+            if !later.is_empty() {
+                self.send_later(Lost { id: conn_id, conn, again: later, later: Vec::new() });
             }
         }
     }
@@ -468,7 +489,7 @@ impl Engine {
                     conn.alone.push_back(start..end);
                 }
                 let mut expect = entry.expect;
-                if let Expect::Value { key_at, .. } | Expect::Translated(Translated { key_at, .. }) = &mut expect {
+                if let Some(key_at) = expect.key_at() {
                     *key_at = *key_at - range.start + start;
                 }
                 self.enqueue(conn_id, Entry { expect, end, retries, request: id, ..*entry });

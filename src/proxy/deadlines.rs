@@ -54,6 +54,7 @@ impl Engine {
                 Owner::Idle(index) => self.expire_idle(index, at),
                 Owner::Host(id) => self.probe(id),
                 Owner::Memory => self.trim(),
+                Owner::Parting(id) => self.end_parting(id),
                 Owner::Refused => self.is_refused_due = true,
                 Owner::Conn(id) => {
                     let Some(conn) = self.conns.get_mut(id) else { continue };
@@ -158,17 +159,19 @@ impl Engine {
     }
 
     /// The oldest request on the connection was not answered in time: it fails, and the connection gets no new
-    /// work. The next one that somebody waits for is given the same time; when that passes too, or nobody waits for
-    /// anything on the connection, it is closed.
+    /// work. The next one that was sent and that somebody waits for is given the same time; when that passes too, or
+    /// there is none, the connection is closed.
     fn head_overdue(&mut self, id: ConnId) {
+        self.hold(id);
         let Some(conn) = self.conns.get_mut(id) else { return };
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
         let host = conn.host;
         let count = if second { conn.fifo.len() } else { conn.fifo.head_len() };
         for index in 0..count {
-            let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
-            if let Some(request) = self.unlink(id, index) {
+            let Some(conn) = self.conns.get(id) else { return };
+            let Some(entry) = conn.fifo.get(index).copied().filter(|_| !second || conn.is_begun(index)) else { break };
+            if let Some(request) = self.abandon(id, index) {
                 if let Some(bucket) = self.requests.get(request).map(|request| request.bucket) {
                     self.count(bucket, Counter::Timeout);
                 }
@@ -182,11 +185,21 @@ impl Engine {
             // What is behind it was not sent yet, and need not wait.
             let is_paused = self.conns.get(id).is_some_and(|conn| conn.is_paused);
             self.close_conn(id, if is_paused { Loss::Abandoned } else { Loss::Unknown });
-        } else if second || self.conns.get(id).is_some_and(|conn| conn.wanted == 0) {
+        } else if second || !self.is_awaited(id) {
             self.close_conn(id, Loss::Overdue);
         } else if let Some(conn) = self.conns.get_mut(id) {
             conn.head_since = self.now;
             self.arm_conn(id);
         }
+    }
+
+    /// Whether somebody waits for the answer to something that was sent on the connection. What was not is better off
+    /// elsewhere.
+    fn is_awaited(&self, id: ConnId) -> bool {
+        let is_live = |id| self.requests.get(id).is_some_and(|request| !request.is_done);
+        self.conns.get(id).is_some_and(|conn| {
+            let mut begun = conn.fifo.iter().enumerate().take_while(|(index, _)| conn.is_begun(*index));
+            conn.wanted > 0 && begun.any(|(_, entry)| is_live(entry.request))
+        })
     }
 }

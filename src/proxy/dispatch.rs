@@ -6,6 +6,7 @@ use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
 use crate::stats::counter::Counter;
 
+use super::binary_request::is_read;
 use super::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State, Step};
 use super::error::Failure;
 use super::host::HostId;
@@ -92,6 +93,11 @@ impl Engine {
             self.note_change(id, Some(key));
         }
         let (host, vbucket) = self.route(bucket, key);
+        if let Some(host) = host
+            && !is_read(code)
+        {
+            self.take_over(client, host, Some(key));
+        }
         let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
             Ok(conn) => conn,
             Err(failure) => return self.fail(id, failure),
@@ -233,6 +239,7 @@ impl Engine {
         request.pending += 1;
         request.target = Some(host);
         request.links.add(id);
+        request.changes |= entry.expect.changes();
         let client_id = request.client;
         let counters = self.buckets.get(request.bucket).map(|bucket| &bucket.counters);
         if let Some(counters) = counters {
@@ -256,7 +263,7 @@ impl Engine {
 
     /// The connection that takes the client's next request for `host`.
     pub(super) fn pick(&mut self, client: ClientId, host_id: HostId, joinable: bool) -> Result<ConnId, Failure> {
-        // Where the client's unanswered work for this server is, its order is kept.
+        // Where the client's unanswered work for this server is, its order is kept; also behind what it has given up.
         if let Some(conn) = self.clients.get(client).and_then(|client| client.sticky(host_id))
             && self.conns.contains(conn)
         {

@@ -9,6 +9,8 @@ use std::ops::Range;
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
 
+use super::abandoned::Abandoned;
+use super::binary_request::is_read;
 use super::fifo::Fifo;
 use super::host::HostId;
 use super::request::RequestId;
@@ -142,6 +144,30 @@ impl Expect {
             _ => None,
         }
     }
+
+    /// Where the key stands in the connection's output, if that is needed to understand the reply.
+    pub fn key_at(&mut self) -> Option<&mut u64> {
+        match self {
+            Expect::Get { key_at, .. }
+            | Expect::Value { key_at, .. }
+            | Expect::Translated(Translated { key_at, .. }) => Some(key_at),
+            _ => None,
+        }
+    }
+
+    /// Whether the request changes something at the server. Of a multi-key get its request says so.
+    pub fn changes(&self) -> bool {
+        match *self {
+            Expect::Get { .. } | Expect::MultiGet { .. } | Expect::Close | Expect::Probe | Expect::Dump { .. } => false,
+            Expect::Create { .. } => true,
+            Expect::One { opcode }
+            | Expect::Value { opcode, .. }
+            | Expect::Packet { opcode }
+            | Expect::Quiet { opcode, .. }
+            | Expect::Translated(Translated { opcode, .. })
+            | Expect::Broadcast { opcode, .. } => !is_read(opcode),
+        }
+    }
 }
 
 /// A packet of a binary client on its way to an ASCII server.
@@ -230,6 +256,10 @@ pub struct Conn {
     pub cursor: usize,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
     pub is_stalled: bool,
+    /// Requests on it that were given up, and what they change, oldest first.
+    pub abandoned: VecDeque<Abandoned>,
+    /// One that was sent has waited too long: up to here it may be sent, until the next reply comes.
+    pub held_at: Option<u64>,
     /// Where in the output the requests are that travel alone: all before them must be answered before they are
     /// sent, and they before anything behind them is.
     pub alone: VecDeque<Range<u64>>,
@@ -267,6 +297,8 @@ impl Conn {
             group: None,
             cursor: 0,
             is_stalled: false,
+            abandoned: VecDeque::new(),
+            held_at: None,
             alone: VecDeque::new(),
             is_short: false,
             retry_at: None,
@@ -285,12 +317,25 @@ impl Conn {
             State::Handshake(step) => {
                 self.handshake.iter().flatten().find(|(other, _)| *other == step).map_or(0, |(_, end)| *end)
             }
-            State::Ready => match self.alone.front() {
-                None => u64::MAX,
-                Some(range) if self.answered_to >= range.start => range.end,
-                Some(range) => range.start,
-            },
+            State::Ready => {
+                let alone = match self.alone.front() {
+                    None => u64::MAX,
+                    Some(range) if self.answered_to >= range.start => range.end,
+                    Some(range) => range.start,
+                };
+                alone.min(self.held_at.unwrap_or(u64::MAX))
+            }
         }
+    }
+
+    /// Sends nothing more before the next reply comes, except the rest of what was begun.
+    pub fn hold(&mut self) {
+        if self.held_at.is_some() {
+            return;
+        }
+        let sent = self.output.sent();
+        let begun = self.fifo.iter().skip_while(|entry| entry.end < sent).find(|entry| entry.is_last());
+        self.held_at = Some(begun.map_or(sent, |entry| entry.end));
     }
 
     /// Whether it is about to be written to, with room for more in the same write: that saves system calls here and at
@@ -299,6 +344,7 @@ impl Conn {
         self.is_dirty
             && self.state == State::Ready
             && !self.is_stalled
+            && self.held_at.is_none()
             && self.alone.is_empty()
             && self.fifo.len() < BATCH
             && self.output.unsent() < BATCH_BYTES
@@ -311,6 +357,11 @@ impl Conn {
             None => self.answered_to,
         };
         start..self.fifo.get(index).map_or(start, |entry| entry.end)
+    }
+
+    /// Whether something of entry `index` was sent.
+    pub fn is_begun(&self, index: usize) -> bool {
+        self.range(index).start < self.output.sent()
     }
 
     /// Adds an expected reply, and notes in it whether it is behind those of other requests; tells that.

@@ -98,6 +98,19 @@ impl Fifo {
         }
     }
 
+    /// Takes out entry `index`, a group of its own behind the oldest one; what it stood for is taken out of the output,
+    /// too, which ends `length` bytes sooner.
+    pub fn remove(&mut self, index: usize, length: u64) {
+        debug_assert!(self.head > 0 && index >= self.head);
+        self.entries.remove(index);
+        for entry in self.entries.iter_mut().skip(index) {
+            entry.end -= length;
+            if let Some(key_at) = entry.expect.key_at() {
+                *key_at -= length;
+            }
+        }
+    }
+
     /// Takes the oldest entry away.
     pub fn pop(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
@@ -149,7 +162,8 @@ mod tests {
         assert_eq!(fifo.head_len(), 3);
         fifo.pop();
         assert_eq!((fifo.head_len(), fifo.first_number(), fifo.next_number()), (2, 4, 7));
-        fifo.pop();
+        fifo.remove(2, 0);
+        assert_eq!((fifo.head_len(), fifo.len()), (2, 2));
         fifo.pop();
         fifo.pop();
         assert_eq!((fifo.head_len(), fifo.len()), (0, 0));

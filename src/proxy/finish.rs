@@ -6,7 +6,6 @@ use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::caching::Caching;
-use super::connection::Loss;
 use super::downstream::{ConnId, Entry};
 use super::error::Failure;
 use super::host::HostId;
@@ -186,7 +185,8 @@ impl Engine {
     /// The request has failed as a whole.
     pub(super) fn fail(&mut self, id: RequestId, failure: Failure) {
         let Some(request) = self.requests.get(id) else { return };
-        let (bucket, is_batch) = (request.bucket, matches!(request.work, Work::Batch(_)));
+        let (bucket, noreply) = (request.bucket, request.noreply);
+        let is_batch = matches!(request.work, Work::Batch(_));
         match failure {
             Failure::ConnQueue => self.count(bucket, Counter::ConnQueueTimeout),
             Failure::WaitQueue => self.count(bucket, Counter::WaitQueueTimeout),
@@ -196,7 +196,7 @@ impl Engine {
         if is_batch {
             return self.fail_batch(id, failure);
         }
-        self.release_links(id);
+        self.give_up(id, !noreply);
         let Some(request) = self.requests.get_mut(id) else { return };
         request.pending = 0;
         match request.work {
@@ -226,24 +226,20 @@ impl Engine {
         self.complete(id);
     }
 
-    /// Nobody waits for the request's missing answers any more.
-    pub(super) fn release_links(&mut self, id: RequestId) {
-        while let Some(request) = self.requests.get_mut(id) {
+    /// Nobody waits any more for the answers of this connection to the request.
+    pub(super) fn release_links(&mut self, conn_id: ConnId, id: RequestId) {
+        while let Some(request) = self.requests.get_mut(id).filter(|request| request.links.contains(conn_id)) {
             let (client, bucket, queued) = (request.client, request.bucket, std::mem::take(&mut request.queued));
-            let popped = request.links.pop();
+            request.links.remove(conn_id);
             if let Some(counters) = self.counters(bucket) {
                 counters.add(Counter::ConnQueueRemove, u64::from(queued));
-                counters.add(Counter::ConnReleased, u64::from(popped.is_some()));
+                counters.count(Counter::ConnReleased);
             }
-            let Some(conn_id) = popped else { return };
             if let Some(client) = self.clients.get_mut(client) {
                 client.unstick(conn_id);
             }
             if let Some(conn) = self.conns.get_mut(conn_id) {
                 conn.wanted = conn.wanted.saturating_sub(1);
-                if conn.is_stalled && conn.wanted == 0 {
-                    self.close_conn(conn_id, Loss::Overdue);
-                }
             }
             self.drop_dump(conn_id, id);
         }
@@ -277,7 +273,7 @@ impl Engine {
 
     /// The client has gone: its request is forgotten, and the answers still to come will find nobody.
     pub(super) fn forget_request(&mut self, id: RequestId) {
-        self.release_links(id);
+        self.give_up(id, false);
         let Some(mut request) = self.requests.remove(id) else { return };
         if !request.is_done {
             self.settle_changes(request.bucket, &request.caching);

@@ -47,6 +47,8 @@ pub struct Host {
     pub short_until: Micros,
     /// When the log was told of that.
     pub short_told: Option<Micros>,
+    /// How many given-up requests stand on its connections, of clients that have gone, too.
+    pub abandoned: u32,
     /// It is in no bucket any more: what is in flight is finished, then its connections are closed.
     pub is_retired: bool,
 }

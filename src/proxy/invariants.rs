@@ -16,6 +16,23 @@ impl Engine {
                 assert!(entry.end >= at, "order of requests on connection {id:?}");
                 at = entry.end;
             }
+            let numbers: Vec<u64> = conn.abandoned.iter().map(|abandoned| abandoned.number).collect();
+            let known = conn.fifo.first_number()..conn.fifo.next_number();
+            assert!(numbers.iter().all(|number| known.contains(number)), "given-up requests of {id:?}: {conn:?}");
+            assert!(numbers.is_sorted_by(|a, b| a < b), "given-up requests of {id:?}: {conn:?}");
+            for abandoned in &conn.abandoned {
+                let client = self.clients.get(abandoned.client);
+                assert!(client.is_none_or(|client| client.sticky(conn.host).is_some()), "client of {abandoned:?}");
+            }
+            assert!(conn.held_at.is_none_or(|at| at >= conn.output.sent()), "connection {id:?} is held");
+            let is_waited_for =
+                conn.held_at.is_none() || conn.output.sent() > conn.answered_to || !conn.fifo.is_empty();
+            assert!(is_waited_for, "nothing ends the hold of connection {id:?}");
+        }
+        for (id, host) in self.hosts.iter() {
+            let conns = host.conns.iter().filter_map(|conn| self.conns.get(*conn));
+            let abandoned: usize = conns.map(|conn| conn.abandoned.len()).sum();
+            assert_eq!(host.abandoned as usize, abandoned, "given-up requests of {id:?}");
         }
         for (id, client) in self.clients.iter() {
             let unanswered = client.order.iter().chain(&client.quiet);
@@ -24,6 +41,8 @@ impl Engine {
             let front = client.order.front().and_then(|front| self.requests.get(*front));
             assert!(front.is_none_or(|front| !front.is_done), "a finished reply at the head of client {id:?}");
             assert!(client.committed <= client.output.end(), "client {id:?}");
+            let partings = self.partings.iter().filter(|parting| parting.has(id)).count();
+            assert_eq!(client.parting as usize, partings, "closed connections that client {id:?} waits for");
         }
         for (index, bucket) in self.buckets.iter().enumerate() {
             let held = self

@@ -34,6 +34,7 @@ impl Engine {
             client.phase = Phase::HalfClosed;
         }
         client.input.rest(&mut self.client_buffers);
+        self.note_parting(id);
         self.settle_client(id);
     }
 
@@ -70,6 +71,7 @@ impl Engine {
             }
         }
         self.actions.push(Action::CloseClient(id));
+        self.note_parting(id);
         self.forget_reads(id);
         self.settle_client(id);
     }

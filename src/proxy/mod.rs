@@ -30,6 +30,7 @@
 //! | `deadlines` | what is overdue |
 //! | `idle` | clients that do nothing for long |
 //! | [`shortage`] | connections that this machine has no room for |
+//! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
 //! | `masters` | which vbuckets are where, as the worker sees it |
 //! | `refused` | "not my vbucket": learn, and try the next server |
 //! | `statistics` | counting, and `stats proxy` |
@@ -38,6 +39,7 @@
 //! | `trimming` | memory that a burst has needed |
 //! | [`error`] | every failure and its reply |
 
+mod abandoned;
 mod ascii_reply;
 mod ascii_request;
 mod batch;
@@ -63,6 +65,7 @@ mod local;
 mod masters;
 mod mcmux;
 mod multiget;
+mod parting;
 mod pump;
 mod reconfigure;
 mod refused;
@@ -96,6 +99,7 @@ use local::Local;
 use masters::Masters;
 use mcmux::Directory;
 use multiget::{Duplicates, MultiGet};
+use parting::Parting;
 use refused::Told;
 use request::Request;
 use timers::{Micros, Timers};
@@ -123,6 +127,9 @@ pub enum Action {
     CloseConn(ConnId),
     /// Read from this server connection again: it was left unread for a while.
     ReadConn(ConnId),
+    /// Send nothing more on this server connection, drop what comes, and call [`Engine::conn_closed`] when the server
+    /// has closed it; unless [`Action::CloseConn`] comes before.
+    FinishConn(ConnId),
     /// Close this client's socket; the engine has forgotten it.
     CloseClient(ClientId),
     /// Set the log level of the process.
@@ -186,6 +193,8 @@ pub struct Engine {
     idle: Idle,
     /// Connections that were lost in this turn, with the requests to be sent again.
     lost: Vec<Lost>,
+    /// Connections that were closed, but not by their servers yet.
+    partings: Vec<Parting>,
     /// Clients that have refused requests.
     refused: Vec<ClientId>,
     /// Some of these may be sent again.
@@ -232,6 +241,7 @@ impl Engine {
             timers: Timers::default(),
             idle: Idle::default(),
             lost: Vec::new(),
+            partings: Vec::new(),
             refused: Vec::new(),
             is_refused_due: false,
             ready: Vec::new(),

@@ -193,7 +193,7 @@ impl Engine {
         let links = Links::with_memory(std::mem::take(&mut multiget.links));
         let id = self.one(client_id, Work::MultiGet(multiget), false, true);
         if let Some(request) = self.requests.get_mut(id) {
-            (request.failure, request.links) = (failure, links);
+            (request.failure, request.links, request.changes) = (failure, links, exptime.is_some());
         }
         if !cached.is_empty() {
             self.take_cached(id, &cached, has_repeated);

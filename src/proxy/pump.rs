@@ -116,7 +116,8 @@ impl Engine {
         let bucket = client.bucket;
         let behavior = &self.buckets[bucket].config.behavior;
         let requests = (client.order.len() + client.quiet.len()) as u64;
-        let is_retrying = !client.refused.is_empty()
+        let is_retrying = client.parting > 0
+            || !client.refused.is_empty()
             || client.retried.and_then(|id| self.requests.get(id)).is_some_and(|request| !request.is_done);
         if is_retrying
             || requests >= u64::from(behavior.upstream_requests_max) && requests > 0 && self.open_batch(id).is_none()
@@ -196,6 +197,7 @@ impl Engine {
     pub(super) fn quit(&mut self, id: ClientId) {
         if let Some(client) = self.clients.get_mut(id) {
             client.phase = Phase::Quitting;
+            self.note_parting(id);
         }
     }
 

@@ -119,6 +119,7 @@ impl Engine {
             is_crowded: false,
             short_until: 0,
             short_told: None,
+            abandoned: 0,
             is_retired: false,
         });
         self.host_of.insert(Arc::clone(server), id);

@@ -80,6 +80,8 @@ pub struct Request {
     pub noreply: bool,
     /// A server may be asked again although it may have done it already (03 §8.1).
     pub may_repeat: bool,
+    /// It changes something at its servers.
+    pub changes: bool,
     /// It holds one of the bucket's places (`downstream_max`).
     pub has_place: bool,
     /// All servers have answered, or were given up.
@@ -122,6 +124,7 @@ impl Request {
             work,
             noreply,
             may_repeat: true,
+            changes: false,
             has_place: false,
             is_done: false,
             since: 0,
@@ -176,6 +179,16 @@ impl Links {
         } else if let Some(at) = self.more.iter().position(|other| *other == conn) {
             self.more.swap_remove(at);
         }
+    }
+
+    /// Whether an answer is expected on `conn`.
+    pub fn contains(&self, conn: ConnId) -> bool {
+        self.first == Some(conn) || self.more.contains(&conn)
+    }
+
+    /// One of them.
+    pub fn last(&self) -> Option<ConnId> {
+        self.more.last().copied().or(self.first)
     }
 
     /// Takes one out.

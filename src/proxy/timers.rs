@@ -25,6 +25,8 @@ pub enum Owner {
     /// A server connection: how long connecting, authenticating or the oldest reply may take, or how long it may be
     /// idle.
     Conn(ConnId),
+    /// A connection that was closed for sending: how long the server is waited for.
+    Parting(ConnId),
     /// A refused request: when it is sent again.
     Refused,
     /// Spare memory: when it is looked at next.

@@ -71,8 +71,8 @@ pub enum Admission {
     Expired,
 }
 
-/// The server connection that holds unanswered work of a client. Later work for the same server follows it there,
-/// so that a client's requests for one key stay in order.
+/// The server connection that holds unanswered work of a client, or writes of it that were given up. Later work for the
+/// same server follows it there, so that a client's requests for one key stay in order.
 #[derive(Clone, Copy, Debug)]
 pub struct Sticky {
     /// The server.
@@ -132,6 +132,8 @@ pub struct Client {
     pub refused: VecDeque<Refused>,
     /// The refused request that is under way again. Nothing may overtake it.
     pub retried: Option<RequestId>,
+    /// How many connections that were closed may still bring a server something of it.
+    pub parting: u32,
     /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
     /// output was taken.
     pub stopped: bool,
@@ -175,6 +177,7 @@ impl Client {
             view: View::default(),
             refused: VecDeque::new(),
             retried: None,
+            parting: 0,
             stopped: false,
             is_pumped: false,
             is_ready: false,

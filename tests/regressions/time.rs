@@ -52,7 +52,8 @@ impl Bench {
     }
 
     fn is_closed(&self, id: ConnId) -> bool {
-        self.actions.iter().any(|action| matches!(action, Action::CloseConn(closed) if *closed == id))
+        let is_it = |action: &Action| matches!(action, Action::CloseConn(it) | Action::FinishConn(it) if *it == id);
+        self.actions.iter().any(is_it)
     }
 
     /// What the server gets.
@@ -136,6 +137,8 @@ fn mb_2897_a_clock_that_runs_for_long() {
         bench.at(start + 2 * SECOND);
         assert_eq!(bench.got(), b"SERVER_ERROR proxy downstream timeout db1.example\r\n");
         assert!(bench.is_closed(id));
+        // The server is through with what was sent on it.
+        bench.engine.conn_closed(id);
         bench.ask("incr a 1\r\n");
         let id = bench.connecting().expect("another connection");
         bench.at(start + 4 * SECOND - 1);

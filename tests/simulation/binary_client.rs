@@ -183,7 +183,7 @@ pub fn item_key(op: &Op) -> Option<&Key> {
 }
 
 fn request(truth: &mut Truth, asker: &Asker<'_>) -> Op {
-    let name = key(asker, &mut truth.random);
+    let name = key(truth, asker);
     let id = truth.id();
     match truth.random.below(20) {
         0..=7 => Op::Get { keys: vec![name], cas: true, touch: None },

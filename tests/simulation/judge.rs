@@ -84,6 +84,7 @@ impl Context<'_> {
             Some((tick, _)) => {
                 let floor = self.floors.entry(key.clone()).or_default();
                 *floor = (*floor).max(*tick);
+                self.truth.acknowledge(key, id);
                 Ok(())
             }
             None if self.truth.lying[server] => Ok(()),

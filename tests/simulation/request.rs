@@ -73,7 +73,11 @@ pub fn server_of(truth: &Truth, bucket: usize, key: &[u8]) -> Option<usize> {
 }
 
 /// A key: one of the client's own, or one that others use, too.
-pub fn key(asker: &Asker<'_>, random: &mut Random) -> Key {
+pub fn key(truth: &mut Truth, asker: &Asker<'_>) -> Key {
+    let random = &mut truth.random;
+    if truth.scenario.stubborn && !random.once_in(4) {
+        return Key::from(format!("c{}k1", asker.number).as_bytes());
+    }
     let number = random.below(6);
     let text = match random.below(4) {
         0 => format!("s{number}"),
@@ -116,6 +120,9 @@ pub fn value(truth: &mut Truth, key: &[u8], id: u64) -> Rc<[u8]> {
 
 /// A random request.
 pub fn next(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
+    if truth.scenario.stubborn && truth.random.once_in(2) {
+        return write(truth, asker);
+    }
     match truth.random.below(40) {
         0..=19 => {}
         20..=25 => return many(truth, asker),
@@ -124,7 +131,7 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
         28 => return refused(truth),
         _ => return write(truth, asker),
     }
-    let name = key(asker, &mut truth.random);
+    let name = key(truth, asker);
     let op = match truth.random.below(12) {
         0 => Op::Get { keys: vec![name], cas: true, touch: None },
         1 => Op::Get { keys: vec![name], cas: truth.random.once_in(2), touch: Some(truth.id() as i64) },
@@ -137,7 +144,7 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
 /// A get of several keys.
 fn many(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
     let count = truth.random.pick(&[2, 3, 8, 30]);
-    let keys = (0..count).map(|_| key(asker, &mut truth.random)).collect();
+    let keys = (0..count).map(|_| key(truth, asker)).collect();
     let touch = truth.random.once_in(6).then(|| truth.id() as i64);
     let cas = truth.random.once_in(3);
     retrieval(truth, asker, Op::Get { keys, cas, touch })
@@ -157,7 +164,7 @@ fn retrieval(truth: &mut Truth, asker: &mut Asker<'_>, op: Op) -> Sending {
 
 /// A request that changes a key.
 fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
-    let key = key(asker, &mut truth.random);
+    let key = key(truth, asker);
     let id = truth.id();
     let op = match truth.random.below(12) {
         0 => Op::Delete { key },

@@ -54,6 +54,8 @@ pub struct Scenario {
     pub faults: Faults,
     /// All is predictable: no faults, no timeouts, no flushing.
     pub exact: bool,
+    /// Servers are stopped now and then, and clients set the same key again and again, whatever becomes of it.
+    pub stubborn: bool,
     /// Some clients send anything.
     pub hostile: bool,
     /// How many clients are connected at the same time.
@@ -74,8 +76,21 @@ impl Scenario {
     /// The conditions of `seed`.
     pub fn new(random: &mut Random) -> Scenario {
         let exact = random.once_in(3);
-        let faults = if exact { Faults::default() } else { faults(random) };
-        let behavior = Arc::new(behavior(random, exact));
+        let stubborn = !exact && random.once_in(4);
+        let faults = match (exact, stubborn) {
+            (true, _) => Faults::default(),
+            (_, true) => Faults { stall: true, close: random.once_in(3), slow: random.once_in(3), ..Faults::default() },
+            (_, false) => faults(random),
+        };
+        let mut behavior = behavior(random, exact);
+        if stubborn {
+            behavior.downstream_conn_queue_timeout = random.pick(&[5, 20]);
+            behavior.downstream_timeout = random.pick(&[50, 400]);
+            behavior.downstream_conn_max = random.pick(&[2, 4]);
+            behavior.downstream_max = 1024;
+            behavior.connect_max_errors = 0;
+        }
+        let behavior = Arc::new(behavior);
         let (servers, buckets) = buckets(random, &behavior);
         let bound = bound(&behavior);
         Scenario {
@@ -87,8 +102,9 @@ impl Scenario {
             servers,
             faults,
             exact,
+            stubborn,
             hostile: random.once_in(3),
-            clients: random.pick(&[1, 2, 5, 12]),
+            clients: random.pick(if stubborn { &[3, 3, 12, 12] } else { &[1, 2, 5, 12] }),
             churn: random.once_in(2),
             slow_readers: random.once_in(3),
             socket: random.pick(&[300, 3_000, 60_000, 1_000_000]),

@@ -47,6 +47,8 @@ pub struct Session {
     /// Quiet gets have come; only more of them, or the end of them, may follow.
     in_group: bool,
     stalled_until: Micros,
+    /// It may be that more of what was read can be executed.
+    can_go_on: bool,
 }
 
 impl Session {
@@ -69,6 +71,7 @@ impl Session {
             stage,
             in_group: false,
             stalled_until: 0,
+            can_go_on: true,
         }
     }
 
@@ -85,8 +88,10 @@ impl Session {
             return self.close(truth);
         }
         self.read(truth, from);
+        self.can_go_on = true;
         for _ in 0..truth.random.range(1, 10) {
             if !self.execute(truth) {
+                self.can_go_on = self.alone;
                 break;
             }
             if truth.fault(faults.close, 100) {
@@ -102,6 +107,11 @@ impl Session {
         }
         self.emit(truth, to);
         Verdict::Go
+    }
+
+    /// Whether there is nothing that it could execute, if no more comes.
+    pub fn is_through(&self) -> bool {
+        !self.can_go_on
     }
 
     /// The proxy has closed the connection; what it had sent is still read and executed.
@@ -285,6 +295,7 @@ impl Session {
         if op.key().is_some_and(|key| !matches!(key.first(), Some(b's' | b'n' | b'c'))) {
             return; // from a client that sends garbage, whose numbers mean nothing
         }
+        truth.check_overtaken(self.server, op, outcome);
         let now = truth.tick();
         let count = truth.log.note(id, now, outcome);
         let broadcast = matches!(op, Op::Flush { .. });

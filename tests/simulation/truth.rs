@@ -1,8 +1,11 @@
 //! What everybody in the simulation shares: time, randomness, what the servers hold and did.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use moxi::proxy::timers::Micros;
 
-use super::op::IDS;
+use super::op::{IDS, Key, Op, Outcome};
 use super::random::Random;
 use super::scenario::Scenario;
 use super::store::{Log, Store, Tick};
@@ -31,6 +34,8 @@ pub struct Truth {
     /// Each server's items.
     pub stores: Vec<Store>,
     pub log: Log,
+    /// Of the keys that one client has to itself: the newest of its requests that it knows to be done.
+    acknowledged: RefCell<HashMap<Key, u64>>,
     pub moods: Vec<Mood>,
     /// Which servers have sent garbage: their replies may have been taken for those of other requests.
     pub lying: Vec<bool>,
@@ -52,6 +57,7 @@ impl Truth {
             tick: 1,
             stores: (0..count).map(|_| Store::default()).collect(),
             log: Log::default(),
+            acknowledged: RefCell::default(),
             moods: vec![Mood::Well; count],
             lying: vec![false; count],
             healed: false,
@@ -64,6 +70,25 @@ impl Truth {
     pub fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
+    }
+
+    /// A client has been told that its request for this key is done.
+    pub fn acknowledge(&self, key: &Key, id: u64) {
+        if key.starts_with(b"c") || key.starts_with(b"nc") {
+            let mut acknowledged = self.acknowledged.borrow_mut();
+            let newest = acknowledged.entry(key.clone()).or_default();
+            *newest = id.max(*newest);
+        }
+    }
+
+    /// Panics if `server` has just carried out what its client had sent before something that it knows to be done: it
+    /// may have been told of a failure, but not be overtaken.
+    pub fn check_overtaken(&self, server: usize, op: &Op, outcome: &Outcome) {
+        let (Some(key), Some(id)) = (op.key(), op.id()) else { return };
+        let is_change = matches!(outcome, Outcome::Stored | Outcome::Number(_) | Outcome::Touched);
+        let newest = self.acknowledged.borrow().get(key).copied().unwrap_or(0);
+        let is_overtaken = is_change && id < newest && !self.lying[server];
+        assert!(!is_overtaken, "{op:?} was carried out although request {newest} was acknowledged before");
     }
 
     /// The next tick.

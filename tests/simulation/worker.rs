@@ -31,6 +31,8 @@ pub struct Socket {
     pub deaf: bool,
     /// Still connecting: nothing can be read or written.
     pub is_connecting: bool,
+    /// The proxy sends nothing more, and drops what it reads.
+    pub is_finishing: bool,
     may_read: bool,
     is_hung_up: bool,
     /// The last write was short.
@@ -266,6 +268,9 @@ impl Worker {
     }
 
     fn read_conn(&mut self, id: ConnId) {
+        if self.conn(id).is_some_and(|socket| socket.is_finishing) {
+            return self.read_to_end(id);
+        }
         for _ in 0..READS {
             let Some(socket) = self.conns.get_mut(&id.to_bits()).filter(|socket| socket.may_read) else { return };
             let Some(space) = self.engine.conn_space(id) else { return };
@@ -286,15 +291,33 @@ impl Worker {
         self.unread.push(Unread::Conn(id));
     }
 
+    fn read_to_end(&mut self, id: ConnId) {
+        let Some(socket) = self.conn(id) else { return };
+        socket.inbound.clear();
+        if socket.fin || socket.reset {
+            self.engine.conn_closed(id);
+        }
+    }
+
     /// Does what the engine has asked for.
     fn act(&mut self) {
         let from = self.news.len();
         self.engine.take_actions(&mut self.news);
+        let mut finishing = Vec::new();
         for action in &self.news[from..] {
             if let Action::Connect(id, _) = action {
                 let socket = Socket { is_connecting: true, ..Socket::default() };
                 let before = self.conns.insert(id.to_bits(), socket);
                 assert!(before.is_none_or(|before| before.is_connecting), "{id:?} connected twice");
+            }
+            if let Action::FinishConn(id) = action {
+                finishing.push(*id);
+            }
+        }
+        for id in finishing {
+            if let Some(socket) = self.conn(id) {
+                socket.is_finishing = true;
+                self.read_to_end(id);
             }
         }
     }

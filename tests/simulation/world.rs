@@ -6,6 +6,7 @@ use moxi::proxy::timers::Micros;
 use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine};
 
+use super::bytes::Bytes;
 use super::client::Client;
 use super::server::{Session, Verdict};
 use super::truth::{Mood, Truth, shown};
@@ -19,6 +20,8 @@ struct Peer {
     connects: Option<(Micros, bool)>,
     /// The server has it.
     session: Option<Session>,
+    /// It has not looked at it yet.
+    is_fresh: bool,
 }
 
 /// Everything.
@@ -27,6 +30,8 @@ pub struct World {
     worker: Worker,
     clients: Vec<Client>,
     peers: Vec<Peer>,
+    /// What stopped servers hold of connections that the proxy has closed, oldest first.
+    ghosts: Vec<(Session, Bytes)>,
     next_client: u64,
     /// Requests that must have been executed in the end.
     sure: Vec<u64>,
@@ -44,6 +49,7 @@ impl World {
             worker,
             clients: Vec::new(),
             peers: Vec::new(),
+            ghosts: Vec::new(),
             next_client: 0,
             sure: Vec::new(),
             is_over: false,
@@ -85,6 +91,7 @@ impl World {
                 let at = random.index(self.clients.len());
                 self.receive(at, false);
             }
+            97 | 99 if self.truth.scenario.stubborn => self.change_mood(),
             65..=97 if !self.peers.is_empty() => {
                 let at = random.index(self.peers.len());
                 self.serve(at);
@@ -92,6 +99,12 @@ impl World {
             98 if self.truth.scenario.churn && random.once_in(2) => {
                 let at = random.index(self.clients.len());
                 self.leave(at);
+            }
+            98 => {
+                let server = random.index(self.truth.moods.len());
+                if self.truth.moods[server] != Mood::Stalled {
+                    self.lay_ghosts(server);
+                }
             }
             99 => self.change_mood(),
             _ => {}
@@ -197,11 +210,23 @@ impl World {
             }
             return;
         }
+        if peer.is_fresh && self.truth.moods[peer.server] != Mood::Stalled {
+            // A server looks at what it has before it takes another connection.
+            peer.is_fresh = false;
+            let server = peer.server;
+            self.lay_ghosts(server);
+            return;
+        }
         let Some(session) = &mut peer.session else { return };
         let Some(socket) = self.worker.conn(id).filter(|socket| !socket.is_connecting) else { return };
         let before = socket.inbound.len();
         let (mut from, mut to) = (std::mem::take(&mut socket.outbound), std::mem::take(&mut socket.inbound));
         let verdict = session.act(&mut self.truth, &mut from, &mut to);
+        // It has read all that comes, and closes the connection as the proxy has done.
+        let verdict = match verdict {
+            Verdict::Go if socket.is_finishing && from.is_empty() && session.is_through() => Verdict::Close,
+            other => other,
+        };
         (socket.outbound, socket.inbound) = (from, to);
         let mut readiness = Readiness { readable: socket.inbound.len() > before, ..Readiness::default() };
         readiness.writable = socket.is_blocked && socket.outbound.len() * 3 <= self.truth.scenario.socket * 2;
@@ -220,11 +245,19 @@ impl World {
         }
     }
 
+    /// A server carries out what it holds of closed connections.
+    fn lay_ghosts(&mut self, server: usize) {
+        for (mut session, mut bytes) in self.ghosts.extract_if(.., |(session, _)| session.server == server) {
+            session.finish(&mut self.truth, &mut bytes);
+        }
+    }
+
     fn change_mood(&mut self) {
         let faults = self.truth.scenario.faults;
         let at = self.truth.random.index(self.truth.moods.len());
+        let stalls = if self.truth.scenario.stubborn { 3 } else { 1 };
         let mood = match self.truth.random.below(8) {
-            0 if faults.stall => Mood::Stalled,
+            at if at < stalls && faults.stall => Mood::Stalled,
             1 if faults.refuse => Mood::Refusing,
             2 if faults.refuse => Mood::Hole,
             3 | 4 if faults.slow => Mood::Slow(self.truth.random.pick(&[5_000, 50_000, 800_000])),
@@ -278,7 +311,11 @@ impl World {
                 self.truth.note(|| format!("connection {id:?} to server {server}: {connects:?}"));
                 // It may be the next try of one that could not be begun.
                 self.peers.retain(|peer| peer.id != id);
-                self.peers.push(Peer { id, server, connects, session: None });
+                self.peers.push(Peer { id, server, connects, session: None, is_fresh: true });
+            }
+            Action::FinishConn(id) => {
+                self.truth.note(|| format!("connection {id:?} is closed for sending"));
+                assert!(!self.truth.scenario.exact, "connection {id:?} was closed, and nothing was wrong with it");
             }
             Action::CloseConn(id) => {
                 self.truth.note(|| format!("connection {id:?} is closed"));
@@ -289,10 +326,14 @@ impl World {
                 let socket = self.worker.conns.remove(&id.to_bits());
                 let at = self.peers.iter().position(|peer| peer.id == id);
                 let peer = self.peers.swap_remove(at.expect("a connection that was made"));
-                if let (Some(mut session), Some(mut socket)) = (peer.session, socket)
+                let server = peer.server;
+                if let (Some(session), Some(socket)) = (peer.session, socket)
                     && self.truth.random.once_in(2)
                 {
-                    session.finish(&mut self.truth, &mut socket.outbound);
+                    self.ghosts.push((session, socket.outbound));
+                    if self.truth.moods[server] != Mood::Stalled {
+                        self.lay_ghosts(server);
+                    }
                 }
             }
             Action::CloseClient(id) => {
@@ -331,6 +372,7 @@ impl World {
         self.truth.note(|| "no more requests".to_owned());
         self.truth.healed = true;
         self.truth.moods.fill(Mood::Well);
+        (0..self.truth.moods.len()).for_each(|server| self.lay_ghosts(server));
         for peer in &mut self.peers {
             if peer.session.is_none() && peer.connects.is_none() {
                 let socket = self.worker.conn(peer.id);

@@ -119,9 +119,47 @@ impl Worker {
         }
     }
 
+    pub(super) fn close_conn(&mut self, id: ConnId) {
+        if self.conn(id).is_some() {
+            self.conns[id.index()] = None;
+        }
+        self.finishing.retain(|socket| socket.id != id);
+    }
+
+    /// Tells the server that nothing more comes, and waits until it has closed the connection, too.
+    pub(super) fn finish_conn(&mut self, id: ConnId) {
+        let Some(socket) = self.conns.get_mut(id.index()).and_then(|place| place.take_if(|socket| socket.id == id))
+        else {
+            return;
+        };
+        if let Some(stream) = &socket.stream {
+            // If that fails, so does reading.
+            let _ = stream.finish();
+        }
+        self.finishing.push(socket);
+        self.read_to_end(id);
+    }
+
+    /// Drops what comes on a connection that is only read to its end.
+    pub(super) fn read_to_end(&mut self, id: ConnId) {
+        let Some(socket) = self.finishing.iter_mut().find(|socket| socket.id == id) else { return };
+        let Some(stream) = &mut socket.stream else { return self.engine.conn_closed(id) };
+        let mut dropped = [0; 4096];
+        for _ in 0..READS {
+            match stream.read(&mut dropped) {
+                Ok(0) => return self.engine.conn_closed(id),
+                Ok(_) => {}
+                Err(error) if would_block(&error) => return,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return self.engine.conn_closed(id),
+            }
+        }
+        self.unread.push(Unread::Finishing(id));
+    }
+
     /// Writes whatever there is to write, until nothing more follows from it.
     pub(super) fn conn_event(&mut self, id: ConnId, event: &Event) {
-        let Some(socket) = self.conn(id) else { return };
+        let Some(socket) = self.conn(id) else { return self.read_to_end(id) };
         if socket.is_connecting {
             if event.is_writable() || event.is_error() {
                 self.finish_connect(id);

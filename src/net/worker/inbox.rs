@@ -112,6 +112,7 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
             shared,
             clients: Vec::new(),
             conns: Vec::new(),
+            finishing: Vec::new(),
             udp: Vec::new(),
             counters,
             binding: settings.binding,

@@ -65,6 +65,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 enum Unread {
     Client(ClientId),
     Conn(ConnId),
+    Finishing(ConnId),
     Udp(usize),
 }
 
@@ -78,6 +79,8 @@ struct Worker {
     clients: Vec<Option<ClientSocket>>,
     /// By the index of the connection's id.
     conns: Vec<Option<ConnSocket>>,
+    /// Server connections that are only read to their end.
+    finishing: Vec<ConnSocket>,
     udp: Vec<(UdpServer, Counted)>,
     /// What the clients of the built-in server are counted with.
     counters: Option<Arc<Counters>>,
@@ -114,6 +117,7 @@ impl Worker {
                 match unread {
                     Unread::Client(id) => self.read_client(id),
                     Unread::Conn(id) => self.read_conn(id),
+                    Unread::Finishing(id) => self.read_to_end(id),
                     Unread::Udp(index) => self.read_udp(index),
                 }
             }
@@ -168,11 +172,8 @@ impl Worker {
             for action in actions.drain(..) {
                 match action {
                     Action::Connect(id, server) => self.connect(id, &server),
-                    Action::CloseConn(id) => {
-                        if self.conn(id).is_some() {
-                            self.conns[id.index()] = None;
-                        }
-                    }
+                    Action::CloseConn(id) => self.close_conn(id),
+                    Action::FinishConn(id) => self.finish_conn(id),
                     Action::ReadConn(id) => self.unread.push(Unread::Conn(id)),
                     Action::CloseClient(id) => self.close_client(id),
                     Action::Breach(id, breach) => {

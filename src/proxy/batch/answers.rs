@@ -161,8 +161,8 @@ impl Engine {
             request.failure = Some(failure);
         }
         self.begin_packet(id, 0);
-        let packets = self.take_unanswered(id);
-        self.release_links(id);
+        let packets = self.unanswered(id);
+        self.give_up(id, true);
         if let Some(request) = self.requests.get_mut(id) {
             request.pending = 0;
         }
@@ -172,8 +172,8 @@ impl Engine {
         self.end_packet(id);
     }
 
-    /// Takes the packets that are not answered off the connections: opcode and place, opaque, and server of each.
-    fn take_unanswered(&mut self, id: RequestId) -> Vec<((u8, u32), u32, HostId)> {
+    /// The packets that are not answered: opcode and place, opaque, and server of each.
+    fn unanswered(&self, id: RequestId) -> Vec<((u8, u32), u32, HostId)> {
         let mut conns: Vec<ConnId> = Vec::new();
         for conn in self.requests.get(id).iter().flat_map(|request| request.links.iter()) {
             if !conns.contains(&conn) {
@@ -182,10 +182,9 @@ impl Engine {
         }
         let mut packets = Vec::new();
         for conn in conns {
-            let Some(conn) = self.conns.get_mut(conn) else { continue };
-            for entry in conn.fifo.iter_mut().filter(|entry| entry.request == id) {
+            let Some(conn) = self.conns.get(conn) else { continue };
+            for entry in conn.fifo.iter().filter(|entry| entry.request == id) {
                 if let Some(name) = entry.expect.packet() {
-                    entry.request = RequestId::NONE;
                     packets.push((name, entry.opaque, conn.host));
                 }
             }

@@ -95,6 +95,7 @@ impl Engine {
                     is_crowded: false,
                     short_until: 0,
                     short_told: None,
+                    abandoned: 0,
                     is_retired: false,
                 };
                 let id = self.hosts.insert(host);
