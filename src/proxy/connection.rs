@@ -10,7 +10,7 @@ use super::Action;
 use super::Engine;
 use super::downstream::{Conn, ConnId, Entry, Expect, State, Step};
 use super::error::Failure;
-use super::host::Dialect;
+use super::host::{Dialect, HostId};
 use super::request::RequestId;
 
 /// A server sent something that does not fit what was asked: the connection is out of step and must go.
@@ -71,6 +71,14 @@ pub(super) struct Lost {
     again: Vec<(RequestId, usize)>,
     /// Those that are not to be sent before the server is through with this connection.
     later: Vec<(RequestId, usize)>,
+}
+
+impl Lost {
+    /// The server, and the expected replies to this request.
+    pub(super) fn entries(&self, id: RequestId) -> impl Iterator<Item = (HostId, &Entry)> {
+        let of_it = self.again.iter().chain(&self.later).filter(move |(request, _)| *request == id);
+        of_it.filter_map(|(_, index)| Some((self.conn.host, self.conn.fifo.get(*index)?)))
+    }
 }
 
 impl Engine {

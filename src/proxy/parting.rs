@@ -26,6 +26,11 @@ pub(super) struct Parting {
 }
 
 impl Parting {
+    /// What is to be sent again when the server is through with it.
+    pub(super) fn lost(&self) -> Option<&Lost> {
+        self.lost.as_ref()
+    }
+
     /// Whether the client waits for it.
     pub(super) fn has(&self, client: ClientId) -> bool {
         self.clients.contains(&client)

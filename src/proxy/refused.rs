@@ -55,6 +55,16 @@ enum Again {
     Keys,
 }
 
+impl Refused {
+    /// The expected reply to a packet of this request.
+    pub(super) fn entry(&self, id: RequestId) -> Option<&Entry> {
+        match &self.again {
+            Again::Packet { entry, .. } if self.request == id => Some(entry),
+            _ => None,
+        }
+    }
+}
+
 impl Engine {
     /// Whether the packet refuses a request that may be tried elsewhere. If so, this is noted: the caller takes the
     /// entry off and does not answer.

@@ -7,6 +7,7 @@ use crate::proxy::Engine;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::error::Failure;
 use crate::proxy::host::HostId;
+use crate::proxy::parting::Parting;
 use crate::proxy::request::{RequestId, Work};
 
 impl Engine {
@@ -167,28 +168,31 @@ impl Engine {
             request.pending = 0;
         }
         for (name, opaque, host) in packets {
-            self.packet_failed(id, name, opaque, failure, Some(host));
+            self.packet_failed(id, name, opaque, failure, host);
         }
         self.end_packet(id);
     }
 
-    /// The packets that are not answered: opcode and place, opaque, and server of each.
-    fn unanswered(&self, id: RequestId) -> Vec<((u8, u32), u32, HostId)> {
+    /// The packets that are not answered, those included that are to be sent again: opcode and place, opaque, and server
+    /// of each.
+    fn unanswered(&self, id: RequestId) -> Vec<((u8, u32), u32, Option<HostId>)> {
+        let Some(request) = self.requests.get(id) else { return Vec::new() };
         let mut conns: Vec<ConnId> = Vec::new();
-        for conn in self.requests.get(id).iter().flat_map(|request| request.links.iter()) {
+        for conn in request.links.iter() {
             if !conns.contains(&conn) {
                 conns.push(conn);
             }
         }
-        let mut packets = Vec::new();
-        for conn in conns {
-            let Some(conn) = self.conns.get(conn) else { continue };
-            for entry in conn.fifo.iter().filter(|entry| entry.request == id) {
-                if let Some(name) = entry.expect.packet() {
-                    packets.push((name, entry.opaque, conn.host));
-                }
-            }
-        }
-        packets
+        let conns = conns.iter().filter_map(|conn| self.conns.get(*conn));
+        let sent = conns.flat_map(|conn| {
+            let of_it = conn.fifo.iter().filter(|entry| entry.request == id);
+            of_it.map(|entry| (Some(conn.host), entry))
+        });
+        let lost = self.lost.iter().chain(self.partings.iter().filter_map(Parting::lost));
+        let lost = lost.flat_map(|lost| lost.entries(id)).map(|(host, entry)| (Some(host), entry));
+        let refused = self.clients.get(request.client).map(|client| &client.refused);
+        let refused = refused.into_iter().flatten().filter_map(|refused| Some((request.target, refused.entry(id)?)));
+        let all = sent.chain(lost).chain(refused);
+        all.filter_map(|(host, entry)| Some((entry.expect.packet()?, entry.opaque, host))).collect()
     }
 }
