@@ -64,7 +64,7 @@ impl Engine {
             Expect::Dump { .. } => self.dump_reply(id, head.request, reply),
             Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply, owner),
             Expect::Create { opcode, initial } => self.create_reply(id, opcode, initial, head.opaque, reply),
-            Expect::Probe => self.probe_reply(id, reply),
+            Expect::Probe(question) => self.probe_reply(id, question, reply),
             // These are sent to binary servers only.
             Expect::Packet { .. } | Expect::Quiet { .. } | Expect::Close => Err(Unfit),
         }
