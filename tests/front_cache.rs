@@ -293,3 +293,21 @@ fn a_client_sees_its_own_early_sets() {
         }
     }
 }
+
+/// An ASCII client can write such a key in a line; a binary client's set of it goes to the server in base64.
+#[test]
+fn a_key_is_the_same_however_it_travels() {
+    let server = Memcached::start(&[]);
+    let moxi = cached(moxi!().servers([server.port()]).ascii()).start();
+    let (mut client, mut binary) = (moxi.client(), moxi.client());
+    let mut set_by_packet = |text: &str| {
+        binary.send(Packet::request(op::SET).extra64(0).key("c\rk").value(text).bytes());
+        assert_eq!(binary.packet().status, 0);
+    };
+    set_by_packet("old");
+    ask(&mut client, "get c\rk\r\n", &hit("c\rk", "old"));
+    set(&mut server.client(), "c\rk", "unseen");
+    ask(&mut client, "get c\rk\r\n", &hit("c\rk", "old"));
+    set_by_packet("new");
+    ask(&mut client, "get c\rk\r\n", &hit("c\rk", "new"));
+}

@@ -106,6 +106,10 @@ fn serve_line<'a>(input: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         out.extend_from_slice(b"MN\r\n");
         return rest;
     }
+    if line == b"version" {
+        out.extend_from_slice(b"VERSION 1.6.18\r\n");
+        return rest;
+    }
     if line.starts_with(b"mg ") {
         out.extend_from_slice(b"VA 100 f0 c1\r\n");
         out.extend_from_slice(&VALUE);

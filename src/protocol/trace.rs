@@ -74,6 +74,9 @@ mod tests {
         assert_eq!(shown(&sent[..HEADER + 4]), "0x21 PL (opaque 0xbeef, body of 13)");
         assert_eq!(shown(&sent[..HEADER]), "0x21  (opaque 0xbeef, body of 13)");
         assert_eq!(shown(&sent[..3]), r"\x80!\x00");
+        let mut odd = sent.clone();
+        odd[HEADER + 2..HEADER + 7].copy_from_slice(b"\0\r\n\x1b\xff");
+        assert_eq!(shown(&odd), r"0x21 \x00\r\n\x1b\xff (opaque 0xbeef, body of 13)");
         assert_eq!(shown(&packet(REPLY_MAGIC, 0x20)), "0x21 status 0x0020 (opaque 0xbeef, body of 13)");
     }
 }

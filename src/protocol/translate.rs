@@ -1,14 +1,17 @@
 //! Binary requests in ASCII words, and the answers back, for binary clients of ASCII servers.
 //!
-//! Servers that know the meta commands (memcached 1.6) get those: they carry CAS ids, initial values and expiry in
-//! one atomic command. Others get the classic commands; what these cannot say is refused with 0x83.
+//! Servers that know the meta commands (memcached 1.6.10) get those: they carry CAS ids, initial values and expiry in
+//! one atomic command, and keys that are no words in base64. Others get the classic commands; what these cannot say is
+//! refused with 0x83, such a key with 0x04.
 
 use std::sync::Arc;
 
 use super::ascii::command::{flush, key as push_key};
+use super::ascii::meta::{self, is_word};
 use super::ascii::reply::Reply;
 use super::binary::opcode::{self, loud, status};
 use super::binary::packet::{Packet, write_reply};
+use super::binary::shape::{Shape, check};
 use super::expiry;
 use super::numbers::{parse_u64, push_u64};
 use super::status::text;
@@ -22,6 +25,10 @@ const NO_CREATE: u32 = 0xffff_ffff;
 pub struct Written {
     /// Where the key stands, counted from where the writing began.
     pub key_at: usize,
+    /// How long it is there.
+    pub key_len: usize,
+    /// It stands there in base64.
+    pub is_encoded: bool,
     /// The packet's value and a line end are to follow.
     pub has_value: bool,
     /// A missing number is to be created with this value and expiry, by a further command.
@@ -37,11 +44,6 @@ pub enum Outcome {
     Missing,
     /// The server's reply does not fit.
     Unfit,
-}
-
-/// Whether `key` can stand in an ASCII command.
-fn is_word(key: &[u8]) -> bool {
-    !key.is_empty() && !key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | b' '))
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {
@@ -60,10 +62,12 @@ pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>, is_meta: bool) -> Result<Wr
     let code = loud(packet.header.opcode).unwrap_or(packet.header.opcode);
     if code == opcode::FLUSH {
         write_flush(out, packet.extras);
-        return Ok(Written { key_at: 0, has_value: false, create: None });
+        return Ok(Written { key_at: 0, key_len: 0, is_encoded: false, has_value: false, create: None });
     }
-    if !is_word(packet.key) {
-        return Err(status::INVALID);
+    if !(is_word(packet.key) || is_meta && meta::is_encodable(packet.key)) {
+        // What no such server knows is not known for this key either.
+        let is_foreign = check(packet) == Shape::Foreign;
+        return Err(if is_foreign { status::UNKNOWN_COMMAND } else { status::INVALID });
     }
     if is_meta { write_meta(out, packet, code) } else { write_classic(out, packet, code) }
 }
@@ -100,8 +104,9 @@ fn write_meta(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Writte
         _ => return Err(status::UNKNOWN_COMMAND),
     };
     out.extend_from_slice(verb);
-    let key_at = verb.len() + 1;
-    push_key(out, key);
+    let (key_at, start) = (verb.len() + 1, out.len() + 1);
+    let is_encoded = meta::push_key(out, key);
+    let key_len = out.len() - start;
     let mut has_value = false;
     match code {
         opcode::GET | opcode::GETK => out.extend_from_slice(b" v f c"),
@@ -146,8 +151,11 @@ fn write_meta(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Writte
             }
         }
     }
+    if is_encoded {
+        out.extend_from_slice(b" b");
+    }
     out.extend_from_slice(b"\r\n");
-    Ok(Written { key_at, has_value, create: None })
+    Ok(Written { key_at, key_len, is_encoded, has_value, create: None })
 }
 
 fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Written, u16> {
@@ -210,7 +218,7 @@ fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Wri
         }
     }
     out.extend_from_slice(b"\r\n");
-    Ok(Written { key_at, has_value, create })
+    Ok(Written { key_at, key_len: key.len(), is_encoded: false, has_value, create })
 }
 
 /// Appends the command that creates a missing number. It is answered like an `add`.
@@ -387,7 +395,11 @@ mod tests {
         let Parsed::Packet { packet, .. } = parse_request(bytes) else { panic!("not a packet") };
         let mut out = Vec::new();
         let written = write(&mut out, &packet, is_meta)?;
-        assert!(out[written.key_at..].starts_with(packet.key));
+        let mut key = out[written.key_at..written.key_at + written.key_len].to_vec();
+        if written.is_encoded {
+            meta::decode_key(&mut key);
+        }
+        assert_eq!(key, packet.key);
         Ok(String::from_utf8(out).unwrap())
     }
 
@@ -396,7 +408,9 @@ mod tests {
         let set = [0, 0, 0, 5, 0, 0, 0, 9];
         let arith = [0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0];
         type Line = Result<&'static str, u16>;
-        let table: [(Vec<u8>, Line, Line); 8] = [
+        let invalid: Line = Err(status::INVALID);
+        let unknown: Line = Err(status::UNKNOWN_COMMAND);
+        let table: [(Vec<u8>, Line, Line); 15] = [
             (packet(opcode::GETKQ, &[], b"k", &[], 0), Ok("mg k v f c\r\n"), Ok("gets k\r\n")),
             (packet(opcode::SETQ, &set, b"k", b"ab", 0), Ok("ms k 2 c MS F5 T9\r\n"), Ok("set k 5 9 2\r\n")),
             (packet(opcode::SET, &set, b"k", b"ab", 4), Ok("ms k 2 c MS F5 T9 C4\r\n"), Ok("cas k 5 9 2 4\r\n")),
@@ -404,7 +418,14 @@ mod tests {
             (packet(opcode::DELETE, &[], b"k", &[], 0), Ok("md k\r\n"), Ok("delete k\r\n")),
             (packet(opcode::INCREMENT, &arith, b"k", &[], 0), Ok("ma k v c MI D3 J8 N0\r\n"), Ok("incr k 3\r\n")),
             (packet(opcode::GATQ, &[0, 0, 0, 6], b"k", &[], 0), Ok("mg k v f c T6\r\n"), Ok("gats 6 k\r\n")),
-            (packet(opcode::GETL, &[], b"k", &[], 0), Err(status::UNKNOWN_COMMAND), Err(status::UNKNOWN_COMMAND)),
+            (packet(opcode::GETL, &[], b"k", &[], 0), unknown, unknown),
+            (packet(opcode::GETK, &[], b"a b", &[], 0), Ok("mg YSBi v f c b\r\n"), invalid),
+            (packet(opcode::ADDQ, &set, b"\0", b"ab", 0), Ok("ms AA== 2 c ME F5 T9 b\r\n"), invalid),
+            (packet(opcode::DELETE, &[], b"a\r", &[], 7), Ok("md YQ0= C7 b\r\n"), invalid),
+            (packet(opcode::DECREMENT, &arith, b"\n", &[], 0), Ok("ma Cg== v c MD D3 J8 N0 b\r\n"), invalid),
+            (packet(opcode::TOUCH, &[0, 0, 0, 6], b" ", &[], 0), Ok("mg IA== f c T6 b\r\n"), invalid),
+            (packet(opcode::GET, &[], &[b' '; 187], &[], 0), invalid, invalid),
+            (packet(opcode::GETL, &[], b"a b", &[], 0), unknown, unknown),
         ];
         for (bytes, meta, classic) in table {
             assert_eq!(line(&bytes, true), meta.map(str::to_owned));

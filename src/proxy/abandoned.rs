@@ -241,7 +241,7 @@ fn may_take_back(conn: &Conn, index: usize) -> bool {
     let Some(before) = index.checked_sub(1).and_then(|before| conn.fifo.get(before)) else { return false };
     let Some(entry) = conn.fifo.get(index) else { return false };
     let is_quiet = match entry.expect {
-        Expect::Quiet { .. } | Expect::Close | Expect::Probe => true,
+        Expect::Quiet { .. } | Expect::Close | Expect::Probe(_) => true,
         Expect::Translated(Translated { opcode, .. }) => is_quiet(opcode),
         _ => false,
     };
@@ -250,7 +250,13 @@ fn may_take_back(conn: &Conn, index: usize) -> bool {
 
 /// The key of a request with one key.
 fn key_of<'a>(conn: &Conn, index: usize, speak: DownstreamProtocol, memory: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    if matches!(conn.fifo.get(index)?.expect, Expect::MultiGet { .. } | Expect::Broadcast { .. }) {
+    // Of a base64-coded key that is not the key itself which stands there: it counts as any.
+    let is_elsewhere = match conn.fifo.get(index)?.expect {
+        Expect::MultiGet { .. } | Expect::Broadcast { .. } => true,
+        Expect::Translated(Translated { is_encoded, .. }) => is_encoded,
+        _ => false,
+    };
+    if is_elsewhere {
         return None;
     }
     let Range { start, end } = conn.range(index);

@@ -66,7 +66,7 @@ impl Engine {
             Expect::Create { opcode, place, initial } => {
                 self.create_reply(id, (opcode, place), initial, head.opaque, reply)
             }
-            Expect::Probe => self.probe_reply(id, reply),
+            Expect::Probe(question) => self.probe_reply(id, question, reply),
             // These are sent to binary servers only.
             Expect::Packet { .. } | Expect::Quiet { .. } | Expect::Close => Err(Unfit),
         }

@@ -188,9 +188,9 @@ impl Engine {
         if self.buckets[bucket].front.is_some() && !is_read(code) {
             self.note_change(id, Some(packet.key).filter(|key| !key.is_empty()));
         }
-        let is_meta = self.speaks_meta(conn_id);
         let has_map = matches!(self.buckets[bucket].config.router, Router::Vbucket(_));
         let speak = self.speak(conn_id);
+        let is_meta = speak == DownstreamProtocol::Ascii && self.writes_meta(conn_id, packet.key);
         let place = self.note_place(id, conn_id, code);
         let is_foreign = check(packet) == Shape::Foreign;
         if is_foreign {
@@ -227,11 +227,12 @@ impl Engine {
                         place,
                         is_meta,
                         key_at: start + written.key_at as u64,
-                        key_len: packet.key.len().min(255) as u8,
+                        key_len: written.key_len.min(255) as u8,
+                        is_encoded: written.is_encoded,
                         create: written.create,
                     })
                 }
-                Err(code) => return self.refuse_packet(id, packet, code),
+                Err(code) => return self.refuse_packet(id, conn_id, packet, code),
             },
         };
         let end = self.conns.get(conn_id).map_or(start, |conn| conn.output.end());
@@ -241,9 +242,10 @@ impl Engine {
         self.note_group(id, conn_id, code);
     }
 
-    /// Answers a packet that an ASCII server cannot be told.
-    fn refuse_packet(&mut self, id: RequestId, packet: &Packet<'_>, code: u16) {
+    /// Answers a packet that the connection's ASCII server cannot be told.
+    fn refuse_packet(&mut self, id: RequestId, conn_id: ConnId, packet: &Packet<'_>, code: u16) {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        self.give_back(conn_id);
         let place = self.out_of_line(id);
         if let Some(sink) = self.packet_sink(id, (opcode, place)) {
             write_reply(sink.tail(), opcode, code, opaque, 0, &[], &[], text(code).as_bytes());

@@ -38,12 +38,14 @@ pub enum Loss {
     Local,
     /// Nobody wants the list of keys that it is sending.
     Abandoned,
+    /// What was written to it is in commands that the server may not know any more.
+    Outdated,
 }
 
 impl Loss {
     /// Whether the server is to blame for it.
     fn is_servers(self) -> bool {
-        !matches!(self, Loss::Unknown | Loss::Local | Loss::Abandoned)
+        !matches!(self, Loss::Unknown | Loss::Local | Loss::Abandoned | Loss::Outdated)
     }
 }
 
@@ -59,6 +61,7 @@ impl std::fmt::Display for Loss {
             Loss::Unknown => "no answer to an unusual command",
             Loss::Local => "connect failed on this machine",
             Loss::Abandoned => "list no longer wanted",
+            Loss::Outdated => "another version of the server",
         })
     }
 }
@@ -131,13 +134,16 @@ impl Engine {
         if conn.state == State::Ready {
             conn.head_since = self.now;
             if let Some(host) = self.hosts.get_mut(conn.host) {
-                host.forget_dialect();
+                host.note_reachable();
             }
             if let Some(host) = self.hosts.get(conn.host)
                 && host.health.succeed()
             {
                 let text = format!("{} is back", host.server);
                 self.log(0, text);
+            }
+            if self.is_outdated(id) {
+                return self.close_conn(id, Loss::Outdated);
             }
             self.begin_queue(id);
         }
@@ -333,7 +339,7 @@ impl Engine {
         let may_move = was_ready || loss == Loss::Local && self.has_usable(host_id);
         for index in 0..count {
             let Some(entry) = self.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else { break };
-            is_probed |= entry.expect == Expect::Probe;
+            is_probed |= matches!(entry.expect, Expect::Probe(_));
             let Some(request) = self.unlink(id, index) else { continue };
             let is_unsent = self.conns.get(id).is_some_and(|conn| conn.range(index).start >= sent);
             let may_retry = may_move && self.may_retry(request, &entry, sent, is_unsent);
@@ -352,7 +358,7 @@ impl Engine {
         }
         let retried = again.len() + later.len();
         self.count_loss(id, loss, failed.len() + retried, retried);
-        if is_probed {
+        if is_probed && self.hosts.get(host_id).is_some_and(|host| host.dialect == Dialect::Asked) {
             self.dialect_known(host_id, Dialect::Unreachable);
         }
         while self.conns.get(id).is_some_and(|conn| !conn.abandoned.is_empty()) {
@@ -367,6 +373,9 @@ impl Engine {
             host.conns.retain(|other| *other != id);
             host.idle.retain(|other| *other != id);
             host.dump = host.dump.filter(|other| *other != id);
+            if !matches!(loss, Loss::Local | Loss::Abandoned | Loss::Outdated) {
+                host.forget_dialect();
+            }
             if (retried > 0 || is_parting) && loss.is_servers() {
                 // The server has probably gone: its other connections are not to be trusted with a second try. Nor is
                 // what comes next to be read from one of them before what stands in this one.
@@ -466,7 +475,7 @@ impl Engine {
                 self.part_done(id);
                 None
             }
-            Expect::Probe => None,
+            Expect::Probe(_) => None,
             Expect::One { .. }
             | Expect::Value { .. }
             | Expect::Packet { .. }
@@ -476,6 +485,10 @@ impl Engine {
             | Expect::Create { .. }
             | Expect::Dump { .. }
             | Expect::Broadcast { .. } => {
+                if self.is_unknown_now(old.host, entry) {
+                    self.entry_failed(id, entry, Some(old.host), Failure::Closed);
+                    return None;
+                }
                 let client = self.requests.get(id).map(|request| request.client)?;
                 let picked = match entry.expect {
                     Expect::Dump { .. } => self.pick_dump(old.host),
@@ -488,6 +501,7 @@ impl Engine {
                         return None;
                     }
                 };
+                self.ask_before(conn_id, entry);
                 let range = old.range(index);
                 let conn = self.begin(conn_id)?;
                 let start = conn.output.end();

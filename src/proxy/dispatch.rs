@@ -320,6 +320,16 @@ impl Engine {
         }
     }
 
+    /// The connection was picked, but nothing has been written to it.
+    pub(super) fn give_back(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(id).filter(|conn| conn.is_idle) else { return };
+        if let Some(host) = self.hosts.get_mut(conn.host)
+            && !host.idle.contains(&id)
+        {
+            host.idle.push(id);
+        }
+    }
+
     /// Begins a new connection to `host`.
     pub(super) fn connect(&mut self, host_id: HostId) -> ConnId {
         let mut conn = Conn::new(host_id, self.now);

@@ -117,8 +117,8 @@ pub enum Expect {
         /// The number.
         initial: u64,
     },
-    /// The question whether an ASCII server knows the meta commands.
-    Probe,
+    /// A question about the commands that an ASCII server understands.
+    Probe(Question),
     /// A server's list of keys.
     Dump {
         /// Something of it has come already.
@@ -158,7 +158,9 @@ impl Expect {
     /// Whether the request changes something at the server. Of a multi-key get its request says so.
     pub fn changes(&self) -> bool {
         match *self {
-            Expect::Get { .. } | Expect::MultiGet { .. } | Expect::Close | Expect::Probe | Expect::Dump { .. } => false,
+            Expect::Get { .. } | Expect::MultiGet { .. } | Expect::Close | Expect::Probe(_) | Expect::Dump { .. } => {
+                false
+            }
             Expect::Create { .. } => true,
             Expect::One { opcode }
             | Expect::Value { opcode, .. }
@@ -168,6 +170,15 @@ impl Expect {
             | Expect::Broadcast { opcode, .. } => !is_read(opcode),
         }
     }
+}
+
+/// What ASCII servers are asked about their commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether it knows meta commands.
+    Meta,
+    /// Which version it has, as it says that it does: old ones have them in another form.
+    Version,
 }
 
 /// A packet of a binary client on its way to an ASCII server.
@@ -181,8 +192,10 @@ pub struct Translated {
     pub is_meta: bool,
     /// Where its key stands in the connection's output.
     pub key_at: u64,
-    /// The length of the key.
+    /// The length of the key there.
     pub key_len: u8,
+    /// It stands there in base64.
+    pub is_encoded: bool,
     /// The number to begin with and its expiry, if the client wants a missing one created and the server has no
     /// command for it.
     pub create: Option<(u64, u32)>,

@@ -63,7 +63,7 @@ pub enum Dialect {
     Asked,
     /// It knows the meta commands.
     Meta,
-    /// It knows only the classic commands.
+    /// It knows only the classic commands, or the meta commands in an older form.
     Classic,
     /// It could not be asked.
     Unreachable,
@@ -82,10 +82,16 @@ impl Host {
         !self.conns.is_empty() || self.dump.is_some()
     }
 
-    /// A connection was made: perhaps to another version of the server than before.
+    /// Another version of the server may have come to its place.
     pub fn forget_dialect(&mut self) {
-        let is_new = self.conns.len() == 1 && self.dialect != Dialect::Asked;
-        if is_new || self.dialect == Dialect::Unreachable {
+        if matches!(self.dialect, Dialect::Meta | Dialect::Classic) {
+            self.dialect = Dialect::Unknown;
+        }
+    }
+
+    /// A connection was made: it can be asked.
+    pub fn note_reachable(&mut self) {
+        if self.dialect == Dialect::Unreachable {
             self.dialect = Dialect::Unknown;
         }
     }

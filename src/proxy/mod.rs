@@ -28,6 +28,7 @@
 //! | `local` | clients of the built-in server |
 //! | `connection` | server connections coming and going, retries |
 //! | `deadlines` | what is overdue |
+//! | `dialect` | what commands an ASCII server understands |
 //! | `idle` | clients that do nothing for long |
 //! | [`shortage`] | connections that this machine has no room for |
 //! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
@@ -50,6 +51,7 @@ mod caching;
 mod connection;
 mod crowded;
 mod deadlines;
+mod dialect;
 mod dispatch;
 pub mod downstream;
 mod dump;

@@ -1,7 +1,8 @@
-//! An ASCII server's answer to a packet of a binary client; and what commands the server understands.
+//! An ASCII server's answer to a packet of a binary client.
 
 use std::sync::Arc;
 
+use crate::protocol::ascii::meta;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::{self, loud, status};
 use crate::protocol::binary::packet::write_reply;
@@ -12,9 +13,7 @@ use super::Engine;
 use super::connection::Unfit;
 use super::downstream::{ConnId, Entry, Expect, Translated};
 use super::error::Failure;
-use super::host::{Dialect, HostId};
 use super::request::RequestId;
-use super::upstream::ClientId;
 
 impl Engine {
     /// The answer to a packet that was put into ASCII.
@@ -38,6 +37,9 @@ impl Engine {
         key.clear();
         if let Some(conn) = self.conns.get(id) {
             conn.output.read(asked.key_at..asked.key_at + u64::from(asked.key_len), &mut key);
+        }
+        if asked.is_encoded {
+            meta::decode_key(&mut key);
         }
         if let Reply::Value { key: other, .. } = reply
             && *other != key
@@ -114,65 +116,5 @@ impl Engine {
         }
         self.pop_head(id);
         Ok(())
-    }
-
-    /// Whether the connection's server is known to understand the meta commands.
-    pub(super) fn speaks_meta(&self, id: ConnId) -> bool {
-        let host = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host));
-        host.is_some_and(|host| host.dialect == Dialect::Meta)
-    }
-
-    /// Whether it is known what the server understands. If not, it is asked, and the client waits.
-    pub(super) fn knows_dialect(&mut self, client_id: ClientId, host_id: HostId) -> bool {
-        let Some(host) = self.hosts.get_mut(host_id) else { return true };
-        if host.dialect.is_settled() {
-            return true;
-        }
-        if host.dialect == Dialect::Unknown {
-            let Ok(conn_id) = self.pick(client_id, host_id, false) else { return true };
-            let Some(conn) = self.begin(conn_id) else { return true };
-            conn.output.tail().extend_from_slice(b"mn\r\n");
-            let end = conn.output.end();
-            let request = RequestId::NONE;
-            let entry = Entry {
-                request,
-                expect: Expect::Probe,
-                opaque: 0,
-                end,
-                retries: 0,
-                may_repeat: true,
-                is_queued: false,
-            };
-            self.enqueue(conn_id, entry);
-        }
-        if let Some(host) = self.hosts.get_mut(host_id) {
-            host.dialect = Dialect::Asked;
-            host.curious.push(client_id);
-        }
-        if let Some(client) = self.clients.get_mut(client_id) {
-            client.stopped = true;
-        }
-        false
-    }
-
-    /// The answer to the question which commands the server understands.
-    pub(super) fn probe_reply(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
-        let Reply::Line { line } = reply else { return Err(Unfit) };
-        let dialect = if line.starts_with(b"MN") { Dialect::Meta } else { Dialect::Classic };
-        let host = self.conns.get(id).map(|conn| conn.host);
-        self.pop_head(id);
-        if let Some(host) = host {
-            self.dialect_known(host, dialect);
-        }
-        Ok(())
-    }
-
-    /// Those who have waited for the answer can go on.
-    pub(super) fn dialect_known(&mut self, id: HostId, dialect: Dialect) {
-        let Some(host) = self.hosts.get_mut(id) else { return };
-        host.dialect = dialect;
-        for client in std::mem::take(&mut host.curious) {
-            self.make_ready(client);
-        }
     }
 }

@@ -29,23 +29,37 @@ def refused(opcode, status, opaque=0):
 
 class Ascii(MockTest):
     protocol = "ascii"
-    # What the server says when it is asked.
-    answer = b""
+    # Whether the server says that it knows meta commands, and which version it has: up to 1.6.9 they were others.
+    knows_meta = False
+    version = b"1.6.10"
 
-    def begin(self):
-        """A client, and the server's connection on which it was asked."""
-        client = self.client()
-        client.send(req(GET, b"first"))
-        line = self.mock.accept()
+    def asked(self, line):
+        """The server is asked what it understands."""
         line.expect(b"mn\r\n")
-        line.send(self.answer)
-        if self.answer == b"MN\r\n":
+        if self.knows_meta:
+            line.send(b"MN\r\n")
+            line.expect(b"version\r\n")
+            line.send(b"VERSION " + self.version + b"\r\n")
+        else:
+            line.send(b"ERROR\r\n")
+
+    def miss(self, client, line):
+        """A get that finds nothing."""
+        if self.knows_meta and self.version == Ascii.version:
             line.expect(b"mg first v f c\r\n")
             line.send(b"EN\r\n")
         else:
             line.expect(b"gets first\r\n")
             line.send(b"END\r\n")
         client.expect(refused(GET, NOT_FOUND))
+
+    def begin(self):
+        """A client, and the server's connection on which it was asked."""
+        client = self.client()
+        client.send(req(GET, b"first"))
+        line = self.mock.accept()
+        self.asked(line)
+        self.miss(client, line)
         return client, line
 
     def check(self, table):
@@ -70,7 +84,7 @@ class Ascii(MockTest):
 
 
 class Meta(Ascii):
-    answer = b"MN\r\n"
+    knows_meta = True
 
     def test_gets(self):
         hit = res(GETK, 0, b"k", u32(5), b"ab", 7, cas=9)
@@ -194,12 +208,52 @@ class Meta(Ascii):
         line.send(b"HD c1\r\nNS\r\nVA 1 c2\r\n2\r\nOK\r\nVERSION 1.6.0\r\n")
         client.expect(refused(APPENDQ, NOT_STORED, 7) + res(NOOP, opaque=10))
 
+    def test_keys_that_are_no_words(self):
+        value = b"VA 2 f5 c9\r\nab\r\n"
+        self.check([
+            (req(GET, b"a b"), b"mg YSBi v f c b\r\n", value, res(GET, 0, b"", u32(5), b"ab", cas=9)),
+            (req(GETK, b"\0", opaque=7), b"mg AA== v f c b\r\n", value, res(GETK, 0, b"\0", u32(5), b"ab", 7, 9)),
+            (req(GETK, b"a\n", opaque=7), b"mg YQo= v f c b\r\n", b"EN\r\n", res(GETK, NOT_FOUND, b"a\n", opaque=7)),
+            (req(GATK, b"\r", u32(3)), b"mg DQ== v f c T3 b\r\n", value, res(GATK, 0, b"\r", u32(5), b"ab", cas=9)),
+            (req(TOUCH, b"a b", u32(3)), b"mg YSBi f c T3 b\r\n", b"EN\r\n", refused(TOUCH, NOT_FOUND)),
+            (
+                req(SET, b"a\r\nflush_all", u32(5, 30), b"ab"),
+                b"ms YQ0KZmx1c2hfYWxs 2 c MS F5 T30 b\r\nab\r\n",
+                b"HD c9\r\n",
+                res(SET, cas=9),
+            ),
+            (req(APPEND, b"a b", value=b"x", cas=4), b"ms YSBi 1 c MA C4 b\r\nx\r\n", b"EX\r\n", refused(APPEND, EXISTS)),
+            (req(DELETE, b"a b", cas=4), b"md YSBi C4 b\r\n", b"NF\r\n", refused(DELETE, NOT_FOUND)),
+            (
+                req(INCR, b"a b", count(3, 8, 0)),
+                b"ma YSBi v c MI D3 J8 N0 b\r\n",
+                b"VA 2 c9\r\n12\r\n",
+                res(INCR, value=u64(12), cas=9),
+            ),
+            # What can stand in a line is sent as ever.
+            (req(GETK, b"\t\x01\x7f\xff"), b"mg \t\x01\x7f\xff v f c\r\n", b"EN\r\n", res(GETK, NOT_FOUND, b"\t\x01\x7f\xff")),
+        ])
+
+    def test_such_keys_in_a_batch(self):
+        client, line = self.begin()
+        client.send(req(GETKQ, b"a b", opaque=4) + req(SETQ, b"c", u32(1, 2), b"x", 5) + req(GETKQ, b"d\0", opaque=6))
+        client.send(req(ADDQ, b"\n", u32(0, 0), b"y", 7) + req(GETK, b"e", opaque=8))
+        line.expect(
+            b"mg YSBi v f c b\r\nms c 1 c MS F1 T2\r\nx\r\nmg ZAA= v f c b\r\nms Cg== 1 c ME F0 T0 b\r\ny\r\nmg e v f c\r\n"
+        )
+        line.send(b"VA 1 f3 c4\r\nA\r\nHD c5\r\nVA 1 f0 c6\r\nD\r\nNS\r\nEN\r\n")
+        client.expect(
+            res(GETKQ, 0, b"a b", u32(3), b"A", 4, 4)
+            + res(GETKQ, 0, b"d\0", u32(0), b"D", 6, 6)
+            + refused(ADDQ, EXISTS, 7)
+            + res(GETK, NOT_FOUND, b"e", opaque=8)
+        )
+
     def test_what_never_reaches_the_server(self):
         self.check_refusals([
-            (req(GET, b"a b"), INVALID),
-            (req(SET, b"a\r\nflush_all", u32(0, 0), b"x"), INVALID),
-            (req(DELETE, b"a\n"), INVALID),
-            (req(TOUCH, b"a\0b", u32(0)), INVALID),
+            (req(GET, b" " * 187), INVALID),
+            (req(SET, b"\0" * 250, u32(0, 0), b"x"), INVALID),
+            (req(GETL, b"a b", u32(15)), UNKNOWN),
             (req(GETL, b"k", u32(15)), UNKNOWN),
             (req(UNL, b"k", cas=5), UNKNOWN),
             (req(OBSERVE), UNKNOWN),
@@ -209,8 +263,6 @@ class Meta(Ascii):
 
 
 class Classic(Ascii):
-    answer = b"ERROR\r\n"
-
     def test_gets(self):
         value = b"VALUE k 5 2 9\r\nab\r\nEND\r\n"
         self.check([
@@ -268,9 +320,15 @@ class Classic(Ascii):
         client.expect(res(GETKQ, 0, b"a", u32(1), b"A", 4, 2) + refused(GET, NOT_FOUND, 9))
 
 
+class Early(Classic):
+    """memcached 1.6.0 to 1.6.9: it takes the value of the `ms` of today for commands, so it gets no meta commands."""
+
+    knows_meta = True
+    version = b"1.6.9"
+
+
 class Asking(Ascii):
     def test_once_for_all_clients_and_only_for_binary_ones(self):
-        self.answer = b"MN\r\n"
         first = self.client()
         line = self.through(first, None, b"get k\r\n", b"END\r\n")
         clients = [self.client() for _ in range(3)]
@@ -279,6 +337,9 @@ class Asking(Ascii):
         line.expect(b"mn\r\n")
         line.expect_silence()
         line.send(b"MN\r\n")
+        line.expect(b"version\r\n")
+        line.expect_silence()
+        line.send(b"VERSION 1.6.18\r\n")
         for _ in clients:
             line.expect(b"mg k v f c\r\n")
             line.send(b"EN\r\n")
@@ -298,13 +359,17 @@ class Asking(Ascii):
         client.expect(res(SET, opaque=3))
 
     def test_closing_in_a_value(self):
-        self.answer = b"MN\r\n"
+        self.knows_meta = True
         client, line = self.begin()
         client.send(req(GETK, b"k", opaque=3))
         line.expect(b"mg k v f c\r\n")
         line.send(b"VA 10 f0 c1\r\n01234")
         line.close()
+        # It may be another server now: it is asked before it gets the same again.
         line = self.mock.accept()
+        line.expect(b"mn\r\nversion\r\n")
+        line.expect_silence()
+        line.send(b"MN\r\nVERSION 1.6.18\r\n")
         line.expect(b"mg k v f c\r\n")
         line.send(b"VA 10 f0 c1\r\n01234")
         line.close()

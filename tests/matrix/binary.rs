@@ -219,18 +219,20 @@ fn in_order(mut replies: Vec<Packet>) -> Vec<Packet> {
 #[test]
 fn binary_clients() {
     let servers = Servers::start();
-    let bad: Vec<_> = cells::all().into_iter().flat_map(|cell| cells::stable(|| differences(&servers, cell))).collect();
+    let steps = steps();
+    let bad: Vec<_> =
+        cells::all().into_iter().flat_map(|cell| cells::stable(|| differences(&servers, cell, &steps))).collect();
     assert!(bad.is_empty(), "{} differences:\n{}", bad.len(), bad.join("\n"));
 }
 
 /// Where the two clients did not get the same.
-fn differences(servers: &Servers, cell: Cell) -> Vec<String> {
+pub fn differences(servers: &Servers, cell: Cell, steps: &[Step]) -> Vec<String> {
     let mut bad = Vec::new();
     let moxi = servers.moxi(cell);
     let (mut direct, mut proxied) = (Side::new(servers.direct()), Side::new(moxi.client()));
-    for Step { name, packets } in steps() {
-        let expected = direct.packets(&packets);
-        let got = proxied.packets(&packets);
+    for Step { name, packets } in steps {
+        let expected = direct.packets(packets);
+        let got = proxied.packets(packets);
         // What closes the quiet ones is answered last.
         let closing = packets.last().filter(|packet| !QUIET.contains(&packet.opcode)).map(|packet| packet.opaque);
         let is_last = got.iter().position(|reply| Some(reply.opaque) == closing).is_none_or(|at| at + 1 == got.len());

@@ -48,6 +48,11 @@ impl Servers {
         self.direct.client()
     }
 
+    /// A client that speaks to the first of those behind moxi.
+    pub fn behind(&self) -> Wire {
+        self.behind[0].client()
+    }
+
     /// Starts a moxi in front of the servers of this cell, all of them empty.
     pub fn moxi(&self, cell: Cell) -> Moxi {
         for server in self.behind.iter().chain([&self.direct]) {

@@ -9,6 +9,7 @@ mod binary;
 mod cells;
 mod expiry;
 mod fuzz;
+mod keys;
 mod odd;
 mod side;
 mod words;

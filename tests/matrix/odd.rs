@@ -8,7 +8,6 @@ use crate::cells::{self, Cell, Servers};
 use crate::side::{Side, brief, to_the_end};
 
 const QUIT: u8 = 0x07;
-const GETQ: u8 = 0x09;
 const VERSION: u8 = 0x0b;
 const SETQ: u8 = 0x11;
 const QUITQ: u8 = 0x17;
@@ -170,39 +169,6 @@ fn sasl_without_credentials() {
         ];
         let got = proxied.packets(&packets);
         assert_eq!(got.iter().map(|reply| reply.status).collect::<Vec<_>>(), [0x81, 0x81], "{cell:?}");
-    }
-}
-
-/// Keys that cannot stand in an ASCII line: a binary server takes them, towards an ASCII server they are refused,
-/// and nothing of them becomes a command.
-#[test]
-fn keys_that_are_no_words() {
-    let servers = Servers::start();
-    for cell in few() {
-        let moxi = servers.moxi(cell);
-        let (mut direct, mut proxied) = (Side::new(servers.direct()), Side::new(moxi.client()));
-        for key in ["a b", "a\r", "a\n", "\0", "\r\nset evil 0 0 1\r\nx", "k 1 c MS\r\nx\r\nmn", " "] {
-            let packets = [
-                Packet::request(op::SET).extra64(0).key(key).value("v").opaque(1),
-                Packet::request(op::GETK).key(key).opaque(2),
-                Packet::request(op::GETKQ).key(key).opaque(3),
-                Packet::request(op::TOUCH).extra32(0).key(key).opaque(4),
-                Packet::request(op::DELETE).key(key).opaque(5),
-                Packet::request(SETQ).extra64(0).key(key).value("v").opaque(6),
-                Packet::request(GETQ).key("evil").opaque(7),
-                Packet::request(op::GET).key("evil").opaque(8),
-            ];
-            let got = proxied.packets(&packets);
-            let what = format!("{cell:?}: {key:?}\n{}", brief(&got));
-            if cell.protocol == "binary" {
-                assert_eq!(got, direct.packets(&packets), "{what}");
-                continue;
-            }
-            let statuses: Vec<_> = got.iter().map(|reply| (reply.opaque, reply.status)).collect();
-            assert_eq!(statuses[..2], [(1, 4), (2, 4)], "{what}");
-            assert_eq!(statuses.last(), Some(&(8, 1)), "{what}");
-            assert!(statuses.iter().all(|(opaque, status)| *status == if *opaque == 8 { 1 } else { 4 }), "{what}");
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use moxi::protocol::binary::packet::{Header, REQUEST_MAGIC};
 use super::op::{Key, NUMBER, Op, Outcome};
 use super::random::Random;
 use super::request::{Asker, Sending, Want, is_binary, is_own, key, server_of, value};
+use super::scenario::Meta;
 use super::store::Tick;
 use super::truth::Truth;
 
@@ -159,11 +160,13 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, silent: &mut VecDeque<Item
     let mut id = item.op.id().filter(|_| server.is_some());
     if let Some(server) = server {
         let unknown = is_lock && !(is_binary(truth, server) && truth.scenario.knows_locks[server]);
-        if is_lock && !is_binary(truth, server) {
+        let unspeakable = item_key(&item.op).is_some_and(|key| is_unspeakable(truth, server, key));
+        if is_lock && !is_binary(truth, server) || unspeakable {
             id = None; // refused by the proxy
         }
         if truth.scenario.exact && item_key(&item.op).is_some_and(|key| is_own(asker, key)) {
-            item.exact = Some(if unknown { Outcome::Unknown } else { asker.own.execute(&item.op, 0) });
+            let is_refused = unknown || unspeakable;
+            item.exact = Some(if is_refused { Outcome::Unknown } else { asker.own.execute(&item.op, 0) });
         }
     }
     if is_quiet {
@@ -172,6 +175,13 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, silent: &mut VecDeque<Item
     }
     let batch = Batch { quiet: silent.drain(..).collect(), closing: Closing::Keyed(item), stats: Vec::new() };
     Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], id, changes, ..Sending::default() }
+}
+
+/// Whether the proxy cannot tell `key` to this server: it is no word, and the server does not take it in base64.
+pub fn is_unspeakable(truth: &Truth, server: usize, key: &[u8]) -> bool {
+    let is_word = !key.iter().any(|byte| matches!(byte, 0 | b' ' | b'\r' | b'\n'));
+    let is_known = truth.scenario.meta[server] == Meta::Yes && key.len() <= 186;
+    !is_binary(truth, server) && !is_word && !is_known
 }
 
 /// The only key of a binary request.
@@ -183,7 +193,11 @@ pub fn item_key(op: &Op) -> Option<&Key> {
 }
 
 fn request(truth: &mut Truth, asker: &Asker<'_>) -> Op {
-    let name = key(truth, asker);
+    let mut name = key(truth, asker);
+    if truth.random.once_in(6) {
+        let end = truth.random.pick(&[&b" "[..], b"\0\xff", b"\r\n", b"\r\nget x"]);
+        name = Key::from(&[&name[..name.len().min(240)], end].concat()[..]);
+    }
     let id = truth.id();
     match truth.random.below(20) {
         0..=7 => Op::Get { keys: vec![name], cas: true, touch: None },

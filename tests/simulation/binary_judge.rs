@@ -4,7 +4,7 @@ use moxi::protocol::StoreVerb;
 use moxi::protocol::binary::opcode;
 use moxi::protocol::binary::packet::Packet;
 
-use super::binary_client::{Batch, Closing, Item, is_quiet, item_key};
+use super::binary_client::{Batch, Closing, Item, is_quiet, is_unspeakable, item_key};
 use super::judge::{Context, Floors, Value};
 use super::op::{Op, Outcome};
 use super::request::{is_binary, server_of};
@@ -96,6 +96,16 @@ impl Context<'_> {
             && self.is_failure_packet(packet, server)
         {
             return Ok(());
+        }
+        if let Some(server) = server
+            && is_unspeakable(self.truth, server, key)
+            && !self.truth.lying[server]
+        {
+            let fits = match packet {
+                Some(packet) => matches!(packet.header.vbucket_or_status, 0x04 | 0x81),
+                None => !self.truth.scenario.exact, // the batch was given up
+            };
+            return if fits { Ok(()) } else { Err("expected that it is refused".to_owned()) };
         }
         if matches!(item.op, Op::Getl { .. } | Op::Unl { .. }) && !binary && server.is_some() {
             // The proxy knows that ASCII servers do not know it.

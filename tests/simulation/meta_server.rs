@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use moxi::protocol::StoreVerb;
 
 use super::ascii_server::{Form, Parsed, number};
@@ -9,7 +11,14 @@ use super::op::{Key, Op, Outcome};
 
 /// Looks at a line that begins with `words`, of `len` bytes at the beginning of `input`. `None`: it is wrong.
 pub fn parse(words: &[&[u8]], input: &[u8], len: usize) -> Option<Parsed> {
-    let key = Key::from(*words.get(1).filter(|key| key.len() <= 250)?);
+    let name = *words.get(1).filter(|key| key.len() <= 250)?;
+    let is_encoded = words[2..].contains(&&b"b"[..]);
+    let key = if is_encoded { Key::from(STANDARD.decode(name).ok()?) } else { Key::from(name) };
+    // Only what cannot stand there otherwise.
+    let is_word = !key.iter().any(|byte| matches!(byte, 0 | b' ' | b'\r' | b'\n'));
+    if is_encoded == is_word {
+        return None;
+    }
     let is_store = words[0] == b"ms";
     let bytes: usize = if is_store { number(words.get(2)?)? } else { 0 };
     let flags = &words[if is_store { 3 } else { 2 }..];

@@ -38,6 +38,15 @@ impl Faults {
     }
 }
 
+/// What an ASCII server knows of the meta commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meta {
+    No,
+    /// Other ones of the same names.
+    Early,
+    Yes,
+}
+
 /// One seed's conditions.
 #[derive(Debug)]
 pub struct Scenario {
@@ -47,8 +56,8 @@ pub struct Scenario {
     pub servers: Vec<Arc<Server>>,
     /// Which servers know `getl` and `unl`.
     pub knows_locks: Vec<bool>,
-    /// Which ASCII servers know the meta commands.
-    pub knows_meta: Vec<bool>,
+    /// Which of them each ASCII server knows.
+    pub meta: Vec<Meta>,
     /// How many of ten clients speak the binary protocol.
     pub binary: u64,
     pub faults: Faults,
@@ -96,7 +105,7 @@ impl Scenario {
         Scenario {
             config: Config { buckets, ..Config::default() },
             settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: Binding::Auto },
-            knows_meta: servers.iter().map(|_| random.once_in(2)).collect(),
+            meta: servers.iter().map(|_| random.pick(&[Meta::No, Meta::Early, Meta::Yes, Meta::Yes])).collect(),
             binary: random.pick(&[0, 0, 5, 10]),
             knows_locks: servers.iter().map(|_| random.once_in(2)).collect(),
             servers,

@@ -10,6 +10,7 @@ use super::ascii_server::Form;
 use super::bytes::Bytes;
 use super::garbage;
 use super::op::{Op, Outcome};
+use super::scenario::Meta;
 use super::truth::{Mood, Truth, shown};
 use super::{ascii_server, binary_server};
 
@@ -166,19 +167,21 @@ impl Session {
             }
             ascii_server::Parsed::Probe(len) => {
                 self.input.drop_front(len);
-                let line = if truth.scenario.knows_meta[self.server] { "MN\r\n" } else { "ERROR\r\n" };
+                let line = if truth.scenario.meta[self.server] == Meta::No { "ERROR\r\n" } else { "MN\r\n" };
                 self.queue(truth, line.into());
                 true
             }
             ascii_server::Parsed::Version(len) => {
                 self.input.drop_front(len);
-                self.queue(truth, b"VERSION 1.0\r\n".to_vec());
+                let is_early = truth.scenario.meta[self.server] == Meta::Early;
+                let line = if is_early { "VERSION 1.6.9\r\n" } else { "VERSION 1.6.18\r\n" };
+                self.queue(truth, line.into());
                 true
             }
             ascii_server::Parsed::Op(op, form, len) => {
                 self.input.drop_front(len);
-                let known = form == Form::Classic || truth.scenario.knows_meta[self.server];
-                assert!(known, "server {} does not know meta commands", self.server);
+                let known = form == Form::Classic || truth.scenario.meta[self.server] == Meta::Yes;
+                assert!(known || truth.lying[self.server], "server {} does not know meta commands", self.server);
                 let outcome = self.outcome(truth, &op);
                 let mut out = Vec::new();
                 ascii_server::reply(&op, form, &outcome, &mut out);

@@ -5,10 +5,12 @@
 //! | [`request`] | client bytes to [`Request`](super::Request): lines and data blocks |
 //! | `line`, `words` | the words of one line to a command |
 //! | [`command`] | [`Request`](super::Request) to the bytes an ASCII server gets |
+//! | [`meta`] | towards servers: keys of meta commands |
 //! | [`reply`] | ASCII server bytes to replies |
 
 pub mod command;
 pub(crate) mod line;
+pub mod meta;
 pub mod reply;
 pub mod request;
 pub(crate) mod words;
