@@ -208,15 +208,19 @@ fn waiting_requests_of_a_client_that_has_gone() {
     first.send("incr a 1\r\n");
     let mut line = mock.accept();
     line.expect("incr a 1\r\n");
-    let mut gone = moxi.client();
+    // All are known to the worker before they ask for anything: then they are served in the order of asking.
+    let [mut gone, mut control, mut last] = [(); 3].map(|()| {
+        let mut client = moxi.client();
+        client.send("version\r\n");
+        client.line();
+        client
+    });
     gone.send("get gone\r\nincr gone 1\r\nget a b\r\nstats\r\nset gone 0 0 1 noreply\r\n1\r\n");
-    let mut control = moxi.client();
     control.send("version\r\n");
     control.line();
     gone.reset();
     control.send("version\r\n");
     control.line();
-    let mut last = moxi.client();
     last.send("incr b 1\r\n");
     control.send("version\r\n");
     control.line();

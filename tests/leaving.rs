@@ -223,6 +223,8 @@ fn what_waits_for_the_servers_dialect_is_done() {
         let _rest = way.leave(client);
         sync(&mut moxi.client());
         line.send("MN\r\n");
+        line.expect_piece("version\r\n");
+        line.send("VERSION 1.6.18\r\n");
         line.expect_piece("ms a 1 c MS F0 T0\r\n1\r\n");
     }
 }

@@ -14,9 +14,9 @@ use crate::protocol::binary::opcode::is_quiet;
 use crate::protocol::binary::packet::HEADER;
 
 use super::Engine;
-use super::connection::Loss;
 use super::downstream::{Conn, ConnId, Expect, Translated};
 use super::host::HostId;
+use super::loss::Loss;
 use super::request::RequestId;
 use super::upstream::{ClientId, Phase};
 

@@ -3,10 +3,10 @@
 use crate::stats::counter::Counter;
 
 use super::Engine;
-use super::connection::Loss;
 use super::downstream::{ConnId, State};
 use super::error::Failure;
 use super::host::HostId;
+use super::loss::Loss;
 use super::request::RequestId;
 use super::timers::{Micros, Owner, deadline};
 use super::upstream::{Admission, ClientId};

@@ -9,9 +9,10 @@ use crate::protocol::ascii::meta;
 use crate::protocol::ascii::reply::Reply;
 
 use super::Engine;
-use super::connection::{Loss, Unfit};
+use super::connection::Unfit;
 use super::downstream::{ConnId, Entry, Expect, Question, Translated};
 use super::host::{Dialect, HostId};
+use super::loss::Loss;
 use super::request::RequestId;
 use super::upstream::ClientId;
 

@@ -10,10 +10,11 @@ use crate::protocol::ascii::command;
 use crate::protocol::ascii::reply::Reply;
 
 use super::ascii_request::NOT_OVER_BINARY;
-use super::connection::{Loss, Unfit};
+use super::connection::Unfit;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::{Crawl, HostId};
+use super::loss::Loss;
 use super::pump::Verdict as Pumped;
 use super::request::{RequestId, Work};
 use super::roll::{Roll, Verdict};

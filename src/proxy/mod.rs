@@ -26,7 +26,8 @@
 //! | `finish` | replies in order |
 //! | `caching` | the front cache, and sets that are answered early |
 //! | `local` | clients of the built-in server |
-//! | `connection` | server connections coming and going, retries |
+//! | `connection` | server connections: handshake, replies |
+//! | `loss`, `resend` | lost connections, and what of them is sent again |
 //! | `deadlines` | what is overdue |
 //! | `dialect` | what commands an ASCII server understands |
 //! | `idle` | clients that do nothing for long |
@@ -64,6 +65,7 @@ mod idle;
 mod invariants;
 mod leaving;
 mod local;
+mod loss;
 mod masters;
 mod mcmux;
 mod multiget;
@@ -72,6 +74,7 @@ mod pump;
 mod reconfigure;
 mod refused;
 pub mod request;
+mod resend;
 mod roll;
 mod sasl;
 pub mod shortage;
@@ -93,11 +96,11 @@ use crate::stats::board::{Board, Traffic};
 use crate::stats::counter::{Counter, Counters};
 
 use caching::Front;
-use connection::Lost;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
 use idle::Idle;
 use local::Local;
+use loss::Lost;
 use masters::Masters;
 use mcmux::Directory;
 use multiget::{Duplicates, MultiGet};

@@ -6,8 +6,8 @@
 //! wait behind others; and what was sent and may be repeated waits as well. What they send afterwards goes on
 //! connections that are younger than these writes.
 
-use super::connection::{Loss, Lost};
 use super::downstream::{ConnId, State};
+use super::loss::{Loss, Lost};
 use super::timers::{Micros, Owner, deadline};
 use super::upstream::ClientId;
 use super::{Action, Engine};

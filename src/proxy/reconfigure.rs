@@ -7,8 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::caching::Front;
-use super::connection::Loss;
 use super::host::{Dialect, HealthTable, Host, HostId};
+use super::loss::Loss;
 use super::masters::Masters;
 use super::upstream::{Admission, Client, ClientId};
 use super::{Bucket, Engine};

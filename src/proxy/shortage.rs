@@ -4,9 +4,9 @@
 //! server if there is one; else it is tried again until `connect_timeout` has passed.
 
 use super::Engine;
-use super::connection::Loss;
 use super::downstream::{ConnId, State};
 use super::host::HostId;
+use super::loss::Loss;
 use super::timers::{Micros, deadline};
 
 /// How soon it is tried again, and how long no further connection to the server is begun if it has one.

@@ -12,9 +12,9 @@ use crate::stats::report::{self, Question, Report};
 
 use super::Engine;
 use super::caching::Front;
-use super::connection::Loss;
 use super::downstream::{ConnId, State, Step};
 use super::host::HostId;
+use super::loss::Loss;
 use super::request::{RequestId, Work};
 use super::timers::Micros;
 use super::upstream::ClientId;
