@@ -37,12 +37,20 @@ PYTHON = """#!/bin/sh
 exec {python} - "$@" < "${{0%/*}}/{script}"
 """
 
-# What is changed in the copy of a script: where it leaves to chance what it judges.
+# What is changed in the copy of a script: where it leaves to chance what it judges, and where it does not expect what
+# the C program does not say.
 PATCHES = {
     # Three clients start at the same moment, and one of them must be the first.
-    "issue-MB-2649.sh": (r"^(echo get a .*) &$", r"\1 &\nsleep 0.03"),
-    # The program is killed after one second, when it is just about to ask the REST servers again.
-    "issue-MB-3575.sh": (r"^sleep 1\n\necho OK$", r"sleep 0.6\n\necho OK"),
+    "issue-MB-2649.sh": [(r"^(echo get a .*) &$", r"\1 &\nsleep 0.03")],
+    "issue-MB-3575.sh": [
+        # The program is killed after one second, when it is just about to ask the REST servers again.
+        (r"^sleep 1\n\necho OK$", r"sleep 0.6\n\necho OK"),
+        # The lines of start, stop and each change of configuration are new (01 §11).
+        (
+            r"^cut -d ' ' -f 4- (\S+)",
+            r"grep -vE '[)] (moxi [^ ]+ (started|stopped): |configuration from )' \1 | cut -d ' ' -f 4-",
+        ),
+    ],
 }
 
 # What a script has to print (a pattern, and how often), and what it must not print.
@@ -96,9 +104,9 @@ def prepare(scratch, program):
         shutil.copy2(HERE / script, path.parent)
         path.write_text(PYTHON.format(python=sys.executable, script=script))
         path.chmod(0o755)
-    for name, (pattern, replacement) in PATCHES.items():
+    for name, changes in PATCHES.items():
         script = place / "t" / name
-        if script.is_file():
+        for pattern, replacement in changes if script.is_file() else []:
             script.write_text(re.sub(pattern, replacement, script.read_text(), flags=re.MULTILINE))
     return place
 
