@@ -1,5 +1,6 @@
-//! The manual pages, the README and the manifests say what the program does.
+//! The manual pages, the README, the page about the architecture and the manifests say what the program does.
 
+mod architecture;
 mod manual;
 mod roff;
 
@@ -9,6 +10,28 @@ use std::path::{Path, PathBuf};
 use moxi::config::behavior::{Behavior, Key};
 
 const README: &str = include_str!("../../README.md");
+
+/// The files of the program below `directory`, without those of tests.
+fn sources(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+            files.push(path);
+        }
+    }
+    files.retain(|path| !path.components().any(|part| part.as_os_str() == "tests"));
+    files
+}
+
+/// The code of a file, without comments and the tests at its end.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
 
 /// The lines `    key=value   text` of the README name keys that there are, with their defaults.
 #[test]

@@ -8,7 +8,7 @@ use std::process::Command;
 use moxi::cli::flags::FLAGS;
 use moxi::config::behavior::KEYS;
 
-use super::roff;
+use super::{code, roff, sources};
 
 const PAGE: &str = include_str!("../../man/moxi.1");
 const FILES: &str = include_str!("../../man/moxi.conf.5");
@@ -73,28 +73,6 @@ fn plain() -> String {
         })
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-/// The files of the program below `directory`, without those of tests.
-fn sources(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            files.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
-            files.push(path);
-        }
-    }
-    files.retain(|path| !path.components().any(|part| part.as_os_str() == "tests"));
-    files
-}
-
-/// The code of a file, without comments and the tests at its end.
-fn code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
