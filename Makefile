@@ -35,7 +35,7 @@ run: build
 	@exec t/try $(target)/release/moxi $(PORT)
 
 test:
-	@t/need cargo cc rustfmt clippy memcached memccapable perl python3
+	@t/need cargo cc rustfmt clippy memcached memccapable perl python3 mandoc
 	@t/check
 
 # The original suite of the C program, which is not part of this repository:
