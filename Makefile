@@ -2,6 +2,7 @@
 #                 (with FEATURES=tls also for a cluster manager behind https://)
 # make run        starts moxi with a memcached server inside, to try it out
 # make test       everything that must pass before a change is merged
+# make man        writes the entries of flags and -Z keys in man/moxi.1 anew, from their tables
 # make install    PREFIX and DESTDIR as usual
 
 PREFIX  ?= /usr/local
@@ -13,13 +14,15 @@ FEATURES ?=
 
 target   := $(or $(CARGO_TARGET_DIR),target)
 bindir   := $(DESTDIR)$(PREFIX)/bin
-man1dir  := $(DESTDIR)$(PREFIX)/share/man/man1
+mandir   := $(DESTDIR)$(PREFIX)/share/man
 # The companion programs, besides moxi itself.
 tools    := $(patsubst src/bin/%.rs,%,$(wildcard src/bin/*.rs))
 programs := moxi $(tools)
-pages    := $(notdir $(wildcard man/*.1))
+# NAME.SECTION each.
+pages    := $(notdir $(wildcard man/*.[1-9]))
+installed = $(foreach page,$(pages),$(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
 
-.PHONY: all build run test test-original bench install uninstall clean
+.PHONY: all build run test test-original bench man install uninstall clean
 
 all: build
 
@@ -32,7 +35,7 @@ run: build
 	@exec t/try $(target)/release/moxi $(PORT)
 
 test:
-	@t/need cargo cc rustfmt clippy memcached memccapable perl python3
+	@t/need cargo cc rustfmt clippy memcached memccapable perl python3 mandoc
 	@t/check
 
 # The original suite of the C program, which is not part of this repository:
@@ -47,16 +50,21 @@ bench:
 	@t/need cargo cc memcached
 	@benches/run $(BENCH)
 
+# The test that compares the page with the tables writes it then.
+man:
+	@t/need cargo cc
+	MOXI_MAN=write $(CARGO) test --locked --test documents the_manual_page_has_the_entries_of_the_tables
+
 # Does not build: "make && sudo make install" needs no Rust for root.
 install:
 	@test -x $(target)/release/moxi || { echo "run make first" >&2; exit 1; }
 	$(INSTALL) -d $(bindir)
 	for program in $(programs); do $(INSTALL) -m 755 $(target)/release/$$program $(bindir)/ || exit 1; done
-	$(if $(pages),$(INSTALL) -d $(man1dir))
-	$(if $(pages),$(INSTALL) -m 644 $(addprefix man/,$(pages)) $(man1dir)/)
+	$(INSTALL) -d $(sort $(dir $(installed)))
+	for page in $(installed); do $(INSTALL) -m 644 man/$${page##*/} $$page || exit 1; done
 
 uninstall:
-	rm -f $(addprefix $(bindir)/,$(programs)) $(addprefix $(man1dir)/,$(pages))
+	rm -f $(addprefix $(bindir)/,$(programs)) $(installed)
 
 clean:
 	$(CARGO) clean

@@ -35,7 +35,7 @@
 //! | [`routing`] | key to server: vbuckets, ketama, modula | 05 §10 |
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | 04 |
 //! | [`buffer`], [`arena`] | bytes on their way; names that do not outlive what they name | – |
-//! | [`proxy`] | the engine: clients, server connections, requests; see its own table, and `LIFECYCLE.md` there | 03 |
+//! | [`proxy`] | the engine: clients, server connections, requests; `LIFECYCLE.md` there has their states | 03 |
 //! | [`front_cache`] | values of gets, kept for a short time | 03 §14 |
 //! | [`store`] | the built-in memcached server | 02 |
 //! | [`server`] | its settings and sockets, from the command line | 01 §5 |
@@ -44,7 +44,9 @@
 //! | [`tools`] | `vbuckettool`, `vbucketkeygen` | 05 §12 |
 //!
 //! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `store`; these know `routing`,
-//! `config::snapshot`, `stats`, `buffer` and `protocol`; those know nothing of the rest.
+//! `config::snapshot`, `stats`, `buffer` and `protocol`. `docs/ARCHITECTURE.md` has who may import whom in full, the turn
+//! of the event loop, and the life of one get, function by function; `CONTRIBUTING.md` how to build, test and measure, and
+//! how to add a command, a `-Z` key or a statistic.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! The one table of flags. Parser, `-h`, and the check of the manual page are driven by it.
+//! The one table of flags. Parser, `-h`, and the manual page (`make man`) are driven by it.
 //!
 //! Its order is the order of `-h` (01 §15).
 
@@ -21,8 +21,10 @@ pub struct Flag {
     pub action: Action,
     /// Its default as shown to people; empty if there is nothing to say.
     pub default: &'static str,
-    /// What it is for, one paragraph.
+    /// What it is for, one paragraph, for `-h`; the manual page begins with it, too.
     pub help: &'static str,
+    /// What the manual page says besides, in the notation of `tests/documents/roff.rs`.
+    pub more: &'static str,
     /// Further spellings that deserve a line of their own in `-h`.
     pub also: &'static [(&'static str, &'static str)],
     /// Whether it remains for old command lines only.
@@ -60,6 +62,7 @@ const FLAG: Flag = Flag {
     action: Action::Switch(|_| {}),
     default: "",
     help: "",
+    more: "",
     also: &[],
     deprecated: false,
 };
@@ -72,7 +75,7 @@ pub static FLAGS: &[Flag] = &[
             options.cluster = Some(argument.text()?.to_owned());
             Ok(())
         }),
-        help: "cluster configuration, see above",
+        help: "cluster configuration: where the servers are",
         ..FLAG
     },
     Flag {
@@ -81,8 +84,8 @@ pub static FLAGS: &[Flag] = &[
             options.behavior = Some(argument.text()?.to_owned());
             Ok(())
         }),
-        help: "proxy behaviour, see below; text that begins with / or . is the path of a file \
-               that holds it",
+        help: "proxy behaviour: how servers and clients are treated; text that begins with / or . is the path of a \
+               file that holds it",
         ..FLAG
     },
     Flag {
@@ -91,7 +94,10 @@ pub static FLAGS: &[Flag] = &[
             options.user = Some(argument.text()?.to_owned());
             Ok(())
         }),
-        help: "become this user once all ports are open (only when started as root)",
+        help: "become this user once all ports are open and the pid file is written (only when started as root)",
+        more: "With the groups of this user and no others. For anybody but root the flag has no effect. From then on \
+               this user reads the file of `-z` and opens the log when `SIGHUP` comes, and removes the pid file: see \
+               `RUNNING AS A DAEMON`.",
         ..FLAG
     },
     Flag {
@@ -101,16 +107,27 @@ pub static FLAGS: &[Flag] = &[
             Ok(())
         }),
         default: "1024",
-        help: "clients at a time: the limit of open files is raised to this number",
+        help: "clients that are to be possible at a time: the limit of open files is raised to this number",
+        more: "If that cannot be done the program does not start; and beyond it the limit is raised, if the system \
+               allows that, by what connections to servers need. A higher limit is left as it is, and there can be as \
+               many clients as it allows.\n\nDescriptors for all connections that workers may have to servers \
+               (`downstream_conn_max` for each worker and server), for log files and reloads, at least 64, are kept \
+               from clients. When the rest is used up no more clients are accepted until one leaves: they wait in the \
+               queue of `-b`. The log tells when that begins and ends, and at the start if the limit is so low that \
+               clients can only be left half of it. With `downstream_conn_max=0` half of it is kept.",
         ..FLAG
     },
     Flag {
         letter: 'v',
         action: Action::Switch(|options| options.verbosity = options.verbosity.saturating_add(1)),
-        help: "verbose (errors and warnings)",
+        help: "log more: errors, warnings and what happens to connections",
         also: &[
-            ("-vv", "very verbose (also client commands and responses)"),
-            ("-vvv", "extremely verbose (also internal state transitions)"),
+            (
+                "-vv",
+                "also the ports that are opened, and what clients send and get: the first line of each request and \
+                 reply, or opcode and key of each packet, never a value or a password",
+            ),
+            ("-vvv", "also the configuration documents, without their passwords"),
         ],
         ..FLAG
     },
@@ -121,7 +138,12 @@ pub static FLAGS: &[Flag] = &[
         help: "print this help and exit",
         ..FLAG
     },
-    Flag { letter: 'i', action: Action::Print(licence::text), help: "print the licences and exit", ..FLAG },
+    Flag {
+        letter: 'i',
+        action: Action::Print(licence::text),
+        help: "print the licences of the program and of the libraries in it, and exit",
+        ..FLAG
+    },
     Flag {
         letter: 'V',
         name: Some("version"),
@@ -136,7 +158,7 @@ pub static FLAGS: &[Flag] = &[
             Ok(())
         }),
         default: "0700",
-        help: "access mask of the unix socket, in octal",
+        help: "permission bits of the unix socket, in octal",
         ..FLAG
     },
     Flag {
@@ -147,12 +169,20 @@ pub static FLAGS: &[Flag] = &[
         }),
         default: "all addresses",
         help: "address or host name to listen on, for every port",
+        more: "The default means IPv4 and IPv6, as far as the system has them. A port that another program has on one \
+               of the addresses is an error: clients would reach the wrong program. Ask for the other kind alone with \
+               `-l 0.0.0.0` or `-l ::`.",
         ..FLAG
     },
     Flag {
         letter: 'd',
         action: Action::Switch(|options| options.daemon = true),
-        help: "run as a daemon, once configuration and ports have proved good",
+        help: "run in the background, once configuration and ports have proved good",
+        more: "The command returns when the daemon is ready for clients, with exit code 0, or when it could not start, \
+               with its exit code and its message on standard error, whatever `-O` says. Relative paths start in the \
+               directory that the command was started in, also those that `SIGHUP` reads again, and those that stand \
+               in files. The daemon goes to the directory / unless `-r` is given, and has no standard streams unless \
+               `-v` is given.",
         ..FLAG
     },
     Flag {
@@ -161,7 +191,10 @@ pub static FLAGS: &[Flag] = &[
             options.pid_file = Some(argument.path()?);
             Ok(())
         }),
-        help: "write the process id to this file, only used with -d",
+        help: "write the process id of the daemon to this file",
+        more: "Without `-d` it is not written. It is opened before the process goes into the background: if that fails \
+               the command ends with exit code 1. When the daemon is stopped it is removed, or emptied where the user \
+               of `-u` may not remove it.",
         ..FLAG
     },
     Flag {
@@ -215,6 +248,7 @@ pub static FLAGS: &[Flag] = &[
         }),
         default: "n",
         help: "exit when standard input has a line end or is closed",
+        more: "Not of use together with `-d`.",
         ..FLAG
     },
     Flag {
@@ -226,7 +260,9 @@ pub static FLAGS: &[Flag] = &[
             }
             Ok(())
         }),
-        help: "unix socket to listen on (disables network support)",
+        help: "unix socket to listen on, and on no port",
+        more: "If the cluster configuration has several sections, clients reach the last one. A socket that is there \
+               already is replaced. The path has at most 107 bytes.",
         ..FLAG
     },
     Flag {
@@ -237,6 +273,8 @@ pub static FLAGS: &[Flag] = &[
         }),
         help: "TCP port of the built-in memcached server, 0 is off, -1 is any free port; for the \
                port of the proxy use -Z port_listen=NUM",
+        more: "The server may be the only thing that moxi serves, or stand beside a cluster configuration, which may \
+               name it as one of its servers. The ports of the proxy are said by `-z` and by the key `port_listen`.",
         deprecated: true,
         ..FLAG
     },
@@ -253,7 +291,7 @@ pub static FLAGS: &[Flag] = &[
     Flag {
         letter: 'k',
         action: Action::Switch(|options| options.lock_memory = true),
-        help: "lock down all paged memory",
+        help: "lock all memory, so that it is never paged out",
         deprecated: true,
         ..FLAG
     },
@@ -291,6 +329,7 @@ pub static FLAGS: &[Flag] = &[
         }),
         default: "1.25",
         help: "chunk size growth factor of the built-in server",
+        more: "It is above 1.",
         deprecated: true,
         ..FLAG
     },
@@ -310,6 +349,7 @@ pub static FLAGS: &[Flag] = &[
         letter: 'L',
         action: Action::Switch(|options| options.large_pages = true),
         help: "use large memory pages, where the system supports it",
+        more: "Elsewhere it has no effect.",
         deprecated: true,
         ..FLAG
     },
@@ -332,6 +372,7 @@ pub static FLAGS: &[Flag] = &[
         letter: 'C',
         action: Action::Switch(|options| options.cas = false),
         help: "disable CAS in the built-in server",
+        more: "What clients send to other servers is not changed.",
         deprecated: true,
         ..FLAG
     },
@@ -347,12 +388,23 @@ pub static FLAGS: &[Flag] = &[
         }),
         default: "stderr",
         help: "log file; SIGHUP opens it again, after a rotation",
+        more: "An empty path or the word stderr is standard error. If the file cannot be opened at the start, a daemon \
+               logs to `syslog`(3), and a process in the foreground to standard error; if it cannot be opened again by \
+               `SIGHUP`, the reason goes there and to the old file, which stays in use. A log file that `moxi` makes \
+               as root belongs to the user of `-u`.",
         ..FLAG
     },
     Flag {
         letter: 'X',
         action: Action::Switch(|options| options.mcmux = true),
-        help: "mcmux mode: clients name the server of each request; listens on -p or -s",
+        help: "clients name the server of each request (mcmux mode); listens on -p or -s",
+        more: "ASCII clients write the server in front of each request, as in\n\n\tA:cache1.example:11211 get \
+               KEY\n\tB:cache2.example:11211 get KEY\n\nA stands for a server that is to be spoken to in the ASCII \
+               protocol, B for one in the binary protocol, with user, password and bucket of `-Z`. An IPv6 address \
+               stands in brackets. Without a server, only `version`, `verbosity`, `quit` and `stats proxy` are obeyed; \
+               everything else is answered `ERROR`. A get that fails is answered with the error, not with a \
+               miss.\n\nClients come to `-p` or `-s`, one of which is needed; there is no built-in server then, and \
+               `-z` has no effect.",
         ..FLAG
     },
 ];

@@ -4,8 +4,7 @@ use std::fmt::Write as _;
 
 use super::VERSION;
 use super::flags::{Action, FLAGS, Flag};
-use crate::config::behavior::setting::Kind;
-use crate::config::behavior::{Behavior, KEYS, Key, Unit};
+use crate::config::behavior::{KEYS, Key, Unit};
 
 /// Where the description of a flag begins.
 const COLUMN: usize = 18;
@@ -129,13 +128,7 @@ const MAIN_KEYS: [&str; 15] = [
 
 /// Appends a `-Z` key under one of its names, with its default.
 fn describe_key(text: &mut String, name: &str, key: &Key) {
-    let default = match key.kind {
-        Kind::Secret => String::new(),
-        // Statistics show its number, people write its word.
-        Kind::Protocol => "binary".to_owned(),
-        _ => key.value(&Behavior::default()),
-    };
-    let _ = writeln!(text, "  {name}={default}");
+    let _ = writeln!(text, "  {name}={}", key.default_text());
     let mut help = key.help.to_owned();
     match key.unit {
         Unit::Milliseconds => help.push_str(" In milliseconds."),
@@ -175,7 +168,7 @@ downstream_timeout=5000,cycle=200 \\
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::behavior::DownstreamProtocol;
+    use crate::config::behavior::{Behavior, DownstreamProtocol};
 
     #[test]
     fn begins_with_name_and_version() {

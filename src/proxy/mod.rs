@@ -12,34 +12,9 @@
 //!                             failing: deadlines, lost connections
 //! ```
 //!
-//! | file | what |
-//! |---|---|
-//! | [`upstream`], [`downstream`], [`fifo`], [`host`], [`request`] | the state, one thing each |
-//! | `pump` | a client's input, request by request; admission and back-pressure |
-//! | `leaving` | clients that end, or are lost: what they have sent is carried out all the same |
-//! | `ascii_request`, `binary_request`, `sasl` | what each command does |
-//! | `dispatch` | which connection a request takes; joining gets |
-//! | `multiget`, `broadcast`, `batch` | requests with several answers |
-//! | `roll` | whether all servers have confirmed |
-//! | `dump` | lists of keys |
-//! | `ascii_reply`, `binary_reply`, `translated_reply` | a server's answer and whose it is |
-//! | `finish` | replies in order |
-//! | `caching` | the front cache, and sets that are answered early |
-//! | `local` | clients of the built-in server |
-//! | `connection` | server connections: handshake, replies |
-//! | `loss`, `resend` | lost connections, and what of them is sent again |
-//! | `deadlines` | what is overdue |
-//! | `dialect` | what commands an ASCII server understands |
-//! | `idle` | clients that do nothing for long |
-//! | [`shortage`] | connections that this machine has no room for |
-//! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
-//! | `masters` | which vbuckets are where, as the worker sees it |
-//! | `refused` | "not my vbucket": learn, and try the next server |
-//! | `statistics` | counting, and `stats proxy` |
-//! | `reconfigure` | another configuration takes the place of the present one |
-//! | `mcmux` | clients that name the server of each request (`-X`) |
-//! | `trimming` | memory that a burst has needed |
-//! | [`error`] | every failure and its reply |
+//! [`upstream`] has the state of clients, [`downstream`] that of server connections, [`request`] what is between them;
+//! everything else is the engine, by subject. `docs/ARCHITECTURE.md` says which file has what, and follows a get through
+//! them; `LIFECYCLE.md` beside this file has the states.
 
 mod abandoned;
 mod ascii_reply;

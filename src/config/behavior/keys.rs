@@ -48,8 +48,10 @@ pub struct Key {
     /// Whether the key dates from the C program, which takes a beginning of a name for the name. Newer keys are
     /// written in full.
     pub abbreviable: bool,
-    /// What it does, one sentence.
+    /// What it does, for `-h`; the manual page begins with it, too.
     pub help: &'static str,
+    /// What the manual page says besides, in the notation of `tests/documents/roff.rs`.
+    pub more: &'static str,
     /// Reads a value.
     pub(super) set: fn(&mut Behavior, &str, &RangeInclusive<u64>) -> Accepted,
     show: fn(&Behavior) -> String,
@@ -84,6 +86,16 @@ impl Key {
         (self.show)(behavior)
     }
 
+    /// The value that it has without `-Z` and environment, as people write it.
+    pub fn default_text(&self) -> String {
+        match self.kind {
+            Kind::Secret => String::new(),
+            // Statistics show its number, people write its word.
+            Kind::Protocol => "binary".to_owned(),
+            _ => self.value(&Behavior::default()),
+        }
+    }
+
     fn names(&self) -> impl Iterator<Item = &'static str> {
         std::iter::once(self.name).chain(self.synonyms.iter().copied())
     }
@@ -93,7 +105,7 @@ impl Key {
 const ANY: RangeInclusive<u64> = 0..=u64::MAX;
 
 macro_rules! behavior_keys {
-    ($($name:ident: $type:ty = $default:expr, $synonyms:expr, $unit:ident, $limit:expr, $shown:ident, $old:expr, $help:literal;)*) => {
+    ($($name:ident: $type:ty = $default:expr, $synonyms:expr, $unit:ident, $limit:expr, $shown:ident, $old:expr, $help:literal $(, $more:literal)?;)*) => {
         /// All keys with their values.
         ///
         /// `Default` gives what is in force without `-Z` and environment.
@@ -118,13 +130,14 @@ macro_rules! behavior_keys {
             shown: Where::$shown,
             abbreviable: $old,
             help: $help,
+            more: concat!("" $(, $more)?),
             set: |behavior, text, limit| behavior.$name.set(text, limit),
             show: |behavior| behavior.$name.show(),
         },)*];
     };
 }
 
-// name: type = default, [synonyms], unit, limit, shown in, known to the C program, help
+// name: type = default, [synonyms], unit, limit, shown in, known to the C program, help, what the manual page says besides
 behavior_keys! {
     cycle: u32 = 200, [], Milliseconds, ANY, Main, true,
         "Period of the coarse clock that cache lifetimes and connect suspensions go by; 0 stops it.";
@@ -137,11 +150,17 @@ behavior_keys! {
     downstream_retry: u32 = 1, ["retry"], None, ANY, Server, true,
         "How often a request is sent again when its server closes the connection before it answers.";
     downstream_protocol: DownstreamProtocol = DownstreamProtocol::Binary, ["protocol"], None, ANY, Server, true,
-        "Protocol spoken to servers: ascii or binary.";
+        "Protocol spoken to servers: ascii or binary.",
+        "ascii is also written memcached-ascii or membase-ascii, binary memcached-binary or membase-binary. With ascii \
+         there is no authentication, no bucket selection and no vbucket id. A key with NUL, blanks or line ends, which \
+         only binary clients can have, is then taken by memcached from 1.6.10 on, up to 186 bytes; otherwise it is \
+         refused with status 4.";
     downstream_timeout: u32 = 5000, ["timeout", "downstream_conn_timeout"], Milliseconds, ANY, Server, true,
         "How long a server may take to answer a request; 0 is for ever.";
     downstream_conn_queue_timeout: u32 = 200, [], Milliseconds, ANY, Server, true,
-        "How long a request may wait for its turn on a server connection; 0 is for ever.";
+        "How long a request may wait for its turn on a server connection; 0 is for ever.",
+        "What was not sent until then is not carried out. What was may be carried out late, but never after what its \
+         client sends next.";
     wait_queue_timeout: u32 = 200, [], Milliseconds, ANY, Proxy, true,
         "How long a request may wait to be admitted under downstream_max; 0 is for ever.";
     connect_timeout: u32 = 400, [], Milliseconds, ANY, Server, true,
@@ -151,22 +170,29 @@ behavior_keys! {
     time_stats: bool = false, [], None, ANY, Proxy, true,
         "Collect timing histograms.";
     mcs_opts: HashOptions = HashOptions::default(), [], None, 0..=79, Nowhere, true,
-        "Hashing for server lists: distribution:ketama, distribution:ketama-weighted or distribution:modula.";
+        "Hashing for server lists: distribution:ketama, distribution:ketama-weighted or distribution:modula.",
+        "By default it is distribution:ketama-weighted.";
     connect_max_errors: u32 = 5, [], None, ANY, Proxy, true,
         "Failures in a row that are tolerated in a server; one more suspends it: no new connections until it answers a \
-         probe. 0 is never.";
+         probe. 0 is never.",
+        "While it is suspended, requests that would need a new connection fail at once.";
     connect_retry_interval: u32 = 30000, [], Milliseconds, ANY, Proxy, true,
         "Pause between two probes of a suspended server, at most a second; 0: no server is suspended.";
     front_cache_max: u32 = 200, [], None, ANY, Proxy, true,
-        "Items in the front cache.";
+        "Items in the front cache.",
+        "All clients of a bucket share it. Over binary servers, only gets of several keys are answered from it; with \
+         `-X`, none. What a client changes is dropped; what others change at the servers is seen when the item's time \
+         is over.";
     front_cache_lifespan: u32 = 0, [], Milliseconds, ANY, Proxy, true,
         "How long an item stays in the front cache; 0 turns it off.";
     front_cache_spec: String = String::new(), [], None, 0..=299, Proxy, true,
-        "Prefixes of the keys to keep in the front cache, separated by |.";
+        "Prefixes of the keys to keep in the front cache, separated by |.",
+        "Without any nothing is kept.";
     front_cache_unspec: String = String::new(), [], None, 0..=99, Proxy, true,
         "Prefixes of keys never to keep in the front cache, separated by |.";
     key_stats_max: u32 = 4000, [], None, ANY, Proxy, true,
-        "Keys with statistics of their own, per worker thread.";
+        "Keys with statistics of their own, per worker thread.",
+        "This key and the next three are accepted, without effect: nothing has ever shown these statistics.";
     key_stats_lifespan: u32 = 0, [], Milliseconds, ANY, Proxy, true,
         "How long the statistics of a key are kept; 0 turns them off.";
     key_stats_spec: String = String::new(), [], None, 0..=299, Proxy, true,
@@ -174,11 +200,15 @@ behavior_keys! {
     key_stats_unspec: String = String::new(), [], None, 0..=99, Proxy, true,
         "Prefixes of keys never to keep statistics for, separated by |.";
     optimize_set: String = String::new(), [], None, 0..=399, Proxy, true,
-        "Prefixes of keys for which set is answered before the server has, separated by |.";
+        "Prefixes of keys for which set is answered before the server has, separated by |.",
+        "What the server replies then is dropped, even if it is an error.";
     usr: String = String::new(), [], None, 0..=249, Server, true,
-        "User for the cluster's REST interface and, with static configurations, for servers.";
+        "User for the cluster's REST interface and, with static configurations, for servers.",
+        "By default the value of the environment variable `MOXI_SASL_PLAIN_USR`.";
     pwd: Secret = Secret::default(), [], None, 0..=899, Nowhere, true,
-        "Password that goes with usr.";
+        "Password that goes with usr.",
+        "By default the value of the environment variable `MOXI_SASL_PLAIN_PWD`. Other users can see the command line: \
+         prefer the variable or a file.";
     host: String = String::new(), [], None, 0..=249, Server, true,
         "Shown in statistics; has no effect.";
     port: i32 = 0, [], None, ANY, Server, true,
@@ -190,7 +220,9 @@ behavior_keys! {
     default_bucket_name: String = FIRST_BUCKET.to_owned(), [], None, 0..=249, Proxy, true,
         "Bucket of clients that have not authenticated; unset it is the first bucket.";
     strict: bool = false, [], None, ANY, Nowhere, false,
-        "Whether what is not understood in the texts of -Z and -z is an error; else it is logged and ignored.";
+        "Whether what is not understood in the texts of -Z and -z is an error; else it is logged and ignored.",
+        "Such are an unknown key, a value that is no number or has a unit, as in 5s, and a key that is not written in \
+         full. The error ends the start. The key may stand anywhere in the text.";
     join_gets: bool = true, [], None, ANY, Proxy, false,
         "Send gets that wait for the same server at the same time as one request.";
     value_max: u64 = 134_217_728, [], Bytes, 1..=u64::MAX, Proxy, false,
@@ -202,7 +234,10 @@ behavior_keys! {
     quiet_max: u64 = 22_020_096, [], Bytes, 1..=u64::MAX, Proxy, false,
         "Quiet binary requests of a client that are not settled, beyond which it is not read from.";
     client_idle_timeout: u32 = 0, [], Milliseconds, ANY, Proxy, false,
-        "How long a client may be idle before it is closed; 0 is for ever.";
+        "How long a client may be idle before it is closed; 0 is for ever.",
+        "A client is idle that has sent and taken no byte and has no unanswered request. One that has begun a request \
+         or a value and sends no more of it is idle, too. Counted as `tot_upstream_idle_closed` in `stats proxy \
+         stats`. Clients of the built-in server may be idle for ever.";
 }
 
 #[cfg(test)]

@@ -1,0 +1,82 @@
+//! `docs/ARCHITECTURE.md`: who may import whom, where the functions of a get's life are, which files the engine has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::{code, sources};
+
+const PAGE: &str = include_str!("../../docs/ARCHITECTURE.md");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The rows of the table below the line that begins with `head`, cell by cell.
+fn table(head: &str) -> Vec<Vec<&'static str>> {
+    let start = PAGE.find(&format!("\n{head}")).expect(head) + 1;
+    let rows = PAGE[start..].lines().skip(2).take_while(|line| line.starts_with('|'));
+    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+/// What stands between backquotes.
+fn names(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn modules_import_what_the_page_says() {
+    let mut allowed = BTreeMap::new();
+    for row in table("| module |") {
+        for module in names(row[0]) {
+            allowed.insert(module, (row[1] == "everything", names(row[1]).collect::<BTreeSet<_>>()));
+        }
+    }
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let source = Path::new(ROOT).join("src");
+    for path in sources(&source) {
+        let inside = path.strip_prefix(&source).unwrap();
+        let module = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        let text = code(&path);
+        let imported = found.entry(module.clone()).or_default();
+        for rest in ["crate::", "moxi::"].iter().flat_map(|root| text.split(root).skip(1)) {
+            // One name, or a list of them in braces.
+            let list = rest.strip_prefix('{').and_then(|rest| rest.split('}').next());
+            for name in list.unwrap_or(rest).split(", ").take(if list.is_some() { usize::MAX } else { 1 }) {
+                let name: String = name.chars().take_while(|&c| c.is_ascii_lowercase() || c == '_').collect();
+                if source.join(&name).is_dir() || source.join(format!("{name}.rs")).is_file() {
+                    imported.insert(name);
+                }
+            }
+        }
+        imported.remove(&module);
+        imported.remove("");
+    }
+    for (module, imported) in found {
+        let Some((everything, allowed)) = allowed.get(module.as_str()) else {
+            assert!(module == "lib", "{module} is not in the table");
+            continue;
+        };
+        let imported: BTreeSet<&str> = imported.iter().map(String::as_str).collect();
+        assert!(*everything || imported == *allowed, "{module} imports {imported:?}");
+    }
+}
+
+#[test]
+fn the_functions_of_a_gets_life_are_where_the_page_says() {
+    let rows = table("| | function |");
+    assert_eq!(rows.len(), 30);
+    for (index, row) in rows.iter().enumerate() {
+        let number = index + 1;
+        let function = names(row[1]).next().unwrap();
+        let file = names(row[2]).next().unwrap();
+        assert_eq!(row[0], number.to_string());
+        assert!(code(&Path::new(ROOT).join(file)).contains(&format!("fn {function}")), "{function} is not in {file}");
+        assert!(PAGE.contains(&format!("{number} {function}")), "{number} {function} is not in the drawing");
+    }
+}
+
+#[test]
+fn all_files_of_the_engine_are_on_the_page() {
+    let listed: BTreeSet<PathBuf> =
+        table("| files |").iter().flat_map(|row| names(row[0])).map(PathBuf::from).collect();
+    let engine = Path::new(ROOT).join("src/proxy");
+    let real = sources(&engine).into_iter().map(|path| path.strip_prefix(&engine).unwrap().to_owned()).collect();
+    assert_eq!(listed, real);
+}
