@@ -24,6 +24,7 @@ use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
 use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
+use moxi::systemd::Manager;
 use moxi::{log, milestones, signals};
 
 fn main() -> ExitCode {
@@ -273,6 +274,8 @@ fn start(
         for socket in &sockets.udp {
             acceptor.receive(socket)?;
         }
+        let waits = !loaded.agents.is_empty();
+        acceptor.report_to(Manager::new(waits, options.daemon), Arc::clone(&loaded.config));
         if options.watch_stdin {
             watch_stdin(acceptor.stopper())?;
         }

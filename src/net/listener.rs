@@ -40,6 +40,21 @@ impl Listener {
         }
     }
 
+    /// Where it listens, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Listener::Tcp(listener) => {
+                let port = listener.local_addr().map_or(0, |address| address.port());
+                format!("port {port}")
+            }
+            Listener::Unix(listener) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                path.map_or_else(|| "a unix socket".to_owned(), |path| path.display().to_string())
+            }
+        }
+    }
+
     /// The next client that waits, or `WouldBlock`.
     pub fn accept(&self) -> io::Result<Stream> {
         match self {
