@@ -3,6 +3,12 @@
 # make run        starts moxi with a memcached server inside, to try it out
 # make test       everything that must pass before a change is merged
 # make install    PREFIX and DESTDIR as usual
+# make deb        Debian packages of it, in target/packages; with https:// built in
+# make rpm        the same for Red Hat's kind of systems
+# make dist       the source with everything to build it, for rpmbuild -ta and others without a network
+# make test-packages   both kinds: lint, install, run, upgrade and remove them; for root
+# make clean      removes everything that was built
+# make help       prints this
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -19,9 +25,12 @@ tools    := $(patsubst src/bin/%.rs,%,$(wildcard src/bin/*.rs))
 programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.1))
 
-.PHONY: all build run test test-original bench install uninstall clean
+.PHONY: all help build run test test-packages test-original bench install uninstall packaged deb rpm dist clean
 
 all: build
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
 build:
 	@t/need cargo cc
@@ -46,6 +55,27 @@ test-original: build
 bench:
 	@t/need cargo cc memcached
 	@benches/run $(BENCH)
+
+# The packages have everything built in.
+packaged:
+	@t/need cargo cc
+	$(CARGO) build --release --locked --features tls
+
+deb: packaged
+	@t/need dpkg-buildpackage dh dh_apparmor
+	@packaging/deb $(target)/release
+
+rpm: packaged dist
+	@t/need rpmbuild find-debuginfo
+	@packaging/rpm $(target)/release
+
+dist:
+	@t/need cargo
+	@packaging/dist
+
+test-packages: deb rpm
+	@t/need lintian rpmlint mmdebstrap logrotate systemd-analyze apparmor_parser memcached python3
+	@t/packages
 
 # Does not build: "make && sudo make install" needs no Rust for root.
 install:

@@ -34,6 +34,16 @@ fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
+        Ok(Command::Check(options)) => {
+            log::set_verbosity(options.verbosity);
+            check(&options).map_or_else(
+                |failure| {
+                    log!(0, "{failure}");
+                    ExitCode::from(failure.code)
+                },
+                |()| ExitCode::SUCCESS,
+            )
+        }
         Ok(Command::Run(options)) => {
             log::set_verbosity(options.verbosity);
             let fallback = if options.daemon { Fallback::Syslog } else { Fallback::Stderr };
@@ -59,6 +69,13 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code)
         }
     }
+}
+
+/// Everything of a start that leaves no trace. What is wrong but no failure is logged.
+fn check(options: &Options) -> Result<(), Failure> {
+    load(options, cluster_text(options)?)?;
+    options.user.as_deref().map(daemon::find_user).transpose()?;
+    Ok(())
 }
 
 /// How a run has ended that had begun.

@@ -13,7 +13,7 @@ const README: &str = include_str!("../README.md");
 fn the_manual_page_describes_every_flag_and_its_default() {
     let page = PAGE;
     for flag in moxi::cli::flags::FLAGS {
-        let letter = flag.letter;
+        let letter = flag.short().map_or_else(|| format!("\\-{}", flag.name.unwrap_or_default()), String::from);
         let entry = format!(".BI \\-{letter} ");
         let switch = format!(".B \\-{letter}\n");
         let named = format!(".BR \\-{letter} \", \" \\-\\-{}", flag.name.unwrap_or_default());

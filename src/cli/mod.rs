@@ -6,6 +6,7 @@
 //! | [`argument`] | checked conversions of a flag's argument |
 //! | [`parse`](mod@parse) | the walk over the words, and what is only known at their end |
 //! | [`help`] | the text of `-h`, from the table |
+//! | [`completion`] | what shells complete, from the table |
 //! | [`licence`] | the text of `-i` |
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use crate::proxy::upstream::Binding;
 
 pub mod argument;
+pub mod completion;
 pub mod flags;
 pub mod help;
 pub mod licence;
@@ -69,6 +71,8 @@ pub struct Options {
     pub connections: u32,
     /// Whether items of the built-in server carry CAS ids; `-C` turns it off.
     pub cas: bool,
+    /// `--check`: only say whether all this can be used.
+    pub check: bool,
     /// `-d`: run in the background.
     pub daemon: bool,
     /// `-D`: delimiter of key prefixes; `Some` also turns the detailed statistics on.
@@ -126,6 +130,7 @@ impl Default for Options {
             binding: Binding::Auto,
             connections: 1024,
             cas: true,
+            check: false,
             daemon: false,
             prefix_delimiter: None,
             growth_factor: 1.25,

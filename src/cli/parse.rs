@@ -16,6 +16,8 @@ use crate::failure::{Failure, GENERAL, USAGE};
 pub enum Command {
     /// Run with these options.
     Run(Box<Options>),
+    /// Only check these options.
+    Check(Box<Options>),
     /// Print this text on standard output and stop with exit code 0.
     Print(String),
 }
@@ -47,7 +49,7 @@ where
                 let flag = flags::by_name(name).ok_or_else(|| {
                     illegal(&program, &format!("unrecognized option '--{name}'"), &format!("--{name}"))
                 })?;
-                if parser.optional_value().is_some() {
+                if !flag.has_argument() && parser.optional_value().is_some() {
                     let name = flag.name.unwrap_or_default();
                     let complaint = format!("option '--{name}' doesn't allow an argument");
                     return Err(illegal(&program, &complaint, &format!("--{name}")));
@@ -58,6 +60,10 @@ where
         };
         match flag.action {
             Action::Print(text) => return Ok(Command::Print(text())),
+            Action::PrintFor(_, text) => {
+                let value = parser.value().map_err(|_| missing(&program, flag))?;
+                return text(&value).map(Command::Print);
+            }
             Action::Switch(set) => set(&mut options),
             Action::Value(_, set) => {
                 let value = parser.value().map_err(|_| missing(&program, flag))?;
@@ -67,7 +73,8 @@ where
     }
     take_operands(&mut options, &operands)?;
     check(&options)?;
-    Ok(Command::Run(Box::new(options)))
+    let command = if options.check { Command::Check } else { Command::Run };
+    Ok(command(Box::new(options)))
 }
 
 /// What getopt and then the program say about a word that is no flag. (The C program's second line named `?`.)
@@ -77,8 +84,11 @@ fn illegal(program: &OsStr, complaint: &str, word: &str) -> Failure {
 }
 
 fn missing(program: &OsStr, flag: &Flag) -> Failure {
-    let letter = flag.letter;
-    illegal(program, &format!("option requires an argument -- '{letter}'"), &format!("-{letter}"))
+    let (form, word) = match flag.short() {
+        Some(letter) => (letter.to_string(), format!("-{letter}")),
+        None => (flag.name.unwrap_or_default().to_owned(), format!("--{}", flag.name.unwrap_or_default())),
+    };
+    illegal(program, &format!("option requires an argument -- '{form}'"), &word)
 }
 
 /// The one operand stands for `-z` if it looks like a cluster configuration. Launchers pass an empty one,
