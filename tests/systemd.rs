@@ -3,9 +3,11 @@
 mod launch;
 
 use std::fs;
-use std::os::unix::net::UnixDatagram;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use launch::{Daemon, Running, connect, free_port, wait_for};
@@ -129,7 +131,7 @@ fn ready_after_a_while_without_any_map() {
 #[test]
 fn nothing_is_ready_that_cannot_start() {
     let (manager, port) = (Listening::new(), free_port());
-    let _held = std::net::TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+    let _held = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
     let section = format!("{port}=127.0.0.1:1");
     let moxi = Running::start(&mut manager.command(&["-z", &section, "-l", "127.0.0.1"]));
     assert_eq!(moxi.finish().code, Some(1));
@@ -149,4 +151,74 @@ fn a_daemon_names_its_process() {
     daemon.signal("TERM");
     assert_eq!(manager.message()[0], "STOPPING=1");
     wait_for("the end", || !daemon.is_alive());
+}
+
+/// A command for the program that inherits two sockets of these names, as descriptors 3 and 4.
+fn with_sockets(first: impl Into<OwnedFd>, second: impl Into<OwnedFd>, names: &str, arguments: &[&str]) -> Command {
+    let program = launch::moxi(arguments);
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec 3<&0 4<&1 </dev/null >/dev/null; LISTEN_PID=$$ exec \"$@\"", "sh"]);
+    command.arg(program.get_program()).args(program.get_args());
+    command.stdin(Stdio::from(first.into())).stdout(Stdio::from(second.into())).stderr(Stdio::piped());
+    command.env("LISTEN_FDS", "2").env("LISTEN_FDNAMES", names);
+    command
+}
+
+/// A server that has nothing.
+fn version(mut client: impl std::io::Read + std::io::Write) -> String {
+    client.write_all(b"version\r\n").expect("sent");
+    let mut reply = [0; 64];
+    let length = client.read(&mut reply).expect("an answer");
+    String::from_utf8_lossy(&reply[..length]).into_owned()
+}
+
+#[test]
+fn inherited_sockets_serve_the_ports_they_stand_for() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("socket");
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = tcp.local_addr().expect("bound").port();
+    let other = free_port();
+    let unix = UnixListener::bind(&path).expect("a socket");
+    let file = directory.path().join("cluster.cfg");
+    let sections = format!(
+        "# the first\n{port}=127.0.0.1:1\n# one that is only reached over the unix socket\n;{other}=127.0.0.1:1\n"
+    );
+    fs::write(&file, sections).expect("written");
+    let arguments = ["-z", file.to_str().expect("text"), "-Z", "downstream_protocol=ascii", "-l", "127.0.0.1"];
+    let mut command = with_sockets(tcp, unix, &format!("moxi.socket:{other}"), &arguments);
+    let mut child = command.spawn().expect("it starts");
+    // They are there before the program is.
+    let replies =
+        [version(connect(port)), version(std::os::unix::net::UnixStream::connect(&path).expect("a listener"))];
+    for reply in replies {
+        assert!(reply.starts_with("VERSION "), "{reply}");
+    }
+    assert!(launch::refuses(other), "the port is bound, too");
+    launch::signal(child.id(), "TERM");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert!(path.exists(), "the socket's file is not ours");
+}
+
+#[test]
+fn sockets_of_no_use_are_an_error() {
+    let listener = || TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (first, second) = (listener(), listener());
+    let (port, stray) = (first.local_addr().expect("bound").port(), second.local_addr().expect("bound").port());
+    let section = format!("{port}=127.0.0.1:1");
+    let run = |mut command: Command| {
+        let output = command.output().expect("it ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let clone = || first.try_clone().expect("a descriptor");
+    let (code, said) = run(with_sockets(clone(), second, "a:b", &["-z", &section]));
+    assert_eq!(code, Some(1));
+    let complaint =
+        format!("ERROR: LISTEN_FDS: descriptor 4 (b) is for port {stray}, which the configuration does not have");
+    assert!(said.contains(&complaint), "{said}");
+    let (code, said) =
+        run(with_sockets(clone(), fs::File::open("/dev/null").expect("it is there"), "a:b", &["-z", &section]));
+    assert_eq!(code, Some(1));
+    let complaint = "ERROR: LISTEN_FDS: descriptor 4 (b) is no socket that listens for connections";
+    assert!(said.contains(complaint), "{said}");
 }

@@ -15,6 +15,7 @@ use nix::unistd::{Uid, fchownat};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::addresses::bind_all;
+use super::cluster::Place;
 use super::stream::Stream;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
@@ -98,10 +99,10 @@ pub enum Origin {
     Flag,
 }
 
-/// Listens on a proxy port; see [`tcp`]. The failure says why it cannot, and what to do about it (01 §14).
-pub fn proxy(host: Option<&str>, port: u16, backlog: i32, origin: Origin) -> Result<Vec<Listener>, Failure> {
+/// Listens on a proxy port; see [`Place::listen`]. The failure says why it cannot, and what to do about it (01 §14).
+pub fn proxy(place: &Place, port: u16, origin: Origin) -> Result<Vec<Listener>, Failure> {
     log!(2, "cproxy_listen on port {port}");
-    let bound = tcp(host, port, backlog).map_err(|why| {
+    let bound = place.listen(port).map_err(|why| {
         let hint = match origin {
             Origin::Section => "It is the one before the = of a section in -z.",
             Origin::PortListen => "Please use -Z port_listen=PORT_NUM to specify a different port number.",
