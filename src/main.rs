@@ -26,14 +26,13 @@ use moxi::proxy::Settings;
 use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
 use moxi::systemd::Manager;
-use moxi::{log, milestones, signals};
+use moxi::{alive, log, milestones, signals};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(Command::Print(text)) => {
-            // Who closes the pipe early has read enough.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+        Ok(Command::Print(text)) => print(&text),
+        Ok(Command::CheckAlive(address, binding)) => {
+            alive::check(&address, binding).map_or_else(|failure| complain(&failure), |line| print(&line))
         }
         Ok(Command::Check(options)) => {
             log::set_verbosity(options.verbosity);
@@ -65,11 +64,19 @@ fn main() -> ExitCode {
             }
             ExitCode::from(code)
         }
-        Err(failure) => {
-            let _ = io::stderr().write_all(failure.message.as_bytes());
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => complain(&failure),
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    // Who closes the pipe early has read enough.
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn complain(failure: &Failure) -> ExitCode {
+    let _ = io::stderr().write_all(failure.message.as_bytes());
+    ExitCode::from(failure.code)
 }
 
 /// Everything of a start that leaves no trace. What is wrong but no failure is logged.

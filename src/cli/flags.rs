@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::argument::Argument;
 use super::{Options, ServerPort, completion, help, licence};
-use crate::config::address::SOCKET_PATH_MAX;
+use crate::config::address::{Address, SOCKET_PATH_MAX};
 use crate::failure::{Failure, USAGE};
 use crate::proxy::upstream::Binding;
 
@@ -47,6 +47,14 @@ impl Flag {
     /// Its letter, if it has one.
     pub fn short(&self) -> Option<char> {
         (self.letter != '-').then_some(self.letter)
+    }
+
+    /// How it is written: `-z`, or `--check` if it has only a name.
+    pub fn form(&self) -> String {
+        match self.short() {
+            Some(letter) => format!("-{letter}"),
+            None => format!("--{}", self.name.unwrap_or_default()),
+        }
     }
 
     /// Whether a word must follow it.
@@ -149,6 +157,18 @@ pub static FLAGS: &[Flag] = &[
         action: Action::Switch(|options| options.check = true),
         help: "only check the other flags and the files that they name: says what is wrong, opens no port and no log, \
                and exits, with 0 if a start would come as far as the ports",
+        ..FLAG
+    },
+    Flag {
+        name: Some("check-alive"),
+        action: Action::Value("address", |options, argument| {
+            let wanted = "HOST:PORT, [IPV6]:PORT, or the absolute path of a unix socket";
+            let address = Address::parse(argument.text()?).map_err(|_| argument.refuse(wanted))?;
+            options.check_alive = Some(address);
+            Ok(())
+        }),
+        help: "only ask for the version at this HOST:PORT or unix socket, in ASCII and then in binary, or in the \
+               protocol of -B, and exit, with 0 if it is told within 5 seconds, otherwise with 1",
         ..FLAG
     },
     Flag {
@@ -427,7 +447,7 @@ mod tests {
         let mut options = Options::default();
         match by_letter(letter).expect("known flag").action {
             Action::Value(_, set) => {
-                set(&mut options, &Argument { flag: letter, value: OsStr::new(value) })?;
+                set(&mut options, &Argument { flag: &format!("-{letter}"), value: OsStr::new(value) })?;
             }
             _ => panic!("-{letter} has no argument"),
         }

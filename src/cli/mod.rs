@@ -11,6 +11,7 @@
 
 use std::path::PathBuf;
 
+use crate::config::address::Address;
 use crate::proxy::upstream::Binding;
 
 pub mod argument;
@@ -73,6 +74,8 @@ pub struct Options {
     pub cas: bool,
     /// `--check`: only say whether all this can be used.
     pub check: bool,
+    /// `--check-alive`: only ask whether somebody answers there.
+    pub check_alive: Option<Address>,
     /// `-d`: run in the background.
     pub daemon: bool,
     /// `-D`: delimiter of key prefixes; `Some` also turns the detailed statistics on.
@@ -131,6 +134,7 @@ impl Default for Options {
             connections: 1024,
             cas: true,
             check: false,
+            check_alive: None,
             daemon: false,
             prefix_delimiter: None,
             growth_factor: 1.25,

@@ -9,7 +9,9 @@ use std::ffi::{OsStr, OsString};
 use super::argument::Argument;
 use super::flags::{self, Action, Flag};
 use super::{Options, ServerPort};
+use crate::config::address::Address;
 use crate::failure::{Failure, GENERAL, USAGE};
+use crate::proxy::upstream::Binding;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,8 @@ pub enum Command {
     Run(Box<Options>),
     /// Only check these options.
     Check(Box<Options>),
+    /// Only ask whether somebody answers there, in this protocol.
+    CheckAlive(Address, Binding),
     /// Print this text on standard output and stop with exit code 0.
     Print(String),
 }
@@ -67,9 +71,12 @@ where
             Action::Switch(set) => set(&mut options),
             Action::Value(_, set) => {
                 let value = parser.value().map_err(|_| missing(&program, flag))?;
-                set(&mut options, &Argument { flag: flag.letter, value: &value })?;
+                set(&mut options, &Argument { flag: &flag.form(), value: &value })?;
             }
         }
+    }
+    if let Some(address) = options.check_alive {
+        return Ok(Command::CheckAlive(address, options.binding));
     }
     take_operands(&mut options, &operands)?;
     check(&options)?;
@@ -84,11 +91,8 @@ fn illegal(program: &OsStr, complaint: &str, word: &str) -> Failure {
 }
 
 fn missing(program: &OsStr, flag: &Flag) -> Failure {
-    let (form, word) = match flag.short() {
-        Some(letter) => (letter.to_string(), format!("-{letter}")),
-        None => (flag.name.unwrap_or_default().to_owned(), format!("--{}", flag.name.unwrap_or_default())),
-    };
-    illegal(program, &format!("option requires an argument -- '{form}'"), &word)
+    let word = flag.form();
+    illegal(program, &format!("option requires an argument -- '{}'", word.trim_start_matches('-')), &word)
 }
 
 /// The one operand stands for `-z` if it looks like a cluster configuration. Launchers pass an empty one,
@@ -128,7 +132,6 @@ fn check(options: &Options) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::Binding;
 
     fn run(line: &[&str]) -> Options {
         let words = std::iter::once("moxi").chain(line.iter().copied());
