@@ -6,6 +6,7 @@
 # make deb        Debian packages of it, in target/packages; with https:// built in
 # make rpm        the same for Red Hat's kind of systems
 # make dist       the source with everything to build it, for rpmbuild -ta and others without a network
+# make static     moxi without shared libraries, in target/static, for each machine that the toolchain builds for
 # make test-packages   both kinds: lint, install, run, upgrade and remove them; for root
 # make clean      removes everything that was built
 # make help       prints this
@@ -25,7 +26,7 @@ tools    := $(patsubst src/bin/%.rs,%,$(wildcard src/bin/*.rs))
 programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.1))
 
-.PHONY: all help build run test test-packages test-original bench install uninstall packaged deb rpm dist clean
+.PHONY: all help build run test test-packages test-original bench install uninstall packaged static deb rpm dist clean
 
 all: build
 
@@ -60,6 +61,10 @@ bench:
 packaged:
 	@t/need cargo cc
 	$(CARGO) build --release --locked --features tls
+
+static:
+	@t/need cargo cc
+	@packaging/static $(or $(FEATURES),tls)
 
 deb: packaged
 	@t/need dpkg-buildpackage dh dh_apparmor

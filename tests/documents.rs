@@ -13,7 +13,7 @@ const README: &str = include_str!("../README.md");
 fn the_manual_page_describes_every_flag_and_its_default() {
     let page = PAGE;
     for flag in moxi::cli::flags::FLAGS {
-        let letter = flag.short().map_or_else(|| format!("\\-{}", flag.name.unwrap_or_default()), String::from);
+        let letter = flag.form().split_off(1).replace('-', "\\-");
         let entry = format!(".BI \\-{letter} ");
         let switch = format!(".B \\-{letter}\n");
         let named = format!(".BR \\-{letter} \", \" \\-\\-{}", flag.name.unwrap_or_default());
@@ -149,6 +149,20 @@ fn the_readme_has_the_real_defaults() {
     }
     assert!(list.lines().count() > 8);
     assert!(README.contains("Rust 1.88 or later") && include_str!("../Cargo.toml").contains("rust-version = \"1.88\""));
+}
+
+/// The README's file for `-Z` has prose in it, and ends the start if there is a mistake.
+#[test]
+fn the_readme_has_a_behaviour_file_without_a_mistake() {
+    let example = README.split("`#` begins a comment:\n\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert!(example.contains("strict=1") && example.contains(", "));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("moxi.cfg");
+    fs::write(&path, example).unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_moxi")).args(["--check", "-z", "1=127.0.0.1:1", "-Z"]).arg(&path).output();
+    let output = output.unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
 
 /// What the log says of a server that is left alone is what the README says: so many failures are tolerated.
