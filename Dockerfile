@@ -13,13 +13,7 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     packaging/static tls \
- && install -D "target/static/moxi-$(uname -m)" /image/usr/bin/moxi
-# Names are looked up in /etc/hosts and by DNS; managers behind https:// are trusted by the usual certificates.
-RUN mkdir -p /image/etc/moxi /image/etc/ssl/certs \
- && echo 'moxi:x:65532:65532:moxi:/:/sbin/nologin' >/image/etc/passwd \
- && echo 'moxi:x:65532:' >/image/etc/group \
- && echo 'hosts: files dns' >/image/etc/nsswitch.conf \
- && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/
+ && packaging/image "target/static/moxi-$(uname -m)" /image
 
 FROM scratch
 LABEL org.opencontainers.image.title="moxi" \

@@ -6,7 +6,8 @@
 # make deb        Debian packages of it, in target/packages; with https:// built in
 # make rpm        the same for Red Hat's kind of systems
 # make dist       the source with everything to build it, for rpmbuild -ta and others without a network
-# make static     moxi without shared libraries, in target/static, for each machine that the toolchain builds for
+# make static     moxi with as few shared libraries as can be, in target/static, for each machine that the toolchain builds for
+# make test-image      what the Dockerfile makes of it, without an engine if none runs; for root
 # make test-packages   both kinds: lint, install, run, upgrade and remove them; for root
 # make clean      removes everything that was built
 # make help       prints this
@@ -26,7 +27,7 @@ tools    := $(patsubst src/bin/%.rs,%,$(wildcard src/bin/*.rs))
 programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.1))
 
-.PHONY: all help build run test test-packages test-original bench install uninstall packaged static deb rpm dist clean
+.PHONY: all help build run test test-packages test-original bench install uninstall packaged static test-image deb rpm dist clean
 
 all: build
 
@@ -42,7 +43,7 @@ run: build
 	@exec t/try $(target)/release/moxi $(PORT)
 
 test:
-	@t/need cargo cc rustfmt clippy memcached memccapable perl python3
+	@t/need cargo cc rustfmt clippy memcached memccapable perl python3 python3-yaml unshare
 	@t/check
 
 # The original suite of the C program, which is not part of this repository:
@@ -65,6 +66,10 @@ packaged:
 static:
 	@t/need cargo cc
 	@packaging/static $(or $(FEATURES),tls)
+
+test-image: static
+	@t/need unshare memcached python3 python3-yaml
+	@t/image $(target)/static/moxi-$$(uname -m)
 
 deb: packaged
 	@t/need dpkg-buildpackage dh dh_apparmor
