@@ -6,8 +6,8 @@
 # make deb        Debian packages of it, in target/packages; with https:// built in
 # make rpm        the same for Red Hat's kind of systems
 # make dist       the source with everything to build it, for rpmbuild -ta and others without a network
-# make static     moxi with as few shared libraries as can be, in target/static, for each machine that the toolchain builds for
-# make test-image      what the Dockerfile makes of it, without an engine if none runs; for root
+# make static     with as few shared libraries as can be, in target/static, for all machines that the toolchain can build for
+# make test-image      the image of the Dockerfile, without an engine if none runs; for root
 # make test-packages   both kinds: lint, install, run, upgrade and remove them; for root
 # make clean      removes everything that was built
 # make help       prints this
