@@ -4,6 +4,14 @@
 # make test       everything that must pass before a change is merged
 # make man        writes the entries of flags and -Z keys in man/moxi.1 anew, from their tables
 # make install    PREFIX and DESTDIR as usual
+# make deb        Debian packages of it, in target/packages; with https:// built in
+# make rpm        the same for Red Hat's kind of systems
+# make dist       the source with everything to build it, for rpmbuild -ta and others without a network
+# make static     with as few shared libraries as can be, in target/static, for all machines that the toolchain can build for
+# make test-image      the image of the Dockerfile, without an engine if none runs; for root
+# make test-packages   both kinds: lint, install, run, upgrade and remove them; for root
+# make clean      removes everything that was built
+# make help       prints this
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
@@ -22,9 +30,12 @@ programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.[1-9]))
 installed = $(foreach page,$(pages),$(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
 
-.PHONY: all build run test test-original bench man install uninstall clean
+.PHONY: all help build run test test-packages test-original bench man install uninstall packaged static test-image deb rpm dist clean
 
 all: build
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
 
 build:
 	@t/need cargo cc
@@ -35,7 +46,7 @@ run: build
 	@exec t/try $(target)/release/moxi $(PORT)
 
 test:
-	@t/need cargo cc rustfmt clippy memcached memccapable perl python3 mandoc
+	@t/need cargo cc rustfmt clippy memcached memccapable perl python3 python3-yaml mandoc unshare
 	@t/check
 
 # The original suite of the C program, which is not part of this repository:
@@ -54,6 +65,35 @@ bench:
 man:
 	@t/need cargo cc
 	MOXI_MAN=write $(CARGO) test --locked --test documents the_manual_page_has_the_entries_of_the_tables
+
+# The packages have everything built in.
+packaged:
+	@t/need cargo cc
+	$(CARGO) build --release --locked --features tls
+
+static:
+	@t/need cargo cc
+	@packaging/static $(or $(FEATURES),tls)
+
+test-image: static
+	@t/need unshare memcached python3 python3-yaml
+	@t/image $(target)/static/moxi-$$(uname -m)
+
+deb: packaged
+	@t/need dpkg-buildpackage dh dh_apparmor
+	@packaging/deb $(target)/release
+
+rpm: packaged dist
+	@t/need rpmbuild find-debuginfo
+	@packaging/rpm $(target)/release
+
+dist:
+	@t/need cargo
+	@packaging/dist
+
+test-packages: deb rpm
+	@t/need lintian rpmlint mmdebstrap logrotate systemd-analyze apparmor_parser memcached python3
+	@t/packages
 
 # Does not build: "make && sudo make install" needs no Rust for root.
 install:

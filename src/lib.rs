@@ -30,7 +30,9 @@
 //! |---|---|---|
 //! | [`cli`] | the flags, help, version | 01 |
 //! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | 01 |
+//! | [`alive`] | `--check-alive`: is there somebody who answers? | 01 §19 |
 //! | [`milestones`] | the lines that a start and a stop leave in the log | 01 §10 |
+//! | [`systemd`] | the service manager: it is told how we are | 01 §19 |
 //! | [`config`] | texts and documents to configuration | 05 |
 //! | [`routing`] | key to server: vbuckets, ketama, modula | 05 §10 |
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | 04 |
@@ -50,6 +52,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod alive;
 pub mod arena;
 pub mod buffer;
 pub mod cli;
@@ -67,4 +70,5 @@ pub mod server;
 pub mod signals;
 pub mod stats;
 pub mod store;
+pub mod systemd;
 pub mod tools;

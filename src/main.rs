@@ -18,20 +18,31 @@ use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
 use moxi::net::cluster::{Cluster, Place};
+use moxi::net::inherited::Inherited;
 use moxi::net::listener::{self, Listener, Origin, SocketFile};
 use moxi::net::static_file::StaticFile;
 use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
 use moxi::server::{self, Sockets};
 use moxi::signals::{Signals, Starting};
-use moxi::{log, milestones, signals};
+use moxi::systemd::Manager;
+use moxi::{alive, log, milestones, signals};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
-        Ok(Command::Print(text)) => {
-            // Who closes the pipe early has read enough.
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
+        Ok(Command::Print(text)) => print(&text),
+        Ok(Command::CheckAlive(address, binding)) => {
+            alive::check(&address, binding).map_or_else(|failure| complain(&failure), |line| print(&line))
+        }
+        Ok(Command::Check(options)) => {
+            log::set_verbosity(options.verbosity);
+            check(&options).map_or_else(
+                |failure| {
+                    log!(0, "{failure}");
+                    ExitCode::from(failure.code)
+                },
+                |()| ExitCode::SUCCESS,
+            )
         }
         Ok(Command::Run(options)) => {
             log::set_verbosity(options.verbosity);
@@ -53,11 +64,26 @@ fn main() -> ExitCode {
             }
             ExitCode::from(code)
         }
-        Err(failure) => {
-            let _ = io::stderr().write_all(failure.message.as_bytes());
-            ExitCode::from(failure.code)
-        }
+        Err(failure) => complain(&failure),
     }
+}
+
+fn print(text: &str) -> ExitCode {
+    // Who closes the pipe early has read enough.
+    let _ = io::stdout().write_all(text.as_bytes());
+    ExitCode::SUCCESS
+}
+
+fn complain(failure: &Failure) -> ExitCode {
+    let _ = io::stderr().write_all(failure.message.as_bytes());
+    ExitCode::from(failure.code)
+}
+
+/// Everything of a start that leaves no trace. What is wrong but no failure is logged.
+fn check(options: &Options) -> Result<(), Failure> {
+    load(options, cluster_text(options)?)?;
+    options.user.as_deref().map(daemon::find_user).transpose()?;
+    Ok(())
 }
 
 /// How a run has ended that had begun.
@@ -89,6 +115,8 @@ impl Drop for Traces {
 /// From options to the end of the program. The failure is one of the start.
 fn run(options: &Options) -> Result<Run, Failure> {
     let starting = Starting::new().map_err(|error| system("cannot handle signals", &error))?;
+    let inherited = Arc::new(Inherited::take()?);
+    let place = Place { host: options.listen.clone(), backlog: options.backlog, inherited };
     let cluster = cluster_text(options)?;
     let has_server = server::is_wanted(options, cluster.is_some());
     let loaded = load(options, cluster)?;
@@ -104,9 +132,10 @@ fn run(options: &Options) -> Result<Run, Failure> {
     traces.socket = sockets.as_mut().and_then(|sockets| sockets.file.take());
     let mut listeners = Listeners::new();
     if cluster.is_some() || options.mcmux {
-        let (bound, file) = listen(options, &loaded)?;
+        let (bound, file) = listen(options, &loaded, &place)?;
         (listeners, traces.socket) = (bound, file.or(traces.socket.take()));
     }
+    place.inherited.check(&proxy_ports(options, &loaded), options.socket.as_deref())?;
     if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(server::PORT_FILE))
         && options.socket.is_none()
     {
@@ -129,7 +158,7 @@ fn run(options: &Options) -> Result<Run, Failure> {
     }
 
     let started = milestones::started(options, &loaded, sockets.as_ref());
-    let acceptor = start(options, &loaded, listeners, sockets, starting)?;
+    let acceptor = start(options, &loaded, &place, listeners, sockets, starting)?;
     if let Some(detached) = &detached {
         detached.settle(options.core_files, options.verbosity > 0);
     }
@@ -200,9 +229,9 @@ type Listeners = Vec<(Listener, Target)>;
 
 /// Binds everything that clients connect to from the start: a port per section, or the one of a cluster's buckets if
 /// there is a null bucket already, or instead of all the one unix socket.
-fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<SocketFile>), Failure> {
+fn listen(options: &Options, loaded: &Loaded, place: &Place) -> Result<(Listeners, Option<SocketFile>), Failure> {
     if let Some(path) = &options.socket {
-        return listen_unix(options, loaded, path);
+        return listen_unix(options, loaded, place, path);
     }
     let mut listeners = Vec::new();
     let origin = if options.mcmux { Origin::Flag } else { Origin::Section };
@@ -211,29 +240,49 @@ fn listen(options: &Options, loaded: &Loaded) -> Result<(Listeners, Option<Socke
     let cluster = loaded.config.dynamic.as_ref().filter(|_| !loaded.config.buckets.is_empty());
     let cluster = cluster.map(|cluster| (cluster.port, Target::Cluster, Origin::PortListen));
     for (port, target, origin) in sections.chain(cluster) {
-        let bound = listener::proxy(options.listen.as_deref(), port, options.backlog, origin)?;
+        let bound = listener::proxy(place, port, origin)?;
         listeners.extend(bound.into_iter().map(|listener| (listener, target)));
     }
     Ok((listeners, None))
 }
 
 /// One socket cannot lead to several sections: clients reach the last one (01 §5).
-fn listen_unix(options: &Options, loaded: &Loaded, path: &Path) -> Result<(Listeners, Option<SocketFile>), Failure> {
+fn listen_unix(
+    options: &Options,
+    loaded: &Loaded,
+    place: &Place,
+    path: &Path,
+) -> Result<(Listeners, Option<SocketFile>), Failure> {
     let name = path.display();
-    let (listener, file) = server::unix(options, path)?;
+    let (listener, file) = match place.inherited.for_path(path) {
+        // Whoever has made its file removes it.
+        Ok(Some(listener)) => (listener, None),
+        Ok(None) => server::unix(options, path).map(|(listener, file)| (listener, Some(file)))?,
+        Err(error) => return Err(system("cannot listen", &error)),
+    };
     let section = loaded.sections.last();
     if let (Some(section), true) = (section, loaded.sections.len() > 1) {
         log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
     }
     log!(2, "moxi listening on {name} with 1 conns");
     let target = section.map_or(Target::Cluster, |section| Target::Known(Service::Bucket(section.bucket)));
-    Ok((vec![(listener, target)], Some(file)))
+    Ok((vec![(listener, target)], file))
+}
+
+/// The ports that clients of the proxy may come to, from the start or later. With a unix socket there are none.
+fn proxy_ports(options: &Options, loaded: &Loaded) -> Vec<u16> {
+    if options.socket.is_some() {
+        return Vec::new();
+    }
+    let cluster = loaded.config.dynamic.as_ref().map(|cluster| cluster.port);
+    loaded.sections.iter().map(|section| section.port).chain(cluster).collect()
 }
 
 /// Starts the threads.
 fn start(
     options: &Options,
     loaded: &Loaded,
+    place: &Place,
     listeners: Listeners,
     sockets: Option<Sockets>,
     starting: Starting,
@@ -259,12 +308,12 @@ fn start(
             acceptor.listen(listener, target)?;
         }
         if let Some(file) = &loaded.file {
-            let place = options.socket.is_none().then(|| place(options));
+            let place = options.socket.is_none().then(|| place.clone());
             let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
             acceptor.watch(StaticFile::new(file.clone(), config, behavior, place));
         }
         if !loaded.agents.is_empty() {
-            start_agents(options, loaded, &shared.refreshes, is_listening, &mut acceptor)?;
+            start_agents(loaded, place, &shared.refreshes, is_listening, &mut acceptor)?;
         }
         let sockets = sockets.unwrap_or_default();
         for listener in sockets.listeners {
@@ -273,6 +322,8 @@ fn start(
         for socket in &sockets.udp {
             acceptor.receive(socket)?;
         }
+        let waits = !loaded.agents.is_empty();
+        acceptor.report_to(Manager::new(waits, options.daemon), Arc::clone(&loaded.config));
         if options.watch_stdin {
             watch_stdin(acceptor.stopper())?;
         }
@@ -282,21 +333,16 @@ fn start(
     assemble().map_err(|error| system("cannot start the main loop", &error))
 }
 
-/// Where proxy ports are bound.
-fn place(options: &Options) -> Place {
-    Place { host: options.listen.clone(), backlog: options.backlog }
-}
-
 /// Starts a thread for each agent.
 fn start_agents(
-    options: &Options,
     loaded: &Loaded,
+    place: &Place,
     refreshes: &[Arc<Refresh>],
     is_listening: bool,
     acceptor: &mut Acceptor,
 ) -> io::Result<()> {
     let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
-    let cluster = Cluster::new(config, behavior, place(options), is_listening);
+    let cluster = Cluster::new(config, behavior, place.clone(), is_listening);
     let reporter = acceptor.follow(cluster);
     let proxies = Proxies::from_env(&|name| std::env::var_os(name).map(lossy));
     for (index, (agent, refresh)) in loaded.agents.iter().zip(refreshes).enumerate() {

@@ -13,8 +13,8 @@ use crate::failure::{Failure, GENERAL, USAGE};
 /// The argument of one flag.
 #[derive(Clone, Copy, Debug)]
 pub struct Argument<'a> {
-    /// The flag's letter.
-    pub flag: char,
+    /// The flag as it is written.
+    pub flag: &'a str,
     /// What was typed.
     pub value: &'a OsStr,
 }
@@ -74,12 +74,12 @@ impl<'a> Argument<'a> {
 
     /// A failure with a message of the C program's, which did not name the flag.
     pub fn fail(&self, message: &str) -> Failure {
-        Failure::new(GENERAL, format!("{message} (-{})\n", self.flag))
+        Failure::new(GENERAL, format!("{message} ({})\n", self.flag))
     }
 
     /// The failure that says what the flag expects. The value itself is not shown: it may be a secret.
     pub fn refuse(&self, wanted: &str) -> Failure {
-        Failure::new(USAGE, format!("Invalid argument for -{}: expected {wanted}\n", self.flag))
+        Failure::new(USAGE, format!("Invalid argument for {}: expected {wanted}\n", self.flag))
     }
 }
 
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn argument(value: &str) -> Argument<'_> {
-        Argument { flag: 'x', value: OsStr::new(value) }
+        Argument { flag: "-x", value: OsStr::new(value) }
     }
 
     #[test]

@@ -2,18 +2,19 @@
 //!
 //! Its order is the order of `-h` (01 §15).
 
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::argument::Argument;
-use super::{Options, ServerPort, help, licence};
-use crate::config::address::SOCKET_PATH_MAX;
+use super::{Options, ServerPort, completion, help, licence};
+use crate::config::address::{Address, SOCKET_PATH_MAX};
 use crate::failure::{Failure, USAGE};
 use crate::proxy::upstream::Binding;
 
 /// One flag.
 #[derive(Debug)]
 pub struct Flag {
-    /// Its letter.
+    /// Its letter; `-` if it has none, only a name. See [`Flag::short`].
     pub letter: char,
     /// Its long name, if it has one.
     pub name: Option<&'static str>,
@@ -40,6 +41,28 @@ pub enum Action {
     Value(&'static str, Setter),
     /// Prints a text and ends the program.
     Print(fn() -> String),
+    /// Has an argument of this name, prints the text for it and ends the program.
+    PrintFor(&'static str, fn(&OsStr) -> Result<String, Failure>),
+}
+
+impl Flag {
+    /// Its letter, if it has one.
+    pub fn short(&self) -> Option<char> {
+        (self.letter != '-').then_some(self.letter)
+    }
+
+    /// How it is written: `-z`, or `--check` if it has only a name.
+    pub fn form(&self) -> String {
+        match self.short() {
+            Some(letter) => format!("-{letter}"),
+            None => format!("--{}", self.name.unwrap_or_default()),
+        }
+    }
+
+    /// Whether a word must follow it.
+    pub fn has_argument(&self) -> bool {
+        matches!(self.action, Action::Value(..) | Action::PrintFor(..))
+    }
 }
 
 /// Checks an argument and notes it in the options.
@@ -47,7 +70,7 @@ pub type Setter = fn(&mut Options, &Argument<'_>) -> Result<(), Failure>;
 
 /// The flag with this letter.
 pub fn by_letter(letter: char) -> Option<&'static Flag> {
-    FLAGS.iter().find(|flag| flag.letter == letter)
+    FLAGS.iter().find(|flag| flag.short() == Some(letter))
 }
 
 /// The flag with this long name.
@@ -149,6 +172,35 @@ pub static FLAGS: &[Flag] = &[
         name: Some("version"),
         action: Action::Print(|| format!("moxi {}\n{}\n", super::VERSION, super::features())),
         help: "print the version and the features that are built in, and exit",
+        ..FLAG
+    },
+    Flag {
+        name: Some("check"),
+        action: Action::Switch(|options| options.check = true),
+        help: "only check the other flags and the files that they name: says what is wrong, opens no port and no log, \
+               and exits, with 0 if a start would come as far as the ports",
+        more: "What is wrong is written to standard error, and the exit code is that of the start. No server is asked.",
+        ..FLAG
+    },
+    Flag {
+        name: Some("check-alive"),
+        action: Action::Value("address", |options, argument| {
+            let wanted = "HOST:PORT, [IPV6]:PORT, or the absolute path of a unix socket";
+            let address = Address::parse(argument.text()?).map_err(|_| argument.refuse(wanted))?;
+            options.check_alive = Some(address);
+            Ok(())
+        }),
+        help: "only ask for the version at this HOST:PORT or unix socket, in ASCII and then in binary, or in the \
+               protocol of -B, and exit, with 0 if it is told within 5 seconds, otherwise with 1",
+        more: "Standard error says why it is not. The look-up of the name is included in that time. moxi answers by \
+               itself: that its servers can be reached is not asked. No configuration is needed; this is the health check \
+               of containers.",
+        ..FLAG
+    },
+    Flag {
+        name: Some("completion"),
+        action: Action::PrintFor("shell", completion::text),
+        help: "print the completion of this command line for bash, zsh, or fish, and exit",
         ..FLAG
     },
     Flag {
@@ -451,7 +503,7 @@ mod tests {
         let mut options = Options::default();
         match by_letter(letter).expect("known flag").action {
             Action::Value(_, set) => {
-                set(&mut options, &Argument { flag: letter, value: OsStr::new(value) })?;
+                set(&mut options, &Argument { flag: &format!("-{letter}"), value: OsStr::new(value) })?;
             }
             _ => panic!("-{letter} has no argument"),
         }
@@ -460,7 +512,7 @@ mod tests {
 
     #[test]
     fn letters_are_those_of_the_c_program_and_one_more() {
-        let mut letters: Vec<char> = FLAGS.iter().map(|flag| flag.letter).collect();
+        let mut letters: Vec<char> = FLAGS.iter().filter_map(Flag::short).collect();
         letters.sort_unstable();
         let mut expected: Vec<char> = "apsUmMckhirvdluPfntDLRCbzZBYOXV".chars().collect();
         expected.sort_unstable();

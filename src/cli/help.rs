@@ -34,12 +34,11 @@ pub fn text() -> String {
 }
 
 fn describe(text: &mut String, flag: &Flag) {
-    let mut form = format!("-{}", flag.letter);
-    if let Action::Value(argument, _) = flag.action {
+    let short = flag.short().map(|letter| format!("-{letter}"));
+    let long = flag.name.map(|name| format!("--{name}"));
+    let mut form = short.into_iter().chain(long).collect::<Vec<_>>().join(", ");
+    if let Action::Value(argument, _) | Action::PrintFor(argument, _) = flag.action {
         let _ = write!(form, " <{argument}>");
-    }
-    if let Some(name) = flag.name {
-        let _ = write!(form, ", --{name}");
     }
     let mut help = String::new();
     if flag.deprecated {
@@ -180,8 +179,9 @@ mod tests {
         let text = text();
         for flag in FLAGS {
             assert!(!flag.help.is_empty());
-            let start = format!("\n-{}", flag.letter);
-            assert!(text.contains(&start), "-{} is missing", flag.letter);
+            let form =
+                flag.short().map_or_else(|| format!("--{}", flag.name.unwrap_or_default()), |it| format!("-{it}"));
+            assert!(text.contains(&format!("\n{form}")), "{form} is missing");
         }
         for line in text.lines() {
             assert!(line.len() <= WIDTH, "{line}");

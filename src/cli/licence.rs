@@ -66,6 +66,8 @@ pub const LIBRARIES: &[(&str, &str)] = &[
     ("memoffset", "MIT"),
     ("mio", "MIT"),
     ("nix", "MIT"),
+    ("sd-listen-fds", "MIT OR Apache-2.0"),
+    ("sd-notify", "MIT OR Apache-2.0"),
     ("serde_core", "MIT OR Apache-2.0"),
     ("serde_json", "MIT OR Apache-2.0"),
     ("signal-hook", "MIT OR Apache-2.0"),

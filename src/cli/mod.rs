@@ -6,13 +6,16 @@
 //! | [`argument`] | checked conversions of a flag's argument |
 //! | [`parse`](mod@parse) | the walk over the words, and what is only known at their end |
 //! | [`help`] | the text of `-h`, from the table |
+//! | [`completion`] | what shells complete, from the table |
 //! | [`licence`] | the text of `-i` |
 
 use std::path::PathBuf;
 
+use crate::config::address::Address;
 use crate::proxy::upstream::Binding;
 
 pub mod argument;
+pub mod completion;
 pub mod flags;
 pub mod help;
 pub mod licence;
@@ -69,6 +72,10 @@ pub struct Options {
     pub connections: u32,
     /// Whether items of the built-in server carry CAS ids; `-C` turns it off.
     pub cas: bool,
+    /// `--check`: only say whether all this can be used.
+    pub check: bool,
+    /// `--check-alive`: only ask whether somebody answers there.
+    pub check_alive: Option<Address>,
     /// `-d`: run in the background.
     pub daemon: bool,
     /// `-D`: delimiter of key prefixes; `Some` also turns the detailed statistics on.
@@ -126,6 +133,8 @@ impl Default for Options {
             binding: Binding::Auto,
             connections: 1024,
             cas: true,
+            check: false,
+            check_alive: None,
             daemon: false,
             prefix_delimiter: None,
             growth_factor: 1.25,

@@ -9,13 +9,19 @@ use std::ffi::{OsStr, OsString};
 use super::argument::Argument;
 use super::flags::{self, Action, Flag};
 use super::{Options, ServerPort};
+use crate::config::address::Address;
 use crate::failure::{Failure, GENERAL, USAGE};
+use crate::proxy::upstream::Binding;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Run with these options.
     Run(Box<Options>),
+    /// Only check these options.
+    Check(Box<Options>),
+    /// Only ask whether somebody answers there, in this protocol.
+    CheckAlive(Address, Binding),
     /// Print this text on standard output and stop with exit code 0.
     Print(String),
 }
@@ -47,7 +53,7 @@ where
                 let flag = flags::by_name(name).ok_or_else(|| {
                     illegal(&program, &format!("unrecognized option '--{name}'"), &format!("--{name}"))
                 })?;
-                if parser.optional_value().is_some() {
+                if !flag.has_argument() && parser.optional_value().is_some() {
                     let name = flag.name.unwrap_or_default();
                     let complaint = format!("option '--{name}' doesn't allow an argument");
                     return Err(illegal(&program, &complaint, &format!("--{name}")));
@@ -58,16 +64,24 @@ where
         };
         match flag.action {
             Action::Print(text) => return Ok(Command::Print(text())),
+            Action::PrintFor(_, text) => {
+                let value = parser.value().map_err(|_| missing(&program, flag))?;
+                return text(&value).map(Command::Print);
+            }
             Action::Switch(set) => set(&mut options),
             Action::Value(_, set) => {
                 let value = parser.value().map_err(|_| missing(&program, flag))?;
-                set(&mut options, &Argument { flag: flag.letter, value: &value })?;
+                set(&mut options, &Argument { flag: &flag.form(), value: &value })?;
             }
         }
     }
+    if let Some(address) = options.check_alive {
+        return Ok(Command::CheckAlive(address, options.binding));
+    }
     take_operands(&mut options, &operands)?;
     check(&options)?;
-    Ok(Command::Run(Box::new(options)))
+    let command = if options.check { Command::Check } else { Command::Run };
+    Ok(command(Box::new(options)))
 }
 
 /// What getopt and then the program say about a word that is no flag. (The C program's second line named `?`.)
@@ -77,8 +91,8 @@ fn illegal(program: &OsStr, complaint: &str, word: &str) -> Failure {
 }
 
 fn missing(program: &OsStr, flag: &Flag) -> Failure {
-    let letter = flag.letter;
-    illegal(program, &format!("option requires an argument -- '{letter}'"), &format!("-{letter}"))
+    let word = flag.form();
+    illegal(program, &format!("option requires an argument -- '{}'", word.trim_start_matches('-')), &word)
 }
 
 /// The one operand stands for `-z` if it looks like a cluster configuration. Launchers pass an empty one,
@@ -118,7 +132,6 @@ fn check(options: &Options) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proxy::upstream::Binding;
 
     fn run(line: &[&str]) -> Options {
         let words = std::iter::once("moxi").chain(line.iter().copied());

@@ -19,6 +19,17 @@ pub struct Text {
     pub file: Option<String>,
 }
 
+impl Text {
+    /// Without the lines of a file whose first character is `#`; the others keep their numbers.
+    pub fn without_comments(mut self) -> Text {
+        if self.file.is_some() {
+            let lines = self.text.split('\n').map(|line| if line.trim_start().starts_with('#') { "" } else { line });
+            self.text = lines.collect::<Vec<_>>().join("\n");
+        }
+        self
+    }
+}
+
 /// A file that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unreadable {
@@ -117,6 +128,15 @@ mod tests {
     fn plain_text_is_itself() {
         assert_eq!(text(" a=b\n"), ("a=b".into(), None));
         assert_eq!(text("conf/x.cfg"), ("conf/x.cfg".into(), None));
+    }
+
+    #[test]
+    fn comments_are_lines_of_files() {
+        let text = |text: &str, file: Option<&str>| Text { text: text.into(), file: file.map(Into::into) };
+        let commented = "# 1=a;\n11211=x # no comment\n  # another, with = in it\n;11311=y";
+        let plain = "\n11211=x # no comment\n\n;11311=y";
+        assert_eq!(text(commented, Some("f")).without_comments(), text(plain, Some("f")));
+        assert_eq!(text(commented, None).without_comments(), text(commented, None));
     }
 
     #[test]

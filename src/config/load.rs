@@ -55,7 +55,7 @@ pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<S
     }
     let (behavior, mut log) = load_behavior(behavior_text, env)?;
     let base = files::base();
-    let text = files::substitute(z, &base).map_err(ConfigError::UnreadableCluster)?;
+    let text = files::substitute(z, &base).map_err(ConfigError::UnreadableCluster)?.without_comments();
     let behavior = Arc::new(behavior);
     let mut config = Config::default();
     let (mut sections, mut agents, mut file) = (Vec::new(), Vec::new(), None);

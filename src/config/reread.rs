@@ -26,7 +26,7 @@ pub struct Reread {
 /// # Errors
 /// When the file cannot be used. Nothing is to be changed then.
 pub fn reread(current: &Config, file: &Source, behavior: &Arc<Behavior>) -> Result<Reread, ConfigError> {
-    let text = file.read().map_err(ConfigError::UnreadableCluster)?;
+    let text = file.read().map_err(ConfigError::UnreadableCluster)?.without_comments();
     if cluster::form(&text.text) != Form::Static {
         return Err(ConfigError::NotStatic);
     }

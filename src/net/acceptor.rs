@@ -24,6 +24,7 @@ use crate::log::Reopened;
 use crate::signals::{Signal, Signals};
 use crate::stats::board::Board;
 use crate::store::process::{Counted, ProcessStats};
+use crate::systemd::{self, Manager};
 
 const SIGNALS: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -111,6 +112,8 @@ pub struct Acceptor {
     process: Arc<ProcessStats>,
     /// Where statistics learn of listeners.
     board: Arc<Board>,
+    /// Who is told how we are, and the configuration that it is told of.
+    manager: Option<(Manager, Arc<Config>)>,
 }
 
 impl Acceptor {
@@ -140,6 +143,7 @@ impl Acceptor {
             waker,
             process,
             board,
+            manager: None,
         })
     }
 
@@ -195,8 +199,24 @@ impl Acceptor {
         self.file = Some(file);
     }
 
+    /// Tells `manager` how we are, from the configuration of the start on.
+    pub fn report_to(&mut self, manager: Manager, config: Arc<Config>) {
+        self.manager = Some((manager, config));
+    }
+
     /// Runs until something ends it. The listeners are closed by then.
     pub fn run(mut self) -> io::Result<Stop> {
+        self.report(Manager::started);
+        let stop = self.accept_until_told();
+        self.report(|manager, _| manager.stopping());
+        match stop? {
+            Stop::Terminated => self.drain(),
+            stop => Ok(stop),
+        }
+    }
+
+    /// The loop itself.
+    fn accept_until_told(&mut self) -> io::Result<Stop> {
         let mut events = Events::with_capacity(256);
         loop {
             let timeout = self.timeout();
@@ -206,7 +226,7 @@ impl Acceptor {
             }
             match self.obey_signals() {
                 Some(Signal::Interrupt) => return Ok(Stop::Interrupted),
-                Some(_) => return self.drain(&mut events),
+                Some(_) => return Ok(Stop::Terminated),
                 None => {}
             }
             if let Err(failure) = self.take_changes() {
@@ -220,7 +240,32 @@ impl Acceptor {
 
     /// How long the loop may sleep.
     fn timeout(&self) -> Option<Duration> {
-        self.gate.patience(|is_proxied| self.is_waiting(is_proxied))
+        let accepting = self.gate.patience(|is_proxied| self.is_waiting(is_proxied));
+        let telling = self.manager.as_ref().and_then(|(manager, _)| manager.patience());
+        accepting.into_iter().chain(telling).min()
+    }
+
+    /// Has something said to the service manager; it may ask for the line of status.
+    fn report(&mut self, say: impl FnOnce(&mut Manager, &dyn Fn() -> String)) {
+        let Some((manager, config)) = &mut self.manager else { return };
+        let places = || {
+            let mut places: Vec<String> = Vec::new();
+            for (_, entry) in &self.listeners {
+                let place = entry.listener.place();
+                if !places.contains(&place) {
+                    places.push(place);
+                }
+            }
+            places
+        };
+        say(manager, &|| systemd::manager::status(&places(), config));
+    }
+
+    /// Notes the configuration in force.
+    fn note(&mut self, config: &Arc<Config>) {
+        if let Some((_, noted)) = &mut self.manager {
+            *noted = Arc::clone(config);
+        }
     }
 
     /// Whether there may be clients that have not been accepted.
@@ -245,7 +290,10 @@ impl Acceptor {
 
     /// Tells the workers of a new configuration, and opens what it needs.
     fn take_changes(&mut self) -> Result<(), Failure> {
-        let Some(change) = self.cluster.as_mut().map(Cluster::take).transpose()?.flatten() else { return Ok(()) };
+        let Some(change) = self.cluster.as_mut().map(Cluster::take).transpose()?.flatten() else {
+            self.report(|manager, status| manager.check(false, status));
+            return Ok(());
+        };
         for worker in &self.workers {
             // Before any client that starts in a bucket it does not know yet.
             worker.send(Message::Config(Arc::clone(&change.config)));
@@ -256,6 +304,11 @@ impl Acceptor {
                 .map_err(|error| Failure::new(GENERAL, format!("ERROR: the main loop failed: {}", reason(&error))))?;
         }
         self.resize(&change.config);
+        self.note(&change.config);
+        self.report(|manager, status| {
+            manager.heard();
+            manager.check(true, status);
+        });
         Ok(())
     }
 
@@ -268,6 +321,7 @@ impl Acceptor {
         for worker in &self.workers {
             worker.send(Message::Config(Arc::clone(&change.config)));
         }
+        self.note(&change.config);
         // Who reads this may rely on the change: what is sent to a worker from now on comes behind it.
         log!(0, "{}", change.line);
         let Some(sections) = change.sections else { return };
@@ -331,7 +385,9 @@ impl Acceptor {
                     if log::reopen() == Reopened::NotAFile && self.file.is_none() {
                         log!(0, "SIGHUP ignored: the log is not a file");
                     }
+                    self.report(|manager, _| manager.reloading());
                     self.reread();
+                    self.report(Manager::reloaded);
                 }
             }
         }
@@ -386,7 +442,8 @@ impl Acceptor {
     }
 
     /// Stops accepting, and lets the workers finish what they have begun.
-    fn drain(mut self, events: &mut Events) -> io::Result<Stop> {
+    fn drain(mut self) -> io::Result<Stop> {
+        let mut events = Events::with_capacity(256);
         let end = Instant::now() + DRAIN;
         // Who has connected before is served, too.
         self.listeners.iter_mut().for_each(|(_, entry)| entry.ready = true);
@@ -400,7 +457,7 @@ impl Acceptor {
             worker.send(Message::Drain);
         }
         while Instant::now() < end && !self.workers.iter().all(Handle::is_finished) {
-            self.wait(events, Some(DRAIN_POLL))?;
+            self.wait(&mut events, Some(DRAIN_POLL))?;
             if let Some(Signal::Interrupt) = self.obey_signals() {
                 return Ok(Stop::Interrupted);
             }

@@ -6,13 +6,14 @@ use std::sync::mpsc;
 
 use mio::Waker;
 
+use super::inherited::Inherited;
 use super::listener::{self, Listener, Origin};
 use crate::config::behavior::Behavior;
 use crate::config::changes::Changes;
 use crate::config::dynamic::{self, Source};
 use crate::config::rest::Event;
 use crate::config::snapshot::Config;
-use crate::failure::{Failure, GENERAL};
+use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 
 /// Where proxy ports are bound.
@@ -22,6 +23,19 @@ pub struct Place {
     pub host: Option<String>,
     /// Clients that may wait to be accepted (`-b`).
     pub backlog: i32,
+    /// What is bound already.
+    pub inherited: Arc<Inherited>,
+}
+
+impl Place {
+    /// Listens on a proxy port. The error is a sentence that names what was tried.
+    pub fn listen(&self, port: u16) -> Result<Vec<Listener>, String> {
+        match self.inherited.for_port(port) {
+            Ok(listeners) if listeners.is_empty() => listener::tcp(self.host.as_deref(), port, self.backlog),
+            Ok(listeners) => Ok(listeners),
+            Err(error) => Err(format!("the socket of port {port}: {}", reason(&error))),
+        }
+    }
 }
 
 /// How an agent's thread tells something to the main thread.
@@ -97,8 +111,7 @@ impl Cluster {
         if let Some(dynamic) = self.config.dynamic.as_ref().filter(|_| !self.is_listening)
             && !self.config.buckets.is_empty()
         {
-            listeners =
-                listener::proxy(self.place.host.as_deref(), dynamic.port, self.place.backlog, Origin::PortListen)?;
+            listeners = listener::proxy(&self.place, dynamic.port, Origin::PortListen)?;
             self.is_listening = true;
         }
         Ok(Some(Change { config: Arc::clone(&self.config), listeners }))

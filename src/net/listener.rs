@@ -15,6 +15,7 @@ use nix::unistd::{Uid, fchownat};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::addresses::bind_all;
+use super::cluster::Place;
 use super::stream::Stream;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
@@ -37,6 +38,21 @@ impl Listener {
         match self {
             Listener::Tcp(listener) => listener.local_addr().ok(),
             Listener::Unix(_) => None,
+        }
+    }
+
+    /// Where it listens, for people.
+    pub fn place(&self) -> String {
+        match self {
+            Listener::Tcp(listener) => {
+                let port = listener.local_addr().map_or(0, |address| address.port());
+                format!("port {port}")
+            }
+            Listener::Unix(listener) => {
+                let address = listener.local_addr().ok();
+                let path = address.as_ref().and_then(|address| address.as_pathname());
+                path.map_or_else(|| "a unix socket".to_owned(), |path| path.display().to_string())
+            }
         }
     }
 
@@ -83,10 +99,10 @@ pub enum Origin {
     Flag,
 }
 
-/// Listens on a proxy port; see [`tcp`]. The failure says why it cannot, and what to do about it (01 §14).
-pub fn proxy(host: Option<&str>, port: u16, backlog: i32, origin: Origin) -> Result<Vec<Listener>, Failure> {
+/// Listens on a proxy port; see [`Place::listen`]. The failure says why it cannot, and what to do about it (01 §14).
+pub fn proxy(place: &Place, port: u16, origin: Origin) -> Result<Vec<Listener>, Failure> {
     log!(2, "cproxy_listen on port {port}");
-    let bound = tcp(host, port, backlog).map_err(|why| {
+    let bound = place.listen(port).map_err(|why| {
         let hint = match origin {
             Origin::Section => "It is the one before the = of a section in -z.",
             Origin::PortListen => "Please use -Z port_listen=PORT_NUM to specify a different port number.",

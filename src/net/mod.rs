@@ -5,6 +5,7 @@ mod addresses;
 pub mod cluster;
 pub mod descriptors;
 pub mod gate;
+pub mod inherited;
 pub mod listener;
 pub mod places;
 pub mod port_file;

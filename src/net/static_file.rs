@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::cluster::Place;
-use super::listener::{self, Listener};
+use super::listener::Listener;
 use crate::config::behavior::Behavior;
 use crate::config::changes::Changes;
 use crate::config::files::Source;
@@ -64,7 +64,7 @@ impl StaticFile {
         let mut listeners = Vec::new();
         if let Some(place) = &self.place {
             for &Section { port, bucket } in reread.sections.iter().filter(|section| !is_listening(section.bucket)) {
-                let bound = listener::tcp(place.host.as_deref(), port, place.backlog)?;
+                let bound = place.listen(port)?;
                 listeners.extend(bound.into_iter().map(|listener| (listener, bucket)));
             }
         }

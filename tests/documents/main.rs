@@ -6,6 +6,7 @@ mod roff;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use moxi::config::behavior::{Behavior, Key};
 
@@ -46,6 +47,20 @@ fn the_readme_has_the_real_defaults() {
     assert!(
         README.contains("Rust 1.88 or later") && include_str!("../../Cargo.toml").contains("rust-version = \"1.88\"")
     );
+}
+
+/// The README's file for `-Z` has prose in it, and ends the start if there is a mistake.
+#[test]
+fn the_readme_has_a_behaviour_file_without_a_mistake() {
+    let example = README.split("`#` begins a comment:\n\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert!(example.contains("strict=1") && example.contains(", "));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("moxi.cfg");
+    fs::write(&path, example).unwrap();
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_moxi")).args(["--check", "-z", "1=127.0.0.1:1", "-Z"]).arg(&path).output();
+    let output = output.unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }
 
 /// What the log says of a server that is left alone is what the README says: so many failures are tolerated.

@@ -45,8 +45,8 @@ fn the_manual_page_has_the_entries_of_the_tables() {
 fn every_flag_has_an_entry_with_its_default() {
     for flag in FLAGS {
         let entry = roff::flag(flag);
-        assert!(entry.contains(flag.default) && entry.starts_with(".TP\n.B"), "-{}: {entry}", flag.letter);
-        assert_eq!(flag.deprecated, entry.contains("Deprecated"), "-{}: deprecated or not?", flag.letter);
+        assert!(entry.contains(flag.default) && entry.starts_with(".TP\n.B"), "{}: {entry}", flag.form());
+        assert_eq!(flag.deprecated, entry.contains("Deprecated"), "{}: deprecated or not?", flag.form());
         assert!(flag.also.iter().all(|(form, _)| entry.contains(&form.replace('-', "\\-"))), "{entry}");
         assert_eq!(entry.matches('`').count(), 0, "{entry}");
     }

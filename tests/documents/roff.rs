@@ -13,12 +13,12 @@ const WIDTH: usize = 78;
 
 /// The entry of a flag, and of each of its further spellings.
 pub fn flag(flag: &Flag) -> String {
-    let letter = (flag.letter != '-').then(|| format!("\\-{}", flag.letter));
+    let letter = flag.short().map(|letter| format!("\\-{letter}"));
     let name = flag.name.map(|name| format!("\\-\\-{}", hyphens(name)));
     let form = letter.into_iter().chain(name).collect::<Vec<_>>().join(" \", \" ");
     let mut page = ".TP\n".to_owned();
     let _ = match flag.action {
-        Action::Value(argument, _) => writeln!(page, ".BI {form} \" {argument}\""),
+        Action::Value(argument, _) | Action::PrintFor(argument, _) => writeln!(page, ".BI {form} \" {argument}\""),
         _ if form.contains(' ') => writeln!(page, ".BR {form}"),
         _ => writeln!(page, ".B {form}"),
     };

@@ -40,7 +40,8 @@ pub fn is_milestone(line: &str) -> bool {
 pub fn moxi(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_moxi"));
     command.args(arguments).stdin(Stdio::null()).env("TZ", "UTC");
-    for name in ["MOXI_SASL_PLAIN_USR", "MOXI_SASL_PLAIN_PWD", "MEMCACHED_PORT_FILENAME"] {
+    for name in ["MOXI_SASL_PLAIN_USR", "MOXI_SASL_PLAIN_PWD", "MEMCACHED_PORT_FILENAME", "NOTIFY_SOCKET", "LISTEN_PID"]
+    {
         command.env_remove(name);
     }
     command

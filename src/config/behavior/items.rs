@@ -3,7 +3,8 @@
 //! Items are separated by commas. In files they may also stand one on a line: a line begins a new item if it begins
 //! with `name =` (the sign may be on a later line). Any other line continues the item before it, because the C
 //! program takes line ends for blanks and texts like `downstream_max\n=\n1` are in use. A line, or what follows a comma,
-//! that begins with `#` is a comment up to the end of the line or the next comma.
+//! that begins with `#` is a comment up to the end of the line. For the C program it ended at the next comma: what begins
+//! with `name =` behind one still counts.
 
 /// One item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,17 +18,23 @@ pub struct Item<'a> {
 /// All items of `text`, in order. Comments and empty items are left out.
 pub fn split(text: &str) -> Vec<Item<'_>> {
     let mut items = Vec::new();
+    // Whether the comma before the part stood in a comment.
+    let mut in_comment = false;
     for part in text.split(',') {
         let mut pending = 0;
         let mut offset = 0;
         for line in part.split_inclusive('\n') {
             let end = offset + line.len();
-            if line.trim_start().starts_with('#') {
+            if line.trim_start().starts_with('#') || in_comment && !begins_item(line) {
                 items.extend(item(part.get(pending..offset)));
                 pending = end;
-            } else if part.get(offset..).is_some_and(begins_item) {
-                items.extend(item(part.get(pending..offset)));
-                pending = offset;
+                in_comment = !line.ends_with('\n');
+            } else {
+                if part.get(offset..).is_some_and(begins_item) {
+                    items.extend(item(part.get(pending..offset)));
+                    pending = offset;
+                }
+                in_comment = false;
             }
             offset = end;
         }
@@ -95,5 +102,9 @@ mod tests {
         assert_eq!(plain("cycle=5\n#usr=x\nport=1\n  # end"), ["cycle=5", "port=1"]);
         assert_eq!(plain("#default_bucket_name=default,\n\n# usr=A,\ncycle=5,\n"), ["cycle=5"]);
         assert_eq!(plain("pwd=a#b, # c"), ["pwd=a#b"]);
+        assert_eq!(plain("# one, two,, three\ncycle=5"), ["cycle=5"]);
+        assert_eq!(plain("# one, two"), [""; 0]);
+        assert_eq!(plain("cycle=5, # one, two\nfrob, x"), ["cycle=5", "frob", "x"]);
+        assert_eq!(plain("# usr=A, note,cycle=5, note\nport=1"), ["cycle=5", "note", "port=1"]);
     }
 }
