@@ -118,7 +118,8 @@ pub static FLAGS: &[Flag] = &[
             Ok(())
         }),
         help: "become this user once all ports are open and the pid file is written (only when started as root)",
-        more: "With the groups of this user and no others. For anybody but root the flag has no effect. From then on \
+        more: "With the groups of this user and no others. For anybody but root the flag has no effect. A port \
+               that a cluster manager or `SIGHUP` adds later is opened as this user. From then on \
                this user reads the file of `-z` and opens the log when `SIGHUP` comes, and removes the pid file: see \
                `RUNNING AS A DAEMON`.",
         ..FLAG
@@ -179,7 +180,8 @@ pub static FLAGS: &[Flag] = &[
         action: Action::Switch(|options| options.check = true),
         help: "only check the other flags and the files that they name: says what is wrong, opens no port and no log, \
                and exits, with 0 if a start would come as far as the ports",
-        more: "What is wrong is written to standard error, and the exit code is that of the start. No server is asked.",
+        more: "What is wrong is written to standard error, and the exit code is that of the start. No server is asked, \
+               and whether the ports are free and the files of `-P` and `-O` can be written is not tried.",
         ..FLAG
     },
     Flag {
@@ -234,7 +236,10 @@ pub static FLAGS: &[Flag] = &[
                with its exit code and its message on standard error, whatever `-O` says. Relative paths start in the \
                directory that the command was started in, also those that `SIGHUP` reads again, and those that stand \
                in files. The daemon goes to the directory / unless `-r` is given, and has no standard streams unless \
-               `-v` is given.",
+               `-v` is given. With a \
+               cluster manager the command does not wait for its answer: the port of such a configuration is opened when \
+               it has come, and if the port is taken by then, or the password is refused, the daemon ends and the log \
+               says why.",
         ..FLAG
     },
     Flag {
