@@ -7,9 +7,6 @@ use std::time::Duration;
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Memcached, Mock, Moxi, MoxiBuilder, Wire, moxi};
 
-const GETQ: u8 = 0x09;
-const SETQ: u8 = 0x11;
-
 fn over(mock: &Mock) -> MoxiBuilder {
     moxi!().servers([mock.port()]).ascii().set("connect_max_errors=0")
 }
@@ -31,7 +28,7 @@ fn warm(builder: MoxiBuilder, mock: &Mock) -> (Moxi, Wire, Wire) {
 }
 
 fn setq(key: &str, opaque: u32) -> Packet {
-    Packet::request(SETQ).extra64(0).key(key).value("1").opaque(opaque)
+    Packet::request(op::SETQ).extra64(0).key(key).value("1").opaque(opaque)
 }
 
 /// Every packet of a batch is answered by an ASCII server, yet they are one request: none is queued behind another,
@@ -49,7 +46,7 @@ fn a_quiet_batch_does_not_wait_for_itself() {
     line.send("HD c1\r\n");
     thread::sleep(Duration::from_millis(150));
     line.send("NS\r\nVERSION 1.6\r\n");
-    let refused = Packet::reply(SETQ).status(5).opaque(2).value("Not stored.");
+    let refused = Packet::reply(op::SETQ).status(5).opaque(2).value("Not stored.");
     client.expect_piece(join([refused.clone(), Packet::reply(op::NOOP).opaque(3)]));
 
     // Behind somebody else's for a moment, which is short enough.
@@ -69,7 +66,7 @@ fn a_quiet_batch_does_not_wait_for_itself() {
     line.expect_piece("get x\r\n");
     client.send(&batch);
     line.expect_piece(lines);
-    for (opcode, opaque) in [(SETQ, 1), (SETQ, 2), (op::NOOP, 3)] {
+    for (opcode, opaque) in [(op::SETQ, 1), (op::SETQ, 2), (op::NOOP, 3)] {
         let failed = client.packet();
         assert_eq!((failed.opcode, failed.status, failed.opaque), (opcode, 0x85, opaque));
     }
@@ -161,7 +158,7 @@ fn a_value_under_way_waits_for_the_answer_of_the_server_that_comes_back() {
 fn a_batch_under_way_waits_for_that_answer() {
     let mock = Mock::new();
     let (_moxi, mut client, mut line) = warm(over(&mock), &mock);
-    let batch = join([setq("a", 1), setq("b ", 2), Packet::request(GETQ).key("c").opaque(3)]);
+    let batch = join([setq("a", 1), setq("b ", 2), Packet::request(op::GETQ).key("c").opaque(3)]);
     client.send(&batch);
     client.send(Packet::request(op::NOOP).opaque(4).bytes());
     line.expect("ms a 1 c MS F0 T0\r\n1\r\nms YiA= 1 c MS F0 T0 b\r\n1\r\nmg c v f c\r\nversion\r\n");
@@ -175,7 +172,7 @@ fn a_batch_under_way_waits_for_that_answer() {
     line.send("VERSION 1.4.24\r\n");
     let replies: Vec<_> = (0..3).map(|_| client.packet()).collect();
     let told: Vec<_> = replies.iter().map(|reply| (reply.opcode, reply.status, reply.opaque)).collect();
-    assert_eq!(told, [(SETQ, 0x84, 1), (SETQ, 0x84, 2), (op::NOOP, 0, 4)]);
+    assert_eq!(told, [(op::SETQ, 0x84, 1), (op::SETQ, 0x84, 2), (op::NOOP, 0, 4)]);
 }
 
 /// While a server cannot be asked, such a key is not refused as one that the server cannot take.

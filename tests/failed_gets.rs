@@ -7,7 +7,6 @@ use std::time::Duration;
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Mock, Moxi, MoxiBuilder, Wire, moxi};
 
-const GETQ: u8 = 0x09;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What a server may say, and what a set would be told.
@@ -175,8 +174,8 @@ fn binary_clients_get_the_status() {
     let (moxi, _client, mut line) = scene(&mock, MoxiBuilder::binary);
     let mut client = moxi.client();
     for (status, _) in PASSING {
-        for opcode in [op::GET, op::GETK, GETQ, op::GETKQ] {
-            let is_quiet = matches!(opcode, GETQ | op::GETKQ);
+        for opcode in [op::GET, op::GETK, op::GETQ, op::GETKQ] {
+            let is_quiet = matches!(opcode, op::GETQ | op::GETKQ);
             let closed = is_quiet.then(|| Packet::request(op::NOOP).opaque(6));
             client.send(join([Packet::request(opcode).key("a").opaque(5)].into_iter().chain(closed)));
             let asked = line.packet();

@@ -7,9 +7,6 @@ use moxi_test_support::packet::{Packet, op};
 use moxi_test_support::{LIMIT, Memcached, Mock, Moxi, MoxiBuilder, Wire, moxi};
 use nix::sys::signal::Signal;
 
-const SETQ: u8 = 0x11;
-const QUITQ: u8 = 0x17;
-
 const PROTOCOLS: [&str; 2] = ["ascii", "binary"];
 
 fn over(protocol: &str, ports: &[u16]) -> MoxiBuilder {
@@ -41,7 +38,7 @@ impl Write {
             Write::Set => format!("set {key} 0 0 1\r\n1\r\n").into_bytes(),
             Write::Noreply => format!("set {key} 0 0 1 noreply\r\n1\r\n").into_bytes(),
             Write::Packet => packet(op::SET, key),
-            Write::Quiet => packet(SETQ, key),
+            Write::Quiet => packet(op::SETQ, key),
         }
     }
 
@@ -50,7 +47,7 @@ impl Write {
     fn exchanges(self, protocol: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
         let [a, b] = ["a", "b"].map(|key| match protocol {
             "ascii" => Write::Set.request(key),
-            _ if self == Write::Quiet => packet(SETQ, key),
+            _ if self == Write::Quiet => packet(op::SETQ, key),
             _ => packet(op::SET, key),
         });
         let answer = match protocol {
@@ -85,9 +82,9 @@ impl Way {
     /// What the client says before it goes.
     fn last_words(self, is_binary: bool) -> Vec<u8> {
         match (self, is_binary) {
-            (Way::Quit, true) => Packet::request(QUITQ).bytes(),
+            (Way::Quit, true) => Packet::request(op::QUITQ).bytes(),
             (Way::Quit, false) => b"quit\r\n".to_vec(),
-            (Way::Breach, true) => packet(SETQ, &"k".repeat(2_000)),
+            (Way::Breach, true) => packet(op::SETQ, &"k".repeat(2_000)),
             (Way::Breach, false) => vec![b'k'; 10_000],
             _ => Vec::new(),
         }
@@ -217,7 +214,7 @@ fn what_waits_for_the_servers_dialect_is_done() {
         let mock = Mock::new();
         let moxi = over("ascii", &[mock.port()]).start();
         let mut client = moxi.client();
-        client.send([packet(SETQ, "a"), way.last_words(true)].concat());
+        client.send([packet(op::SETQ, "a"), way.last_words(true)].concat());
         let mut line = mock.accept();
         line.expect_piece("mn\r\n");
         let _rest = way.leave(client);

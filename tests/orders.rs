@@ -8,8 +8,6 @@ use moxi_test_support::{Down, Memcached, Mock, Moxi, MoxiBuilder, Wire, moxi};
 use nix::sys::signal::Signal;
 
 const PROTOCOLS: [&str; 2] = ["ascii", "binary"];
-const FLUSHQ: u8 = 0x18;
-const STAT: u8 = 0x10;
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const WRITE: &str = "SERVER_ERROR proxy write to downstream";
 const TIMEOUT: &str = "SERVER_ERROR proxy downstream timeout";
@@ -54,7 +52,7 @@ fn all_orders(moxi: &Moxi, answer: &str) {
         assert_eq!(ask(&mut client, order), wanted);
     }
     say(moxi, "stats reset\r\n", if answer == "OK\r\n" { "RESET\r\n" } else { answer });
-    assert_eq!(ask(&mut client, Packet::request(STAT).key("reset")), wanted);
+    assert_eq!(ask(&mut client, Packet::request(op::STAT).key("reset")), wanted);
 }
 
 #[test]
@@ -181,9 +179,11 @@ fn a_quiet_order_that_failed_is_told_before_the_noop() {
         let (server, down) = (Memcached::start(&[]), Down::new());
         let moxi = over(protocol, [server.port(), down.port()]).set("connect_max_errors=0").start();
         let mut client = moxi.client();
-        client.send([Packet::request(FLUSHQ).opaque(1).bytes(), Packet::request(op::NOOP).opaque(2).bytes()].concat());
+        client.send(
+            [Packet::request(op::FLUSHQ).opaque(1).bytes(), Packet::request(op::NOOP).opaque(2).bytes()].concat(),
+        );
         let failed = client.packet();
-        assert_eq!((failed.opcode, failed.status, failed.opaque), (FLUSHQ, 0x84, 1), "{protocol}");
+        assert_eq!((failed.opcode, failed.status, failed.opaque), (op::FLUSHQ, 0x84, 1), "{protocol}");
         assert_eq!(failed.value, missing(WRITE, &[down.port()]).into_bytes());
         let noop = client.packet();
         assert_eq!((noop.opcode, noop.status, noop.opaque), (op::NOOP, 0, 2));
@@ -323,7 +323,7 @@ fn settings_are_those_of_one_server() {
         assert_eq!(merged, direct[0].1, "{protocol}");
         // A binary client gets the same.
         let mut client = moxi.client();
-        client.send(Packet::request(STAT).key("settings").bytes());
+        client.send(Packet::request(op::STAT).key("settings").bytes());
         let mut packets = Vec::new();
         loop {
             let packet = client.packet();

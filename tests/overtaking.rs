@@ -62,6 +62,20 @@ fn set(key: &str, value: &str) -> String {
     format!("set {key} 0 0 {}\r\n{value}\r\n", value.len())
 }
 
+/// The only connection to a server that does not answer, with a delete, which its client waits for, and with a set that
+/// was given up after it had been sent; and the clients of both.
+fn given_up(speak: Speak, mock: &Mock, moxi: &Moxi) -> (Wire, Wire, Wire) {
+    let mut stuck = moxi.client();
+    stuck.send("delete stuck\r\n");
+    let mut line = mock.accept();
+    line.expect(speak.delete("stuck"));
+    let mut sent = moxi.client();
+    sent.send(set("sent", "1"));
+    line.expect(speak.set("sent", "1"));
+    sent.expect(TIMEOUT);
+    (line, stuck, sent)
+}
+
 /// Two connections to a server that does not answer. Each holds requests of other clients, the second one more.
 struct Stuck {
     speak: Speak,
@@ -147,14 +161,7 @@ fn neighbours_of_what_was_taken_back_are_unharmed() {
             .set("downstream_timeout=0")
             .set("downstream_conn_queue_timeout=600")
             .start();
-        let mut stuck = moxi.client();
-        stuck.send("delete stuck\r\n");
-        let mut line = mock.accept();
-        line.expect(speak.delete("stuck"));
-        let mut sent = moxi.client();
-        sent.send(set("sent", "1"));
-        line.expect(speak.set("sent", "1"));
-        sent.expect(TIMEOUT);
+        let (mut line, mut stuck, _sent) = given_up(speak, &mock, &moxi);
         // From here on nothing is sent before an answer comes.
         let large = "x".repeat(100_000);
         let mut early: Vec<Wire> = (0..4).map(|_| moxi.client()).collect();
@@ -222,14 +229,7 @@ fn what_the_client_is_not_told_of_is_not_taken_back() {
             .set("downstream_timeout=0")
             .set("downstream_conn_queue_timeout=150")
             .start();
-        let mut stuck = moxi.client();
-        stuck.send("delete stuck\r\n");
-        let mut line = mock.accept();
-        line.expect(speak.delete("stuck"));
-        let mut sent = moxi.client();
-        sent.send(set("sent", "1"));
-        line.expect(speak.set("sent", "1"));
-        sent.expect(TIMEOUT);
+        let (mut line, _stuck, _sent) = given_up(speak, &mock, &moxi);
         let mut client = moxi.client();
         client.send("set quiet 0 0 1 noreply\r\n1\r\n");
         // It is sent when it is given up, so that a server that goes on much later has it.

@@ -6,19 +6,6 @@ use std::time::{Duration, Instant};
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{LIMIT, Memcached, Mock, Moxi, MoxiBuilder, Wire, moxi};
 
-const GETQ: u8 = 0x09;
-const VERSION: u8 = 0x0b;
-const SETQ: u8 = 0x11;
-const ADDQ: u8 = 0x12;
-const REPLACEQ: u8 = 0x13;
-const DELETEQ: u8 = 0x14;
-const INCRQ: u8 = 0x15;
-const DECRQ: u8 = 0x16;
-const FLUSHQ: u8 = 0x18;
-const APPENDQ: u8 = 0x19;
-const PREPENDQ: u8 = 0x1a;
-const GATQ: u8 = 0x1e;
-
 const PROTOCOLS: [&str; 2] = ["ascii", "binary"];
 
 fn over(protocol: &str, ports: &[u16]) -> MoxiBuilder {
@@ -74,15 +61,15 @@ fn each_is_done_when_it_comes() {
         let moxi = over(protocol, &[server.port()]).start();
         let mut client = moxi.client();
         for (packet, key, value) in [
-            (store(SETQ, "a", "5"), "a", Some("5")),
-            (store(ADDQ, "b", "x"), "b", Some("x")),
-            (store(REPLACEQ, "b", "y"), "b", Some("y")),
-            (key(APPENDQ, "b").value("z"), "b", Some("yz")),
-            (key(PREPENDQ, "b").value("x"), "b", Some("xyz")),
-            (arith(INCRQ, "a"), "a", Some("6")),
-            (arith(DECRQ, "a"), "a", Some("5")),
-            (key(DELETEQ, "b"), "b", None),
-            (Packet::request(FLUSHQ), "a", None),
+            (store(op::SETQ, "a", "5"), "a", Some("5")),
+            (store(op::ADDQ, "b", "x"), "b", Some("x")),
+            (store(op::REPLACEQ, "b", "y"), "b", Some("y")),
+            (key(op::APPENDQ, "b").value("z"), "b", Some("yz")),
+            (key(op::PREPENDQ, "b").value("x"), "b", Some("xyz")),
+            (arith(op::INCRQ, "a"), "a", Some("6")),
+            (arith(op::DECRQ, "a"), "a", Some("5")),
+            (key(op::DELETEQ, "b"), "b", None),
+            (Packet::request(op::FLUSHQ), "a", None),
         ] {
             client.send(packet.bytes());
             wait_for(&server, key, value, &format!("{protocol} {:#x}", packet.opcode));
@@ -100,17 +87,19 @@ fn what_there_is_to_tell_is_told_at_once() {
         let server = Memcached::start(&[]);
         let moxi = over(protocol, &[server.port()]).start();
         let mut client = moxi.client();
-        for packet in [store(SETQ, "a", "1").opaque(1), key(GETQ, "none").opaque(2), key(GETQ, "a").opaque(3)] {
+        for packet in
+            [store(op::SETQ, "a", "1").opaque(1), key(op::GETQ, "none").opaque(2), key(op::GETQ, "a").opaque(3)]
+        {
             client.send(packet.bytes());
         }
         let hit = client.packet();
-        assert_eq!((hit.opcode, hit.status, hit.opaque, &hit.value[..]), (GETQ, 0, 3, &b"1"[..]), "{protocol}");
-        client.send(key(GATQ, "a").extra32(100).opaque(4).bytes());
+        assert_eq!((hit.opcode, hit.status, hit.opaque, &hit.value[..]), (op::GETQ, 0, 3, &b"1"[..]), "{protocol}");
+        client.send(key(op::GATQ, "a").extra32(100).opaque(4).bytes());
         let hit = client.packet();
-        assert_eq!((hit.opcode, hit.status, hit.opaque), (GATQ, 0, 4), "{protocol}");
-        client.send(store(ADDQ, "a", "2").opaque(5).bytes());
+        assert_eq!((hit.opcode, hit.status, hit.opaque), (op::GATQ, 0, 4), "{protocol}");
+        client.send(store(op::ADDQ, "a", "2").opaque(5).bytes());
         let refused = client.packet();
-        assert_eq!((refused.opcode, refused.status, refused.opaque), (ADDQ, 2, 5), "{protocol}");
+        assert_eq!((refused.opcode, refused.status, refused.opaque), (op::ADDQ, 2, 5), "{protocol}");
     }
 }
 
@@ -123,14 +112,14 @@ fn failures_come_in_order() {
         let moxi = over(protocol, &ports).start();
         let mut client = moxi.client();
         let names: Vec<String> = (0..60).map(|number| format!("key{number}")).collect();
-        client.send(join(names.iter().map(|name| store(SETQ, name, "1"))));
-        for answered in [Packet::request(VERSION), noop(0), key(op::GETK, "key7"), Packet::request(0x60)] {
-            let adds = names.iter().zip(1..).map(|(name, opaque)| store(ADDQ, name, "2").opaque(opaque));
+        client.send(join(names.iter().map(|name| store(op::SETQ, name, "1"))));
+        for answered in [Packet::request(op::VERSION), noop(0), key(op::GETK, "key7"), Packet::request(0x60)] {
+            let adds = names.iter().zip(1..).map(|(name, opaque)| store(op::ADDQ, name, "2").opaque(opaque));
             let last = answered.clone().opaque(1_000);
-            client.send(join(adds.chain([last.clone(), store(ADDQ, "key3", "2").opaque(1_001), noop(1_002)])));
+            client.send(join(adds.chain([last.clone(), store(op::ADDQ, "key3", "2").opaque(1_001), noop(1_002)])));
             let told: Vec<_> = (0..63).map(|_| client.packet()).map(|packet| (packet.opcode, packet.opaque)).collect();
-            let adds = (1..=60).map(|opaque| (ADDQ, opaque));
-            let wanted: Vec<_> = adds.chain([(last.opcode, 1_000), (ADDQ, 1_001), (op::NOOP, 1_002)]).collect();
+            let adds = (1..=60).map(|opaque| (op::ADDQ, opaque));
+            let wanted: Vec<_> = adds.chain([(last.opcode, 1_000), (op::ADDQ, 1_001), (op::NOOP, 1_002)]).collect();
             assert_eq!(told, wanted, "{protocol}");
         }
     }
@@ -154,7 +143,7 @@ fn warm(builder: MoxiBuilder, mock: &Mock) -> (Moxi, Wire, Wire) {
 fn how_they_are_closed() {
     let mock = Mock::new();
     let (_moxi, mut client, mut line) = warm(over("binary", &[mock.port()]), &mock);
-    let [a, b, c] = ["a", "b", "c"].map(|name| store(SETQ, name, "1"));
+    let [a, b, c] = ["a", "b", "c"].map(|name| store(op::SETQ, name, "1"));
     client.send(join([a.clone(), b.clone()]));
     line.expect_piece(join([a.clone(), b, noop(0)]));
     // The next ones do not wait for the answer.
@@ -165,7 +154,7 @@ fn how_they_are_closed() {
     line.send(join([done(0), done(0), done(9)]));
     client.expect_piece(done(9).bytes());
     // Many are one group, however many requests a client may send in a row.
-    let many: Vec<_> = (0..300).map(|number| store(SETQ, &format!("{number}"), "1")).collect();
+    let many: Vec<_> = (0..300).map(|number| store(op::SETQ, &format!("{number}"), "1")).collect();
     let many = join(many.into_iter().chain([noop(10)]));
     client.send(&many);
     line.expect_piece(&many);
@@ -182,7 +171,7 @@ fn too_many_have_to_wait() {
         let moxi = builder.start();
         let mut client = moxi.client();
         // 34 bytes each.
-        client.send(join((0..10).map(|number| store(SETQ, &number.to_string(), "1"))));
+        client.send(join((0..10).map(|number| store(op::SETQ, &number.to_string(), "1"))));
         let mut line = mock.accept();
         if protocol == "ascii" {
             line.expect_piece("mn\r\n");
@@ -194,7 +183,7 @@ fn too_many_have_to_wait() {
                 line.expect_piece(sets);
                 line.send("STORED\r\n".repeat(2));
             } else {
-                let sets = round.iter().map(|number| store(SETQ, &number.to_string(), "1"));
+                let sets = round.iter().map(|number| store(op::SETQ, &number.to_string(), "1"));
                 line.expect_piece(join(sets.chain([noop(0)])));
                 line.send(done(0).bytes());
             }
@@ -218,10 +207,14 @@ fn they_fail_like_others() {
         let down = moxi_test_support::Down::new();
         let moxi = over(protocol, &[down.port()]).start();
         let mut client = moxi.client();
-        client.send(join([key(GETQ, "a").opaque(1), store(SETQ, "a", "1").opaque(2), key(DELETEQ, "b").opaque(3)]));
+        client.send(join([
+            key(op::GETQ, "a").opaque(1),
+            store(op::SETQ, "a", "1").opaque(2),
+            key(op::DELETEQ, "b").opaque(3),
+        ]));
         let told: Vec<_> =
             (0..2).map(|_| client.packet()).map(|packet| (packet.opcode, packet.status, packet.opaque)).collect();
-        assert_eq!(told, [(SETQ, 0x84, 2), (DELETEQ, 0x84, 3)], "{protocol}");
+        assert_eq!(told, [(op::SETQ, 0x84, 2), (op::DELETEQ, 0x84, 3)], "{protocol}");
     }
 }
 
@@ -234,8 +227,12 @@ fn they_are_given_up_one_by_one() {
     let mut first = moxi.client();
     first.send("delete held\r\n");
     line.expect_piece(key(op::DELETE, "held").bytes());
-    client.send(join([store(SETQ, "a", "1").opaque(1), key(GETQ, "a").opaque(2), key(DELETEQ, "a").opaque(3)]));
+    client.send(join([
+        store(op::SETQ, "a", "1").opaque(1),
+        key(op::GETQ, "a").opaque(2),
+        key(op::DELETEQ, "a").opaque(3),
+    ]));
     let told: Vec<_> =
         (0..2).map(|_| client.packet()).map(|packet| (packet.opcode, packet.status, packet.opaque)).collect();
-    assert_eq!(told, [(SETQ, 0x85, 1), (DELETEQ, 0x85, 3)]);
+    assert_eq!(told, [(op::SETQ, 0x85, 1), (op::DELETEQ, 0x85, 3)]);
 }

@@ -8,8 +8,6 @@ use moxi_test_support::{Memcached, Moxi, Wire};
 use crate::relay::GARBAGE;
 
 const GETKQ: u8 = op::GETKQ;
-const SETQ: u8 = 0x11;
-const VERSION: u8 = 0x0b;
 const FIRST_OPAQUE: u32 = 0x1000;
 
 /// A kind of request.
@@ -254,7 +252,7 @@ fn binary(client: &mut Wire, keys: &Keys, kind: Kind) -> Outcome {
         Kind::BinarySet => vec![storing(op::SET, ill)],
         Kind::BinaryNoop => vec![Packet::request(op::NOOP)],
         _ => vec![
-            storing(SETQ, ill),
+            storing(op::SETQ, ill),
             Packet::request(GETKQ).key(ill),
             Packet::request(GETKQ).key(&keys.well[0]),
             Packet::request(GETKQ).key("no-such-key"),
@@ -262,7 +260,7 @@ fn binary(client: &mut Wire, keys: &Keys, kind: Kind) -> Outcome {
             Packet::request(op::NOOP),
         ],
     };
-    requests.push(Packet::request(VERSION));
+    requests.push(Packet::request(op::VERSION));
     let mut bytes = Vec::new();
     for (number, request) in requests.iter_mut().enumerate() {
         request.opaque = FIRST_OPAQUE + number as u32;
@@ -280,7 +278,7 @@ fn binary(client: &mut Wire, keys: &Keys, kind: Kind) -> Outcome {
         assert_eq!((reply.magic, reply.opcode), (0x81, request.opcode));
         assert!(reply.status == 1 || STATUSES.contains(&reply.status), "{kind:?}: {reply:?}");
         // Quiet commands may be answered in any order, but before what closes them.
-        let is_quiet = |opcode| matches!(opcode, SETQ | GETKQ);
+        let is_quiet = |opcode| matches!(opcode, op::SETQ | GETKQ);
         let in_order = if is_quiet(reply.opcode) {
             requests.iter().zip(&seen).skip(number).all(|(later, seen)| is_quiet(later.opcode) || !seen)
         } else {
@@ -288,7 +286,7 @@ fn binary(client: &mut Wire, keys: &Keys, kind: Kind) -> Outcome {
         };
         assert!(in_order, "{kind:?}: out of order: {reply:?}");
         match (reply.opcode, reply.status) {
-            (VERSION, _) => {
+            (op::VERSION, _) => {
                 assert_eq!(reply.status, 0);
                 break;
             }

@@ -6,22 +6,22 @@ use moxi_test_support::packet::op;
 use crate::cells::{self, Cell, Servers};
 use crate::side::{LAST_CAS, Side, WRONG_CAS, brief};
 
-const GETQ: u8 = 0x09;
-const VERSION: u8 = 0x0b;
-const SETQ: u8 = 0x11;
-const ADDQ: u8 = 0x12;
-const REPLACEQ: u8 = 0x13;
-const DELETEQ: u8 = 0x14;
-const INCRQ: u8 = 0x15;
-const DECRQ: u8 = 0x16;
-const FLUSHQ: u8 = 0x18;
-const APPENDQ: u8 = 0x19;
-const PREPENDQ: u8 = 0x1a;
-const GATQ: u8 = 0x1e;
-
 /// All that are quiet.
-const QUIET: [u8; 13] =
-    [GETQ, op::GETKQ, SETQ, ADDQ, REPLACEQ, DELETEQ, INCRQ, DECRQ, FLUSHQ, APPENDQ, PREPENDQ, GATQ, op::GATKQ];
+const QUIET: [u8; 13] = [
+    op::GETQ,
+    op::GETKQ,
+    op::SETQ,
+    op::ADDQ,
+    op::REPLACEQ,
+    op::DELETEQ,
+    op::INCRQ,
+    op::DECRQ,
+    op::FLUSHQ,
+    op::APPENDQ,
+    op::PREPENDQ,
+    op::GATQ,
+    op::GATKQ,
+];
 
 /// The largest value that a memcached with the usual limit takes for short keys, and one that it does not.
 const LARGE: usize = (1 << 20) - 200;
@@ -133,14 +133,14 @@ pub fn steps() -> Vec<Step> {
         step("get and touch", one(touch(opcode, "a", 0)));
         step("get and touch of what is missing", one(touch(opcode, "none", 0)));
     }
-    for opcode in [GATQ, op::GATKQ] {
+    for opcode in [op::GATQ, op::GATKQ] {
         let quiet = ["a", "none", "n", "none2"].map(|name| touch(opcode, name, 500));
         step("get and touch quietly", quiet.to_vec());
     }
     step("touch into the past", one(touch(op::TOUCH, "new", 1_000_000_000)));
     step("get after that", one(key(op::GETK, "new")));
 
-    for opcode in [GETQ, op::GETKQ] {
+    for opcode in [op::GETQ, op::GETKQ] {
         let mut quiet: Vec<_> = (0..20).map(|number| key(opcode, ["a", "none", "n"][number % 3])).collect();
         step("quiet gets, NOOP", quiet.clone());
         quiet.push(key(op::GETK, "a"));
@@ -148,7 +148,8 @@ pub fn steps() -> Vec<Step> {
         quiet.push(key(op::GET, "none"));
         step("quiet gets, GETK, GET", quiet);
     }
-    let many: Vec<_> = (0..50).map(|number| store(SETQ, &format!("q{number}"), number, format!("{number}"))).collect();
+    let many: Vec<_> =
+        (0..50).map(|number| store(op::SETQ, &format!("q{number}"), number, format!("{number}"))).collect();
     step("quiet sets, NOOP", many.clone());
     step("what they have set", (0..50).map(|number| key(op::GETK, &format!("q{number}"))).collect());
     let mut closed = many;
@@ -158,43 +159,43 @@ pub fn steps() -> Vec<Step> {
     for number in 0..10 {
         let name = |word: &str| format!("{word}{number}");
         mixed.extend([
-            store(ADDQ, &name("new"), 1, "1"),
-            store(ADDQ, &name("new"), 1, "2"),
-            store(REPLACEQ, &name("new"), 1, "3"),
-            store(REPLACEQ, &name("none"), 1, "4"),
-            key(APPENDQ, &name("new")).value("0"),
-            key(APPENDQ, &name("none")).value("0"),
-            key(PREPENDQ, &name("new")).value("1"),
-            key(PREPENDQ, &name("none")).value("1"),
-            count(INCRQ, &name("new"), 2, 0, 0),
-            count(DECRQ, &name("new"), 1, 0, 0),
-            count(INCRQ, &name("none"), 2, 0, u32::MAX),
-            count(INCRQ, "a", 2, 0, 0),
+            store(op::ADDQ, &name("new"), 1, "1"),
+            store(op::ADDQ, &name("new"), 1, "2"),
+            store(op::REPLACEQ, &name("new"), 1, "3"),
+            store(op::REPLACEQ, &name("none"), 1, "4"),
+            key(op::APPENDQ, &name("new")).value("0"),
+            key(op::APPENDQ, &name("none")).value("0"),
+            key(op::PREPENDQ, &name("new")).value("1"),
+            key(op::PREPENDQ, &name("none")).value("1"),
+            count(op::INCRQ, &name("new"), 2, 0, 0),
+            count(op::DECRQ, &name("new"), 1, 0, 0),
+            count(op::INCRQ, &name("none"), 2, 0, u32::MAX),
+            count(op::INCRQ, "a", 2, 0, 0),
             key(op::GETKQ, &name("new")),
-            store(SETQ, &name("new"), 1, "5").cas(77),
-            key(DELETEQ, &name("new")),
-            key(DELETEQ, &name("none")),
-            key(GETQ, &name("new")),
+            store(op::SETQ, &name("new"), 1, "5").cas(77),
+            key(op::DELETEQ, &name("new")),
+            key(op::DELETEQ, &name("none")),
+            key(op::GETQ, &name("new")),
         ]);
     }
     step("all that is quiet, NOOP", mixed.clone());
     mixed.push(store(op::SET, "last", 1, "6"));
     step("all that is quiet, SET", mixed);
-    step("a quiet one behind a loud one", vec![key(op::GETK, "a"), key(GETQ, "a"), key(op::GETK, "n")]);
+    step("a quiet one behind a loud one", vec![key(op::GETK, "a"), key(op::GETQ, "a"), key(op::GETK, "n")]);
     step("many opaque values", (0..400).map(|number| key(op::GETK, ["a", "none", "n"][number % 3])).collect());
 
     step("large", one(store(op::SET, "large", 9, vec![b'l'; LARGE])));
     step("get of it", one(key(op::GETK, "large")));
     step("too large", one(store(op::SET, "large", 9, vec![b'l'; TOO_LARGE])));
     step("get after that", one(key(op::GETK, "large")));
-    step("too large, quietly", vec![store(SETQ, "large2", 9, vec![b'l'; TOO_LARGE]), key(op::GET, "a")]);
+    step("too large, quietly", vec![store(op::SETQ, "large2", 9, vec![b'l'; TOO_LARGE]), key(op::GET, "a")]);
     step(
         "large ones, quietly",
-        (0..4).map(|number| store(SETQ, &format!("l{number}"), 9, vec![b'q'; 900_000])).collect(),
+        (0..4).map(|number| store(op::SETQ, &format!("l{number}"), 9, vec![b'q'; 900_000])).collect(),
     );
     step("and back", (0..4).map(|number| key(op::GETKQ, &format!("l{number}"))).collect());
 
-    step("version", one(Packet::request(VERSION)));
+    step("version", one(Packet::request(op::VERSION)));
     step("noop", one(Packet::request(op::NOOP)));
     step("long key", one(store(op::SET, &"k".repeat(250), 1, "x")));
     step("get of it", one(key(op::GETK, &"k".repeat(250))));
@@ -204,8 +205,8 @@ pub fn steps() -> Vec<Step> {
     step("set after flush", one(store(op::SET, "a", 1, "x")));
     step("flush in a day", one(Packet::request(op::FLUSH).extra32(86_400)));
     step("get before that", one(key(op::GETK, "a")));
-    step("quiet flush", vec![Packet::request(FLUSHQ), key(op::GETK, "a")]);
-    step("quiet flush with time", vec![Packet::request(FLUSHQ).extra32(0)]);
+    step("quiet flush", vec![Packet::request(op::FLUSHQ), key(op::GETK, "a")]);
+    step("quiet flush with time", vec![Packet::request(op::FLUSHQ).extra32(0)]);
     step("get after flush", one(key(op::GETK, "a")));
     steps
 }

@@ -7,11 +7,6 @@ use moxi_test_support::{Moxi, Wire};
 use crate::cells::{self, Cell, Servers};
 use crate::side::{Side, brief};
 
-const GATQ: u8 = 0x1e;
-const SETQ: u8 = 0x11;
-const INCRQ: u8 = 0x15;
-const FLUSHQ: u8 = 0x18;
-
 /// What becomes of an item whose expiry is this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
@@ -83,16 +78,16 @@ fn packets(exptime: u32) -> Vec<Packet> {
     let counted = |code| packet(code).extra64(1).extra64(8).extra32(exptime);
     vec![
         stored(op::SET),
-        stored(SETQ),
+        stored(op::SETQ),
         stored(op::ADD),
         stored(op::REPLACE),
         touched(op::TOUCH),
         touched(op::GAT),
-        touched(GATQ),
+        touched(op::GATQ),
         touched(op::GATK),
         touched(op::GATKQ),
         counted(op::INCR),
-        counted(INCRQ),
+        counted(op::INCRQ),
         counted(op::DECR),
     ]
 }
@@ -173,7 +168,7 @@ fn binary_clients() {
         for (exptime, expected) in BINARY {
             for packet in packets(exptime) {
                 // These are to meet nothing; the others find something.
-                let is_count = matches!(packet.opcode, op::INCR | INCRQ | op::DECR);
+                let is_count = matches!(packet.opcode, op::INCR | op::INCRQ | op::DECR);
                 let is_new = is_count || packet.opcode == op::ADD;
                 let run = |side: &mut Side| {
                     side.packets(&[Packet::request(op::DELETE).key("k")]);
@@ -232,7 +227,8 @@ fn delayed_flushes() {
     everywhere(&servers, |name, client| {
         let (mut direct, mut proxied) = (Side::new(servers.direct()), Side::new(client));
         let mut bad = Vec::new();
-        for ((delay, expected), code) in BINARY_DELAYS.into_iter().flat_map(|row| [(row, op::FLUSH), (row, FLUSHQ)]) {
+        for ((delay, expected), code) in BINARY_DELAYS.into_iter().flat_map(|row| [(row, op::FLUSH), (row, op::FLUSHQ)])
+        {
             let run = |side: &mut Side| {
                 side.packets(&[Packet::request(op::FLUSH)]);
                 side.packets(&[Packet::request(op::SET).extra64(0).key("k").value("1")]);

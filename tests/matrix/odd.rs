@@ -7,12 +7,6 @@ use moxi_test_support::packet::{Packet, join, op};
 use crate::cells::{self, Cell, Servers};
 use crate::side::{Side, brief, to_the_end};
 
-const QUIT: u8 = 0x07;
-const VERSION: u8 = 0x0b;
-const SETQ: u8 = 0x11;
-const QUITQ: u8 = 0x17;
-const SASL_LIST: u8 = 0x20;
-
 /// One server and four, in either protocol.
 fn few() -> impl Iterator<Item = Cell> {
     cells::all().into_iter().filter(|cell| cell.hash == "modula")
@@ -118,8 +112,8 @@ fn quit() {
     let servers = Servers::start();
     for cell in few() {
         let moxi = servers.moxi(cell);
-        for opcode in [QUIT, QUITQ] {
-            let set = Packet::request(SETQ).extra64(0).key(format!("q{opcode}")).value("1").opaque(1);
+        for opcode in [op::QUIT, op::QUITQ] {
+            let set = Packet::request(op::SETQ).extra64(0).key(format!("q{opcode}")).value("1").opaque(1);
             let bytes = join([set, Packet::request(opcode).opaque(2), Packet::request(op::NOOP).opaque(3)]);
             assert_eq!(to_the_end(moxi.client(), &bytes), to_the_end(servers.direct(), &bytes), "{cell:?}");
             // What was quiet has been done.
@@ -137,7 +131,7 @@ fn unknown_opcodes() {
     for cell in few() {
         let moxi = servers.builder(cell).set("downstream_timeout=150").start();
         let (mut direct, mut proxied) = (Side::new(servers.direct()), Side::new(moxi.client()));
-        for opcode in [0x25, 0x60, SASL_LIST, 0xc1] {
+        for opcode in [0x25, 0x60, op::SASL_LIST, 0xc1] {
             let packet = [Packet::request(opcode).opaque(7)];
             let (expected, got) = (direct.packets(&packet), proxied.packets(&packet));
             assert_eq!(got, expected, "{cell:?}: {opcode:#x}\n{}\n{}", brief(&expected), brief(&got));
@@ -164,7 +158,7 @@ fn sasl_without_credentials() {
         let moxi = servers.moxi(cell);
         let mut proxied = Side::new(moxi.client());
         let packets = [
-            Packet::request(SASL_LIST).opaque(1),
+            Packet::request(op::SASL_LIST).opaque(1),
             Packet::request(op::SASL_AUTH).opaque(2).key("PLAIN").value("\0someone\0secret"),
         ];
         let got = proxied.packets(&packets);
@@ -201,7 +195,7 @@ fn statistics() {
         assert!(names(&stats(&mut client, "settings")).iter().any(|name| name == "maxbytes"), "{cell:?}");
         assert!(names(&stats(&mut client, "items")).iter().any(|name| name.ends_with(":number")), "{cell:?}");
         stats(&mut client, "reset");
-        let version = client.packets(&[Packet::request(VERSION).opaque(1)]);
+        let version = client.packets(&[Packet::request(op::VERSION).opaque(1)]);
         assert_eq!((version.len(), version[0].status), (1, 0));
     }
 }

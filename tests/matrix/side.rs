@@ -1,17 +1,15 @@
 //! One of the two clients whose replies are compared.
 
 use moxi_test_support::Wire;
-use moxi_test_support::packet::{HEADER, Packet};
+use moxi_test_support::packet::{HEADER, Packet, op};
 
 /// In a request's CAS field: the id that this side got last.
 pub const LAST_CAS: u64 = u64::MAX;
 /// In a request's CAS field: an id that no item of this side has.
 pub const WRONG_CAS: u64 = u64::MAX - 1;
 
-/// Opaque of the NOOP that shows the end of a step's replies.
+/// Opaque of the op::NOOP that shows the end of a step's replies.
 const MARK: u32 = 0xfeed_f00d;
-const NOOP: u8 = 0x0a;
-const VERSION: u8 = 0x0b;
 
 /// A client, and what it remembers of the replies.
 #[derive(Debug)]
@@ -26,7 +24,7 @@ impl Side {
         Side { wire, cas: 0 }
     }
 
-    /// Sends packets, and a NOOP behind them; returns the replies to the packets, made comparable.
+    /// Sends packets, and a op::NOOP behind them; returns the replies to the packets, made comparable.
     pub fn packets(&mut self, packets: &[Packet]) -> Vec<Packet> {
         let mut bytes = Vec::new();
         for packet in packets {
@@ -38,13 +36,13 @@ impl Side {
             };
             bytes.extend_from_slice(&packet.bytes());
         }
-        bytes.extend_from_slice(&Packet::request(NOOP).opaque(MARK).bytes());
+        bytes.extend_from_slice(&Packet::request(op::NOOP).opaque(MARK).bytes());
         self.wire.send(bytes);
         let mut replies = Vec::new();
         loop {
             let reply = self.wire.packet();
-            if reply.opcode == NOOP && reply.opaque == MARK {
-                assert_eq!(reply, Packet::reply(NOOP).opaque(MARK));
+            if reply.opcode == op::NOOP && reply.opaque == MARK {
+                assert_eq!(reply, Packet::reply(op::NOOP).opaque(MARK));
                 return replies;
             }
             if reply.cas != 0 {
@@ -100,7 +98,7 @@ pub fn to_the_end(mut wire: Wire, bytes: &[u8]) -> Vec<Packet> {
 
 fn comparable(mut reply: Packet) -> Packet {
     reply.cas = reply.cas.min(1);
-    if reply.opcode == VERSION && reply.status == 0 {
+    if reply.opcode == op::VERSION && reply.status == 0 {
         assert!(!reply.value.is_empty());
         reply.value = b"version".to_vec();
     }

@@ -9,8 +9,6 @@ use moxi_test_support::{Memcached, Mock, MoxiBuilder, Wire, moxi};
 use crate::launch::{Running, free_port};
 use crate::{PATIENT, PROTOCOLS, SHORT};
 
-const SETQ: u8 = 0x11;
-const FLUSHQ: u8 = 0x18;
 /// The largest body (03 §7).
 const BODY_MAX: u32 = 22_020_096;
 
@@ -125,7 +123,7 @@ fn mb_3845_nothing_is_left_of_a_client() {
             b"gets a b c d e\r\nget ".to_vec(),
             set[..HEADER - 1].to_vec(),
             set[..HEADER + 9].to_vec(),
-            Packet::request(SETQ).key("a").extra64(0).value("quiet").bytes()[..HEADER + 10].to_vec(),
+            Packet::request(op::SETQ).key("a").extra64(0).value("quiet").bytes()[..HEADER + 10].to_vec(),
             join([Packet::request(op::GETKQ).key("a"), Packet::request(op::GETKQ).key("b")]),
         ] {
             for is_reset in [false, true] {
@@ -177,7 +175,7 @@ fn bug_1825_a_quiet_flush() {
         let server = Memcached::start(&[]);
         let moxi = over(protocol, server.port()).start();
         let mut client = moxi.client();
-        for flush in [Packet::request(FLUSHQ).extra32(0), Packet::request(FLUSHQ)] {
+        for flush in [Packet::request(op::FLUSHQ).extra32(0), Packet::request(op::FLUSHQ)] {
             client.send(join([
                 Packet::request(op::SET).key("a").extra64(0).value("1").opaque(1),
                 flush.opaque(2),
