@@ -13,9 +13,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::config::address::{Address, is_path};
 use crate::failure::{Failure, GENERAL, reason};
+use crate::protocol::Protocol;
 use crate::protocol::binary::packet::{HEADER, Header, REPLY_MAGIC};
 use crate::protocol::binary::{command, opcode};
-use crate::proxy::upstream::Binding;
 
 /// How long all of it may take, look-ups of names included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ const LONGEST: usize = 255;
 ///
 /// # Errors
 /// Why it is not alive.
-pub fn check(address: &Address, binding: Binding) -> Result<String, Failure> {
+pub fn check(address: &Address, binding: Option<Protocol>) -> Result<String, Failure> {
     let until = Instant::now() + PATIENCE;
     let asked = look_up(address).and_then(|places| {
         let mut why = "it has no address".to_owned();
@@ -71,12 +71,12 @@ fn look_up(address: &Address) -> Result<Vec<SockAddr>, String> {
 }
 
 /// The version that is told at `place`, or why none is.
-fn ask(place: &SockAddr, binding: Binding, time: Duration) -> Result<String, String> {
+fn ask(place: &SockAddr, binding: Option<Protocol>, time: Duration) -> Result<String, String> {
     let until = Instant::now() + time;
     match binding {
-        Binding::Ascii => Conn::open(place, until)?.ascii(),
-        Binding::Binary => Conn::open(place, until)?.binary(),
-        Binding::Auto => {
+        Some(Protocol::Ascii) => Conn::open(place, until)?.ascii(),
+        Some(Protocol::Binary) => Conn::open(place, until)?.binary(),
+        None => {
             // Who does not accept at all need not be asked again.
             let mut conn = Conn::open(place, until)?;
             conn.until = until.min(Instant::now() + ASCII_PATIENCE);

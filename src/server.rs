@@ -8,7 +8,7 @@ use crate::failure::{Failure, SYSTEM, reason};
 use crate::log;
 use crate::net::listener::{self, Listener, SocketFile};
 use crate::net::port_file;
-use crate::proxy::upstream::Binding;
+use crate::protocol::Protocol;
 use crate::store::StoreOptions;
 
 /// Names the file that the server's ports are written to.
@@ -112,9 +112,9 @@ pub fn store_options(options: &Options, initial_malloced: Option<&str>) -> Store
         requests_per_turn: options.requests_per_turn,
         backlog: options.backlog,
         binding: match options.binding {
-            Binding::Auto => "auto-negotiate",
-            Binding::Ascii => "ascii",
-            Binding::Binary => "binary",
+            None => "auto-negotiate",
+            Some(Protocol::Ascii) => "ascii",
+            Some(Protocol::Binary) => "binary",
         },
     }
 }

@@ -3,7 +3,6 @@
 //! The tests stop moxi, send, and let it go on: what has arrived by then is one turn's work.
 
 use ::moxi::proxy::host::HealthTable;
-use ::moxi::proxy::upstream::Binding;
 use ::moxi::proxy::{Action, Engine, Settings};
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Mock, Moxi, MoxiBuilder, Wire, moxi};
@@ -188,7 +187,7 @@ fn nothing_joins_a_get_that_is_being_sent() {
     for (protocol, wanted) in [("ascii", "get a\r\nget b\r\n"), ("binary", "\u{c}a\u{c}b")] {
         let behavior = format!("downstream_protocol={protocol}");
         let loaded = ::moxi::config::load("11311=server:1", Some(&behavior), &|_| None).expect("a good configuration");
-        let settings = Settings { requests_per_turn: 20, binding: Binding::Auto };
+        let settings = Settings { requests_per_turn: 20, binding: None };
         let mut engine = Engine::new(&loaded.config, &HealthTable::default(), settings);
         let clients = [engine.add_client(0).expect("a client"), engine.add_client(0).expect("a client")];
         let ask = |engine: &mut Engine, number: usize, text: &[u8]| {

@@ -4,7 +4,7 @@ use moxi::buffer::Output;
 use moxi::config;
 use moxi::proxy::downstream::ConnId;
 use moxi::proxy::host::HealthTable;
-use moxi::proxy::upstream::{Binding, ClientId};
+use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine, Settings};
 
 /// What all clients do, over and over: each sends one request and waits for its answer.
@@ -169,7 +169,7 @@ impl World {
         let servers: Vec<String> = (1..=scenario.servers).map(|port| format!("server:{port}")).collect();
         let text = format!("11311={}", servers.join(","));
         let loaded = config::load(&text, Some(scenario.behavior), &|_| None).expect("a good configuration");
-        let settings = Settings { requests_per_turn: 20, binding: Binding::Auto };
+        let settings = Settings { requests_per_turn: 20, binding: None };
         let mut engine = Engine::new(&loaded.config, &HealthTable::default(), settings);
         let clients = (0..scenario.clients).map(|_| engine.add_client(0).expect("a client")).collect();
         World {

@@ -9,7 +9,7 @@ use super::argument::Argument;
 use super::{Options, ServerPort, completion, help, licence};
 use crate::config::address::{Address, SOCKET_PATH_MAX};
 use crate::failure::{Failure, USAGE};
-use crate::proxy::upstream::Binding;
+use crate::protocol::Protocol;
 
 /// One flag.
 #[derive(Debug)]
@@ -466,11 +466,11 @@ pub static FLAGS: &[Flag] = &[
     },
 ];
 
-fn binding(argument: &Argument<'_>) -> Result<Binding, Failure> {
+fn binding(argument: &Argument<'_>) -> Result<Option<Protocol>, Failure> {
     match argument.value.as_bytes() {
-        b"auto" => Ok(Binding::Auto),
-        b"binary" => Ok(Binding::Binary),
-        b"ascii" => Ok(Binding::Ascii),
+        b"auto" => Ok(None),
+        b"binary" => Ok(Some(Protocol::Binary)),
+        b"ascii" => Ok(Some(Protocol::Ascii)),
         _ => Err(Failure::new(
             USAGE,
             format!(

@@ -167,7 +167,8 @@ downstream_timeout=5000,cycle=200 \\
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::behavior::{Behavior, DownstreamProtocol};
+    use crate::config::behavior::Behavior;
+    use crate::protocol::Protocol;
 
     #[test]
     fn begins_with_name_and_version() {
@@ -232,7 +233,7 @@ mod tests {
             });
             assert_eq!(lines.count(), 1, "{}", key.name);
         }
-        assert_eq!(Behavior::default().downstream_protocol, DownstreamProtocol::Binary);
+        assert_eq!(Behavior::default().downstream_protocol, Protocol::Binary);
         assert!(text.contains("\n  downstream_protocol=binary\n"));
     }
 }

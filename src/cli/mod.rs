@@ -12,7 +12,7 @@
 use std::path::PathBuf;
 
 use crate::config::address::Address;
-use crate::proxy::upstream::Binding;
+use crate::protocol::Protocol;
 
 pub mod argument;
 pub mod completion;
@@ -66,8 +66,8 @@ pub struct Options {
     pub socket_mode: u32,
     /// `-b`: length of the queue of connections that wait to be accepted.
     pub backlog: i32,
-    /// `-B`: the protocol that clients must speak.
-    pub binding: Binding,
+    /// `-B`: the protocol that clients must speak; `None`: either, as their first byte tells.
+    pub binding: Option<Protocol>,
     /// `-c`: how many descriptors the process asks for.
     pub connections: u32,
     /// Whether items of the built-in server carry CAS ids; `-C` turns it off.
@@ -130,7 +130,7 @@ impl Default for Options {
             socket: None,
             socket_mode: 0o700,
             backlog: 1024,
-            binding: Binding::Auto,
+            binding: None,
             connections: 1024,
             cas: true,
             check: false,

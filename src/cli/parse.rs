@@ -11,7 +11,7 @@ use super::flags::{self, Action, Flag};
 use super::{Options, ServerPort};
 use crate::config::address::Address;
 use crate::failure::{Failure, GENERAL, USAGE};
-use crate::proxy::upstream::Binding;
+use crate::protocol::Protocol;
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +21,7 @@ pub enum Command {
     /// Only check these options.
     Check(Box<Options>),
     /// Only ask whether somebody answers there, in this protocol.
-    CheckAlive(Address, Binding),
+    CheckAlive(Address, Option<Protocol>),
     /// Print this text on standard output and stop with exit code 0.
     Print(String),
 }
@@ -219,9 +219,9 @@ mod tests {
 
     #[test]
     fn protocols() {
-        assert_eq!(run(&["-B", "ascii"]).binding, Binding::Ascii);
-        assert_eq!(run(&["-B", "binary"]).binding, Binding::Binary);
-        assert_eq!(run(&["-B", "auto"]).binding, Binding::Auto);
+        assert_eq!(run(&["-B", "ascii"]).binding, Some(Protocol::Ascii));
+        assert_eq!(run(&["-B", "binary"]).binding, Some(Protocol::Binary));
+        assert_eq!(run(&["-B", "auto"]).binding, None);
         assert_eq!(
             fail(&["-B", "http"]).message,
             "Invalid value for binding protocol: http (-B)\n -- should be one of auto, binary, or ascii\n"

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::agent::{self, Agent};
-use super::behavior::{Behavior, DownstreamProtocol};
+use super::behavior::Behavior;
 use super::cluster::{self, Form, RawSection};
 use super::document::{Document, LOCAL_HOST};
 use super::error::ConfigError;
 use super::files::{Source, Text};
 use super::snapshot::{BucketConfig, Config, Learned, Revision, Secret, Server};
 use super::{dynamic, files, masking, server_list};
+use crate::protocol::Protocol;
 use crate::routing::Router;
 use crate::routing::ketama::RingServer;
 
@@ -187,10 +188,10 @@ fn from_list(raw: &RawSection<'_>, behavior: &Behavior) -> Result<(Servers, Rout
 pub(super) fn server(host: String, port: u16, user: &str, password: &Secret, behavior: &Behavior) -> Arc<Server> {
     let protocol = behavior.downstream_protocol;
     Arc::new(match protocol {
-        DownstreamProtocol::Ascii => {
+        Protocol::Ascii => {
             Server { host, port, user: String::new(), password: Secret::default(), bucket: String::new(), protocol }
         }
-        DownstreamProtocol::Binary => Server {
+        Protocol::Binary => Server {
             host,
             port,
             user: user.to_owned(),

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::ConfigError;
-use super::behavior::{Behavior, DownstreamProtocol};
+use super::behavior::Behavior;
 use super::load::{self, Loaded, STATIC_BUCKET, Section, load_behavior};
 use super::snapshot::{BucketConfig, Config, Learned, Server};
+use crate::protocol::Protocol;
 use crate::routing::Router;
 
 /// What `stats proxy` shows as its configuration (06 §3.5).
@@ -37,7 +38,7 @@ pub fn load_mcmux(
 }
 
 /// A server that a client has named. User, password and bucket are those of `-Z`.
-pub fn named_server(protocol: DownstreamProtocol, host: &str, port: u16, behavior: &Behavior) -> Arc<Server> {
+pub fn named_server(protocol: Protocol, host: &str, port: u16, behavior: &Behavior) -> Arc<Server> {
     let behavior = Behavior { downstream_protocol: protocol, ..behavior.clone() };
     load::server(host.to_owned(), port, &behavior.usr, &behavior.pwd, &behavior)
 }
@@ -53,9 +54,9 @@ mod tests {
         assert_eq!((bucket.name.as_str(), bucket.text.as_str(), bucket.port), ("default", "mcmux_config", 11_299));
         assert_eq!(loaded.sections, [Section { port: 11_299, bucket: 0 }]);
         assert_eq!(bucket.behavior.downstream_conn_max, 8);
-        let binary = named_server(DownstreamProtocol::Binary, "a.example", 1, &bucket.behavior);
-        assert_eq!((binary.user.as_str(), binary.protocol), ("fictional", DownstreamProtocol::Binary));
-        let ascii = named_server(DownstreamProtocol::Ascii, "a.example", 1, &bucket.behavior);
-        assert_eq!((ascii.user.as_str(), ascii.protocol), ("", DownstreamProtocol::Ascii));
+        let binary = named_server(Protocol::Binary, "a.example", 1, &bucket.behavior);
+        assert_eq!((binary.user.as_str(), binary.protocol), ("fictional", Protocol::Binary));
+        let ascii = named_server(Protocol::Ascii, "a.example", 1, &bucket.behavior);
+        assert_eq!((ascii.user.as_str(), ascii.protocol), ("", Protocol::Ascii));
     }
 }

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::address::{is_path, write_server};
-use crate::config::behavior::{Behavior, DownstreamProtocol};
+use crate::config::behavior::Behavior;
+use crate::protocol::Protocol;
 use crate::routing::Router;
 
 /// Text that must never reach a log line or a statistic: a password.
@@ -57,7 +58,7 @@ pub struct Server {
     /// Bucket to select after authentication (opcode 0x2a); empty: none.
     pub bucket: String,
     /// The protocol spoken to it.
-    pub protocol: DownstreamProtocol,
+    pub protocol: Protocol,
 }
 
 impl Server {

@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use mio::net::UdpSocket;
 
 use crate::buffer::{Input, Output, Pool};
+use crate::protocol::Protocol;
 use crate::store::access::Access;
-use crate::store::session::Protocol;
 use crate::store::{Session, Step};
 
 /// Request number, sequence number, number of datagrams, reserved: two bytes each, big endian.
@@ -31,7 +31,7 @@ const TOO_LONG: &[u8] = b"SERVER_ERROR out of memory preparing response\r\n";
 #[derive(Debug)]
 pub struct UdpServer {
     socket: UdpSocket,
-    protocol: Protocol,
+    protocol: Option<Protocol>,
     received: Vec<u8>,
     server: Datagrams,
 }
@@ -46,8 +46,9 @@ pub enum Served {
 }
 
 impl UdpServer {
-    /// Serves what arrives at `socket`, which does not block. Clients must speak `protocol`.
-    pub fn new(socket: UdpSocket, protocol: Protocol) -> UdpServer {
+    /// Serves what arrives at `socket`, which does not block. Clients must speak `protocol`; `None`: the first byte of
+    /// each datagram tells.
+    pub fn new(socket: UdpSocket, protocol: Option<Protocol>) -> UdpServer {
         UdpServer { socket, protocol, received: vec![0; RECEIVE_MAX], server: Datagrams::default() }
     }
 
@@ -101,7 +102,7 @@ impl Datagrams {
     fn answer(
         &mut self,
         datagram: &[u8],
-        protocol: Protocol,
+        protocol: Option<Protocol>,
         access: &Access<'_>,
         send: &mut dyn FnMut(&[u8]),
     ) -> Option<u8> {
@@ -191,7 +192,7 @@ mod tests {
         let access = store.access(&counters, Clock::default());
         let datagram = [&[1, 2, 0, 0], &count.to_be_bytes()[..], &[0, 0], request].concat();
         let mut sent = Vec::new();
-        server.answer(&datagram, Protocol::Undecided, &access, &mut |reply| sent.push(reply.to_vec()));
+        server.answer(&datagram, None, &access, &mut |reply| sent.push(reply.to_vec()));
         sent
     }
 

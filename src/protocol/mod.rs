@@ -1,6 +1,6 @@
 //! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
 //!
-//! [`Request`] says what both protocols mean. [`ascii`] and [`binary`] parse and write
+//! [`Protocol`] names one of the two, [`Request`] says what both mean. [`ascii`] and [`binary`] parse and write
 //! requests and replies, each in both directions. [`status`] holds the tables between binary status and
 //! ASCII text (03 §9), [`expiry`] the rules for the times in both, [`trace`] what the log shows of them.
 
@@ -14,6 +14,16 @@ pub mod translate;
 
 /// Longest key in bytes (memcached's protocol document).
 pub const KEY_MAX: usize = 250;
+
+/// One of the two protocols. Where none has been chosen yet, by the first byte of a client's or by `-B`, it is an
+/// `Option`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// memcached's ASCII protocol.
+    Ascii,
+    /// memcached's binary protocol.
+    Binary,
+}
 
 /// What a client wants, whichever protocol it speaks. Borrows the client's input.
 #[derive(Clone, Copy, Debug, PartialEq)]

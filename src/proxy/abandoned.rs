@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::binary::opcode::is_quiet;
 use crate::protocol::binary::packet::HEADER;
 
@@ -249,7 +249,7 @@ fn may_take_back(conn: &Conn, index: usize) -> bool {
 }
 
 /// The key of a request with one key.
-fn key_of<'a>(conn: &Conn, index: usize, speak: DownstreamProtocol, memory: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+fn key_of<'a>(conn: &Conn, index: usize, speak: Protocol, memory: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     // Of a base64-coded key that is not the key itself which stands there: it counts as any.
     let is_elsewhere = match conn.fifo.get(index)?.expect {
         Expect::MultiGet { .. } | Expect::Broadcast { .. } => true,
@@ -262,7 +262,7 @@ fn key_of<'a>(conn: &Conn, index: usize, speak: DownstreamProtocol, memory: &'a 
     let Range { start, end } = conn.range(index);
     conn.output.read(start..end.min(start + KEY_AREA), memory);
     match speak {
-        DownstreamProtocol::Ascii => {
+        Protocol::Ascii => {
             let line = memory.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
             let mut words = line.split(|byte| *byte == b' ');
             let verb = words.next()?;
@@ -271,7 +271,7 @@ fn key_of<'a>(conn: &Conn, index: usize, speak: DownstreamProtocol, memory: &'a 
             }
             words.next()
         }
-        DownstreamProtocol::Binary => {
+        Protocol::Binary => {
             let [_, _, high, low, extras] = *memory.first_chunk::<5>()?;
             let at = HEADER + usize::from(extras);
             memory.get(at..at + usize::from(u16::from_be_bytes([high, low]))).filter(|key| !key.is_empty())

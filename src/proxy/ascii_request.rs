@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::buffer::Output;
-use crate::config::behavior::DownstreamProtocol::{Ascii, Binary};
+use crate::protocol::Protocol::{Ascii, Binary};
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::status::CommandClass;

@@ -9,7 +9,7 @@ mod replies;
 use std::sync::Arc;
 
 use crate::buffer::Output;
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command;
 use crate::protocol::binary::opcode::{self, is_quiet};
@@ -255,7 +255,7 @@ impl Engine {
 
     /// Ends a server's quiet packets with a NOOP of moxi's own. ASCII servers answer each of theirs.
     fn end_group(&mut self, id: RequestId, conn_id: ConnId) {
-        if self.speak(conn_id) == DownstreamProtocol::Ascii {
+        if self.speak(conn_id) == Protocol::Ascii {
             return;
         }
         let Some(conn) = self.begin(conn_id) else { return };
@@ -279,13 +279,13 @@ impl Engine {
         let Some(conn) = self.begin_in(id, conn_id) else { return };
         let out = conn.output.tail();
         match (speak, packet.header.opcode) {
-            (DownstreamProtocol::Binary, _) => out.extend_from_slice(packet.raw),
-            (DownstreamProtocol::Ascii, opcode::FLUSH) => translate::write_flush(out, packet.extras),
-            (DownstreamProtocol::Ascii, opcode::STAT) => {
+            (Protocol::Binary, _) => out.extend_from_slice(packet.raw),
+            (Protocol::Ascii, opcode::FLUSH) => translate::write_flush(out, packet.extras),
+            (Protocol::Ascii, opcode::STAT) => {
                 let is_clean = !packet.key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
                 ascii::stats(out, if is_clean { packet.key } else { b"?" });
             }
-            (DownstreamProtocol::Ascii, _) => out.extend_from_slice(b"version\r\n"),
+            (Protocol::Ascii, _) => out.extend_from_slice(b"version\r\n"),
         }
         let end = conn.output.end();
         let expect = Expect::Broadcast { opcode: packet.header.opcode, begun: false };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::buffer::Input;
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::opcode::{self, is_quiet, status};
 use crate::protocol::binary::packet::{HEADER, Packet, Parsed, parse_request, write_reply};
@@ -190,7 +190,7 @@ impl Engine {
         }
         let has_map = matches!(self.buckets[bucket].config.router, Router::Vbucket(_));
         let speak = self.speak(conn_id);
-        let is_meta = speak == DownstreamProtocol::Ascii && self.writes_meta(conn_id, packet.key);
+        let is_meta = speak == Protocol::Ascii && self.writes_meta(conn_id, packet.key);
         let place = self.note_place(id, conn_id, code);
         let is_foreign = check(packet) == Shape::Foreign;
         if is_foreign {
@@ -200,7 +200,7 @@ impl Engine {
         let Some(conn) = self.begin_in(id, conn_id) else { return };
         let start = conn.output.end();
         let expect = match speak {
-            DownstreamProtocol::Binary => {
+            Protocol::Binary => {
                 let head = HEADER + packet.extras.len() + packet.key.len();
                 conn.output.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw));
                 if has_map && let Some(field) = conn.output.tail_from(start + VBUCKET_AT as u64) {
@@ -216,7 +216,7 @@ impl Engine {
                     false => Expect::Packet { opcode: code },
                 }
             }
-            DownstreamProtocol::Ascii => match translate::write(conn.output.tail(), packet, is_meta) {
+            Protocol::Ascii => match translate::write(conn.output.tail(), packet, is_meta) {
                 Ok(written) => {
                     if written.has_value {
                         conn.output.push(packet.value, owner);
@@ -261,7 +261,7 @@ impl Engine {
         let is_open = |host: &HostId| {
             self.hosts
                 .get(*host)
-                .is_some_and(|host| host.server.protocol == DownstreamProtocol::Ascii && !host.dialect.is_settled())
+                .is_some_and(|host| host.server.protocol == Protocol::Ascii && !host.dialect.is_settled())
         };
         if !self.buckets[bucket].hosts.iter().any(is_open) {
             return true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::buffer::Output;
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet;
 use crate::protocol::status::text;
@@ -229,7 +229,7 @@ impl Engine {
         broadcast: Broadcast,
         noreply: bool,
         code: u8,
-        encode: impl Fn(DownstreamProtocol, &mut Output),
+        encode: impl Fn(Protocol, &mut Output),
     ) {
         let Some(bucket) = self.clients.get(client_id).map(|client| client.bucket) else { return };
         let id = self.one(client_id, Work::Broadcast(Box::new(broadcast)), noreply, true);

@@ -7,9 +7,9 @@ use super::request::{Request, RequestId};
 use super::timers::Micros;
 use super::upstream::ClientId;
 use crate::buffer::Output;
-use crate::config::behavior::DownstreamProtocol;
 use crate::config::snapshot::BucketConfig;
 use crate::front_cache::{FrontCache, Policy, Stamp, Value};
+use crate::protocol::Protocol;
 use crate::protocol::ascii::{command, reply};
 use crate::protocol::{Store, StoreVerb};
 use crate::routing::Router;
@@ -32,7 +32,7 @@ impl Front {
         let behavior = &config.behavior;
         let policy = Policy::new(behavior).filter(|_| config.router != Router::Named)?;
         cache.restart(Arc::as_ptr(config).addr(), behavior.front_cache_max);
-        let has_single = behavior.downstream_protocol == DownstreamProtocol::Ascii;
+        let has_single = behavior.downstream_protocol == Protocol::Ascii;
         Some(Front { cache, policy, has_single })
     }
 

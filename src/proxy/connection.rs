@@ -1,6 +1,6 @@
 //! Server connections: their handshake (03 §16.2), and their replies one by one.
 
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::ascii;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, Packet};
@@ -135,7 +135,7 @@ impl Engine {
         while fits.is_ok() && input.is_worth_parsing() && self.conns.get(id).is_some_and(|conn| !conn.is_paused) {
             let owner = input.owner();
             let used = match speak {
-                DownstreamProtocol::Ascii => {
+                Protocol::Ascii => {
                     let mut scanned = input.scanned;
                     match ascii::reply::parse(input.data(), &mut scanned) {
                         ascii::reply::Parsed::Incomplete { need } => {
@@ -153,7 +153,7 @@ impl Engine {
                         }
                     }
                 }
-                DownstreamProtocol::Binary => match packet::parse_reply(input.data()) {
+                Protocol::Binary => match packet::parse_reply(input.data()) {
                     packet::Parsed::Incomplete { need } => {
                         input.expect(need, &mut self.server_buffers);
                         break;

@@ -1,7 +1,7 @@
 //! Which connection a request takes, and how it gets there; joining gets.
 
 use crate::buffer::Output;
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
 use crate::stats::counter::Counter;
@@ -85,7 +85,7 @@ impl Engine {
         key: &[u8],
         code: u8,
         wire: Wire,
-        encode: impl FnOnce(DownstreamProtocol, &mut Output, u16, &mut u64),
+        encode: impl FnOnce(Protocol, &mut Output, u16, &mut u64),
     ) {
         let Some(request) = self.requests.get(id) else { return };
         let (client, bucket, may_repeat) = (request.client, request.bucket, request.may_repeat);
@@ -108,7 +108,7 @@ impl Engine {
         let mut key_at = start;
         encode(speak, &mut conn.output, vbucket, &mut key_at);
         let end = conn.output.end();
-        if speak == DownstreamProtocol::Binary && matches!(code, opcode::GETL | opcode::UNL) {
+        if speak == Protocol::Binary && matches!(code, opcode::GETL | opcode::UNL) {
             // memcached does not know them, and loses its place in the stream over them (04 §8.6).
             conn.alone.push_back(start..end);
         }
@@ -159,14 +159,14 @@ impl Engine {
             let Some(conn) = self.begin(conn_id) else { return };
             let start = conn.output.end();
             match speak {
-                DownstreamProtocol::Ascii => {
+                Protocol::Ascii => {
                     ascii::get_start(conn.output.tail(), cas);
                     ascii::key(conn.output.tail(), key);
                     if !joinable {
                         ascii::end(conn.output.tail());
                     }
                 }
-                DownstreamProtocol::Binary => binary::get(conn.output.tail(), key, vbucket, opaque),
+                Protocol::Binary => binary::get(conn.output.tail(), key, vbucket, opaque),
             }
             if joinable {
                 conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
@@ -177,7 +177,7 @@ impl Engine {
         }
         let Some(conn) = self.conns.get(conn_id) else { return };
         let end = conn.output.end();
-        let closed = speak == DownstreamProtocol::Ascii && !joinable;
+        let closed = speak == Protocol::Ascii && !joinable;
         let key_at = end - key.len() as u64 - if closed { 2 } else { 0 };
         let expect = Expect::Get { key_at, key_len: key.len().min(255) as u8, last: true, answered: false };
         self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries, may_repeat: true, is_queued: false });
@@ -195,18 +195,18 @@ impl Engine {
             host.open = None;
         }
         match host.server.protocol {
-            DownstreamProtocol::Ascii => ascii::end(conn.output.tail()),
-            DownstreamProtocol::Binary if open.keys > 1 => binary::noop(conn.output.tail(), 0),
-            DownstreamProtocol::Binary => {}
+            Protocol::Ascii => ascii::end(conn.output.tail()),
+            Protocol::Binary if open.keys > 1 => binary::noop(conn.output.tail(), 0),
+            Protocol::Binary => {}
         }
         let end = conn.output.end();
         conn.fifo.set_end(end);
     }
 
     /// The protocol of the connection's server.
-    pub(super) fn speak(&self, id: ConnId) -> DownstreamProtocol {
+    pub(super) fn speak(&self, id: ConnId) -> Protocol {
         let host = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host));
-        host.map_or(DownstreamProtocol::Binary, |host| host.server.protocol)
+        host.map_or(Protocol::Binary, |host| host.server.protocol)
     }
 
     /// The connection, ready for another request to be written to its output.
@@ -334,7 +334,7 @@ impl Engine {
     pub(super) fn connect(&mut self, host_id: HostId) -> ConnId {
         let mut conn = Conn::new(host_id, self.now);
         if let Some(host) = self.hosts.get(host_id)
-            && host.server.protocol == DownstreamProtocol::Binary
+            && host.server.protocol == Protocol::Binary
         {
             let server = &host.server;
             if !server.user.is_empty() {
@@ -361,10 +361,10 @@ impl Engine {
 }
 
 /// Adds a key to the get at the end of the connection's output.
-fn join(conn: &mut Conn, open: &OpenGet, speak: DownstreamProtocol, key: &[u8], vbucket: u16, opaque: u32) {
+fn join(conn: &mut Conn, open: &OpenGet, speak: Protocol, key: &[u8], vbucket: u16, opaque: u32) {
     match speak {
-        DownstreamProtocol::Ascii => ascii::key(conn.output.tail(), key),
-        DownstreamProtocol::Binary => {
+        Protocol::Ascii => ascii::key(conn.output.tail(), key),
+        Protocol::Binary => {
             if open.keys == 1
                 && let Some(header) = conn.output.tail_from(open.start)
                 && let Some(code) = header.get_mut(OPCODE_AT)

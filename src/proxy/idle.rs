@@ -90,7 +90,6 @@ mod tests {
     use super::*;
     use crate::config::snapshot::Config;
     use crate::proxy::host::HealthTable;
-    use crate::proxy::upstream::Binding;
     use crate::proxy::{Action, Settings};
 
     const MS: Micros = 1000;
@@ -113,7 +112,7 @@ mod tests {
 
     impl Bench {
         fn new() -> Bench {
-            let settings = Settings { requests_per_turn: 20, binding: Binding::Auto };
+            let settings = Settings { requests_per_turn: 20, binding: None };
             Bench { engine: Engine::new(&config([100, 0]), &HealthTable::default(), settings), now: 0 }
         }
 

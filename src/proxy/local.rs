@@ -8,11 +8,10 @@ use std::sync::Arc;
 use crate::buffer::Input;
 use crate::store::clock::Clock;
 use crate::store::counters::{Count, Counters};
-use crate::store::session::Protocol;
 use crate::store::{Session, Step, Store};
 
 use super::timers::Micros;
-use super::upstream::{Binding, Client, ClientId};
+use super::upstream::{Client, ClientId};
 use super::{Action, Engine};
 
 /// The built-in server as one worker sees it.
@@ -41,11 +40,7 @@ impl Engine {
     /// A client of the built-in server has connected. `None`: there is no such server.
     pub fn add_local_client(&mut self) -> Option<ClientId> {
         self.local.as_ref()?;
-        let session = Session::new(match self.settings.binding {
-            Binding::Auto => Protocol::Undecided,
-            Binding::Ascii => Protocol::Ascii,
-            Binding::Binary => Protocol::Binary,
-        });
+        let session = Session::new(self.settings.binding);
         // Such clients are in no bucket.
         let client = Client::new(usize::MAX, self.settings.binding);
         Some(self.clients.insert(Client { session: Some(session), ..client }))

@@ -66,6 +66,7 @@ use crate::arena::Arena;
 use crate::buffer::{Output, Pool, Spare};
 use crate::config::snapshot::{BucketConfig, Config, Server};
 use crate::front_cache::Matcher;
+use crate::protocol::Protocol;
 use crate::protocol::binary::breach::Breach;
 use crate::stats::board::{Board, Traffic};
 use crate::stats::counter::{Counter, Counters};
@@ -83,7 +84,7 @@ use parting::Parting;
 use refused::Told;
 use request::Request;
 use timers::{Micros, Timers};
-use upstream::{Binding, Client, ClientId, Phase};
+use upstream::{Client, ClientId, Phase};
 
 /// The size of the buffer a client's bytes are read into.
 const CLIENT_BUFFER: usize = 16 * 1024;
@@ -129,8 +130,8 @@ pub enum Action {
 pub struct Settings {
     /// How many requests of one client are handled in a row (`-R`).
     pub requests_per_turn: u32,
-    /// Which protocol clients must speak (`-B`).
-    pub binding: Binding,
+    /// Which protocol clients must speak (`-B`); `None`: either, as their first byte tells.
+    pub binding: Option<Protocol>,
 }
 
 /// A bucket as one worker sees it.

@@ -10,9 +10,9 @@ mod duplicates;
 use std::ops::Range;
 
 use crate::buffer::{Output, Spare};
-use crate::config::behavior::DownstreamProtocol;
 use crate::front_cache::Value;
 use crate::protocol::Keys;
+use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
 use crate::protocol::binary::packet::Packet;
@@ -453,11 +453,11 @@ impl Engine {
 
 impl MultiGet {
     /// Writes the request for the keys of `part` that have no value.
-    fn write(&self, part: usize, speak: DownstreamProtocol, out: &mut Output) {
+    fn write(&self, part: usize, speak: Protocol, out: &mut Output) {
         let wanted = self.parts[part].keys.iter().filter(|index| !self.keys[**index as usize].has_value);
         let out = out.tail();
         match (speak, self.exptime) {
-            (DownstreamProtocol::Ascii, exptime) => {
+            (Protocol::Ascii, exptime) => {
                 match exptime {
                     None => ascii::get_start(out, self.cas),
                     Some(exptime) => ascii::gat_start(out, self.cas, exptime),
@@ -465,7 +465,7 @@ impl MultiGet {
                 wanted.for_each(|index| ascii::key(out, self.key(*index)));
                 ascii::end(out);
             }
-            (DownstreamProtocol::Binary, exptime) => {
+            (Protocol::Binary, exptime) => {
                 for index in wanted {
                     let (key, entry) = (self.key(*index), &self.keys[*index as usize]);
                     match exptime {

@@ -4,14 +4,14 @@ use crate::buffer::Input;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::packet::is_binary;
-use crate::protocol::trace;
+use crate::protocol::{Protocol, trace};
 use crate::routing::Router;
 use crate::stats::counter::Counter;
 use crate::store::session::Session;
 
 use super::mcmux::destination::Allowed;
 use super::timers::Owner;
-use super::upstream::{Admission, ClientId, Phase, Protocol};
+use super::upstream::{Admission, ClientId, Phase};
 use super::{Action, Engine};
 
 /// What became of a request that was just parsed.
@@ -100,13 +100,13 @@ impl Engine {
         let (value_max, is_named) = (config.behavior.value_max, matches!(config.router, Router::Named));
         let Some(client) = self.clients.get_mut(id) else { return false };
         match client.protocol {
-            Protocol::Undecided => {
-                client.protocol = if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii };
+            None => {
+                client.protocol = Some(if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii });
                 true
             }
-            Protocol::Binary => self.step_binary(id, input),
-            Protocol::Ascii if is_named => self.step_named(id, bucket, input, value_max),
-            Protocol::Ascii => self.step_ascii(id, input, value_max, (0, Allowed::All)),
+            Some(Protocol::Binary) => self.step_binary(id, input),
+            Some(Protocol::Ascii) if is_named => self.step_named(id, bucket, input, value_max),
+            Some(Protocol::Ascii) => self.step_ascii(id, input, value_max, (0, Allowed::All)),
         }
     }
 

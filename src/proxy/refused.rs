@@ -14,7 +14,7 @@ mod told;
 pub(super) use told::Told;
 
 use crate::buffer::Output;
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
 use crate::stats::counter::Counter;
@@ -279,9 +279,9 @@ impl Engine {
         let map = bucket.config.router.vbucket_map();
         let master = bucket.masters.learned(vbucket).or_else(|| map.and_then(|map| map.master(vbucket)));
         // The bytes are a packet's: a server that speaks otherwise has no use for them.
-        let host = master.and_then(|master| bucket.hosts.get(master).copied()).filter(|host| {
-            self.hosts.get(*host).is_some_and(|host| host.server.protocol == DownstreamProtocol::Binary)
-        });
+        let host = master
+            .and_then(|master| bucket.hosts.get(master).copied())
+            .filter(|host| self.hosts.get(*host).is_some_and(|host| host.server.protocol == Protocol::Binary));
         let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
             Ok(conn) => conn,
             Err(failure) => {

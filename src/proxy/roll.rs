@@ -97,14 +97,15 @@ fn push_refusal(out: &mut Vec<u8>, said: &[u8]) {
 mod tests {
     use super::*;
     use crate::arena::Arena;
-    use crate::config::behavior::{Behavior, DownstreamProtocol};
+    use crate::config::behavior::Behavior;
     use crate::config::mcmux::named_server;
+    use crate::protocol::Protocol;
 
     /// Servers with these ports.
     fn servers(ports: &[u16]) -> Vec<(HostId, Arc<Server>)> {
         let mut names: Arena<u16> = Arena::default();
         let ids: Vec<_> = (0..=ports.len() as u16).map(|number| names.insert(number)).collect();
-        let server = |port| named_server(DownstreamProtocol::Ascii, "10.0.0.1", port, &Arc::new(Behavior::default()));
+        let server = |port| named_server(Protocol::Ascii, "10.0.0.1", port, &Arc::new(Behavior::default()));
         let id = |port| HostId::from_bits(ids[ports.iter().position(|other| *other == port).unwrap()].to_bits());
         ports.iter().map(|&port| (id(port), server(port))).collect()
     }

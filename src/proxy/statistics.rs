@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::{Packet, write_reply};
 use crate::protocol::{Request, StoreVerb};
@@ -158,7 +158,7 @@ impl Engine {
         let is_single = matches!(request.work, Work::Get { .. } | Work::Line(_) | Work::Packet { .. });
         // What the cluster manager calls local: its own node is the first in the list that it serves.
         if is_single
-            && behavior.downstream_protocol == DownstreamProtocol::Binary
+            && behavior.downstream_protocol == Protocol::Binary
             && request.target.is_some()
             && request.target == bucket.hosts.first().copied()
         {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
+use crate::protocol::Protocol;
 use crate::store::Session;
 
 use super::downstream::ConnId;
@@ -17,29 +18,6 @@ use super::timers::Micros;
 
 /// Names a client.
 pub type ClientId = Id<Client>;
-
-/// Which protocol clients must speak (`-B`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Binding {
-    /// The first byte of a connection decides: 0x80 is binary, anything else ASCII.
-    #[default]
-    Auto,
-    /// ASCII only.
-    Ascii,
-    /// Binary only.
-    Binary,
-}
-
-/// What is known of a client's protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// No byte has come yet.
-    Undecided,
-    /// ASCII.
-    Ascii,
-    /// Binary.
-    Binary,
-}
 
 /// How far the client's life has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +68,8 @@ pub struct Client {
     pub bucket: usize,
     /// Instead of a bucket: it is a client of the built-in server.
     pub session: Option<Session>,
-    /// What is known of its protocol.
-    pub protocol: Protocol,
+    /// What it speaks; `None`: no byte has come yet. The first one decides: 0x80 is binary, anything else ASCII.
+    pub protocol: Option<Protocol>,
     /// How far its life has come.
     pub phase: Phase,
     /// Nothing can be sent to it any more: its replies are dropped.
@@ -148,16 +126,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has just connected to bucket `bucket`.
-    pub fn new(bucket: usize, binding: Binding) -> Client {
+    /// A client that has just connected to bucket `bucket`, and must speak `binding` if that is one.
+    pub fn new(bucket: usize, binding: Option<Protocol>) -> Client {
         Client {
             bucket,
             session: None,
-            protocol: match binding {
-                Binding::Ascii => Protocol::Ascii,
-                Binding::Binary => Protocol::Binary,
-                Binding::Auto => Protocol::Undecided,
-            },
+            protocol: binding,
             phase: Phase::Open,
             is_deaf: false,
             input: Input::default(),

@@ -6,9 +6,10 @@ use super::board::Board;
 use super::counter::{Sum, Timing};
 use super::histogram;
 use crate::config::behavior::keys::Where;
-use crate::config::behavior::{Behavior, DownstreamProtocol, KEYS, Key};
+use crate::config::behavior::{Behavior, KEYS, Key};
 use crate::config::snapshot::{BucketConfig, Config};
 use crate::front_cache::FrontCache;
+use crate::protocol::Protocol;
 use crate::proxy::VERSION;
 use crate::routing::Router;
 use crate::store::statistics::{self, Emit};
@@ -278,10 +279,10 @@ fn behaviors(behavior: &Behavior, level: Where, emit: &mut Emit<'_>) {
     }
 }
 
-fn protocol_number(protocol: DownstreamProtocol) -> u8 {
+fn protocol_number(protocol: Protocol) -> u8 {
     match protocol {
-        DownstreamProtocol::Ascii => 7,
-        DownstreamProtocol::Binary => 8,
+        Protocol::Ascii => 7,
+        Protocol::Binary => 8,
     }
 }
 

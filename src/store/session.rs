@@ -4,23 +4,12 @@ use super::access::Access;
 use super::counters::Count;
 use super::{ascii, binary, dump};
 use crate::buffer::{Input, Output, Pool};
+use crate::protocol::Protocol;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::packet::is_binary;
 
 /// A client that has this many bytes to read gets no more replies before it has read some.
 pub const OUTPUT_MAX: u64 = 256 * 1024;
-
-/// Which protocol a client speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Protocol {
-    /// Its first byte will tell.
-    #[default]
-    Undecided,
-    /// ASCII.
-    Ascii,
-    /// Binary. What does not begin like a binary packet closes the connection.
-    Binary,
-}
 
 /// What became of a client's next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +53,7 @@ pub(super) struct Rest {
 /// One client.
 #[derive(Debug, Default)]
 pub struct Session {
-    protocol: Protocol,
+    protocol: Option<Protocol>,
     /// Bytes of a refused value that are still to be dropped.
     pub(super) swallow: u64,
     /// The request that is under way.
@@ -72,8 +61,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// A client that has just connected and speaks `protocol`.
-    pub fn new(protocol: Protocol) -> Session {
+    /// A client that has just connected and speaks `protocol`; `None`: its first byte will tell. Where that
+    /// is binary, what does not begin like a binary packet closes the connection.
+    pub fn new(protocol: Option<Protocol>) -> Session {
         Session { protocol, ..Session::default() }
     }
 
@@ -97,13 +87,13 @@ impl Session {
         if out.unsent() >= OUTPUT_MAX {
             return Step::Full;
         }
-        if self.protocol == Protocol::Undecided {
-            self.protocol = if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii };
+        if self.protocol.is_none() {
+            self.protocol = Some(if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii });
         }
         let before = out.end();
         let step = match self.protocol {
-            Protocol::Binary => binary::step(self, access, input, pool, out),
-            Protocol::Ascii | Protocol::Undecided => ascii::step(self, access, input, pool, out),
+            Some(Protocol::Binary) => binary::step(self, access, input, pool, out),
+            Some(Protocol::Ascii) | None => ascii::step(self, access, input, pool, out),
         };
         access.counters.add(Count::BytesWritten, out.end() - before);
         step

@@ -4,7 +4,7 @@ use moxi::config;
 use moxi::proxy::downstream::ConnId;
 use moxi::proxy::host::HealthTable;
 use moxi::proxy::timers::Micros;
-use moxi::proxy::upstream::{Binding, ClientId};
+use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine, Settings};
 
 const SECOND: Micros = 1_000_000;
@@ -20,7 +20,7 @@ impl Bench {
     fn start(now: Micros, behavior: &str) -> Bench {
         let behavior = format!("downstream_protocol=ascii,{behavior}");
         let loaded = config::load("11211=db1.example:11211", Some(&behavior), &|_| None).expect("a configuration");
-        let settings = Settings { requests_per_turn: 20, binding: Binding::Auto };
+        let settings = Settings { requests_per_turn: 20, binding: None };
         let mut engine = Engine::new(&loaded.config, &HealthTable::default(), settings);
         engine.set_time(now);
         let client = engine.add_client(0).expect("a client");

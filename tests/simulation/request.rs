@@ -230,7 +230,7 @@ fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
 
 /// Whether a server speaks the binary protocol.
 pub fn is_binary(truth: &Truth, server: usize) -> bool {
-    truth.scenario.servers[server].protocol == moxi::config::behavior::DownstreamProtocol::Binary
+    truth.scenario.servers[server].protocol == moxi::protocol::Protocol::Binary
 }
 
 /// What the proxy answers by itself.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use moxi::config::behavior::{Behavior, DownstreamProtocol};
+use moxi::config::behavior::Behavior;
 use moxi::config::snapshot::{BucketConfig, Config, Learned, Revision, Secret, Server};
+use moxi::protocol::Protocol;
 use moxi::proxy::Settings;
-use moxi::proxy::upstream::Binding;
 use moxi::routing::Router;
 use moxi::routing::ketama::{Ring, RingServer};
 use moxi::routing::vbucket::{NOBODY, VbucketMap};
@@ -104,7 +104,7 @@ impl Scenario {
         let bound = bound(&behavior);
         Scenario {
             config: Config { buckets, ..Config::default() },
-            settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: Binding::Auto },
+            settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: None },
             meta: servers.iter().map(|_| random.pick(&[Meta::No, Meta::Early, Meta::Yes, Meta::Yes])).collect(),
             binary: random.pick(&[0, 0, 5, 10]),
             knows_locks: servers.iter().map(|_| random.once_in(2)).collect(),
@@ -212,8 +212,8 @@ fn buckets(random: &mut Random, behavior: &Arc<Behavior>) -> (Vec<Arc<Server>>, 
 }
 
 fn server(random: &mut Random, index: usize) -> Server {
-    let protocol = random.pick(&[DownstreamProtocol::Ascii, DownstreamProtocol::Binary]);
-    let may_authenticate = protocol == DownstreamProtocol::Binary && random.once_in(3);
+    let protocol = random.pick(&[Protocol::Ascii, Protocol::Binary]);
+    let may_authenticate = protocol == Protocol::Binary && random.once_in(3);
     let text = |yes: bool, text: &str| if yes { text.to_owned() } else { String::new() };
     Server {
         host: format!("db{index}.example"),

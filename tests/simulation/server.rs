@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use moxi::config::behavior::DownstreamProtocol;
+use moxi::protocol::Protocol;
 use moxi::protocol::binary::opcode;
 use moxi::proxy::timers::Micros;
 
@@ -56,7 +56,7 @@ impl Session {
     /// A connection that `server` has accepted.
     pub fn new(truth: &Truth, server: usize) -> Session {
         let known = &truth.scenario.servers[server];
-        let binary = known.protocol == DownstreamProtocol::Binary;
+        let binary = known.protocol == Protocol::Binary;
         let stage = match (binary, known.user.is_empty(), known.bucket.is_empty()) {
             (true, false, _) => Stage::Authenticate,
             (true, true, false) => Stage::Select,

@@ -3,8 +3,9 @@
 use std::ops::RangeInclusive;
 
 use super::FIRST_BUCKET;
-use super::setting::{Accepted, DownstreamProtocol, HashOptions, Kind, Setting};
+use super::setting::{Accepted, HashOptions, Kind, Setting};
 use crate::config::snapshot::Secret;
+use crate::protocol::Protocol;
 
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +150,7 @@ behavior_keys! {
         "Weight of every server of a dynamic ketama bucket.";
     downstream_retry: u32 = 1, ["retry"], None, ANY, Server, true,
         "How often a request is sent again when its server closes the connection before it answers.";
-    downstream_protocol: DownstreamProtocol = DownstreamProtocol::Binary, ["protocol"], None, ANY, Server, true,
+    downstream_protocol: Protocol = Protocol::Binary, ["protocol"], None, ANY, Server, true,
         "Protocol spoken to servers: ascii or binary.",
         "ascii is also written memcached-ascii or membase-ascii, binary memcached-binary or membase-binary. With ascii \
          there is no authentication, no bucket selection and no vbucket id. A key with NUL, blanks or line ends, which \

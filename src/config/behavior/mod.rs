@@ -14,7 +14,7 @@ pub mod keys;
 pub mod setting;
 
 pub use keys::{Behavior, KEYS, Key, Unit, Where};
-pub use setting::{DownstreamProtocol, HashOptions};
+pub use setting::HashOptions;
 
 use setting::{Accepted, Kind};
 

@@ -3,28 +3,18 @@
 use std::ops::RangeInclusive;
 
 use crate::config::snapshot::Secret;
+use crate::protocol::Protocol;
 use crate::routing;
 
-/// The protocol spoken to servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DownstreamProtocol {
-    /// memcached's ASCII protocol.
-    Ascii,
-    /// memcached's binary protocol.
-    Binary,
-}
-
-impl DownstreamProtocol {
-    /// What may be written for each, in matching order.
-    pub const WORDS: [(&'static str, DownstreamProtocol); 6] = [
-        ("ascii", DownstreamProtocol::Ascii),
-        ("memcached-ascii", DownstreamProtocol::Ascii),
-        ("membase-ascii", DownstreamProtocol::Ascii),
-        ("binary", DownstreamProtocol::Binary),
-        ("memcached-binary", DownstreamProtocol::Binary),
-        ("membase-binary", DownstreamProtocol::Binary),
-    ];
-}
+/// What may be written for each protocol, in matching order.
+const PROTOCOLS: [(&str, Protocol); 6] = [
+    ("ascii", Protocol::Ascii),
+    ("memcached-ascii", Protocol::Ascii),
+    ("membase-ascii", Protocol::Ascii),
+    ("binary", Protocol::Binary),
+    ("memcached-binary", Protocol::Binary),
+    ("membase-binary", Protocol::Binary),
+];
 
 /// How server lists are hashed: text in which [`routing`] finds the name of a distribution, or none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -206,12 +196,12 @@ impl Setting for Secret {
     }
 }
 
-impl Setting for DownstreamProtocol {
+impl Setting for Protocol {
     const KIND: Kind = Kind::Protocol;
 
     fn set(&mut self, text: &str, _limit: &RangeInclusive<u64>) -> Accepted {
         let word = first_word(text);
-        let Some((full, protocol)) = Self::WORDS.iter().find(|(name, _)| !word.is_empty() && name.starts_with(word))
+        let Some((full, protocol)) = PROTOCOLS.iter().find(|(name, _)| !word.is_empty() && name.starts_with(word))
         else {
             return Accepted::No;
         };
@@ -222,8 +212,8 @@ impl Setting for DownstreamProtocol {
     /// The numbers that statistics have always shown (06 §4.5).
     fn show(&self) -> String {
         match self {
-            DownstreamProtocol::Ascii => "7".to_owned(),
-            DownstreamProtocol::Binary => "8".to_owned(),
+            Protocol::Ascii => "7".to_owned(),
+            Protocol::Binary => "8".to_owned(),
         }
     }
 }
@@ -325,7 +315,7 @@ mod tests {
 
     #[test]
     fn protocol_words() {
-        use DownstreamProtocol::{Ascii, Binary};
+        use Protocol::{Ascii, Binary};
         for (text, want, accepted) in [
             ("ascii", Ascii, Accepted::Yes),
             ("memcached-ascii", Ascii, Accepted::Yes),

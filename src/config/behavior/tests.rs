@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::protocol::Protocol;
 
 fn parse(text: &str) -> (Behavior, Vec<String>) {
     Behavior::default().with_text(text)
@@ -73,7 +74,7 @@ fn empty_values_reset_texts_only() {
     let before = quietly(MANY);
     let (after, log) = before.with_text("downstream_max=,port=,downstream_protocol=,usr=,pwd=,optimize_set=");
     assert_eq!((after.downstream_max, after.port), (1, 4321));
-    assert_eq!(after.downstream_protocol, DownstreamProtocol::Binary);
+    assert_eq!(after.downstream_protocol, Protocol::Binary);
     assert!(after.usr.is_empty() && after.pwd.is_empty() && after.optimize_set.is_empty());
     assert_eq!(
         log,
@@ -152,7 +153,7 @@ fn a_password_is_never_logged() {
 fn abbreviations_are_accepted_with_a_warning() {
     let (behavior, log) = parse("conn=7,con=8,p=a");
     assert_eq!((behavior.connect_timeout, behavior.downstream_max), (7, 8));
-    assert_eq!(behavior.downstream_protocol, DownstreamProtocol::Ascii);
+    assert_eq!(behavior.downstream_protocol, Protocol::Ascii);
     assert_eq!(
         log,
         [

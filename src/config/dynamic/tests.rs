@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::behavior::DownstreamProtocol;
 use crate::config::snapshot::Tally;
+use crate::protocol::Protocol;
 use crate::routing::Router;
 
 const URL: &str = "http://node7:8091/p";
@@ -97,7 +97,7 @@ fn ascii_servers_are_shown_no_credentials_and_an_empty_name_has_none() {
     let mut manager = Manager::new("downstream_protocol=ascii");
     manager.quietly(&doc("x", "s:1"));
     let server = &manager.config.buckets[0].servers[0];
-    assert_eq!((server.user.as_str(), server.protocol), ("", DownstreamProtocol::Ascii));
+    assert_eq!((server.user.as_str(), server.protocol), ("", Protocol::Ascii));
     let mut manager = Manager::new("pwd=basepw");
     manager.quietly(&doc("", "s:1"));
     assert_eq!((manager.start(), manager.config.buckets[0].servers[0].user.as_str()), (Some(""), ""));

@@ -41,7 +41,7 @@ fn a_server_list() {
         user: "fred".into(),
         password: Secret::new("sesame"),
         bucket: "b".into(),
-        protocol: DownstreamProtocol::Binary,
+        protocol: Protocol::Binary,
     };
     assert_eq!(*bucket.servers[0], want);
 }
@@ -77,7 +77,7 @@ fn the_suites_topologies() {
     };
     let simple = loaded(&format!("{}\"", part(1000, &[2000], "[[0]]")), "downstream_protocol=ascii");
     assert_eq!(names(&simple.config.buckets[0]), ["127.0.0.1:2000"]);
-    assert_eq!(simple.config.buckets[0].servers[0].protocol, DownstreamProtocol::Ascii);
+    assert_eq!(simple.config.buckets[0].servers[0].protocol, Protocol::Ascii);
 
     let chain: Vec<String> = (1000..1005).map(|port| part(port, &[port + 1], "[[0]]")).collect();
     let chain = loaded(&chain.join(";"), "");

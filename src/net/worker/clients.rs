@@ -12,9 +12,10 @@ use crate::failure::reason;
 use crate::log;
 use crate::net::places::Place;
 use crate::net::stream::Stream;
+use crate::protocol::Protocol;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::trace::shown;
-use crate::proxy::upstream::{Binding, ClientId};
+use crate::proxy::upstream::ClientId;
 use crate::store::process::Counted;
 
 /// Why a client's connection ends once all that has arrived on it was read.
@@ -70,11 +71,11 @@ impl Worker {
             return self.engine.client_lost(id);
         }
         let _counted = Counted::new(&self.shared.process);
-        let is_undecided = self.binding == Binding::Auto;
+        let is_undecided = self.binding.is_none();
         let kind = match self.binding {
-            Binding::Auto => "auto-negotiating",
-            Binding::Ascii => "ascii",
-            Binding::Binary => "binary",
+            None => "auto-negotiating",
+            Some(Protocol::Ascii) => "ascii",
+            Some(Protocol::Binary) => "binary",
         };
         log!(TRACED, "<{} new {kind} client connection", stream.descriptor());
         let socket = ClientSocket {

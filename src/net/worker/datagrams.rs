@@ -7,9 +7,7 @@ use mio::{Interest, Token};
 use super::{UDP, Unread, Worker};
 use crate::log;
 use crate::net::udp::{Served, UdpServer};
-use crate::proxy::upstream::Binding;
 use crate::store::process::Counted;
-use crate::store::session::Protocol;
 
 impl Worker {
     pub(super) fn add_udp(&mut self, socket: UdpSocket) {
@@ -19,12 +17,7 @@ impl Worker {
         if let Err(error) = self.poll.registry().register(&mut socket, token, Interest::READABLE) {
             return log!(0, "UDP socket: {error}");
         }
-        let protocol = match self.binding {
-            Binding::Auto => Protocol::Undecided,
-            Binding::Ascii => Protocol::Ascii,
-            Binding::Binary => Protocol::Binary,
-        };
-        self.udp.push((UdpServer::new(socket, protocol), Counted::new(&self.shared.process)));
+        self.udp.push((UdpServer::new(socket, self.binding), Counted::new(&self.shared.process)));
         self.unread.push(Unread::Udp(index));
     }
 

@@ -36,8 +36,9 @@ pub use self::shared::Shared;
 use super::udp::UdpServer;
 use crate::arena::Id;
 use crate::log;
+use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
-use crate::proxy::upstream::{Binding, ClientId};
+use crate::proxy::upstream::ClientId;
 use crate::proxy::{Action, Engine};
 use crate::store::clock::Clock;
 use crate::store::counters::Counters;
@@ -84,7 +85,7 @@ struct Worker {
     udp: Vec<(UdpServer, Counted)>,
     /// What the clients of the built-in server are counted with.
     counters: Option<Arc<Counters>>,
-    binding: Binding,
+    binding: Option<Protocol>,
     /// The time in this turn, if there is a built-in server.
     clock: Clock,
     unread: Vec<Unread>,

@@ -3,7 +3,7 @@
 use memchr::memchr2;
 
 use crate::config::address::{checked_host, port, split_host};
-use crate::config::behavior::DownstreamProtocol;
+use crate::protocol::Protocol;
 use crate::protocol::Request;
 use crate::protocol::ascii::request::{LINE_MAX, Parsed};
 
@@ -47,10 +47,10 @@ pub(in crate::proxy) fn prefix(buf: &[u8]) -> Prefix<'_> {
 
 /// The server that `text`, an `A:HOST:PORT`, names. An IPv6 address stands in brackets (the C program had no way to
 /// write one).
-pub(in crate::proxy) fn server(text: &[u8]) -> Option<(DownstreamProtocol, &str, u16)> {
+pub(in crate::proxy) fn server(text: &[u8]) -> Option<(Protocol, &str, u16)> {
     let (protocol, rest) = match text {
-        [b'A', b':', rest @ ..] => (DownstreamProtocol::Ascii, rest),
-        [b'B', b':', rest @ ..] => (DownstreamProtocol::Binary, rest),
+        [b'A', b':', rest @ ..] => (Protocol::Ascii, rest),
+        [b'B', b':', rest @ ..] => (Protocol::Binary, rest),
         _ => return None,
     };
     let (host, number) = split_host(std::str::from_utf8(rest).ok()?);
@@ -96,8 +96,8 @@ impl Allowed {
 
 #[cfg(test)]
 mod tests {
-    use super::DownstreamProtocol::{Ascii, Binary};
     use super::*;
+    use crate::protocol::Protocol::{Ascii, Binary};
     use crate::protocol::ascii::request;
 
     #[test]

@@ -297,8 +297,8 @@ fn the_protocol_is_that_of_the_first_byte_or_the_configured_one() {
     assert_eq!(client.send(&server, &noop)[..2], [0x81, 0x0a]);
     client.send(&server, b"get k\r\n");
     assert!(client.is_closed);
-    assert_eq!(Client::new(Protocol::Ascii).send(&server, b"\x80\x0b\0\0\0\r\n"), b"ERROR\r\n");
-    let mut client = Client::new(Protocol::Binary);
+    assert_eq!(Client::new(Some(Protocol::Ascii)).send(&server, b"\x80\x0b\0\0\0\r\n"), b"ERROR\r\n");
+    let mut client = Client::new(Some(Protocol::Binary));
     assert_eq!(client.send(&server, b"get k\r\n"), b"");
     assert!(client.is_closed);
 }
@@ -323,8 +323,8 @@ proptest! {
     fn any_bytes_do_no_harm(bytes: Vec<u8>) {
         let server = Server::default();
         Client::default().send(&server, &bytes);
-        Client::new(Protocol::Ascii).send(&server, &bytes);
-        Client::new(Protocol::Binary).send(&server, &bytes);
+        Client::new(Some(Protocol::Ascii)).send(&server, &bytes);
+        Client::new(Some(Protocol::Binary)).send(&server, &bytes);
     }
 
     #[test]

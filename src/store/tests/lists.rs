@@ -57,7 +57,7 @@ fn a_long_list_comes_in_pieces() {
         server.fill(&format!("stays{number}"), 1);
     }
     let access = server.store.access(&server.counters, server.clock);
-    let (mut session, mut pool) = (Session::new(Protocol::Undecided), Pool::new(1024));
+    let (mut session, mut pool) = (Session::new(None), Pool::new(1024));
     let (mut input, mut output) = (Input::default(), Output::default());
     let request = b"lru_crawler metadump all\r\nget none\r\n";
     input.space(&mut pool)[..request.len()].copy_from_slice(request);

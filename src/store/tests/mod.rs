@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::counters::Counters;
-use super::session::Protocol;
 use super::{Session, Step, Store, StoreOptions};
 use crate::buffer::{Input, Output, Pool};
+use crate::protocol::Protocol;
 
 /// The beginning of a second, some time in 2001.
 pub const START: Clock = Clock { now: 0, unix: 1_000_000_000_000_000 };
@@ -86,12 +86,12 @@ pub struct Client {
 
 impl Default for Client {
     fn default() -> Client {
-        Client::new(Protocol::Undecided)
+        Client::new(None)
     }
 }
 
 impl Client {
-    pub fn new(protocol: Protocol) -> Client {
+    pub fn new(protocol: Option<Protocol>) -> Client {
         Client {
             session: Session::new(protocol),
             input: Input::default(),
