@@ -92,6 +92,7 @@ impl<T> Arena<T> {
     }
 
     /// The entry, if it is still there.
+    #[inline]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
         match self.slots.get(id.index()) {
             Some((generation, value)) if *generation == id.generation => Some(value),
@@ -100,6 +101,7 @@ impl<T> Arena<T> {
     }
 
     /// The entry, if it is still there.
+    #[inline]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
         match self.slots.get_mut(id.index()) {
             Some((generation, value)) if *generation == id.generation => Some(value),
@@ -111,6 +113,13 @@ impl<T> Arena<T> {
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
         self.get(id)?;
         Some(self.slots.remove(id.index()).1)
+    }
+
+    /// Drops the entry where it is.
+    pub fn discard(&mut self, id: Id<T>) {
+        if self.contains(id) {
+            self.slots.remove(id.index());
+        }
     }
 
     /// The name of the entry in this slot now.

@@ -268,6 +268,11 @@ impl Output {
         }
     }
 
+    /// Whether it holds nothing: no bytes, and no memory for them.
+    pub fn is_unused(&self) -> bool {
+        self.tail.capacity() == 0 && self.pieces.is_empty()
+    }
+
     /// Takes memory for the next bytes from `spare`, if it has none.
     pub fn wake(&mut self, spare: &mut Spare<Vec<u8>>) {
         if self.tail.capacity() == 0

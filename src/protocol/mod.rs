@@ -8,6 +8,7 @@ pub mod ascii;
 pub mod binary;
 pub mod expiry;
 pub mod numbers;
+pub mod scan;
 pub mod status;
 pub mod trace;
 pub mod translate;

@@ -8,6 +8,7 @@ mod replies;
 
 use std::sync::Arc;
 
+use crate::arena::Arena;
 use crate::buffer::Output;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
@@ -23,8 +24,8 @@ use super::downstream::{Conn, ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
 use super::pump::{Admit, Verdict};
-use super::request::{RequestId, Work};
-use super::upstream::ClientId;
+use super::request::{Request, RequestId, Work};
+use super::upstream::{Client, ClientId};
 use replies::Replies;
 
 /// Quiet packets in flight, and the one that closed them.
@@ -71,17 +72,19 @@ impl Batch {
     }
 }
 
+impl Client {
+    /// The batch that its next packet joins, if there is one in this turn.
+    pub(super) fn open_batch(&self, requests: &Arena<Request>) -> Option<RequestId> {
+        let id = self.batch?;
+        let request = requests.get(id).filter(|request| !request.is_done)?;
+        matches!(&request.work, Work::Batch(batch) if batch.is_open).then_some(id)
+    }
+}
+
 impl Engine {
     /// The batch that the client's next packet joins, if there is one in this turn.
     pub(super) fn open_batch(&self, id: ClientId) -> Option<RequestId> {
-        let id = self.clients.get(id)?.batch?;
-        match self.requests.get(id) {
-            Some(request) if !request.is_done => match &request.work {
-                Work::Batch(batch) if batch.is_open => Some(id),
-                _ => None,
-            },
-            _ => None,
-        }
+        self.clients.get(id)?.open_batch(&self.requests)
     }
 
     /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, it has to wait.

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::Engine;
 use super::request::{Request, RequestId};
 use super::timers::Micros;
 use super::upstream::ClientId;
+use super::{Bucket, Engine};
 use crate::buffer::Output;
 use crate::config::snapshot::BucketConfig;
 use crate::front_cache::{FrontCache, Policy, Stamp, Value};
@@ -79,6 +79,18 @@ pub(super) fn write_value(out: &mut Output, key: &[u8], value: &Value) {
     command::end(out.tail());
 }
 
+impl Bucket {
+    /// The request was answered, or will not be: what it has changed is changed now.
+    pub(super) fn settle_changes(&self, caching: &Caching) {
+        let Some(front) = &self.front else { return };
+        match caching {
+            Caching::None | Caching::Keep(_) => {}
+            Caching::Drop(hashes) => hashes.iter().for_each(|hash| front.cache.drop_key(*hash)),
+            Caching::DropAll => front.cache.drop_all(),
+        }
+    }
+}
+
 impl Engine {
     /// The value of a key of bucket `bucket`, if it is cached.
     pub(super) fn cached(&self, bucket: usize, key: &[u8], asked: Asked) -> Option<Value> {
@@ -149,16 +161,6 @@ impl Engine {
             Caching::None | Caching::Keep(_) => request.caching = Caching::Drop(vec![hash]),
             Caching::Drop(hashes) => hashes.push(hash),
             Caching::DropAll => {}
-        }
-    }
-
-    /// The request was answered, or will not be: what it has changed is changed now.
-    pub(super) fn settle_changes(&self, bucket: usize, caching: &Caching) {
-        let Some(front) = self.buckets.get(bucket).and_then(|bucket| bucket.front.as_ref()) else { return };
-        match caching {
-            Caching::None | Caching::Keep(_) => {}
-            Caching::Drop(hashes) => hashes.iter().for_each(|hash| front.cache.drop_key(*hash)),
-            Caching::DropAll => front.cache.drop_all(),
         }
     }
 }

@@ -12,7 +12,7 @@ use super::error::Failure;
 use super::host::HostId;
 use super::request::{Request, RequestId, Work};
 use super::upstream::ClientId;
-use super::{Action, Engine};
+use super::{Action, Bucket, Engine};
 
 /// How many keys a joined get has at most.
 const JOIN_KEYS: u32 = 100;
@@ -35,6 +35,36 @@ pub(super) enum Wire {
     Value,
 }
 
+/// A get of one key, on its way to a server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Get<'a> {
+    pub(super) request: RequestId,
+    pub(super) client: ClientId,
+    pub(super) bucket: usize,
+    pub(super) key: &'a [u8],
+    pub(super) vbucket: u16,
+    /// The client wants to know the CAS id.
+    pub(super) cas: bool,
+    /// How often it was sent before.
+    pub(super) retries: u32,
+}
+
+impl Bucket {
+    /// The server and vbucket of `key`.
+    fn route(&self, key: &[u8]) -> (Option<HostId>, u16) {
+        let route = self.config.router.route(key);
+        let server = self.masters.learned(route.vbucket).or(route.server);
+        (server.and_then(|server| self.hosts.get(server).copied()), route.vbucket)
+    }
+}
+
+impl Conn {
+    /// Whether one more key may join this get.
+    fn has_room_in(&self, open: &OpenGet) -> bool {
+        open.keys < JOIN_KEYS && self.output.end() - open.start < JOIN_BYTES
+    }
+}
+
 impl Engine {
     /// A new request of the client, which holds a place.
     pub(super) fn one(&mut self, id: ClientId, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
@@ -55,26 +85,13 @@ impl Engine {
     pub(super) fn new_request(&mut self, id: ClientId, work: Work, noreply: bool) -> RequestId {
         let Some(client) = self.clients.get_mut(id) else { return RequestId::NONE };
         let request = self.requests.insert(Request::new(id, client.bucket, client.next_sequence, work, noreply));
-        client.next_sequence += 1;
-        client.batch = None;
-        if noreply {
-            client.quiet.push_back(request);
-        } else {
-            client.order.push_back(request);
-        }
-        client.unanswered += 1;
-        if client.unanswered == 1 {
-            client.oldest_since = self.now;
-        }
+        client.owe(request, noreply, self.now);
         request
     }
 
     /// The server and vbucket of `key`.
     pub(super) fn route(&self, bucket: usize, key: &[u8]) -> (Option<HostId>, u16) {
-        let bucket = &self.buckets[bucket];
-        let route = bucket.config.router.route(key);
-        let server = bucket.masters.learned(route.vbucket).or(route.server);
-        (server.and_then(|server| bucket.hosts.get(server).copied()), route.vbucket)
+        self.buckets[bucket].route(key)
     }
 
     /// Sends a single-key request. `encode` gets the server's protocol, where to write, the vbucket and where to
@@ -122,65 +139,73 @@ impl Engine {
         );
     }
 
+    /// A get of one key, in a line of so many bytes, that nothing is in the way of. Its place is taken already.
+    pub(super) fn get_straight(&mut self, client_id: ClientId, key: &[u8], length: usize) {
+        let Some(client) = self.clients.get_mut(client_id) else { return };
+        let bucket_id = client.bucket;
+        let bucket = &self.buckets[bucket_id];
+        bucket.count_get(key.len(), length);
+        let request = Request::get(client_id, client, self.now);
+        let request = self.requests.insert(request);
+        client.owe(request, false, self.now);
+        let (host, vbucket) = bucket.route(key);
+        let get = Get { request, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
+        match host {
+            Some(host) => self.send_get(host, &get),
+            None => self.fail(request, Failure::NoServer),
+        }
+    }
+
     /// A get of one key.
     pub(super) fn get_one(&mut self, client: ClientId, key: &[u8], cas: bool) {
-        let id = self.one(client, Work::Get { cas, touch: false }, false, true);
+        let request = self.one(client, Work::Get { cas, touch: false }, false, true);
         let Some(bucket) = self.clients.get(client).map(|client| client.bucket) else { return };
-        if self.buckets[bucket].front.is_some() && self.get_cached(id, bucket, key, cas) {
+        if self.buckets[bucket].front.is_some() && self.get_cached(request, bucket, key, cas) {
             return;
         }
         let (host, vbucket) = self.route(bucket, key);
         match host {
-            Some(host) => self.send_get(id, host, key, vbucket, cas, 0),
-            None => self.fail(id, Failure::NoServer),
+            Some(host) => self.send_get(host, &Get { request, client, bucket, key, vbucket, cas, retries: 0 }),
+            None => self.fail(request, Failure::NoServer),
         }
     }
 
     /// Sends the get of one key, joining it to an open one if there is one.
-    pub(super) fn send_get(&mut self, id: RequestId, host: HostId, key: &[u8], vbucket: u16, cas: bool, retries: u32) {
-        let Some(request) = self.requests.get(id) else { return };
-        let (client, bucket) = (request.client, request.bucket);
-        let joinable = !cas && self.buckets[bucket].config.behavior.join_gets;
-        let conn_id = match self.pick(client, host, joinable) {
+    pub(super) fn send_get(&mut self, host_id: HostId, get: &Get<'_>) {
+        let joinable = !get.cas && self.buckets[get.bucket].config.behavior.join_gets;
+        let conn_id = match self.pick(get.client, host_id, joinable) {
             Ok(conn) => conn,
-            Err(failure) => return self.fail(id, failure),
+            Err(failure) => return self.fail(get.request, failure),
         };
-        let speak = self.speak(conn_id);
         let Some(conn) = self.conns.get_mut(conn_id) else { return };
-        let open =
-            conn.open.filter(|open| joinable && open.keys < JOIN_KEYS && conn.output.end() - open.start < JOIN_BYTES);
-        let opaque;
-        if let Some(open) = open {
-            opaque = JOIN_OPAQUE + open.keys;
-            self.buckets[bucket].counters.count(Counter::JoinedGets);
-            join(conn, &open, speak, key, vbucket, opaque);
-        } else {
-            opaque = u32::from(vbucket);
-            let Some(conn) = self.begin(conn_id) else { return };
-            let start = conn.output.end();
-            match speak {
-                Protocol::Ascii => {
-                    ascii::get_start(conn.output.tail(), cas);
-                    ascii::key(conn.output.tail(), key);
-                    if !joinable {
-                        ascii::end(conn.output.tail());
+        let speak = conn.speak;
+        let opaque = match conn.open.filter(|open| joinable && conn.has_room_in(open)) {
+            Some(open) => {
+                self.buckets[get.bucket].counters.count(Counter::JoinedGets);
+                join(conn, open, get)
+            }
+            None => {
+                let Some(conn) = self.begin(conn_id) else { return };
+                let start = conn.output.end();
+                write_get(conn.output.tail(), speak, get);
+                if joinable {
+                    conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
+                    if let Some(host) = self.hosts.get_mut(host_id) {
+                        host.open = Some(conn_id);
                     }
+                } else if speak == Protocol::Ascii {
+                    ascii::end(conn.output.tail());
                 }
-                Protocol::Binary => binary::get(conn.output.tail(), key, vbucket, opaque),
+                u32::from(get.vbucket)
             }
-            if joinable {
-                conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
-                if let Some(host) = self.hosts.get_mut(host) {
-                    host.open = Some(conn_id);
-                }
-            }
-        }
+        };
         let Some(conn) = self.conns.get(conn_id) else { return };
         let end = conn.output.end();
         let closed = speak == Protocol::Ascii && !joinable;
-        let key_at = end - key.len() as u64 - if closed { 2 } else { 0 };
-        let expect = Expect::Get { key_at, key_len: key.len().min(255) as u8, last: true, answered: false };
-        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries, may_repeat: true, is_queued: false });
+        let key_at = end - get.key.len() as u64 - if closed { 2 } else { 0 };
+        let expect = Expect::Get { key_at, key_len: get.key.len().min(255) as u8, last: true, answered: false };
+        let (request, retries) = (get.request, get.retries);
+        self.enqueue(conn_id, Entry { request, expect, opaque, end, retries, may_repeat: true, is_queued: false });
     }
 
     /// Closes what others could join, a get or quiet packets: something else follows, or it is sent.
@@ -194,7 +219,7 @@ impl Engine {
         if host.open == Some(id) {
             host.open = None;
         }
-        match host.server.protocol {
+        match conn.speak {
             Protocol::Ascii => ascii::end(conn.output.tail()),
             Protocol::Binary if open.keys > 1 => binary::noop(conn.output.tail(), 0),
             Protocol::Binary => {}
@@ -205,8 +230,7 @@ impl Engine {
 
     /// The protocol of the connection's server.
     pub(super) fn speak(&self, id: ConnId) -> Protocol {
-        let host = self.conns.get(id).and_then(|conn| self.hosts.get(conn.host));
-        host.map_or(Protocol::Binary, |host| host.server.protocol)
+        self.conns.get(id).map_or(Protocol::Binary, |conn| conn.speak)
     }
 
     /// The connection, ready for another request to be written to its output.
@@ -220,44 +244,40 @@ impl Engine {
     /// Notes that a reply is expected for what was just written to the connection's output.
     pub(super) fn enqueue(&mut self, id: ConnId, entry: Entry) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let was_empty = conn.fifo.is_empty();
+        let (request_id, changes) = (entry.request, entry.expect.changes());
+        let is_first = conn.fifo.is_empty() && conn.state == State::Ready;
         let is_queued = conn.expect(entry);
         conn.is_idle = false;
-        let (host, is_ready, is_for_dumps) = (conn.host, conn.state == State::Ready, conn.is_for_dumps);
-        if is_ready && was_empty {
-            conn.head_since = self.now;
-            self.arm_conn(id);
+        let (host_id, is_for_dumps) = (conn.host, conn.is_for_dumps);
+        if !conn.is_dirty {
+            conn.is_dirty = true;
+            self.dirty_conns.push(id);
         }
-        self.mark_conn(id);
-        if let Some(host) = self.hosts.get_mut(host).filter(|_| !is_for_dumps) {
+        if let Some(host) = self.hosts.get_mut(host_id).filter(|_| !is_for_dumps) {
             host.fresh = Some(id);
         }
-        let Some(request) = self.requests.get_mut(entry.request) else { return };
-        if let Some(conn) = self.conns.get_mut(id) {
+        if let Some(request) = self.requests.get_mut(request_id) {
             conn.wanted += 1;
-        }
-        request.pending += 1;
-        request.target = Some(host);
-        request.links.add(id);
-        request.changes |= entry.expect.changes();
-        let client_id = request.client;
-        let counters = self.buckets.get(request.bucket).map(|bucket| &bucket.counters);
-        if let Some(counters) = counters {
-            counters.count(Counter::ConnAcquired);
-            counters.add(Counter::ConnQueueAdd, u64::from(is_queued));
-        }
-        if is_queued {
-            request.queued += 1;
-            if request.queued == 1 {
-                request.queued_since = self.now;
+            request.await_from(host_id, id);
+            request.changes |= changes;
+            let client_id = request.client;
+            let must_wait = request.note_queued(is_queued, self.now);
+            if let Some(bucket) = self.buckets.get(request.bucket) {
+                bucket.counters.count(Counter::ConnAcquired);
+                if is_queued {
+                    bucket.counters.count(Counter::ConnQueueAdd);
+                }
+            }
+            if let Some(client) = self.clients.get_mut(client_id).filter(|_| !is_for_dumps) {
+                client.stick(host_id, id);
+            }
+            if must_wait {
+                self.arm_client(client_id);
             }
         }
-        let must_wait = request.queued > 0;
-        if let Some(client) = self.clients.get_mut(client_id).filter(|_| !is_for_dumps) {
-            client.stick(host, id);
-        }
-        if must_wait {
-            self.arm_client(client_id);
+        if is_first && let Some(conn) = self.conns.get_mut(id) {
+            conn.head_since = self.now;
+            self.arm_conn(id);
         }
     }
 
@@ -332,9 +352,10 @@ impl Engine {
 
     /// Begins a new connection to `host`.
     pub(super) fn connect(&mut self, host_id: HostId) -> ConnId {
-        let mut conn = Conn::new(host_id, self.now);
+        let speak = self.hosts.get(host_id).map_or(Protocol::Binary, |host| host.server.protocol);
+        let mut conn = Conn::new(host_id, speak, self.now);
         if let Some(host) = self.hosts.get(host_id)
-            && host.server.protocol == Protocol::Binary
+            && speak == Protocol::Binary
         {
             let server = &host.server;
             if !server.user.is_empty() {
@@ -360,10 +381,22 @@ impl Engine {
     }
 }
 
-/// Adds a key to the get at the end of the connection's output.
-fn join(conn: &mut Conn, open: &OpenGet, speak: Protocol, key: &[u8], vbucket: u16, opaque: u32) {
+/// Writes a get that others may join: an ASCII line without its end.
+fn write_get(out: &mut Vec<u8>, speak: Protocol, get: &Get<'_>) {
     match speak {
-        Protocol::Ascii => ascii::key(conn.output.tail(), key),
+        Protocol::Ascii => {
+            ascii::get_start(out, get.cas);
+            ascii::key(out, get.key);
+        }
+        Protocol::Binary => binary::get(out, get.key, get.vbucket, u32::from(get.vbucket)),
+    }
+}
+
+/// Adds a key to the get at the end of the connection's output. The result is its opaque.
+fn join(conn: &mut Conn, open: OpenGet, get: &Get<'_>) -> u32 {
+    let opaque = JOIN_OPAQUE + open.keys;
+    match conn.speak {
+        Protocol::Ascii => ascii::key(conn.output.tail(), get.key),
         Protocol::Binary => {
             if open.keys == 1
                 && let Some(header) = conn.output.tail_from(open.start)
@@ -371,9 +404,10 @@ fn join(conn: &mut Conn, open: &OpenGet, speak: Protocol, key: &[u8], vbucket: u
             {
                 *code = opcode::GETKQ;
             }
-            binary::getq(conn.output.tail(), key, vbucket, opaque);
+            binary::getq(conn.output.tail(), get.key, get.vbucket, opaque);
         }
     }
     conn.fifo.reopen();
-    conn.open = Some(OpenGet { keys: open.keys + 1, ..*open });
+    conn.open = Some(OpenGet { keys: open.keys + 1, ..open });
+    opaque
 }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
+use crate::protocol::Protocol;
 
 use super::abandoned::Abandoned;
 use super::binary_request::is_read;
@@ -243,6 +244,8 @@ pub struct OpenGet {
 pub struct Conn {
     /// The server.
     pub host: HostId,
+    /// The server's protocol.
+    pub speak: Protocol,
     /// How far it has come.
     pub state: State,
     /// When that state began.
@@ -294,9 +297,10 @@ pub struct Conn {
 
 impl Conn {
     /// A connection that is about to be made.
-    pub fn new(host: HostId, now: Micros) -> Conn {
+    pub fn new(host: HostId, speak: Protocol, now: Micros) -> Conn {
         Conn {
             host,
+            speak,
             state: State::Connecting,
             state_since: now,
             handshake: [None; 2],
@@ -378,6 +382,7 @@ impl Conn {
     }
 
     /// Adds an expected reply, and notes in it whether it is behind those of other requests; tells that.
+    #[inline]
     pub fn expect(&mut self, mut entry: Entry) -> bool {
         let is_behind = self.fifo.front().is_some_and(|first| first.request != entry.request)
             && self.open.is_none_or(|open| open.first != self.fifo.first_number());

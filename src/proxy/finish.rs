@@ -5,11 +5,10 @@ use crate::protocol::status::CommandClass;
 use crate::stats::counter::Counter;
 
 use super::Engine;
-use super::caching::Caching;
 use super::downstream::{ConnId, Entry};
 use super::error::Failure;
 use super::host::HostId;
-use super::request::{Request, RequestId, Work};
+use super::request::{RequestId, Work};
 use super::upstream::{Admission, ClientId};
 
 /// A reply of several values may be sent in parts once this much of it is complete.
@@ -63,93 +62,62 @@ impl Engine {
 
     /// The reply of this request is complete in its sink: passes on whatever may be sent now.
     pub(super) fn complete(&mut self, id: RequestId) {
-        let Some(request) = self.requests.get_mut(id) else { return };
-        if std::mem::replace(&mut request.is_done, true) {
-            return;
-        }
-        self.count_answered(id);
-        let Some(request) = self.requests.get(id) else { return };
-        let (client_id, bucket, has_place, noreply) =
-            (request.client, request.bucket, request.has_place, request.noreply);
-        let sequence = request.sequence;
-        if !matches!(request.caching, Caching::None) {
-            self.settle_changes(bucket, &request.caching);
-        }
-        if has_place {
-            self.return_place(bucket);
+        let Some(request) = self.requests.get_mut(id).filter(|request| !request.is_done) else { return };
+        request.is_done = true;
+        let (client_id, bucket_id, sequence) = (request.client, request.bucket, request.sequence);
+        let noreply = request.noreply;
+        if let Some(bucket) = self.buckets.get_mut(bucket_id) {
+            bucket.count_answered(request, self.now);
+            bucket.settle_changes(&request.caching);
+            if request.has_place {
+                bucket.active = bucket.active.saturating_sub(1);
+                if bucket.is_crowded || !bucket.waiting.is_empty() {
+                    self.grant_places(bucket_id);
+                }
+            }
         }
         let Some(client) = self.clients.get_mut(client_id) else { return };
         client.unanswered = client.unanswered.saturating_sub(1);
         client.active_at = self.now;
         self.is_refused_due |= !client.refused.is_empty();
         if noreply {
-            self.forget_quiet(client_id);
+            client.forget_quiet(&mut self.requests);
         } else if client.order.front() == Some(&id) {
-            self.pass_on(client_id);
+            client.pass_on(&mut self.requests, &mut self.spare, &mut self.spare_multigets);
+            if !client.is_deaf && !client.is_dirty {
+                client.is_dirty = true;
+                self.dirty_clients.push(client_id);
+            }
         }
-        let Some(client) = self.clients.get_mut(client_id) else { return };
+        let is_waiting = matches!(client.admission, Admission::Waiting { .. });
+        if client.unanswered == 0 && !is_waiting && !client.stopped {
+            // If there is nothing to send, nobody else looks at a client that waits to be closed.
+            return if client.is_settled() {
+                self.settle_client(client_id)
+            };
+        }
+        self.go_on(client_id, sequence);
+    }
+
+    /// The request with this number was answered, and its client has others, or waits.
+    fn go_on(&mut self, id: ClientId, sequence: u64) {
+        let Some(client) = self.clients.get_mut(id) else { return };
         if client.unanswered > 0 {
-            let next = self.oldest(client_id).and_then(|oldest| self.requests.get(oldest));
+            let next = self.oldest(id).and_then(|oldest| self.requests.get(oldest));
             let was_oldest = next.is_some_and(|next| next.sequence > sequence);
-            if was_oldest && let Some(client) = self.clients.get_mut(client_id) {
+            if was_oldest && let Some(client) = self.clients.get_mut(id) {
                 client.oldest_since = self.now;
-                self.arm_client(client_id);
+                self.arm_client(id);
             }
         } else if let Admission::Waiting { since: since @ None } = &mut client.admission {
             *since = Some(self.now);
-            self.arm_client(client_id);
+            self.arm_client(id);
         }
-        let Some(client) = self.clients.get(client_id) else { return };
+        let Some(client) = self.clients.get(id) else { return };
         if client.stopped && !matches!(client.admission, Admission::Waiting { .. }) {
-            self.make_ready(client_id);
+            self.make_ready(id);
         }
-        // If there is nothing to send, nobody else looks at a client that waits to be closed.
-        self.settle_client(client_id);
-    }
-
-    /// Moves complete replies whose turn has come into the client's output.
-    fn pass_on(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        let mut done = 0;
-        while let Some(front) = client.order.front() {
-            let Some(request) = self.requests.get_mut(*front) else {
-                client.order.pop_front();
-                continue;
-            };
-            if !request.is_done && done > 0 {
-                client.committed = client.output.end();
-            }
-            client.output.wake(&mut self.spare);
-            client.output.append(&mut request.parked);
-            request.parked.rest(&mut self.spare);
-            if !request.is_done {
-                break;
-            }
-            done += 1;
-            if let Some(Request { work: Work::MultiGet(multiget), links, .. }) = self.requests.remove(*front) {
-                multiget.recycle(links, &mut self.spare_multigets);
-            }
-            client.order.pop_front();
-        }
-        if client.order.is_empty() {
-            client.committed = client.output.end();
-        }
-        if client.is_deaf {
-            return client.drop_output();
-        }
-        self.mark_client(id);
-    }
-
-    /// Drops answered requests without reply from the front of the client's list.
-    fn forget_quiet(&mut self, id: ClientId) {
-        let Some(client) = self.clients.get_mut(id) else { return };
-        while let Some(front) = client.quiet.front() {
-            if self.requests.get(*front).is_some_and(|request| !request.is_done) {
-                break;
-            }
-            self.requests.remove(*front);
-            client.quiet.pop_front();
-        }
+        self.settle_client(id);
     }
 
     /// The reply to `entry` will not come from server `host`.
@@ -254,18 +222,17 @@ impl Engine {
         let request = self.requests.get_mut(id).filter(|request| !request.is_done)?;
         conn.wanted = conn.wanted.saturating_sub(1);
         request.pending = request.pending.saturating_sub(1);
-        let counters = self.buckets.get(request.bucket).map(|bucket| &bucket.counters);
-        if let Some(counters) = counters {
-            counters.count(Counter::ConnReleased);
-            counters.add(Counter::ConnQueueRemove, u64::from(entry.is_queued));
-        }
-        if std::mem::take(&mut entry.is_queued) {
-            request.queued = request.queued.saturating_sub(1);
-        }
         request.links.remove(conn_id);
         self.is_refused_due |= request.refused > 0;
-        let client = request.client;
-        if let Some(client) = self.clients.get_mut(client) {
+        let was_queued = std::mem::take(&mut entry.is_queued);
+        request.queued = request.queued.saturating_sub(u32::from(was_queued));
+        if let Some(bucket) = self.buckets.get(request.bucket) {
+            bucket.counters.count(Counter::ConnReleased);
+            if was_queued {
+                bucket.counters.count(Counter::ConnQueueRemove);
+            }
+        }
+        if let Some(client) = self.clients.get_mut(request.client) {
             client.unstick(conn_id);
         }
         Some(id)
@@ -275,8 +242,10 @@ impl Engine {
     pub(super) fn forget_request(&mut self, id: RequestId) {
         self.give_up(id, false);
         let Some(mut request) = self.requests.remove(id) else { return };
-        if !request.is_done {
-            self.settle_changes(request.bucket, &request.caching);
+        if !request.is_done
+            && let Some(bucket) = self.buckets.get(request.bucket)
+        {
+            bucket.settle_changes(&request.caching);
         }
         if request.has_place && !request.is_done {
             self.count(request.bucket, Counter::Released);

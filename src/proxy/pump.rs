@@ -1,5 +1,6 @@
 //! A client's input, request by request: what may go on, what must wait.
 
+use crate::arena::Arena;
 use crate::buffer::Input;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::breach::Breach;
@@ -10,9 +11,10 @@ use crate::stats::counter::Counter;
 use crate::store::session::Session;
 
 use super::mcmux::destination::Allowed;
+use super::request::Request;
 use super::timers::Owner;
-use super::upstream::{Admission, ClientId, Phase};
-use super::{Action, Engine};
+use super::upstream::{Admission, Client, ClientId, Phase};
+use super::{Action, Bucket, Engine};
 
 /// What became of a request that was just parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +23,53 @@ pub(super) enum Verdict {
     Taken,
     /// It has to wait for a place; its bytes stay.
     Wait,
+}
+
+impl Client {
+    /// Whether its next request has to wait for those before it.
+    fn must_wait(&mut self, bucket: &mut Bucket, requests: &Arena<Request>) -> bool {
+        let behavior = &bucket.config.behavior;
+        let count = (self.order.len() + self.quiet.len()) as u64;
+        let unsent = self.output.unsent();
+        if self.is_retrying(requests)
+            || count > 0 && count >= u64::from(behavior.upstream_requests_max) && self.open_batch(requests).is_none()
+            || unsent > 0 && unsent >= behavior.upstream_output_max
+        {
+            return true;
+        }
+        bucket.masters.update(&bucket.config.learned);
+        let view = bucket.masters.view();
+        if self.unanswered == 0 {
+            self.view = view;
+        }
+        // It may go elsewhere than one before it for the same key, and would overtake it.
+        self.view != view
+    }
+
+    /// Whether something that it has sent before is still to be sent again, or may yet be carried out elsewhere.
+    fn is_retrying(&self, requests: &Arena<Request>) -> bool {
+        self.parting > 0
+            || !self.refused.is_empty()
+            || self.retried.and_then(|id| requests.get(id)).is_some_and(|request| !request.is_done)
+    }
+
+    /// Whether nothing of its own is in the way of its next request.
+    fn goes_straight(&self) -> bool {
+        !self.is_deaf && self.admission == Admission::Unasked
+    }
+}
+
+impl Bucket {
+    /// Whether one more request may be sent.
+    fn has_room(&self) -> bool {
+        let most = self.config.behavior.downstream_max;
+        most == 0 || self.active < most && self.waiting.is_empty()
+    }
+
+    /// Whether a get needs no more than to be sent.
+    fn goes_straight(&self) -> bool {
+        self.front.is_none() && !self.hosts.is_empty() && self.has_room()
+    }
 }
 
 impl Engine {
@@ -89,49 +138,36 @@ impl Engine {
         if !input.is_worth_parsing() {
             return false;
         }
-        let bucket = client.bucket;
-        if self.must_wait(id) {
-            if let Some(client) = self.clients.get_mut(id) {
-                client.stopped = true;
-            }
+        let bucket_id = client.bucket;
+        let bucket = &mut self.buckets[bucket_id];
+        if client.must_wait(bucket, &self.requests) {
+            client.stopped = true;
             return false;
         }
-        let config = &self.buckets[bucket].config;
-        let (value_max, is_named) = (config.behavior.value_max, matches!(config.router, Router::Named));
-        let Some(client) = self.clients.get_mut(id) else { return false };
+        let is_named = matches!(bucket.config.router, Router::Named);
         match client.protocol {
             None => {
                 client.protocol = Some(if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii });
-                true
+                return true;
             }
-            Some(Protocol::Binary) => self.step_binary(id, input),
-            Some(Protocol::Ascii) if is_named => self.step_named(id, bucket, input, value_max),
-            Some(Protocol::Ascii) => self.step_ascii(id, input, value_max, (0, Allowed::All)),
+            Some(Protocol::Binary) => return self.step_binary(id, input),
+            Some(Protocol::Ascii) => {}
         }
-    }
-
-    /// Whether the client's next request has to wait for those before it.
-    fn must_wait(&mut self, id: ClientId) -> bool {
-        let Some(client) = self.clients.get(id) else { return true };
-        let bucket = client.bucket;
-        let behavior = &self.buckets[bucket].config.behavior;
-        let requests = (client.order.len() + client.quiet.len()) as u64;
-        let is_retrying = client.parting > 0
-            || !client.refused.is_empty()
-            || client.retried.and_then(|id| self.requests.get(id)).is_some_and(|request| !request.is_done);
-        if is_retrying
-            || requests >= u64::from(behavior.upstream_requests_max) && requests > 0 && self.open_batch(id).is_none()
-            || client.output.unsent() >= behavior.upstream_output_max && client.output.unsent() > 0
+        if !is_named
+            && client.goes_straight()
+            && bucket.goes_straight()
+            && let Some((key, length)) = request::plain_get(input.data())
         {
+            bucket.active += 1;
+            self.get_straight(id, key, length);
+            input.consume(length);
             return true;
         }
-        let view = self.view(bucket);
-        let Some(client) = self.clients.get_mut(id) else { return true };
-        if client.unanswered == 0 {
-            client.view = view;
+        let value_max = bucket.config.behavior.value_max;
+        match is_named {
+            true => self.step_named(id, bucket_id, input, value_max),
+            false => self.step_ascii(id, input, value_max, (0, Allowed::All)),
         }
-        // It may go elsewhere than one before it for the same key, and would overtake it.
-        client.view != view
     }
 
     /// Handles one request that begins behind `skip` bytes, if it is one of those allowed.
@@ -212,7 +248,6 @@ impl Engine {
     pub(super) fn admit(&mut self, id: ClientId) -> Admit {
         let Some(client) = self.clients.get_mut(id) else { return Admit::Wait };
         let bucket = &mut self.buckets[client.bucket];
-        let most = bucket.config.behavior.downstream_max;
         match client.admission {
             Admission::Granted => {
                 // Counted when it was granted.
@@ -223,7 +258,7 @@ impl Engine {
                 client.admission = Admission::Unasked;
                 Admit::TooLate
             }
-            Admission::Unasked if most == 0 || bucket.active < most && bucket.waiting.is_empty() => {
+            Admission::Unasked if bucket.has_room() => {
                 bucket.active += 1;
                 Admit::Go
             }

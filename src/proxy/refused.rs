@@ -19,6 +19,7 @@ use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
 use crate::stats::counter::Counter;
 
+use super::dispatch::Get;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
@@ -256,7 +257,10 @@ impl Engine {
             request.refused = request.refused.saturating_sub(1);
             match refused.again {
                 Again::Get { key, cas } => match self.route(bucket, &key) {
-                    (Some(host), vbucket) => self.send_get(id, host, &key, vbucket, cas, 0),
+                    (Some(host), vbucket) => {
+                        let get = Get { request: id, client: client_id, bucket, key: &key, vbucket, cas, retries: 0 };
+                        self.send_get(host, &get);
+                    }
                     (None, _) => self.fail(id, Failure::NoServer),
                 },
                 Again::Keys => self.send_refused_keys(id),

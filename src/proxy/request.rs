@@ -14,7 +14,7 @@ use super::host::HostId;
 use super::leaving::is_needless;
 use super::multiget::MultiGet;
 use super::timers::Micros;
-use super::upstream::ClientId;
+use super::upstream::{Client, ClientId};
 
 /// Names a request.
 pub type RequestId = Id<Request>;
@@ -141,6 +141,32 @@ impl Request {
             failure: None,
             parked: Output::default(),
         }
+    }
+}
+
+impl Request {
+    /// A get of one key, the next request of `client`, that holds a place.
+    pub(super) fn get(id: ClientId, client: &Client, now: Micros) -> Request {
+        let work = Work::Get { cas: false, touch: false };
+        Request { has_place: true, since: now, ..Request::new(id, client.bucket, client.next_sequence, work, false) }
+    }
+
+    /// One more answer is to come, from this server on this connection.
+    pub(super) fn await_from(&mut self, host: HostId, conn: ConnId) {
+        self.pending += 1;
+        self.target = Some(host);
+        self.links.add(conn);
+    }
+
+    /// Notes whether what was just sent is behind others; tells whether something of the request is.
+    pub(super) fn note_queued(&mut self, is_queued: bool, now: Micros) -> bool {
+        if is_queued {
+            self.queued += 1;
+            if self.queued == 1 {
+                self.queued_since = now;
+            }
+        }
+        self.queued > 0
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests of lost connections, sent again (03 §8.1): in the same order, on one connection.
 
 use super::Engine;
+use super::dispatch::Get;
 use super::downstream::{Conn, ConnId, Entry, Expect};
 use super::error::Failure;
 use super::loss::Lost;
@@ -40,10 +41,11 @@ impl Engine {
                     self.fail(id, Failure::Closed);
                     return None;
                 };
-                let bucket = self.requests.get(id).map(|request| request.bucket)?;
+                let request = self.requests.get(id)?;
+                let (client, bucket) = (request.client, request.bucket);
                 let (_, cas) = self.class(id);
                 let (_, vbucket) = self.route(bucket, key);
-                self.send_get(id, old.host, key, vbucket, cas, retries);
+                self.send_get(old.host, &Get { request: id, client, bucket, key, vbucket, cas, retries });
                 None
             }
             Expect::MultiGet { part } => {

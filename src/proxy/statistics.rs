@@ -10,14 +10,14 @@ use crate::stats::board::Board;
 use crate::stats::counter::{Command, Counter, Counters, Field, Timing};
 use crate::stats::report::{self, Question, Report};
 
-use super::Engine;
 use super::caching::Front;
 use super::downstream::{ConnId, State, Step};
 use super::host::HostId;
 use super::loss::Loss;
-use super::request::{RequestId, Work};
+use super::request::{self, RequestId, Work};
 use super::timers::Micros;
 use super::upstream::ClientId;
+use super::{Bucket, Engine};
 
 /// Verbs of storage commands: a malformed one is counted as theirs.
 const STORAGE: [(&[u8], Command); 6] = [
@@ -34,6 +34,61 @@ pub(super) fn count_keys(counters: &Counters, count: u64, bytes: usize) {
     counters.add(Counter::MultigetKeys, count);
     counters.command(false, Command::GetKey, Field::Seen, count);
     counters.command(false, Command::GetKey, Field::ReadBytes, bytes as u64);
+}
+
+impl Bucket {
+    /// A `get` of one key has come: the lengths of the key and of the line.
+    pub(super) fn count_get(&self, key: usize, line: usize) {
+        let counters = &self.counters;
+        counters.count(Counter::Reserved);
+        counters.count(Counter::UpstreamPaused);
+        count_keys(counters, 1, key);
+        counters.command(false, Command::Get, Field::Seen, 1);
+        counters.command(false, Command::Get, Field::ReadBytes, line.saturating_sub(2) as u64);
+    }
+
+    /// A request has been answered, or has failed: its keys, and the time it took.
+    pub(super) fn count_answered(&self, request: &request::Request, now: Micros) {
+        let counters = &self.counters;
+        let keys = match &request.work {
+            Work::Get { .. } => 1,
+            Work::MultiGet(multiget) => multiget.key_count(),
+            _ => 0,
+        };
+        if keys > 0 {
+            counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits));
+            counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes);
+            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits)));
+        }
+        if !request.has_place {
+            return;
+        }
+        let time = now.saturating_sub(request.since);
+        counters.count(Counter::Released);
+        counters.count(Counter::UpstreamUnpaused);
+        counters.count(Counter::CmdCount);
+        counters.add(Counter::CmdTime, time);
+        let behavior = &self.config.behavior;
+        let is_single = matches!(request.work, Work::Get { .. } | Work::Line(_) | Work::Packet { .. });
+        // What the cluster manager calls local: its own node is the first in the list that it serves.
+        if is_single
+            && behavior.downstream_protocol == Protocol::Binary
+            && request.target.is_some()
+            && request.target == self.hosts.first().copied()
+        {
+            counters.count(Counter::LocalCmdCount);
+            counters.add(Counter::LocalCmdTime, time);
+        }
+        if behavior.time_stats {
+            counters.sample(Timing::Reserved, time);
+            counters.add(Counter::ReservedTime, time);
+            counters.raise(Counter::MaxReservedTime, time);
+            if request.refusals > 0 {
+                counters.add(Counter::RetryTime, time);
+                counters.raise(Counter::MaxRetryTime, time);
+            }
+        }
+    }
 }
 
 impl Engine {
@@ -128,51 +183,6 @@ impl Engine {
         if let Some(request) = self.requests.get_mut(id) {
             request.hits += times;
             request.value_bytes += (bytes as u64 + 2) * u64::from(times);
-        }
-    }
-
-    /// A request has been answered, or has failed: its keys, and the time it took.
-    pub(super) fn count_answered(&self, id: RequestId) {
-        let Some(request) = self.requests.get(id) else { return };
-        let Some(bucket) = self.buckets.get(request.bucket) else { return };
-        let counters = &bucket.counters;
-        let keys = match &request.work {
-            Work::Get { .. } => 1,
-            Work::MultiGet(multiget) => multiget.key_count(),
-            _ => 0,
-        };
-        if keys > 0 {
-            counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits));
-            counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes);
-            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits)));
-        }
-        if !request.has_place {
-            return;
-        }
-        let time = self.now.saturating_sub(request.since);
-        counters.count(Counter::Released);
-        counters.count(Counter::UpstreamUnpaused);
-        counters.count(Counter::CmdCount);
-        counters.add(Counter::CmdTime, time);
-        let behavior = &bucket.config.behavior;
-        let is_single = matches!(request.work, Work::Get { .. } | Work::Line(_) | Work::Packet { .. });
-        // What the cluster manager calls local: its own node is the first in the list that it serves.
-        if is_single
-            && behavior.downstream_protocol == Protocol::Binary
-            && request.target.is_some()
-            && request.target == bucket.hosts.first().copied()
-        {
-            counters.count(Counter::LocalCmdCount);
-            counters.add(Counter::LocalCmdTime, time);
-        }
-        if behavior.time_stats {
-            counters.sample(Timing::Reserved, time);
-            counters.add(Counter::ReservedTime, time);
-            counters.raise(Counter::MaxReservedTime, time);
-            if request.refusals > 0 {
-                counters.add(Counter::RetryTime, time);
-                counters.raise(Counter::MaxRetryTime, time);
-            }
         }
     }
 

@@ -4,16 +4,17 @@
 
 use std::collections::VecDeque;
 
-use crate::arena::Id;
-use crate::buffer::{Input, Output};
+use crate::arena::{Arena, Id};
+use crate::buffer::{Input, Output, Spare};
 use crate::protocol::Protocol;
 use crate::store::Session;
 
 use super::downstream::ConnId;
 use super::host::HostId;
 use super::masters::View;
+use super::multiget::MultiGet;
 use super::refused::Refused;
-use super::request::RequestId;
+use super::request::{Request, RequestId, Work};
 use super::timers::Micros;
 
 /// Names a client.
@@ -163,6 +164,67 @@ impl Client {
     /// Whether nothing is owed to it and nothing is left to send.
     pub fn is_settled(&self) -> bool {
         self.order.is_empty() && self.output.is_sent()
+    }
+
+    /// One more request is owed an answer, or at least to be done.
+    pub(super) fn owe(&mut self, request: RequestId, noreply: bool, now: Micros) {
+        self.next_sequence += 1;
+        self.batch = None;
+        if noreply { &mut self.quiet } else { &mut self.order }.push_back(request);
+        self.unanswered += 1;
+        if self.unanswered == 1 {
+            self.oldest_since = now;
+        }
+    }
+
+    /// Moves complete replies whose turn has come into the output. The oldest request is complete.
+    pub(super) fn pass_on(
+        &mut self,
+        requests: &mut Arena<Request>,
+        spare: &mut Spare<Vec<u8>>,
+        multigets: &mut Spare<Box<MultiGet>>,
+    ) {
+        let mut done = 0;
+        while let Some(front) = self.order.front().copied() {
+            let Some(request) = requests.get_mut(front) else {
+                self.order.pop_front();
+                continue;
+            };
+            if !request.is_done && done > 0 {
+                self.committed = self.output.end();
+            }
+            if !request.parked.is_unused() {
+                self.output.wake(spare);
+                self.output.append(&mut request.parked);
+                request.parked.rest(spare);
+            }
+            if !request.is_done {
+                break;
+            }
+            done += 1;
+            if let Work::MultiGet(multiget) = std::mem::replace(&mut request.work, Work::Local) {
+                multiget.recycle(std::mem::take(&mut request.links), multigets);
+            }
+            requests.discard(front);
+            self.order.pop_front();
+        }
+        if self.order.is_empty() {
+            self.committed = self.output.end();
+        }
+        if self.is_deaf {
+            self.drop_output();
+        }
+    }
+
+    /// Drops answered requests without reply from the front of the list.
+    pub(super) fn forget_quiet(&mut self, requests: &mut Arena<Request>) {
+        while let Some(front) = self.quiet.front() {
+            if requests.get(*front).is_some_and(|request| !request.is_done) {
+                break;
+            }
+            requests.discard(*front);
+            self.quiet.pop_front();
+        }
     }
 
     /// Drops what it cannot receive any more.

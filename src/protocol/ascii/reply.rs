@@ -3,6 +3,7 @@
 use super::command;
 use crate::protocol::KEY_MAX;
 use crate::protocol::numbers::{parse_u32, parse_u64, push_u64};
+use crate::protocol::scan::{digits, line_end, word_end};
 use memchr::memchr;
 
 /// Longest line a server may send, in bytes up to its line feed. Real ones stay far below.
@@ -72,8 +73,11 @@ pub enum Parsed<'a> {
 /// `scanned` says how many bytes of `buf` are known to hold no line feed; the caller resets it to 0 whenever it
 /// consumes bytes.
 pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
+    if let Some(parsed) = plain(buf) {
+        return parsed;
+    }
     let from = (*scanned).min(buf.len());
-    let end = match memchr(b'\n', &buf[from..]) {
+    let end = match line_end(&buf[from..]) {
         Some(at) if from + at <= LINE_MAX => from + at,
         None if buf.len() <= LINE_MAX => {
             *scanned = buf.len();
@@ -103,6 +107,29 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
         line => Reply::Line { line },
     };
     Parsed::Reply { reply, len }
+}
+
+/// The most frequent replies, as every server writes them and all of which is there: a value, and the end of a get.
+/// Everything else is `None`.
+#[inline]
+fn plain(buf: &[u8]) -> Option<Parsed<'_>> {
+    let Some(fields) = buf.strip_prefix(b"VALUE ") else {
+        return buf.starts_with(b"END\r\n").then_some(Parsed::Reply { reply: Reply::End, len: 5 });
+    };
+    let end = word_end(fields).filter(|end| (1..=KEY_MAX).contains(end))?;
+    let (key, rest) = fields.split_at(end);
+    let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
+    let (bytes, rest) = digits(rest.strip_prefix(b" ")?)?;
+    let (cas, rest) = match rest.strip_prefix(b" ") {
+        Some(rest) => digits(rest).map(|(cas, rest)| (Some(cas), rest))?,
+        None => (None, rest),
+    };
+    let block = rest.strip_prefix(b"\r\n")?;
+    let (flags, bytes) = (u32::try_from(flags).ok()?, usize::try_from(bytes).ok()?);
+    let (data, end) = block.split_at_checked(bytes)?;
+    end.starts_with(b"\r\n").then_some(())?;
+    let len = buf.len() - block.len() + bytes + 2;
+    Some(Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw: &buf[..len] }, len })
 }
 
 /// `fields` is what follows `VALUE ` in a line that ends before `line_len`.

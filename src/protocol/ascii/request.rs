@@ -4,8 +4,9 @@
 //! data block that follows. The rules are those of 04 §2 and §3 with their replacements.
 
 use super::line::{self, Command};
-use crate::protocol::{KEY_MAX, Keys, Request, Store};
-use memchr::{memchr, memchr2};
+use crate::protocol::scan::{digits, line_end, word_end};
+use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb};
+use memchr::memchr;
 
 /// Longest line in bytes, up to its line feed (02 §3).
 pub const LINE_MAX: usize = 8192;
@@ -26,6 +27,9 @@ pub const ERROR: &[u8] = line::ERROR;
 
 /// The answer to a value above the limit.
 const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+
+/// How the most frequent request begins.
+const GET: &[u8] = b"get ";
 
 /// The answer to a data block that does not end where its line said.
 const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
@@ -81,7 +85,14 @@ pub enum Parsed<'a> {
 /// searched twice; the caller resets it to 0 whenever it consumes bytes. `value_max` is the largest value in bytes.
 pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Parsed<'a> {
     let from = (*scanned).min(buf.len());
-    let Some(end) = memchr(b'\n', &buf[from..]).map(|at| from + at) else {
+    if let Some((key, len)) = plain_get(buf) {
+        let keys = Keys::new(&buf[..GET.len() + key.len()], GET.len());
+        return Parsed::Request { request: Request::Get { keys, cas: false }, noreply: false, len };
+    }
+    if let Some(parsed) = plain_store(buf, value_max) {
+        return parsed;
+    }
+    let Some(end) = line_end(&buf[from..]).map(|at| from + at) else {
         *scanned = buf.len();
         return match buf.len() > LINE_MAX && buf.len() > line_max(buf) {
             true => Parsed::LineTooLong,
@@ -90,9 +101,6 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Parsed<'
     };
     *scanned = end;
     let len = end + 1;
-    if let Some(request) = single_get(&buf[..end]) {
-        return Parsed::Request { request, noreply: false, len };
-    }
     if end > LINE_MAX && end > line_max(&buf[..end]) {
         return Parsed::LineTooLong;
     }
@@ -137,12 +145,35 @@ fn storage<'a>(
     }
 }
 
-/// The most frequent line by far, `get KEY`, without any further ado; everything else is `None`.
-fn single_get(line: &[u8]) -> Option<Request<'_>> {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    let key = line.strip_prefix(b"get ")?;
-    let plain = !key.is_empty() && key.len() <= KEY_MAX && memchr2(b' ', 0, key).is_none();
-    plain.then_some(Request::Get { keys: Keys::new(line, 4), cas: false })
+/// The most frequent request by far: `get` and one key, in so many bytes, the line's end included. `None`: it is
+/// something else, or not all of it is there, and [`parse`] has to see it.
+#[inline]
+pub fn plain_get(buf: &[u8]) -> Option<(&[u8], usize)> {
+    let rest = buf.strip_prefix(GET)?;
+    let end = word_end(rest).filter(|end| (1..=KEY_MAX).contains(end))?;
+    match rest[end..] {
+        [b'\r', b'\n', ..] => Some((&rest[..end], buf.len() - rest.len() + end + 2)),
+        [b'\n', ..] => Some((&rest[..end], buf.len() - rest.len() + end + 1)),
+        _ => None,
+    }
+}
+
+/// The second most frequent one: `set` as it is written by everybody, all of which is there. Everything else is `None`.
+fn plain_store(buf: &[u8], value_max: u64) -> Option<Parsed<'_>> {
+    let rest = buf.strip_prefix(b"set ")?;
+    let end = word_end(rest).filter(|end| (1..=KEY_MAX).contains(end))?;
+    let (key, rest) = rest.split_at(end);
+    let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
+    let (exptime, rest) = digits(rest.strip_prefix(b" ")?)?;
+    let (bytes, rest) = digits(rest.strip_prefix(b" ")?)?;
+    let block = rest.strip_prefix(b"\r\n")?;
+    let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes as u64 <= value_max.min(BYTES_MAX))?;
+    let (value, end) = block.split_at_checked(bytes)?;
+    end.starts_with(b"\r\n").then_some(())?;
+    let (flags, exptime) = (u32::try_from(flags).ok()?, i64::try_from(exptime).ok()?);
+    let store = Store { verb: StoreVerb::Set, key, flags, exptime, cas: None, value };
+    let len = buf.len() - block.len() + bytes + 2;
+    Some(Parsed::Request { request: Request::Store(store), noreply: false, len })
 }
 
 /// The line without its carriage return (unless there is nothing else, 04 §2.1), and only up to the first NUL.

@@ -1,0 +1,97 @@
+//! Searching in short texts: eight bytes at a time, in a register. To set up a search routine that is made for long texts
+//! costs more than a line of a few dozen bytes is worth.
+
+use memchr::memchr;
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// How far a line feed is looked for here; whoever has not come to one by then reads a long text.
+const SHORT: usize = 64;
+
+/// The most digits that cannot exceed 64 bits.
+const DIGITS: usize = 19;
+
+/// Where the first byte below `limit`, at most 128, stands among eight.
+fn below(bytes: [u8; 8], limit: u8) -> Option<usize> {
+    let word = u64::from_le_bytes(bytes);
+    // A byte borrows from the next one only if it is below the limit itself, so the lowest mark is a true one.
+    let marks = word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH;
+    (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
+}
+
+/// Where the first blank or control character of `text` stands.
+#[inline]
+pub fn word_end(text: &[u8]) -> Option<usize> {
+    let (words, rest) = text.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        if let Some(at) = below(*word, b' ' + 1) {
+            return Some(index * 8 + at);
+        }
+    }
+    rest.iter().position(|byte| *byte <= b' ').map(|at| words.len() * 8 + at)
+}
+
+/// Where the first line feed of `text` stands.
+#[inline]
+pub fn line_end(text: &[u8]) -> Option<usize> {
+    let short = text.get(..SHORT).unwrap_or(text);
+    let (words, rest) = short.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let differs = (u64::from_le_bytes(*word) ^ ONES * u64::from(b'\n')).to_le_bytes();
+        if let Some(at) = below(differs, 1) {
+            return Some(index * 8 + at);
+        }
+    }
+    if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+        return Some(words.len() * 8 + at);
+    }
+    if text.len() > SHORT { memchr(b'\n', &text[SHORT..]).map(|at| SHORT + at) } else { None }
+}
+
+/// The number that `text` begins with, written in digits only, and what follows it. `None` if there is none, or if it
+/// has so many digits that it may be larger than 64 bits.
+#[inline]
+pub fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut number = 0;
+    for (index, byte) in text.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return if index == 0 { None } else { Some((number, &text[index..])) };
+        }
+        if index == DIGITS {
+            return None;
+        }
+        number = number * 10 + u64::from(digit);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn numbers_end_at_what_is_no_digit() {
+        assert_eq!(digits(b"120 x"), Some((120, &b" x"[..])));
+        assert_eq!(digits(b"0\r"), Some((0, &b"\r"[..])));
+        assert_eq!(digits(b"9999999999999999999 "), Some((9_999_999_999_999_999_999, &b" "[..])));
+        for text in [&b""[..], b" 1 ", b"-1 ", b"x", b"12", b"10000000000000000000 "] {
+            assert_eq!(digits(text), None, "{}", text.escape_ascii());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn finds_what_a_plain_search_finds(text in prop::collection::vec(
+            prop_oneof![Just(b'\n'), Just(b' '), Just(b'\x0b'), Just(b'!'), 0x60u8.., any::<u8>()], 0..200))
+        {
+            // Rare enough that long stretches without occur.
+            for text in [&text[..], &text.iter().filter(|byte| **byte > b'!').copied().collect::<Vec<_>>()] {
+                prop_assert_eq!(line_end(text), text.iter().position(|byte| *byte == b'\n'));
+                prop_assert_eq!(word_end(text), text.iter().position(|byte| *byte <= b' '));
+            }
+        }
+    }
+}
