@@ -86,10 +86,11 @@ pub enum Parsed<'a> {
 pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Parsed<'a> {
     let from = (*scanned).min(buf.len());
     if let Some((key, len)) = plain_get(buf) {
+        *scanned = len - 1;
         let keys = Keys::new(&buf[..GET.len() + key.len()], GET.len());
         return Parsed::Request { request: Request::Get { keys, cas: false }, noreply: false, len };
     }
-    if let Some(parsed) = plain_store(buf, value_max) {
+    if let Some(parsed) = plain_store(buf, scanned, value_max) {
         return parsed;
     }
     let Some(end) = line_end(&buf[from..]).map(|at| from + at) else {
@@ -159,7 +160,7 @@ pub fn plain_get(buf: &[u8]) -> Option<(&[u8], usize)> {
 }
 
 /// The second most frequent one: `set` as it is written by everybody, all of which is there. Everything else is `None`.
-fn plain_store(buf: &[u8], value_max: u64) -> Option<Parsed<'_>> {
+fn plain_store<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Option<Parsed<'a>> {
     let rest = buf.strip_prefix(b"set ")?;
     let end = word_end(rest).filter(|end| (1..=KEY_MAX).contains(end))?;
     let (key, rest) = rest.split_at(end);
@@ -172,7 +173,9 @@ fn plain_store(buf: &[u8], value_max: u64) -> Option<Parsed<'_>> {
     end.starts_with(b"\r\n").then_some(())?;
     let (flags, exptime) = (u32::try_from(flags).ok()?, i64::try_from(exptime).ok()?);
     let store = Store { verb: StoreVerb::Set, key, flags, exptime, cas: None, value };
-    let len = buf.len() - block.len() + bytes + 2;
+    let line = buf.len() - block.len();
+    *scanned = line - 1;
+    let len = line + bytes + 2;
     Some(Parsed::Request { request: Request::Store(store), noreply: false, len })
 }
 
