@@ -1,13 +1,14 @@
 //! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
 //!
 //! [`Protocol`] names one of the two, [`Request`] says what both mean. [`ascii`] and [`binary`] parse and write
-//! requests and replies, each in both directions. [`status`] holds the tables between binary status and
+//! requests and replies, each in both directions. [`op`] has what is known of each command. [`status`] holds the tables between binary status and
 //! ASCII text (03 §9), [`expiry`] the rules for the times in both, [`trace`] what the log shows of them.
 
 pub mod ascii;
 pub mod binary;
 pub mod expiry;
 pub mod numbers;
+pub mod op;
 pub mod scan;
 pub mod status;
 pub mod trace;

@@ -24,6 +24,8 @@ pub enum CommandClass {
     Flush,
     /// `unl` without a body. If the reply has one, that is the line ([`unl_line`]).
     Unl,
+    /// Another: the statuses alone say what they mean.
+    Other,
     /// `version`, where the client has named the server (`-X`). Success has a body, which is part of the line.
     Version,
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::ascii::command::{flush, key as push_key};
 use super::ascii::meta::{self, is_word};
 use super::ascii::reply::Reply;
-use super::binary::opcode::{self, loud, status};
+use super::binary::opcode::{self, status};
 use super::binary::packet::{Packet, write_reply};
-use super::binary::shape::{Shape, check};
 use super::expiry;
 use super::numbers::{parse_u64, push_u64};
+use super::op::{self, Answer, Op, is_quiet};
 use super::status::text;
 use crate::buffer::Output;
 
@@ -59,17 +59,16 @@ fn short(bytes: &[u8], at: usize) -> u32 {
 /// # Errors
 /// The status for the client if the server has no such command; nothing is written then.
 pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>, is_meta: bool) -> Result<Written, u16> {
-    let code = loud(packet.header.opcode).unwrap_or(packet.header.opcode);
-    if code == opcode::FLUSH {
+    let op = op::of(packet.header.opcode);
+    if op.opcode == opcode::FLUSH {
         write_flush(out, packet.extras);
         return Ok(Written { key_at: 0, key_len: 0, is_encoded: false, has_value: false, create: None });
     }
     if !(is_word(packet.key) || is_meta && meta::is_encodable(packet.key)) {
         // What no such server knows is not known for this key either.
-        let is_foreign = check(packet) == Shape::Foreign;
-        return Err(if is_foreign { status::UNKNOWN_COMMAND } else { status::INVALID });
+        return Err(if op.is_foreign { status::UNKNOWN_COMMAND } else { status::INVALID });
     }
-    if is_meta { write_meta(out, packet, code) } else { write_classic(out, packet, code) }
+    if is_meta { write_meta(out, packet, op.opcode) } else { write_classic(out, packet, op) }
 }
 
 /// Appends the `flush_all` for a packet with these extras.
@@ -158,31 +157,21 @@ fn write_meta(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Writte
     Ok(Written { key_at, key_len, is_encoded, has_value, create: None })
 }
 
-fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Written, u16> {
+fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<Written, u16> {
     let (key, extras, cas) = (packet.key, packet.extras, packet.header.cas);
-    let with_cas = code == opcode::SET && cas != 0;
-    let verb: &[u8] = match code {
-        opcode::GET | opcode::GETK => b"gets",
-        opcode::GAT | opcode::GATK => b"gats",
-        opcode::SET if with_cas => b"cas",
-        // The other classic commands cannot be made to depend on an id.
-        _ if cas != 0 => return Err(status::NOT_SUPPORTED),
-        opcode::SET => b"set",
-        opcode::ADD => b"add",
-        opcode::REPLACE => b"replace",
-        opcode::APPEND => b"append",
-        opcode::PREPEND => b"prepend",
-        opcode::DELETE => b"delete",
-        opcode::TOUCH => b"touch",
-        opcode::INCREMENT => b"incr",
-        opcode::DECREMENT => b"decr",
-        _ => return Err(status::UNKNOWN_COMMAND),
+    let verb = match (op.is_foreign, op.gives_value(), cas) {
+        (false, true, _) => op.cas_word,
+        // Most classic commands cannot be made to depend on an id.
+        (_, _, 1..) if op.cas_word.is_empty() => return Err(status::NOT_SUPPORTED),
+        (false, false, 1..) => op.cas_word,
+        (false, false, 0) => op.word,
+        (true, ..) => return Err(status::UNKNOWN_COMMAND),
     };
-    out.extend_from_slice(verb);
+    out.extend_from_slice(verb.as_bytes());
     let mut key_at = verb.len() + 1;
     let mut create = None;
     let mut has_value = false;
-    match code {
+    match op.opcode {
         opcode::GAT | opcode::GATK => {
             let start = out.len();
             out.push(b' ');
@@ -211,7 +200,7 @@ fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) -> Result<Wri
                 out.push(b' ');
                 push_u64(out, number);
             }
-            if with_cas {
+            if cas != 0 {
                 out.push(b' ');
                 push_u64(out, cas);
             }
@@ -256,10 +245,8 @@ fn meta_flag(flags: &[u8], name: u8) -> Option<u64> {
 
 /// Appends the binary answer to what the server said; nothing if a quiet request has nothing to hear.
 pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Outcome {
-    let code = loud(asked.opcode).unwrap_or(asked.opcode);
-    let is_get = matches!(code, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
-    let is_arith = matches!(code, opcode::INCREMENT | opcode::DECREMENT);
-    let is_quiet = loud(asked.opcode).is_some();
+    let op = op::of(asked.opcode);
+    let (is_get, is_arith) = (op.gives_value(), op.answer == Answer::Number);
     let mut silent = None;
     let sink = out.unwrap_or_else(|| silent.insert(Output::default()));
     match reply {
@@ -270,23 +257,21 @@ pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>, ow
         }
         Reply::Meta { flags, data } if is_arith => {
             let Some(number) = parse_u64(data.trim_ascii()) else { return Outcome::Unfit };
-            counted(sink, asked, number, meta_flag(flags, b'c').unwrap_or(0), is_quiet);
+            counted(sink, asked, number, meta_flag(flags, b'c').unwrap_or(0));
         }
         // The end of a get: a miss.
         Reply::End if is_get => refuse(sink, asked, status::KEY_NOT_FOUND),
-        Reply::Line { line } => return word(sink, asked, code, line),
+        Reply::Line { line } => return word(sink, asked, op, line),
         Reply::Value { .. } | Reply::Meta { .. } | Reply::End | Reply::Stat { .. } => return Outcome::Unfit,
     }
     Outcome::Answered
 }
 
 /// The answer to a line.
-fn word(out: &mut Output, asked: &Asked<'_>, code: u8, line: &[u8]) -> Outcome {
-    let is_arith = matches!(code, opcode::INCREMENT | opcode::DECREMENT);
-    let is_get = matches!(code, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
-    let is_quiet = loud(asked.opcode).is_some();
+fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
+    let (is_get, is_arith, is_quiet) = (op.gives_value(), op.answer == Answer::Number, is_quiet(asked.opcode));
     if is_arith && let Some(number) = parse_u64(line.trim_ascii()) {
-        counted(out, asked, number, 0, is_quiet);
+        counted(out, asked, number, 0);
         return Outcome::Answered;
     }
     let (first, flags) = line.split_at(memchr::memchr(b' ', line).unwrap_or(line.len()));
@@ -297,17 +282,17 @@ fn word(out: &mut Output, asked: &Asked<'_>, code: u8, line: &[u8]) -> Outcome {
         }
         b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" => {
             if !is_quiet {
-                done(out, asked, code, flags);
+                done(out, asked, flags);
             }
             return Outcome::Answered;
         }
         b"EN" | b"NF" | b"NOT_FOUND" if is_arith && asked.may_create => return Outcome::Missing,
-        b"EN" | b"NF" | b"NOT_FOUND" => match code {
+        b"EN" | b"NF" | b"NOT_FOUND" => match op.opcode {
             opcode::APPEND | opcode::PREPEND => status::NOT_STORED,
             _ => status::KEY_NOT_FOUND,
         },
         b"EX" | b"EXISTS" => status::KEY_EXISTS,
-        b"NS" | b"NOT_STORED" => match code {
+        b"NS" | b"NOT_STORED" => match op.opcode {
             opcode::ADD | opcode::INCREMENT | opcode::DECREMENT => status::KEY_EXISTS,
             opcode::REPLACE => status::KEY_NOT_FOUND,
             _ => status::NOT_STORED,
@@ -325,8 +310,7 @@ fn word(out: &mut Output, asked: &Asked<'_>, code: u8, line: &[u8]) -> Outcome {
 }
 
 fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: &[u8], owner: Option<&Arc<Vec<u8>>>) {
-    let code = loud(asked.opcode).unwrap_or(asked.opcode);
-    let key = if matches!(code, opcode::GETK | opcode::GATK) { asked.key } else { &[] };
+    let key = if op::of(asked.opcode).gives_key() { asked.key } else { &[] };
     super::binary::packet::write_reply_head(
         out.tail(),
         asked.opcode,
@@ -340,35 +324,33 @@ fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: &[u8],
     out.push(data, owner);
 }
 
-fn counted(out: &mut Output, asked: &Asked<'_>, number: u64, cas: u64, is_quiet: bool) {
-    if !is_quiet {
+fn counted(out: &mut Output, asked: &Asked<'_>, number: u64, cas: u64) {
+    if !is_quiet(asked.opcode) {
         write_reply(out.tail(), asked.opcode, status::SUCCESS, asked.opaque, cas, &[], &[], &number.to_be_bytes());
     }
 }
 
 /// The answer that a missing number was created.
 pub fn created(out: &mut Output, asked: &Asked<'_>, initial: u64) {
-    counted(out, asked, initial, 0, loud(asked.opcode).is_some());
+    counted(out, asked, initial, 0);
 }
 
 /// Success without a value.
-fn done(out: &mut Output, asked: &Asked<'_>, code: u8, flags: &[u8]) {
+fn done(out: &mut Output, asked: &Asked<'_>, flags: &[u8]) {
     let cas = meta_flag(flags, b'c').unwrap_or(0);
     let client_flags = (meta_flag(flags, b'f').unwrap_or(0) as u32).to_be_bytes();
     // memcached's answer to a touch carries the item's flags.
-    let extras: &[u8] = if code == opcode::TOUCH { &client_flags } else { &[] };
+    let extras: &[u8] = if asked.opcode == opcode::TOUCH { &client_flags } else { &[] };
     write_reply(out.tail(), asked.opcode, status::SUCCESS, asked.opaque, cas, extras, &[], &[]);
 }
 
 /// Anything but success. A quiet get that misses hears nothing.
 fn refuse(out: &mut Output, asked: &Asked<'_>, code: u16) {
-    let get = loud(asked.opcode).unwrap_or(asked.opcode);
-    let is_get = matches!(get, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
-    let is_quiet = loud(asked.opcode).is_some();
-    if is_get && is_quiet && code == status::KEY_NOT_FOUND {
+    let op = op::of(asked.opcode);
+    if op.gives_value() && is_quiet(asked.opcode) && code == status::KEY_NOT_FOUND {
         return;
     }
-    if matches!(get, opcode::GETK | opcode::GATK) && code == status::KEY_NOT_FOUND {
+    if op.gives_key() && code == status::KEY_NOT_FOUND {
         return write_reply(out.tail(), asked.opcode, code, asked.opaque, 0, &[], asked.key, &[]);
     }
     write_reply(out.tail(), asked.opcode, code, asked.opaque, 0, &[], &[], text(code).as_bytes());

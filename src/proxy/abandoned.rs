@@ -10,8 +10,8 @@
 use std::ops::Range;
 
 use crate::protocol::Protocol;
-use crate::protocol::binary::opcode::is_quiet;
 use crate::protocol::binary::packet::HEADER;
+use crate::protocol::op::is_quiet;
 
 use super::Engine;
 use super::downstream::{Conn, ConnId, Expect, Translated};

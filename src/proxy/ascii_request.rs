@@ -6,15 +6,15 @@ use crate::buffer::Output;
 use crate::protocol::Protocol::{Ascii, Binary};
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
+use crate::protocol::op::{self, Op};
 use crate::protocol::status::CommandClass;
-use crate::protocol::{Request, Store, StoreVerb};
+use crate::protocol::{Request, Store};
 
 use super::broadcast::{Broadcast, Order};
-use super::dispatch::Wire;
 use super::error::Failure;
 use super::host::HostId;
 use super::pump::{Admit, Verdict};
-use super::request::Work;
+use super::request::{RequestId, Work};
 use super::upstream::ClientId;
 use super::{Action, Engine, VERSION};
 
@@ -83,7 +83,7 @@ impl Engine {
             Request::Gat { exptime, keys, cas } => match keys.single() {
                 Some((_, key)) => {
                     let work = self.one(id, Work::Get { cas, touch: true }, false, true);
-                    self.send_key(work, key, opcode::GATK, Wire::Value, |speak, out, vbucket, at| match speak {
+                    self.send_key(work, key, opcode::GATK, |speak, out, vbucket, at| match speak {
                         Ascii => {
                             ascii::gat_start(out.tail(), cas, exptime);
                             *at = out.end() + 1;
@@ -99,8 +99,8 @@ impl Engine {
                 None => self.get_many(id, keys, cas, Some(exptime)),
             },
             Request::Getl { key, exptime } => {
-                let work = self.one(id, Work::Line(CommandClass::Getl), false, false);
-                self.send_key(work, key, opcode::GETL, Wire::Value, |speak, out, vbucket, at| match speak {
+                let work = self.line(id, opcode::GETL, false);
+                self.send_key(work, key, opcode::GETL, |speak, out, vbucket, at| match speak {
                     Ascii => {
                         *at = out.end() + 5;
                         ascii::getl(out.tail(), key, exptime);
@@ -113,30 +113,30 @@ impl Engine {
             }
             Request::Store(store) => self.store(id, &store, noreply, owner),
             Request::Arith { key, delta, decr } => {
-                let work = self.one(id, Work::Line(CommandClass::Arith), noreply, false);
                 let code = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
-                self.send_key(work, key, code, Wire::One, |speak, out, vbucket, _| match speak {
+                let work = self.line(id, code, noreply);
+                self.send_key(work, key, code, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::arith(out.tail(), key, delta, decr),
                     Binary => binary::arith(out.tail(), key, delta, decr, vbucket, u32::from(vbucket)),
                 });
             }
             Request::Delete { key } => {
-                let work = self.one(id, Work::Line(CommandClass::Delete), noreply, true);
-                self.send_key(work, key, opcode::DELETE, Wire::One, |speak, out, vbucket, _| match speak {
+                let work = self.line(id, opcode::DELETE, noreply);
+                self.send_key(work, key, opcode::DELETE, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::delete(out.tail(), key),
                     Binary => binary::delete(out.tail(), key, vbucket, u32::from(vbucket)),
                 });
             }
             Request::Touch { key, exptime } => {
-                let work = self.one(id, Work::Line(CommandClass::Touch), noreply, true);
-                self.send_key(work, key, opcode::TOUCH, Wire::One, |speak, out, vbucket, _| match speak {
+                let work = self.line(id, opcode::TOUCH, noreply);
+                self.send_key(work, key, opcode::TOUCH, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::touch(out.tail(), key, exptime),
                     Binary => binary::touch(out.tail(), key, exptime, vbucket, u32::from(vbucket)),
                 });
             }
             Request::Unl { key, cas } => {
-                let work = self.one(id, Work::Line(CommandClass::Unl), false, false);
-                self.send_key(work, key, opcode::UNL, Wire::One, |speak, out, vbucket, _| match speak {
+                let work = self.line(id, opcode::UNL, false);
+                self.send_key(work, key, opcode::UNL, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::unl(out.tail(), key, cas),
                     Binary => binary::unl(out.tail(), key, cas, vbucket, u32::from(vbucket)),
                 });
@@ -159,8 +159,8 @@ impl Engine {
                 });
             }
             Request::Version => {
-                let work = self.one(id, Work::Line(CommandClass::Version), noreply, true);
-                self.send_key(work, b"", opcode::VERSION, Wire::One, |speak, out, _, _| match speak {
+                let work = self.line(id, opcode::VERSION, noreply);
+                self.send_key(work, b"", opcode::VERSION, |speak, out, _, _| match speak {
                     Ascii => ascii::version(out.tail()),
                     Binary => binary::version(out.tail(), 0),
                 });
@@ -174,19 +174,17 @@ impl Engine {
         }
     }
 
+    /// A request with the command of this opcode, for one key and without a CAS id that it depends on.
+    fn line(&mut self, id: ClientId, code: u8, noreply: bool) -> RequestId {
+        let op = op::of(code);
+        self.one(id, Work::Line(op.class), noreply, op.may_repeat(false))
+    }
+
     fn store(&mut self, id: ClientId, store: &Store<'_>, noreply: bool, owner: Owner<'_>) {
         let noreply = noreply || self.answer_early(id, store);
-        // What adds to the old value, or depends on it, must not be executed twice.
-        let may_repeat = store.cas.is_none() && matches!(store.verb, StoreVerb::Set | StoreVerb::Replace);
-        let work = self.one(id, Work::Line(CommandClass::Store(store.verb)), noreply, may_repeat);
-        let code = match store.verb {
-            StoreVerb::Set => opcode::SET,
-            StoreVerb::Add => opcode::ADD,
-            StoreVerb::Replace => opcode::REPLACE,
-            StoreVerb::Append => opcode::APPEND,
-            StoreVerb::Prepend => opcode::PREPEND,
-        };
-        self.send_key(work, store.key, code, Wire::One, |speak, out: &mut Output, vbucket, _| match speak {
+        let op = Op::store(store.verb);
+        let work = self.one(id, Work::Line(op.class), noreply, op.may_repeat(store.cas.is_some()));
+        self.send_key(work, store.key, op.opcode, |speak, out: &mut Output, vbucket, _| match speak {
             Ascii => {
                 ascii::store_line(out.tail(), store);
                 out.push(store.value, owner);

@@ -13,8 +13,9 @@ use crate::buffer::Output;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command;
-use crate::protocol::binary::opcode::{self, is_quiet};
+use crate::protocol::binary::opcode;
 use crate::protocol::binary::packet::Packet;
+use crate::protocol::op::{self, is_quiet};
 use crate::protocol::translate;
 use crate::stats::counter::Counter;
 
@@ -198,14 +199,15 @@ impl Engine {
             batch.broadcast = broadcast;
             batch.is_open = false;
         }
-        if code == opcode::FLUSH {
+        let changes = op::of(code).changes();
+        if is_broadcast && changes {
             self.note_change(id, None);
         }
         self.begin_packet(id, 0);
         if is_broadcast {
             for index in 0..self.buckets[bucket].hosts.len() {
                 let host = self.buckets[bucket].hosts[index];
-                if code == opcode::FLUSH {
+                if changes {
                     self.take_over(client, host, None);
                 }
                 match self.pick(client, host, false) {

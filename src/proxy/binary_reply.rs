@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::buffer::Output;
 use crate::protocol::ascii::reply;
-use crate::protocol::binary::opcode::{self, is_quiet, status};
+use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::numbers;
+use crate::protocol::op::{self, is_quiet};
 use crate::protocol::status::{CommandClass, line, no_value, unl_line};
 
 use super::Engine;
@@ -275,8 +276,7 @@ impl Engine {
         let code = packet.header.vbucket_or_status;
         let Some(host) = self.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
         if code != status::SUCCESS {
-            let is_flush = packet.header.opcode == opcode::FLUSH;
-            let text = line(if is_flush { CommandClass::Flush } else { CommandClass::Touch }, code);
+            let text = line(op::of(packet.header.opcode).class, code);
             let text = text.strip_suffix(b"\r\n").unwrap_or(text);
             self.with_broadcast(head.request, |broadcast| broadcast.refuse(text, code));
         } else if packet.header.opcode == opcode::STAT && !packet.key.is_empty() {

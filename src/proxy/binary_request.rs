@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::buffer::Input;
 use crate::protocol::Protocol;
 use crate::protocol::binary::breach::Breach;
-use crate::protocol::binary::opcode::{self, is_quiet, status};
+use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{HEADER, Packet, Parsed, parse_request, write_reply};
-use crate::protocol::binary::shape::{Shape, check};
+use crate::protocol::op::{self, Target, is_quiet};
 use crate::protocol::status::text;
 use crate::protocol::translate;
 use crate::routing::Router;
@@ -16,7 +16,6 @@ use super::ascii_request::VERBOSITY_MAX;
 use super::downstream::{ConnId, Entry, Expect, Translated};
 use super::error::Failure;
 use super::host::HostId;
-use super::leaving::is_needless;
 use super::pump::{Admit, Verdict};
 use super::request::{RequestId, Work};
 use super::statistics::proxy_word;
@@ -55,8 +54,8 @@ impl Engine {
             self.sasl(id, packet);
             return Verdict::Taken;
         }
-        let shape = check(packet);
-        if shape == Shape::Wrong {
+        let op = op::of(code);
+        if !op.fits(packet) {
             // As memcached does; behind a wrong shape the stream cannot be trusted.
             self.local_packet(id, packet, status::INVALID);
             self.expel(id, Breach::Shape(code));
@@ -70,9 +69,9 @@ impl Engine {
             opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
             opcode::STAT if proxy_word(packet.key).is_some() => self.stats_proxy_packets(id, packet),
             opcode::QUIT | opcode::QUITQ => self.binary_quit(id, packet),
-            _ if is_needless(code) && self.is_deaf(id) => {}
+            _ if op.is_needless() && self.is_deaf(id) => {}
             // No key says which server may know it, so nobody does.
-            _ if shape == Shape::Foreign && packet.key.is_empty() => {
+            _ if op.is_foreign && packet.key.is_empty() => {
                 self.local_packet(id, packet, status::UNKNOWN_COMMAND);
             }
             _ if is_quiet(code) => return self.quiet_packet(id, packet, owner),
@@ -118,8 +117,9 @@ impl Engine {
 
     /// A packet that needs servers, and is answered. It closes the quiet ones that the same turn has brought.
     fn binary_proxied(&mut self, id: ClientId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Verdict {
-        let is_broadcast = matches!(packet.header.opcode, opcode::NOOP | opcode::FLUSH | opcode::STAT);
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        let op = op::of(opcode);
+        let is_broadcast = op.target == Target::All;
         if let Some(failure) = self.no_servers(id) {
             let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
             self.fail(request, failure);
@@ -143,7 +143,8 @@ impl Engine {
                 self.close_batch(batch, id, packet, owner);
             }
             Admit::Go => {
-                let request = self.one(id, Work::Packet { opcode, opaque }, false, repeatable(packet));
+                let request =
+                    self.one(id, Work::Packet { opcode, opaque }, false, op.may_repeat(packet.header.cas != 0));
                 self.send_packet(request, packet, owner);
             }
         }
@@ -158,14 +159,15 @@ impl Engine {
             return self.fail(id, Failure::NoServer);
         }
         let (host, vbucket) = self.route(bucket, packet.key);
+        let op = op::of(packet.header.opcode);
         if let Some(host) = host
-            && !is_read(packet.header.opcode)
+            && op.changes()
         {
             self.take_over(client, host, Some(packet.key));
         }
-        let conn = host.ok_or(Failure::NoServer).and_then(|host| match check(packet) {
-            Shape::Foreign => self.pick_alone(client, host),
-            Shape::Good | Shape::Wrong => self.pick(client, host, false),
+        let conn = host.ok_or(Failure::NoServer).and_then(|host| match op.is_foreign {
+            true => self.pick_alone(client, host),
+            false => self.pick(client, host, false),
         });
         match conn {
             Ok(conn) => self.put_packet(id, conn, packet, owner, vbucket, 0),
@@ -184,16 +186,16 @@ impl Engine {
         retries: u32,
     ) {
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
+        let op = op::of(code);
         let Some(bucket) = self.requests.get(id).map(|request| request.bucket) else { return };
-        if self.buckets[bucket].front.is_some() && !is_read(code) {
+        if self.buckets[bucket].front.is_some() && op.changes() {
             self.note_change(id, Some(packet.key).filter(|key| !key.is_empty()));
         }
         let has_map = matches!(self.buckets[bucket].config.router, Router::Vbucket(_));
         let speak = self.speak(conn_id);
         let is_meta = speak == Protocol::Ascii && self.writes_meta(conn_id, packet.key);
         let place = self.note_place(id, conn_id, code);
-        let is_foreign = check(packet) == Shape::Foreign;
-        if is_foreign {
+        if op.is_foreign {
             // It travels alone, and so cannot bring the answers to the quiet ones before it.
             self.close_group(conn_id);
         }
@@ -207,7 +209,7 @@ impl Engine {
                     field.iter_mut().zip(vbucket.to_be_bytes()).for_each(|(field, byte)| *field = byte);
                 }
                 conn.output.push(packet.value, owner);
-                if is_foreign {
+                if op.is_foreign {
                     let end = conn.output.end();
                     conn.alone.push_back(start..end);
                 }
@@ -236,8 +238,8 @@ impl Engine {
             },
         };
         let end = self.conns.get(conn_id).map_or(start, |conn| conn.output.end());
-        let entry =
-            Entry { request: id, expect, opaque, end, retries, may_repeat: repeatable(packet), is_queued: false };
+        let may_repeat = op.may_repeat(packet.header.cas != 0);
+        let entry = Entry { request: id, expect, opaque, end, retries, may_repeat, is_queued: false };
         self.enqueue(conn_id, entry);
         self.note_group(id, conn_id, code);
     }
@@ -287,33 +289,4 @@ impl Engine {
         }
         is_known
     }
-}
-
-/// Whether the packet changes nothing. Of one that only the server knows that is not said.
-pub(super) fn is_read(code: u8) -> bool {
-    let code = opcode::loud(code).unwrap_or(code);
-    matches!(
-        code,
-        opcode::GET | opcode::GETK | opcode::GETL | opcode::UNL | opcode::NOOP | opcode::STAT | opcode::VERSION
-    )
-}
-
-/// Whether a server may execute the packet twice.
-fn repeatable(packet: &Packet<'_>) -> bool {
-    let code = opcode::loud(packet.header.opcode).unwrap_or(packet.header.opcode);
-    let by_kind = matches!(
-        code,
-        opcode::GET
-            | opcode::GETK
-            | opcode::GAT
-            | opcode::GATK
-            | opcode::TOUCH
-            | opcode::SET
-            | opcode::REPLACE
-            | opcode::DELETE
-            | opcode::FLUSH
-            | opcode::NOOP
-            | opcode::STAT
-    );
-    by_kind && packet.header.cas == 0
 }

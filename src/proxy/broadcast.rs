@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::buffer::Output;
 use crate::protocol::Protocol;
-use crate::protocol::binary::opcode::{self, status};
+use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet;
+use crate::protocol::op;
 use crate::protocol::status::text;
 use crate::stats::merge::Merger;
 
@@ -233,12 +234,13 @@ impl Engine {
     ) {
         let Some(bucket) = self.clients.get(client_id).map(|client| client.bucket) else { return };
         let id = self.one(client_id, Work::Broadcast(Box::new(broadcast)), noreply, true);
-        if code == opcode::FLUSH {
+        let changes = op::of(code).changes();
+        if changes {
             self.note_change(id, None);
         }
         for index in 0..self.buckets[bucket].hosts.len() {
             let host = self.buckets[bucket].hosts[index];
-            if code == opcode::FLUSH {
+            if changes {
                 self.take_over(client_id, host, None);
             }
             let conn_id = match self.pick(client_id, host, false) {

@@ -4,9 +4,9 @@ use crate::buffer::Output;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
+use crate::protocol::op;
 use crate::stats::counter::Counter;
 
-use super::binary_request::is_read;
 use super::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State, Step};
 use super::error::Failure;
 use super::host::HostId;
@@ -25,15 +25,6 @@ const JOIN_OPAQUE: u32 = 0x0001_0000;
 
 /// Where the opcode and the opaque stand in a binary header.
 const OPCODE_AT: usize = 1;
-
-/// The shape of the reply to a single-key request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wire {
-    /// A line or a packet.
-    One,
-    /// Perhaps a value.
-    Value,
-}
 
 /// A get of one key, on its way to a server.
 #[derive(Clone, Copy, Debug)]
@@ -101,17 +92,17 @@ impl Engine {
         id: RequestId,
         key: &[u8],
         code: u8,
-        wire: Wire,
         encode: impl FnOnce(Protocol, &mut Output, u16, &mut u64),
     ) {
         let Some(request) = self.requests.get(id) else { return };
         let (client, bucket, may_repeat) = (request.client, request.bucket, request.may_repeat);
-        if self.buckets[bucket].front.is_some() && !matches!(code, opcode::GETL | opcode::UNL | opcode::VERSION) {
+        let op = op::of(code);
+        if self.buckets[bucket].front.is_some() && op.changes() {
             self.note_change(id, Some(key));
         }
         let (host, vbucket) = self.route(bucket, key);
         if let Some(host) = host
-            && !is_read(code)
+            && op.changes()
         {
             self.take_over(client, host, Some(key));
         }
@@ -125,13 +116,13 @@ impl Engine {
         let mut key_at = start;
         encode(speak, &mut conn.output, vbucket, &mut key_at);
         let end = conn.output.end();
-        if speak == Protocol::Binary && matches!(code, opcode::GETL | opcode::UNL) {
+        if speak == Protocol::Binary && op.is_foreign {
             // memcached does not know them, and loses its place in the stream over them (04 §8.6).
             conn.alone.push_back(start..end);
         }
-        let expect = match wire {
-            Wire::One => Expect::One { opcode: code },
-            Wire::Value => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
+        let expect = match op.gives_value() {
+            false => Expect::One { opcode: code },
+            true => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
         };
         self.enqueue(
             conn_id,

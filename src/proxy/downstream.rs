@@ -8,10 +8,9 @@ use std::ops::Range;
 
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
-use crate::protocol::Protocol;
+use crate::protocol::{Protocol, op};
 
 use super::abandoned::Abandoned;
-use super::binary_request::is_read;
 use super::fifo::Fifo;
 use super::host::HostId;
 use super::request::RequestId;
@@ -168,7 +167,7 @@ impl Expect {
             | Expect::Packet { opcode }
             | Expect::Quiet { opcode, .. }
             | Expect::Translated(Translated { opcode, .. })
-            | Expect::Broadcast { opcode, .. } => !is_read(opcode),
+            | Expect::Broadcast { opcode, .. } => op::of(opcode).changes(),
         }
     }
 }

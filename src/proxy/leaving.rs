@@ -5,18 +5,11 @@
 //! wait in its input. It is treated like any other, except that its replies are dropped. Only what changes nothing is
 //! forgotten at once.
 
-use crate::protocol::binary::opcode::{self, loud};
 use crate::stats::counter::Counter;
 
 use super::request::{Request, RequestId};
 use super::upstream::{Admission, ClientId, Phase};
 use super::{Action, Engine};
-
-/// Whether nobody but its client would miss a packet with this opcode.
-pub(super) fn is_needless(code: u8) -> bool {
-    let code = loud(code).unwrap_or(code);
-    matches!(code, opcode::GET | opcode::GETK | opcode::GETL | opcode::NOOP | opcode::STAT)
-}
 
 impl Engine {
     /// Whether nobody hears the answers to the client's requests: those that change nothing are not sent any more.

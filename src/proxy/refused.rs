@@ -14,9 +14,9 @@ mod told;
 pub(super) use told::Told;
 
 use crate::buffer::Output;
-use crate::protocol::Protocol;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
+use crate::protocol::{Protocol, op};
 use crate::stats::counter::Counter;
 
 use super::dispatch::Get;
@@ -305,16 +305,10 @@ impl Engine {
         if let Expect::Quiet { answered, .. } = &mut expect {
             *answered = false;
         }
-        if matches!(entry.expect, Expect::Value { opcode, .. } | Expect::One { opcode } if is_foreign(opcode)) {
+        if matches!(entry.expect, Expect::Value { opcode, .. } | Expect::One { opcode } if op::of(opcode).is_foreign) {
             conn.alone.push_back(start..end);
         }
         self.enqueue(conn_id, Entry { request: id, expect, end, retries: 0, ..*entry });
         Some(conn_id)
     }
-}
-
-/// Whether memcached does not know the opcode (04 §8.6).
-fn is_foreign(code: u8) -> bool {
-    use crate::protocol::binary::opcode::{GETL, UNL};
-    matches!(code, GETL | UNL)
 }

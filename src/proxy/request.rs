@@ -2,6 +2,7 @@
 
 use crate::arena::Id;
 use crate::buffer::Output;
+use crate::protocol::op;
 use crate::protocol::status::CommandClass;
 
 use super::batch::Batch;
@@ -11,7 +12,6 @@ use super::downstream::ConnId;
 use super::dump::Dump;
 use super::error::Failure;
 use super::host::HostId;
-use super::leaving::is_needless;
 use super::multiget::MultiGet;
 use super::timers::Micros;
 use super::upstream::{Client, ClientId};
@@ -59,7 +59,7 @@ impl Work {
             Work::MultiGet(multiget) => !multiget.touches(),
             Work::Broadcast(broadcast) => broadcast.is_read(),
             Work::Batch(batch) => batch.is_read(),
-            Work::Packet { opcode, .. } => is_needless(*opcode),
+            Work::Packet { opcode, .. } => op::of(*opcode).is_needless(),
             Work::Line(_) => false,
         }
     }

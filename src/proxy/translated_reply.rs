@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::reply::Reply;
-use crate::protocol::binary::opcode::{self, loud, status};
+use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::write_reply;
+use crate::protocol::op;
 use crate::protocol::status::text;
 use crate::protocol::translate::{self, Asked, Outcome};
 
@@ -26,10 +27,8 @@ impl Engine {
         owner: Option<&Arc<Vec<u8>>>,
     ) -> Result<(), Unfit> {
         let name = (asked.opcode, asked.place);
-        let code = loud(asked.opcode).unwrap_or(asked.opcode);
-        let is_get = matches!(code, opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK);
         let ends = match reply {
-            Reply::Value { .. } if is_get && !asked.is_meta => false, // END follows
+            Reply::Value { .. } if op::of(asked.opcode).gives_value() && !asked.is_meta => false, // END follows
             Reply::Value { .. } | Reply::Stat { .. } => return Err(Unfit),
             Reply::Meta { .. } | Reply::End | Reply::Line { .. } => true,
         };

@@ -12,7 +12,7 @@ use crate::protocol::StoreVerb;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, HEADER, Header, Packet, Parsed, REPLY_MAGIC};
-use crate::protocol::binary::shape::{self, Shape};
+use crate::protocol::op;
 use crate::protocol::status::text;
 
 /// The expiry that says that a missing number is not to be made.
@@ -76,25 +76,14 @@ fn too_large<'a>(access: &Access<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
     let (key, _) = rest.split_at_checked(key_len)?;
     let raw = data.get(..HEADER + extras_len + key_len)?;
     let packet = Packet { header, extras, key, value: b"", raw };
-    let verb = verb(opcode::loud(header.opcode).unwrap_or(header.opcode))?;
-    if value_len <= VALUE_MAX || shape::check(&packet) != Shape::Good {
+    let op = op::of(header.opcode);
+    let verb = op.verb()?;
+    if value_len <= VALUE_MAX || !op.fits(&packet) {
         return None;
     }
     let cas = Some(header.cas).filter(|cas| *cas != 0);
     access.stale(&NewItem { verb, key, flags: 0, expires: 0, cas, value: b"", owner: None });
     Some(packet)
-}
-
-/// The storage command of a loud opcode.
-fn verb(loud: u8) -> Option<StoreVerb> {
-    Some(match loud {
-        opcode::SET => StoreVerb::Set,
-        opcode::ADD => StoreVerb::Add,
-        opcode::REPLACE => StoreVerb::Replace,
-        opcode::APPEND => StoreVerb::Append,
-        opcode::PREPEND => StoreVerb::Prepend,
-        _ => return None,
-    })
 }
 
 /// Whether the server has a command with this opcode.
@@ -115,11 +104,12 @@ fn execute(
         return Step::Done;
     }
     // GETL is a plain get here, and has no extras.
-    if shape::check(packet) == Shape::Wrong || opcode == opcode::GETL && !packet.extras.is_empty() {
+    let op = op::of(opcode);
+    if !op.fits(packet) || opcode == opcode::GETL && !packet.extras.is_empty() {
         reply.error(status::INVALID);
         return Step::Breach(Breach::Shape(opcode));
     }
-    let loud = opcode::loud(opcode).unwrap_or(opcode);
+    let loud = op.opcode;
     let is_quiet = loud != opcode;
     match loud {
         opcode::GET | opcode::GETK | opcode::GETL | opcode::GAT | opcode::GATK => {
@@ -181,7 +171,7 @@ fn store(
     reply: &mut Reply<'_>,
 ) {
     let cas = Some(packet.header.cas).filter(|cas| *cas != 0);
-    let verb = match verb(loud) {
+    let verb = match op::of(loud).verb() {
         Some(verb @ (StoreVerb::Append | StoreVerb::Prepend)) => verb,
         // With a CAS id it does not matter which of the others it is.
         Some(verb) if cas.is_none() => verb,

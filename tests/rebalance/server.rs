@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Instant;
 
-use moxi::protocol::binary::opcode::loud;
+use moxi::protocol::op::loud;
 use moxi::routing::vbucket::VbucketMap;
 use moxi_test_support::packet::{HEADER, Packet, op};
 
@@ -55,7 +55,7 @@ fn talk(stream: &TcpStream, me: usize, cluster: &Cluster) -> std::io::Result<()>
 
 /// The answer, unless it is not to be said: a quiet get that misses, anything else quiet that succeeds.
 fn answer(request: &Packet, me: usize, cluster: &Cluster) -> Option<Packet> {
-    let code = loud(request.opcode).unwrap_or(request.opcode);
+    let code = loud(request.opcode);
     let is_get = matches!(code, op::GET | op::GETK);
     let reply = match code {
         op::NOOP => Packet::reply(code),

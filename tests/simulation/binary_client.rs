@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
-use moxi::protocol::binary::opcode::{self, loud};
+use moxi::protocol::binary::opcode;
 use moxi::protocol::binary::packet::{Header, REQUEST_MAGIC};
 
 use super::op::{Key, NUMBER, Op, Outcome};
@@ -261,9 +261,4 @@ pub fn quit() -> Vec<u8> {
     let mut bytes = Vec::new();
     write(&mut bytes, opcode::QUITQ, 0, &Parts::default());
     bytes
-}
-
-/// Whether an opcode is quiet.
-pub fn is_quiet(code: u8) -> bool {
-    loud(code).is_some()
 }

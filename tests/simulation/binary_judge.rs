@@ -3,8 +3,9 @@
 use moxi::protocol::StoreVerb;
 use moxi::protocol::binary::opcode;
 use moxi::protocol::binary::packet::Packet;
+use moxi::protocol::op::is_quiet;
 
-use super::binary_client::{Batch, Closing, Item, is_quiet, is_unspeakable, item_key};
+use super::binary_client::{Batch, Closing, Item, is_unspeakable, item_key};
 use super::judge::{Context, Floors, Value};
 use super::op::{Op, Outcome};
 use super::request::{is_binary, server_of};

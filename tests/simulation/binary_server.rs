@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
-use moxi::protocol::binary::opcode::{self, loud};
+use moxi::protocol::binary::opcode;
+use moxi::protocol::op::{is_quiet, loud};
 
 use super::ascii_server::stats_args;
 use super::binary_judge;
@@ -89,7 +90,7 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
     }
     let (extras, key) = (&input[HEADER..HEADER + extras_len], &input[HEADER + extras_len..before]);
     let value = &input[before..input.len().min(len)];
-    let code = loud(head.opcode).unwrap_or(head.opcode);
+    let code = loud(head.opcode);
     let has_key = (1..=250).contains(&key_len);
     let fits = match code {
         opcode::GET | opcode::GETK | opcode::DELETE => (extras_len, has_key, value_len) == (0, true, 0),
@@ -181,7 +182,7 @@ pub fn status(head: Head, status: u16, out: &mut Vec<u8>) {
 
 /// Appends a server's reply; nothing if a quiet request has nothing to hear.
 pub fn reply(head: Head, op: &Op, outcome: &Outcome, out: &mut Vec<u8>) {
-    let quiet = loud(head.opcode).is_some();
+    let quiet = is_quiet(head.opcode);
     let is_done = binary_judge::status(op, outcome, true) == 0;
     if quiet && is_done && !matches!(outcome, Outcome::Values(_)) {
         return;

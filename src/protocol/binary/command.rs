@@ -6,6 +6,7 @@
 
 use super::opcode;
 use super::packet::{Header, REQUEST_MAGIC, lengths};
+use crate::protocol::op::Op;
 use crate::protocol::{Store, StoreVerb, expiry};
 
 /// Expiry of an increment that must not create the item.
@@ -40,13 +41,10 @@ pub fn store_head(out: &mut Vec<u8>, store: &Store<'_>, vbucket: u16, opaque: u3
     let mut extras = [0; 8];
     extras[..4].copy_from_slice(&store.flags.to_be_bytes());
     extras[4..].copy_from_slice(&expiry::to_packet(store.exptime).to_be_bytes());
-    let (opcode, extras) = match store.verb {
-        StoreVerb::Set => (opcode::SET, &extras[..]),
-        StoreVerb::Add => (opcode::ADD, &extras[..]),
-        StoreVerb::Replace => (opcode::REPLACE, &extras[..]),
+    let extras = match store.verb {
+        StoreVerb::Set | StoreVerb::Add | StoreVerb::Replace => &extras[..],
         // These two leave flags and expiry of the item alone.
-        StoreVerb::Append => (opcode::APPEND, &[][..]),
-        StoreVerb::Prepend => (opcode::PREPEND, &[][..]),
+        StoreVerb::Append | StoreVerb::Prepend => &[],
     };
     let cas = match store.cas {
         None => 0,
@@ -54,7 +52,7 @@ pub fn store_head(out: &mut Vec<u8>, store: &Store<'_>, vbucket: u16, opaque: u3
         Some(cas) => cas,
     };
     let header = Header {
-        opcode,
+        opcode: Op::store(store.verb).opcode,
         vbucket_or_status: vbucket,
         opaque,
         cas,
@@ -144,7 +142,7 @@ fn packet(out: &mut Vec<u8>, opcode: u8, vbucket: u16, opaque: u32, cas: u64, ex
 mod tests {
     use super::*;
     use crate::protocol::binary::packet::{Packet, Parsed, parse_request};
-    use crate::protocol::binary::shape::{self, Shape};
+    use crate::protocol::op;
 
     /// Writes one packet (and the value that the caller would append), and reads it back.
     fn sent(value: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -171,7 +169,8 @@ mod tests {
         assert_eq!((header.vbucket_or_status, header.opaque, header.cas), numbers);
         assert_eq!((packet.extras, packet.key, packet.value), (extras, key, value));
         let foreign = matches!(opcode, opcode::GETL | opcode::UNL | opcode::BUCKET);
-        assert_eq!(shape::check(&packet), if foreign { Shape::Foreign } else { Shape::Good });
+        let op = op::of(packet.header.opcode);
+        assert_eq!((op.fits(&packet), op.is_foreign), (true, foreign));
     }
 
     #[test]

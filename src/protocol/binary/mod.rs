@@ -5,11 +5,9 @@
 //! | [`breach`] | what a client must not do |
 //! | [`opcode`] | opcode and status numbers |
 //! | [`packet`] | headers and whole packets, parsed and written |
-//! | [`shape`] | which parts the packets of each opcode have |
 //! | [`command`] | [`Request`](super::Request) to the packet a binary server gets |
 
 pub mod breach;
 pub mod command;
 pub mod opcode;
 pub mod packet;
-pub mod shape;

@@ -1,4 +1,5 @@
-//! Opcode and status numbers (04 §8.2, 02 §9.2, memcached's `protocol_binary.txt`).
+//! Opcode and status numbers (04 §8.2, 02 §9.2, memcached's `protocol_binary.txt`). What is known of each opcode is in
+//! [`crate::protocol::op`].
 
 /// Get: a value without its key.
 pub const GET: u8 = 0x00;
@@ -93,33 +94,6 @@ pub const UNL: u8 = 0x95;
 /// Waits for persistence (Membase).
 pub const SYNC: u8 = 0x96;
 
-/// The opcode that does the same and always answers; `None` if `opcode` is not one of the quiet ones.
-/// Those that C moxi does not know as quiet ([`GATQ`], [`GATKQ`]) are included (04 §8.2).
-pub fn loud(opcode: u8) -> Option<u8> {
-    Some(match opcode {
-        GETQ => GET,
-        GETKQ => GETK,
-        SETQ => SET,
-        ADDQ => ADD,
-        REPLACEQ => REPLACE,
-        DELETEQ => DELETE,
-        INCREMENTQ => INCREMENT,
-        DECREMENTQ => DECREMENT,
-        QUITQ => QUIT,
-        FLUSHQ => FLUSH,
-        APPENDQ => APPEND,
-        PREPENDQ => PREPEND,
-        GATQ => GAT,
-        GATKQ => GATK,
-        _ => return None,
-    })
-}
-
-/// Whether `opcode` is one of those that answer only when something unusual happens.
-pub fn is_quiet(opcode: u8) -> bool {
-    loud(opcode).is_some()
-}
-
 /// Status numbers of replies. Their texts are in [`crate::protocol::status`].
 pub mod status {
     /// Done.
@@ -154,16 +128,4 @@ pub mod status {
     pub const BUSY: u16 = 0x85;
     /// Try again later.
     pub const TEMPORARY_FAILURE: u16 = 0x86;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quiet_opcodes_have_a_loud_partner_that_is_not_quiet() {
-        let quiet: Vec<u8> = (0..=u8::MAX).filter(|&opcode| is_quiet(opcode)).collect();
-        assert_eq!(quiet, [0x09, 0x0d, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1e, 0x24]);
-        assert!(quiet.iter().filter_map(|&opcode| loud(opcode)).all(|opcode| !is_quiet(opcode)));
-    }
 }

@@ -1,8 +1,9 @@
 //! What comes of the packets of a batch: the replies to the quiet ones first, that to the closing one last.
 
 use crate::buffer::Output;
-use crate::protocol::binary::opcode::{self, is_quiet, loud};
+use crate::protocol::binary::opcode;
 use crate::protocol::binary::packet::{Packet, write_reply};
+use crate::protocol::op::{self, is_quiet};
 use crate::proxy::Engine;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::error::Failure;
@@ -54,16 +55,16 @@ impl Engine {
             return None;
         }
         let is_kept = match &request.work {
-            Work::Batch(batch) => loud(code).is_none() || batch.replies.is_mixed(),
+            Work::Batch(batch) => !is_quiet(code) || batch.replies.is_mixed(),
             _ => false,
         };
         if !is_kept {
             return self.sink(id);
         }
         match &mut self.requests.get_mut(id)?.work {
-            Work::Batch(batch) => match loud(code) {
-                None => Some(&mut batch.last),
-                Some(_) => batch.replies.sink(place),
+            Work::Batch(batch) => match is_quiet(code) {
+                false => Some(&mut batch.last),
+                true => batch.replies.sink(place),
             },
             _ => None,
         }
@@ -90,11 +91,12 @@ impl Engine {
     ) {
         let Some(request) = self.requests.get_mut(id) else { return };
         let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
-        match loud(code) {
-            None => batch.failure = Some((failure, host)),
-            Some(opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK) => {}
-            Some(opcode::FLUSH) => self.write_unflushed(id, (code, place), opaque, failure, host),
-            Some(_) => {
+        let op = op::of(code);
+        match op.opcode {
+            _ if !is_quiet(code) => batch.failure = Some((failure, host)),
+            _ if op.gives_value() => {}
+            opcode::FLUSH => self.write_unflushed(id, (code, place), opaque, failure, host),
+            _ => {
                 let body = self.failure_body(failure, host);
                 if let Some(sink) = self.packet_sink(id, (code, place)) {
                     write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
