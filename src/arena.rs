@@ -85,10 +85,17 @@ impl<T> Default for Arena<T> {
 impl<T> Arena<T> {
     /// Adds an entry.
     pub fn insert(&mut self, value: T) -> Id<T> {
+        self.place(value).0
+    }
+
+    /// Adds an entry, and gives access to it.
+    #[inline]
+    pub fn place(&mut self, value: T) -> (Id<T>, &mut T) {
         let generation = self.next;
         self.next = (self.next + 1) & 0x3fff_ffff;
-        let index = self.slots.insert((generation, value)) as u32;
-        Id { index, generation, kind: PhantomData }
+        let place = self.slots.vacant_entry();
+        let id = Id { index: place.key() as u32, generation, kind: PhantomData };
+        (id, &mut place.insert((generation, value)).1)
     }
 
     /// The entry, if it is still there.

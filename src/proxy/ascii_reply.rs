@@ -78,13 +78,11 @@ impl Engine {
             Reply::Value { key, flags, data, raw, .. } => {
                 let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
-                    self.note_hit(request, data.len(), 1);
                     self.keep_value(request, key, *flags, data);
-                    if let Some(sink) = self.sink(request) {
-                        sink.push(raw, owner);
-                        sink.tail().extend_from_slice(b"END\r\n");
-                    }
-                    self.complete(request);
+                    self.reply(request, Some(data.len()), |out| {
+                        out.push(raw, owner);
+                        out.tail().extend_from_slice(b"END\r\n");
+                    });
                 }
                 Ok(())
             }
@@ -170,12 +168,10 @@ impl Engine {
                     *answered = true;
                 }
                 if let Some(request) = self.unlink(id, 0) {
-                    self.note_hit(request, data.len(), 1);
-                    if let Some(sink) = self.sink(request) {
-                        sink.push(raw, owner);
-                        sink.tail().extend_from_slice(b"END\r\n");
-                    }
-                    self.complete(request);
+                    self.reply(request, Some(data.len()), |out| {
+                        out.push(raw, owner);
+                        out.tail().extend_from_slice(b"END\r\n");
+                    });
                 }
                 Ok(())
             }
@@ -250,19 +246,15 @@ impl Engine {
     /// Answers a request with a server's line. Two of them are cut to the bare word.
     fn pass_line(&mut self, id: RequestId, line: &[u8]) {
         let line = [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line);
-        if let Some(sink) = self.sink(id) {
-            sink.tail().extend_from_slice(line);
-            sink.tail().extend_from_slice(b"\r\n");
-        }
-        self.complete(id);
+        self.reply(id, None, |out| {
+            out.tail().extend_from_slice(line);
+            out.tail().extend_from_slice(b"\r\n");
+        });
     }
 
     /// Answers a request with these bytes.
     pub(super) fn pass_bytes(&mut self, id: RequestId, reply: &[u8]) {
-        if let Some(sink) = self.sink(id) {
-            sink.tail().extend_from_slice(reply);
-        }
-        self.complete(id);
+        self.reply(id, None, |out| out.tail().extend_from_slice(reply));
     }
 
     /// The class of a request with one key.

@@ -23,6 +23,9 @@ const JOIN_BYTES: u64 = 16 * 1024;
 /// The opaques of the keys that join a get: above every vbucket id, which the first key carries.
 const JOIN_OPAQUE: u32 = 0x0001_0000;
 
+/// The length of a line's end.
+const LINE_END: u64 = 2;
+
 /// Where the opcode and the opaque stand in a binary header.
 const OPCODE_AT: usize = 1;
 
@@ -38,6 +41,17 @@ pub(super) struct Get<'a> {
     pub(super) cas: bool,
     /// How often it was sent before.
     pub(super) retries: u32,
+}
+
+impl Get<'_> {
+    /// The reply to expect, if the request ends at `end` in the output, with so many bytes behind the key.
+    #[inline]
+    fn entry(&self, opaque: u32, end: u64, behind: u64) -> Entry {
+        let key_at = end - behind - self.key.len() as u64;
+        let expect = Expect::Get { key_at, key_len: self.key.len().min(255) as u8, last: true, answered: false };
+        let (request, retries) = (self.request, self.retries);
+        Entry { request, expect, opaque, end, retries, may_repeat: true, is_queued: false }
+    }
 }
 
 impl Bucket {
@@ -136,14 +150,33 @@ impl Engine {
         let bucket_id = client.bucket;
         let bucket = &self.buckets[bucket_id];
         bucket.count_get(key.len(), length);
-        let request = Request::get(client_id, client, self.now);
-        let request = self.requests.insert(request);
-        client.owe(request, false, self.now);
-        let (host, vbucket) = bucket.route(key);
-        let get = Get { request, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
-        match host {
-            Some(host) => self.send_get(host, &get),
-            None => self.fail(request, Failure::NoServer),
+        let (host_id, vbucket) = bucket.route(key);
+        let made = Request::get(client_id, client, self.now);
+        let (request_id, request) = self.requests.place(made);
+        client.owe(request_id, false, self.now);
+        let get =
+            Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
+        let Some(host_id) = host_id else { return self.fail(request_id, Failure::NoServer) };
+        let joined = match self.hosts.get(host_id).and_then(|host| host.open) {
+            Some(id) if client.sticky.is_empty() && bucket.config.behavior.join_gets => self
+                .conns
+                .get_mut(id)
+                .and_then(|conn| Some((id, conn.open.filter(|open| conn.has_room_in(open))?, conn))),
+            _ => None,
+        };
+        let Some((conn_id, open, conn)) = joined else { return self.send_get(host_id, &get) };
+        // With the get that it joins, its connection is on all lists already.
+        bucket.counters.count(Counter::JoinedGets);
+        let opaque = join(conn, open, &get);
+        let entry = get.entry(opaque, conn.output.end(), 0);
+        let is_queued = conn.expect(entry);
+        conn.wanted += 1;
+        request.await_from(host_id, conn_id);
+        client.stick(host_id, conn_id);
+        bucket.counters.count(Counter::ConnAcquired);
+        if request.note_queued(is_queued, self.now) {
+            bucket.counters.count(Counter::ConnQueueAdd);
+            self.arm_client(client_id);
         }
     }
 
@@ -192,11 +225,8 @@ impl Engine {
         };
         let Some(conn) = self.conns.get(conn_id) else { return };
         let end = conn.output.end();
-        let closed = speak == Protocol::Ascii && !joinable;
-        let key_at = end - get.key.len() as u64 - if closed { 2 } else { 0 };
-        let expect = Expect::Get { key_at, key_len: get.key.len().min(255) as u8, last: true, answered: false };
-        let (request, retries) = (get.request, get.retries);
-        self.enqueue(conn_id, Entry { request, expect, opaque, end, retries, may_repeat: true, is_queued: false });
+        let behind = if speak == Protocol::Ascii && !joinable { LINE_END } else { 0 };
+        self.enqueue(conn_id, get.entry(opaque, end, behind));
     }
 
     /// Closes what others could join, a get or quiet packets: something else follows, or it is sent.

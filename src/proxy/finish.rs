@@ -62,41 +62,62 @@ impl Engine {
 
     /// The reply of this request is complete in its sink: passes on whatever may be sent now.
     pub(super) fn complete(&mut self, id: RequestId) {
+        self.reply(id, None, |_| {});
+    }
+
+    /// Has the reply of this request written, or what is missing of it, unless nobody wants it, and passes on whatever may
+    /// be sent now. `hit` is the size of a value that is in it.
+    #[inline]
+    pub(super) fn reply(&mut self, id: RequestId, hit: Option<usize>, write: impl FnOnce(&mut Output)) {
         let Some(request) = self.requests.get_mut(id).filter(|request| !request.is_done) else { return };
+        if let Some(bytes) = hit {
+            request.note_hit(bytes, 1);
+        }
+        let client_id = request.client;
+        let mut client = self.clients.get_mut(client_id);
+        if let Some(client) = client.as_deref_mut()
+            && !request.noreply
+            && !client.is_deaf
+        {
+            let is_next = client.order.front() == Some(&id);
+            let out = if is_next { &mut client.output } else { &mut request.parked };
+            out.wake(&mut self.spare);
+            write(out);
+        }
         request.is_done = true;
-        let (client_id, bucket_id, sequence) = (request.client, request.bucket, request.sequence);
-        let noreply = request.noreply;
+        let (bucket_id, sequence, noreply) = (request.bucket, request.sequence, request.noreply);
+        let mut is_awaited = false;
         if let Some(bucket) = self.buckets.get_mut(bucket_id) {
             bucket.count_answered(request, self.now);
             bucket.settle_changes(&request.caching);
             if request.has_place {
                 bucket.active = bucket.active.saturating_sub(1);
-                if bucket.is_crowded || !bucket.waiting.is_empty() {
-                    self.grant_places(bucket_id);
+                is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
+            }
+        }
+        if let Some(client) = client {
+            client.unanswered = client.unanswered.saturating_sub(1);
+            client.active_at = self.now;
+            self.is_refused_due |= !client.refused.is_empty();
+            if noreply {
+                client.forget_quiet(&mut self.requests);
+            } else if client.order.front() == Some(&id) {
+                client.pass_on(&mut self.requests, &mut self.spare, &mut self.spare_multigets);
+                if !client.is_deaf && !client.is_dirty {
+                    client.is_dirty = true;
+                    self.dirty_clients.push(client_id);
                 }
             }
-        }
-        let Some(client) = self.clients.get_mut(client_id) else { return };
-        client.unanswered = client.unanswered.saturating_sub(1);
-        client.active_at = self.now;
-        self.is_refused_due |= !client.refused.is_empty();
-        if noreply {
-            client.forget_quiet(&mut self.requests);
-        } else if client.order.front() == Some(&id) {
-            client.pass_on(&mut self.requests, &mut self.spare, &mut self.spare_multigets);
-            if !client.is_deaf && !client.is_dirty {
-                client.is_dirty = true;
-                self.dirty_clients.push(client_id);
+            if client.has_more() {
+                self.go_on(client_id, sequence);
+            } else if client.is_settled() {
+                // If there is nothing to send, nobody else looks at a client that waits to be closed.
+                self.settle_client(client_id);
             }
         }
-        let is_waiting = matches!(client.admission, Admission::Waiting { .. });
-        if client.unanswered == 0 && !is_waiting && !client.stopped {
-            // If there is nothing to send, nobody else looks at a client that waits to be closed.
-            return if client.is_settled() {
-                self.settle_client(client_id)
-            };
+        if is_awaited {
+            self.grant_places(bucket_id);
         }
-        self.go_on(client_id, sequence);
     }
 
     /// The request with this number was answered, and its client has others, or waits.

@@ -151,6 +151,12 @@ impl Request {
         Request { has_place: true, since: now, ..Request::new(id, client.bucket, client.next_sequence, work, false) }
     }
 
+    /// A value has come for a get: so many bytes, so often.
+    pub(super) fn note_hit(&mut self, bytes: usize, times: u32) {
+        self.hits += times;
+        self.value_bytes += (bytes as u64 + 2) * u64::from(times);
+    }
+
     /// One more answer is to come, from this server on this connection.
     pub(super) fn await_from(&mut self, host: HostId, conn: ConnId) {
         self.pending += 1;

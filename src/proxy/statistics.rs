@@ -181,8 +181,7 @@ impl Engine {
     /// A value has come for a get: so many bytes, so often.
     pub(super) fn note_hit(&mut self, id: RequestId, bytes: usize, times: u32) {
         if let Some(request) = self.requests.get_mut(id) {
-            request.hits += times;
-            request.value_bytes += (bytes as u64 + 2) * u64::from(times);
+            request.note_hit(bytes, times);
         }
     }
 

@@ -177,6 +177,11 @@ impl Client {
         }
     }
 
+    /// Whether other requests of it are unanswered, or its next one waits.
+    pub(super) fn has_more(&self) -> bool {
+        self.unanswered > 0 || self.stopped || matches!(self.admission, Admission::Waiting { .. })
+    }
+
     /// Moves complete replies whose turn has come into the output. The oldest request is complete.
     pub(super) fn pass_on(
         &mut self,
