@@ -235,9 +235,17 @@ impl Output {
         self.sent = self.sent.saturating_add(count as u64).min(self.end());
     }
 
+    /// So many bytes released of the tail are not worth being freed: not all of it, and not many.
+    fn few(&self) -> u64 {
+        self.tail.len().min(COMPACT_MIN) as u64
+    }
+
     /// Forgets everything before `at`.
     pub fn release(&mut self, at: u64) {
         self.released = self.released.max(at.min(self.sent));
+        if self.pieces.is_empty() && self.released < self.tail_at + self.few() {
+            return;
+        }
         while let Some((start, piece)) = self.pieces.front() {
             if start + piece.bytes().len() as u64 > self.released {
                 return;

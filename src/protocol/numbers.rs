@@ -21,7 +21,16 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
 }
 
 /// Appends `number` in decimal.
-pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
+#[inline]
+pub fn push_u64(out: &mut Vec<u8>, number: u64) {
+    match number {
+        // Most flags and expiry times are 0.
+        0..=9 => out.push(b'0' + number as u8),
+        _ => push_digits(out, number),
+    }
+}
+
+fn push_digits(out: &mut Vec<u8>, mut number: u64) {
     // 2^64 - 1 has 20 digits.
     let mut digits = [0u8; 20];
     let mut length = 0;
@@ -38,6 +47,7 @@ pub fn push_u64(out: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Appends `number` in decimal, with a minus sign if it is negative.
+#[inline]
 pub fn push_i64(out: &mut Vec<u8>, number: i64) {
     if number < 0 {
         out.push(b'-');

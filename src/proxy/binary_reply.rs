@@ -160,8 +160,8 @@ impl Engine {
         while let Some(Expect::Quiet { .. }) = self.head_expect(id) {
             self.unlink(id, 0);
             let Some(conn) = self.conns.get_mut(id) else { return };
-            if let Some(entry) = conn.fifo.pop() {
-                conn.answered_to = entry.end;
+            if let Some(end) = conn.fifo.pop() {
+                conn.answered_to = end;
             }
         }
         self.settle_abandoned(id);

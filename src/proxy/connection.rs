@@ -208,8 +208,8 @@ impl Engine {
     pub(super) fn pop_head(&mut self, id: ConnId) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         for _ in 0..conn.fifo.head_len() {
-            if let Some(entry) = conn.fifo.pop() {
-                conn.answered_to = entry.end;
+            if let Some(end) = conn.fifo.pop() {
+                conn.answered_to = end;
             }
         }
         conn.cursor = 0;
@@ -233,7 +233,9 @@ impl Engine {
             return self.make_idle(id);
         }
         // A request that has several entries here is not behind others any more once the first of them is the head.
-        if let Some(first) = conn.fifo.front().copied().filter(|first| first.is_queued) {
+        if conn.fifo.front().is_some_and(|first| first.is_queued)
+            && let Some(first) = conn.fifo.front().copied()
+        {
             let head = conn.fifo.head_len();
             for (index, entry) in conn.fifo.iter_mut().enumerate() {
                 if index >= head && entry.request != first.request {

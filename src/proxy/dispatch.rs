@@ -176,7 +176,7 @@ impl Engine {
         bucket.counters.count(Counter::ConnAcquired);
         if request.note_queued(is_queued, self.now) {
             bucket.counters.count(Counter::ConnQueueAdd);
-            self.arm_client(client_id);
+            self.arm_queued(client_id, self.now);
         }
     }
 
@@ -289,11 +289,14 @@ impl Engine {
                     bucket.counters.count(Counter::ConnQueueAdd);
                 }
             }
-            if let Some(client) = self.clients.get_mut(client_id).filter(|_| !is_for_dumps) {
-                client.stick(host_id, id);
-            }
-            if must_wait {
-                self.arm_client(client_id);
+            let queued_since = request.queued_since;
+            if let Some(client) = self.clients.get_mut(client_id) {
+                if !is_for_dumps {
+                    client.stick(host_id, id);
+                }
+                if must_wait {
+                    self.arm_queued(client_id, queued_since);
+                }
             }
         }
         if is_first && let Some(conn) = self.conns.get_mut(id) {

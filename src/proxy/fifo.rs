@@ -111,17 +111,20 @@ impl Fifo {
         }
     }
 
-    /// Takes the oldest entry away.
-    pub fn pop(&mut self) -> Option<Entry> {
-        let entry = self.entries.pop_front()?;
+    /// Takes the oldest entry away, and tells where its request ends in the output.
+    pub fn pop(&mut self) -> Option<u64> {
+        let end = self.entries.front()?.end;
+        self.entries.pop_front();
         self.popped += 1;
-        if self.head > 0 {
+        if self.head > 1 {
             self.head -= 1;
-            if self.head == 0 {
-                self.head = self.entries.iter().position(Entry::is_last).map_or(0, |last| last + 1);
-            }
+        } else if self.head == 1 {
+            self.head = match self.entries.front() {
+                Some(next) if next.is_last() => 1,
+                _ => self.entries.iter().position(Entry::is_last).map_or(0, |last| last + 1),
+            };
         }
-        Some(entry)
+        Some(end)
     }
 }
 

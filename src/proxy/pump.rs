@@ -12,7 +12,7 @@ use crate::store::session::Session;
 
 use super::mcmux::destination::Allowed;
 use super::request::Request;
-use super::timers::Owner;
+use super::timers::{Micros, Owner, deadline};
 use super::upstream::{Admission, Client, ClientId, Phase};
 use super::{Action, Bucket, Engine};
 
@@ -312,7 +312,25 @@ impl Engine {
 
     /// Makes sure that the client is looked at when its oldest request, or its place in the wait queue, is overdue.
     pub(super) fn arm_client(&mut self, id: ClientId) {
-        let Some(at) = self.client_deadline(id) else { return };
+        if let Some(at) = self.client_deadline(id) {
+            self.arm_client_at(id, at);
+        }
+    }
+
+    /// The same when a request of the client, if not its only one, has come to be behind others.
+    pub(super) fn arm_queued(&mut self, id: ClientId, queued_since: Micros) {
+        let Some(client) = self.clients.get(id) else { return };
+        if client.unanswered != 1 {
+            return self.arm_client(id);
+        }
+        // It is the oldest one itself.
+        let limit = self.buckets[client.bucket].config.behavior.downstream_conn_queue_timeout;
+        if let Some(at) = deadline(client.oldest_since.max(queued_since), limit) {
+            self.arm_client_at(id, at);
+        }
+    }
+
+    fn arm_client_at(&mut self, id: ClientId, at: Micros) {
         let Some(client) = self.clients.get_mut(id) else { return };
         if client.timer.is_none_or(|armed| at < armed) {
             client.timer = Some(at);

@@ -7,6 +7,9 @@
 use crate::protocol::numbers::{push_i64, push_u64};
 use crate::protocol::{Dump, Store, StoreVerb};
 
+/// How long the line of a storage command is at most without its key: the word, and four numbers.
+const STORE_LINE: usize = 80;
+
 /// Begins a get: `get`, or `gets` if CAS ids are wanted. [`key`]s and [`end`] follow.
 pub fn get_start(out: &mut Vec<u8>, cas: bool) {
     out.extend_from_slice(if cas { b"gets" } else { b"get" });
@@ -32,6 +35,7 @@ pub fn end(out: &mut Vec<u8>) {
 /// The line of a storage command, with its line end. The caller appends the value, which may be large enough to
 /// travel without being copied, and [`end`].
 pub fn store_line(out: &mut Vec<u8>, store: &Store<'_>) {
+    out.reserve(store.key.len() + STORE_LINE);
     out.extend_from_slice(match (store.cas, store.verb) {
         (Some(_), StoreVerb::Set) => b"cas",
         (_, StoreVerb::Set) => b"set",
