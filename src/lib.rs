@@ -41,12 +41,12 @@
 //! | [`front_cache`] | values of gets, kept for a short time | 03 §14 |
 //! | [`store`] | the built-in memcached server | 02 |
 //! | [`server`] | its settings and sockets, from the command line | 01 §5 |
-//! | [`stats`] | merging of servers' statistics | 06 §2 |
+//! | [`metrics`] | what threads count, and where it comes together | 06 §6 |
 //! | [`net`] | sockets, event loops, listeners, name look-ups; how many clients there may be | – |
 //! | [`tools`] | `vbuckettool`, `vbucketkeygen` | 05 §12 |
 //!
 //! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `store`; these know `routing`,
-//! `config::snapshot`, `stats`, `buffer` and `protocol`. `docs/ARCHITECTURE.md` has who may import whom in full, the turn
+//! `config::snapshot`, `metrics`, `buffer` and `protocol`. `docs/ARCHITECTURE.md` has who may import whom in full, the turn
 //! of the event loop, and the life of one get, function by function; `CONTRIBUTING.md` how to build, test and measure, and
 //! how to add a command, a `-Z` key or a statistic.
 #![forbid(unsafe_code)]
@@ -61,6 +61,7 @@ pub mod daemon;
 pub mod failure;
 pub mod front_cache;
 pub mod log;
+pub mod metrics;
 pub mod milestones;
 pub mod net;
 pub mod protocol;
@@ -68,7 +69,6 @@ pub mod proxy;
 pub mod routing;
 pub mod server;
 pub mod signals;
-pub mod stats;
 pub mod store;
 pub mod systemd;
 pub mod tools;

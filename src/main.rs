@@ -294,7 +294,7 @@ fn start(
         let initial = std::env::var(server::INITIAL_MALLOC).ok();
         shared.add_store(server::store_options(options, initial.as_deref()));
     }
-    shared.add_board(server::store_options(options, None), hostname());
+    shared.add_sources(server::store_options(options, None), hostname());
     shared.refreshes = loaded.agents.iter().map(|_| Arc::default()).collect();
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
@@ -302,7 +302,8 @@ fn start(
         .collect::<io::Result<_>>()
         .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
-        let mut acceptor = Acceptor::new(signals, workers, Arc::clone(&shared.process), Arc::clone(&shared.board))?;
+        let mut acceptor =
+            Acceptor::new(signals, workers, Arc::clone(&shared.process), Arc::clone(&shared.sources.board))?;
         let is_listening = !listeners.is_empty();
         for (listener, target) in listeners {
             acceptor.listen(listener, target)?;

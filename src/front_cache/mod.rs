@@ -6,6 +6,7 @@
 //! two a get may bring the old value; and one that was asked before may bring it even later. So each drop leaves a
 //! [`Stamp`] behind, and a value is only taken if none was left since it was asked for.
 
+mod caches;
 mod matcher;
 mod shard;
 
@@ -17,6 +18,7 @@ use foldhash::fast::RandomState;
 
 use crate::config::behavior::Behavior;
 
+pub use caches::Caches;
 pub use matcher::Matcher;
 pub use shard::Value;
 use shard::{Added, Found, Shard};

@@ -21,9 +21,9 @@ use crate::config::snapshot::Config;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 use crate::log::Reopened;
+use crate::metrics::board::Board;
+use crate::metrics::process::{Counted, Process};
 use crate::signals::{Signal, Signals};
-use crate::stats::board::Board;
-use crate::store::process::{Counted, ProcessStats};
 use crate::systemd::{self, Manager};
 
 const SIGNALS: Token = Token(usize::MAX);
@@ -109,7 +109,7 @@ pub struct Acceptor {
     file: Option<StaticFile>,
     /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
     waker: Arc<Waker>,
-    process: Arc<ProcessStats>,
+    process: Arc<Process>,
     /// Where statistics learn of listeners.
     board: Arc<Board>,
     /// Who is told how we are, and the configuration that it is told of.
@@ -121,7 +121,7 @@ impl Acceptor {
     pub fn new(
         mut signals: Signals,
         workers: Vec<Handle>,
-        process: Arc<ProcessStats>,
+        process: Arc<Process>,
         board: Arc<Board>,
     ) -> io::Result<Acceptor> {
         let poll = Poll::new()?;

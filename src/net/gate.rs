@@ -10,7 +10,7 @@ use super::descriptors::{Budget, Need, count_open, limit, raise};
 use super::places::{Place, Places};
 use crate::failure::reason;
 use crate::log;
-use crate::store::process::ProcessStats;
+use crate::metrics::process::Process;
 
 /// How long nothing is accepted after the system has run out of descriptors or memory. Long enough not to
 /// burn the CPU, short enough not to be noticed once a client has gone.
@@ -25,7 +25,7 @@ const MARGIN: u64 = 16;
 #[derive(Debug)]
 pub struct Gate {
     places: Arc<Places>,
-    process: Arc<ProcessStats>,
+    process: Arc<Process>,
     budget: Budget,
     need: Need,
     workers: usize,
@@ -42,7 +42,7 @@ pub struct Gate {
 
 impl Gate {
     /// Open for everybody, until [`Gate::measure`] is called.
-    pub fn new(places: Places, process: Arc<ProcessStats>, workers: usize) -> Gate {
+    pub fn new(places: Places, process: Arc<Process>, workers: usize) -> Gate {
         let need = Need { connections: Some(0), is_own_server: false };
         Gate {
             places: Arc::new(places),

@@ -4,6 +4,7 @@ pub mod acceptor;
 mod addresses;
 pub mod cluster;
 pub mod descriptors;
+mod facts;
 pub mod gate;
 pub mod inherited;
 pub mod listener;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::arena::Arena;
 use crate::buffer::Output;
+use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command;
@@ -17,7 +18,6 @@ use crate::protocol::binary::opcode;
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::op::{self, is_quiet};
 use crate::protocol::translate;
-use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::broadcast::{Broadcast, Order};

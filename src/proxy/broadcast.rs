@@ -8,12 +8,12 @@ use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet;
 use crate::protocol::op;
 use crate::protocol::status::text;
-use crate::stats::merge::Merger;
 
 use super::Engine;
 use super::downstream::{Entry, Expect};
 use super::error::Failure;
 use super::host::HostId;
+use super::merge::Merger;
 use super::request::{RequestId, Work};
 use super::roll::{Roll, Verdict};
 use super::upstream::ClientId;

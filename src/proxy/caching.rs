@@ -9,11 +9,11 @@ use super::{Bucket, Engine};
 use crate::buffer::Output;
 use crate::config::snapshot::BucketConfig;
 use crate::front_cache::{FrontCache, Policy, Stamp, Value};
+use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::{command, reply};
 use crate::protocol::{Store, StoreVerb};
 use crate::routing::Router;
-use crate::stats::counter::Counter;
 
 /// The front cache of a bucket that has one.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! Server connections: their handshake (03 §16.2), and their replies one by one.
 
+use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, Packet};
-use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::downstream::{ConnId, State, Step};

@@ -1,6 +1,6 @@
 //! What is overdue: connecting, authenticating, answering; waiting for a place, waiting behind others (03 §7).
 
-use crate::stats::counter::Counter;
+use crate::metrics::counter::Counter;
 
 use super::Engine;
 use super::downstream::{ConnId, State};

@@ -1,11 +1,11 @@
 //! Which connection a request takes, and how it gets there; joining gets.
 
 use crate::buffer::Output;
+use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::op;
-use crate::stats::counter::Counter;
 
 use super::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State, Step};
 use super::error::Failure;

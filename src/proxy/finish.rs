@@ -1,8 +1,8 @@
 //! Replies in order: what is owed to a client, and when it may be sent.
 
 use crate::buffer::Output;
+use crate::metrics::counter::Counter;
 use crate::protocol::status::CommandClass;
-use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::downstream::{ConnId, Entry};

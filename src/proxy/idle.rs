@@ -11,7 +11,7 @@
 use super::Engine;
 use super::timers::{Micros, Owner, deadline};
 use super::upstream::{Admission, Client, ClientId};
-use crate::stats::counter::Counter;
+use crate::metrics::counter::Counter;
 
 /// The deadline that each place in the arena of clients has an entry for.
 #[derive(Debug, Default)]
@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(bench.turn(1), [first]);
         assert_eq!(bench.turn(1_000_000), []);
         assert!(bench.engine.clients.contains(other));
-        let sum = crate::stats::counter::Sum::of([bench.engine.counters(0).unwrap()].into_iter());
+        let sum = crate::metrics::counter::Sum::of([bench.engine.counters(0).unwrap()].into_iter());
         assert_eq!(sum.counters().find(|(name, _)| *name == "tot_upstream_idle_closed").unwrap().1, 1);
     }
 

@@ -5,7 +5,7 @@
 //! wait in its input. It is treated like any other, except that its replies are dropped. Only what changes nothing is
 //! forgotten at once.
 
-use crate::stats::counter::Counter;
+use crate::metrics::counter::Counter;
 
 use super::request::{Request, RequestId};
 use super::upstream::{Admission, ClientId, Phase};

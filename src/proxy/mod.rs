@@ -43,11 +43,13 @@ mod local;
 mod loss;
 mod masters;
 mod mcmux;
+mod merge;
 mod multiget;
 mod parting;
 mod pump;
 mod reconfigure;
 mod refused;
+pub mod report;
 pub mod request;
 mod resend;
 mod roll;
@@ -66,10 +68,10 @@ use crate::arena::Arena;
 use crate::buffer::{Output, Pool, Spare};
 use crate::config::snapshot::{BucketConfig, Config, Server};
 use crate::front_cache::Matcher;
+use crate::metrics::board::Traffic;
+use crate::metrics::counter::{Counter, Counters};
 use crate::protocol::Protocol;
 use crate::protocol::binary::breach::Breach;
-use crate::stats::board::{Board, Traffic};
-use crate::stats::counter::{Counter, Counters};
 
 use caching::Front;
 use downstream::{Conn, ConnId};
@@ -82,6 +84,7 @@ use mcmux::Directory;
 use multiget::{Duplicates, MultiGet};
 use parting::Parting;
 use refused::Told;
+use report::Sources;
 use request::Request;
 use timers::{Micros, Timers};
 use upstream::{Client, ClientId, Phase};
@@ -199,7 +202,7 @@ pub struct Engine {
     /// The configuration in force, for statistics.
     config: Config,
     /// Where all workers count.
-    board: Arc<Board>,
+    sources: Arc<Sources>,
     /// The bytes of this worker's sockets.
     traffic: Arc<Traffic>,
     /// The built-in server, if this worker has clients for it.
@@ -238,7 +241,7 @@ impl Engine {
             is_trimming: false,
             duplicates: Duplicates::default(),
             config: Config::default(),
-            board: Arc::default(),
+            sources: Arc::default(),
             traffic: Arc::default(),
             local: None,
         };

@@ -11,12 +11,12 @@ use std::ops::Range;
 
 use crate::buffer::{Output, Spare};
 use crate::front_cache::Value;
+use crate::metrics::counter::Counter;
 use crate::protocol::Keys;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
 use crate::protocol::binary::packet::Packet;
-use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::caching::{Asked, write_value};

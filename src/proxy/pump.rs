@@ -2,12 +2,12 @@
 
 use crate::arena::Arena;
 use crate::buffer::Input;
+use crate::metrics::counter::Counter;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::{Protocol, trace};
 use crate::routing::Router;
-use crate::stats::counter::Counter;
 use crate::store::session::Session;
 
 use super::mcmux::destination::Allowed;

@@ -30,7 +30,7 @@ impl Engine {
             let hosts = new.servers.iter().map(|server| self.host(server, index, new, health)).collect();
             let config = Arc::clone(new);
             // What is in it may be another configuration's.
-            let front = Front::start(self.board.front_cache(index), new);
+            let front = Front::start(self.sources.caches.of(index), new);
             let optimize_set = Matcher::new(&new.behavior.optimize_set);
             let mut is_timed_anew = false;
             match self.buckets.get_mut(index) {
@@ -44,7 +44,7 @@ impl Engine {
                     bucket.told = None;
                 }
                 None => {
-                    let counters = self.board.register(index);
+                    let counters = self.sources.board.register(index);
                     let waiting = VecDeque::new();
                     let mut masters = Masters::default();
                     masters.begin(&config.learned);

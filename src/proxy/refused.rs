@@ -14,10 +14,10 @@ mod told;
 pub(super) use told::Told;
 
 use crate::buffer::Output;
+use crate::metrics::counter::Counter;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::{Protocol, op};
-use crate::stats::counter::Counter;
 
 use super::dispatch::Get;
 use super::downstream::{ConnId, Entry, Expect};

@@ -1,8 +1,8 @@
 //! SASL from clients: PLAIN chooses the bucket (05 §8.4).
 
+use crate::metrics::counter::Counter;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{Packet, write_reply};
-use crate::stats::counter::Counter;
 
 use super::Engine;
 use super::upstream::ClientId;

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
+use crate::metrics::counter::{Command, Counter, Counters, Field, Timing};
 use crate::protocol::Protocol;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::{Packet, write_reply};
 use crate::protocol::{Request, StoreVerb};
-use crate::stats::board::Board;
-use crate::stats::counter::{Command, Counter, Counters, Field, Timing};
-use crate::stats::report::{self, Question, Report};
 
 use super::caching::Front;
 use super::downstream::{ConnId, State, Step};
 use super::host::HostId;
 use super::loss::Loss;
+use super::report::{self, Question, Report, Sources};
 use super::request::{self, RequestId, Work};
 use super::timers::Micros;
 use super::upstream::ClientId;
@@ -92,14 +91,14 @@ impl Bucket {
 }
 
 impl Engine {
-    /// Counts on `board` from now on, and answers with what all workers have counted there.
-    pub fn report_to(&mut self, board: Arc<Board>) {
+    /// Counts on the board of `sources` from now on, and answers with what all workers have counted there.
+    pub fn report_to(&mut self, sources: Arc<Sources>) {
         for (index, bucket) in self.buckets.iter_mut().enumerate() {
-            bucket.counters = board.register(index);
-            bucket.front = Front::start(board.front_cache(index), &bucket.config);
+            bucket.counters = sources.board.register(index);
+            bucket.front = Front::start(sources.caches.of(index), &bucket.config);
         }
-        self.traffic = board.register_traffic();
-        self.board = board;
+        self.traffic = sources.board.register_traffic();
+        self.sources = sources;
     }
 
     /// The counters of a bucket. Clients of the built-in server are in none.
@@ -227,7 +226,7 @@ impl Engine {
 
     fn report(&self, id: ClientId) -> Option<Report<'_>> {
         let bucket = self.clients.get(id)?.bucket;
-        Some(Report { board: &self.board, config: &self.config, bucket, uptime: self.now / 1_000_000 })
+        Some(Report { sources: &self.sources, config: &self.config, bucket, uptime: self.now / 1_000_000 })
     }
 
     /// `stats proxy`, with the word behind it.

@@ -12,7 +12,7 @@
 //! | [`classes`] | slab classes and pages |
 //! | [`shard`], [`table`], [`slots`], [`item`] | the items |
 //! | [`clock`] | seconds, expiry |
-//! | [`counters`], [`prefix`], [`process`] | what is counted |
+//! | [`counters`], [`prefix`] | what is counted |
 //! | `statistics`, `dump` | the text of `stats` |
 //!
 //! # Locks
@@ -37,7 +37,6 @@ mod dump;
 pub mod item;
 pub mod memory;
 pub mod prefix;
-pub mod process;
 pub mod session;
 pub mod shard;
 pub mod slots;
@@ -53,9 +52,10 @@ use access::Access;
 use classes::Classes;
 use clock::{Clock, Epoch};
 use counters::{Counters, Totals};
-use process::ProcessStats;
 use shard::Shard;
 use slots::Piece;
+
+use crate::metrics::process::Process;
 
 pub use session::{Session, Step};
 
@@ -144,7 +144,7 @@ struct Cell(Mutex<Shard>);
 pub struct Store {
     options: StoreOptions,
     epoch: Epoch,
-    process: Arc<ProcessStats>,
+    process: Arc<Process>,
     classes: Arc<Classes>,
     shards: Box<[Cell]>,
     hasher: RandomState,
@@ -166,7 +166,7 @@ pub struct Store {
 
 impl Store {
     /// An empty store, made at the time of `clock`.
-    pub fn new(options: StoreOptions, clock: Clock, process: Arc<ProcessStats>) -> Store {
+    pub fn new(options: StoreOptions, clock: Clock, process: Arc<Process>) -> Store {
         let classes = Arc::new(Classes::new(
             options.chunk_size,
             options.growth_factor,

@@ -2,18 +2,16 @@
 
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::access::Access;
 use super::classes::Class;
 use super::counters::{ClassCount, Count, Counters, Totals};
-use super::process::{ProcessStats, cpu_time};
 use super::{Store, StoreOptions};
 use super::{VERSION, dump, prefix};
-use crate::log;
+use crate::metrics::board::TrafficSum;
+use crate::metrics::process::{Facts, Process};
 use crate::protocol::ascii::words::Words;
 use crate::protocol::numbers::parse_u32;
-use crate::stats::board::TrafficSum;
 
 const ERROR: &[u8] = b"ERROR\r\n";
 const BAD_LINE: &[u8] = b"CLIENT_ERROR bad command line\r\n";
@@ -40,7 +38,7 @@ pub(super) fn ascii(access: &Access<'_>, words: &Words<'_>, out: &mut Vec<u8>) -
     let store = access.store;
     match words.get(1) {
         b"" => general(access, &mut emit),
-        b"settings" => settings(&store.options, Some(store), &mut emit),
+        b"settings" => settings(&store.options, Some(store), store.process.facts().verbosity, &mut emit),
         b"items" => items(access, &mut emit),
         b"slabs" => slabs(store, &mut emit),
         b"sizes" => sizes(store, &mut emit),
@@ -83,7 +81,7 @@ pub(super) fn binary(access: &Access<'_>, key: &[u8], emit: &mut Emit<'_>) -> bo
     let store = access.store;
     match key {
         b"" => general(access, emit),
-        b"settings" => settings(&store.options, Some(store), emit),
+        b"settings" => settings(&store.options, Some(store), store.process.facts().verbosity, emit),
         b"items" => items(access, emit),
         b"slabs" => slabs(store, emit),
         b"sizes" => sizes(store, emit),
@@ -109,6 +107,7 @@ fn general(access: &Access<'_>, emit: &mut Emit<'_>) {
         time: access.unix_time(),
         totals: &totals,
         process: &store.process,
+        facts: store.process.facts(),
         memory: store.classes.limit(),
         threads: store.options.threads,
         traffic: TrafficSum::default(),
@@ -127,7 +126,8 @@ struct General<'a> {
     uptime: u64,
     time: u64,
     totals: &'a Totals,
-    process: &'a ProcessStats,
+    process: &'a Process,
+    facts: Facts,
     memory: u64,
     threads: u32,
     /// What the proxy adds.
@@ -136,13 +136,13 @@ struct General<'a> {
 
 impl General<'_> {
     fn emit(&self, emit: &mut Emit<'_>) {
-        let General { totals, process, traffic, .. } = self;
-        emit("pid", &std::process::id());
+        let General { totals, process, facts, traffic, .. } = self;
+        emit("pid", &facts.pid);
         emit("uptime", &self.uptime);
         emit("time", &self.time);
         emit("version", &VERSION);
         emit("pointer_size", &usize::BITS);
-        for (name, (seconds, micros)) in ["rusage_user", "rusage_system"].iter().zip(cpu_time()) {
+        for (name, (seconds, micros)) in ["rusage_user", "rusage_system"].iter().zip(facts.cpu) {
             emit(name, &format_args!("{seconds}.{micros:06}"));
         }
         emit("curr_connections", &process.curr_connections());
@@ -185,16 +185,18 @@ pub struct Proxied {
 pub fn process(
     options: &StoreOptions,
     store: Option<&Store>,
-    process: &ProcessStats,
+    process: &Process,
     proxied: &Proxied,
     emit: &mut Emit<'_>,
 ) {
+    let facts = process.facts();
     let totals = store.map_or_else(|| Totals::of(std::iter::empty(), 0), Store::totals);
     let general = General {
         uptime: proxied.uptime.saturating_add(2),
-        time: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
+        time: facts.unix,
         totals: &totals,
         process,
+        facts,
         memory: store.map_or(options.memory, |store| store.classes.limit()),
         threads: options.threads,
         traffic: proxied.traffic,
@@ -202,8 +204,8 @@ pub fn process(
     general.emit(emit);
 }
 
-/// `stats settings`: 19 lines, with or without a built-in server.
-pub fn settings(options: &StoreOptions, store: Option<&Store>, emit: &mut Emit<'_>) {
+/// `stats settings`: 19 lines, with or without a built-in server, while the log has this verbosity.
+pub fn settings(options: &StoreOptions, store: Option<&Store>, verbosity: u8, emit: &mut Emit<'_>) {
     let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "NULL".to_owned());
     // As in the C program, whose field has 32 bits.
     let memory = store.map_or(options.memory, |store| store.classes.limit());
@@ -212,7 +214,7 @@ pub fn settings(options: &StoreOptions, store: Option<&Store>, emit: &mut Emit<'
     emit("tcpport", &options.tcp_port);
     emit("udpport", &options.udp_port);
     emit("inter", &or_null(&options.listen));
-    emit("verbosity", &log::verbosity());
+    emit("verbosity", &verbosity);
     emit("oldest", &store.map_or(0, |store| store.oldest_live.load(Relaxed)));
     emit("evictions", &if options.evict { "on" } else { "off" });
     emit("domain_socket", &or_null(&options.socket));

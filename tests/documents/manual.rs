@@ -107,7 +107,7 @@ fn the_manual_page_names_every_variable_and_every_word_of_stats_proxy() {
         assert!(environment.contains(name), "{name}");
     }
     let statistics = PAGE.split(".SH STATISTICS").nth(1).unwrap().split(".SH").next().unwrap();
-    let complaint = moxi::stats::report::Question::parse(b"no such word").unwrap_err();
+    let complaint = moxi::proxy::report::Question::parse(b"no such word").unwrap_err();
     for word in complaint.trim_end().split_once("valid: ").unwrap().1.split(' ') {
         assert!(statistics.contains(&format!(".TP\n.B {word}\n")), "{word}");
     }

@@ -10,13 +10,13 @@ use super::sockets::{put, would_block, write};
 use super::{READS, Service, TRACED, Unread, Worker};
 use crate::failure::reason;
 use crate::log;
+use crate::metrics::process::Counted;
 use crate::net::places::Place;
 use crate::net::stream::Stream;
 use crate::protocol::Protocol;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::trace::shown;
 use crate::proxy::upstream::ClientId;
-use crate::store::process::Counted;
 
 /// Why a client's connection ends once all that has arrived on it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]

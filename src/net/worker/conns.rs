@@ -10,10 +10,10 @@ use super::sockets::{put, would_block, write};
 use super::{CONN, Message, READS, Unread, Worker};
 use crate::config::snapshot::Server;
 use crate::failure::reason;
+use crate::metrics::process::Counted;
 use crate::net::stream::{Stream, Target};
 use crate::net::trouble;
 use crate::proxy::downstream::ConnId;
-use crate::store::process::Counted;
 
 /// A server connection's socket.
 pub(super) struct ConnSocket {

@@ -6,8 +6,8 @@ use mio::{Interest, Token};
 
 use super::{UDP, Unread, Worker};
 use crate::log;
+use crate::metrics::process::Counted;
 use crate::net::udp::{Served, UdpServer};
-use crate::store::process::Counted;
 
 impl Worker {
     pub(super) fn add_udp(&mut self, socket: UdpSocket) {

@@ -99,7 +99,7 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
     let thread = thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         let mut engine = Engine::new(&config, &shared.health, settings);
         drop(config);
-        engine.report_to(Arc::clone(&shared.board));
+        engine.report_to(Arc::clone(&shared.sources));
         let counters = shared.store.as_ref().map(|store| store.register());
         if let (Some(store), Some(counters)) = (&shared.store, &counters) {
             engine.serve_store(Arc::clone(store), Arc::clone(counters));

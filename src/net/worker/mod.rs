@@ -36,13 +36,13 @@ pub use self::shared::Shared;
 use super::udp::UdpServer;
 use crate::arena::Id;
 use crate::log;
+use crate::metrics::process::Counted;
 use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::upstream::ClientId;
 use crate::proxy::{Action, Engine};
 use crate::store::clock::Clock;
 use crate::store::counters::Counters;
-use crate::store::process::Counted;
 
 /// The token of the inbox.
 const INBOX: Token = Token(usize::MAX);

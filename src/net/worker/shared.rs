@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::rest::refresh::Refresh;
+use crate::metrics::process::Process;
+use crate::net::facts::facts;
 use crate::net::resolver::Resolver;
 use crate::proxy::host::HealthTable;
+use crate::proxy::report::Sources;
 use crate::proxy::timers::Micros;
-use crate::stats::board::Board;
 use crate::store::clock::Clock;
-use crate::store::process::ProcessStats;
 use crate::store::{Store, StoreOptions};
 
 /// What all workers share.
@@ -23,11 +24,11 @@ pub struct Shared {
     /// Looks host names up.
     pub resolver: Resolver,
     /// How many connections there are.
-    pub process: Arc<ProcessStats>,
+    pub process: Arc<Process>,
     /// The built-in server, if there is one.
     pub store: Option<Arc<Store>>,
-    /// Where the workers count.
-    pub board: Arc<Board>,
+    /// Where the workers count, and find what they show.
+    pub sources: Arc<Sources>,
     /// How each agent is asked to look again.
     pub refreshes: Vec<Arc<Refresh>>,
 }
@@ -42,9 +43,9 @@ impl Shared {
             start: Instant::now(),
             health: Arc::default(),
             resolver: Resolver::start()?,
-            process: Arc::default(),
+            process: Arc::new(Process::new(facts)),
             store: None,
-            board: Arc::default(),
+            sources: Arc::default(),
             refreshes: Vec::new(),
         })
     }
@@ -56,9 +57,9 @@ impl Shared {
     }
 
     /// Has the workers count, and answer `stats proxy` with these settings. Called after [`Shared::add_store`].
-    pub fn add_board(&mut self, options: StoreOptions, hostname: String) {
+    pub fn add_sources(&mut self, options: StoreOptions, hostname: String) {
         let (process, store) = (Arc::clone(&self.process), self.store.clone());
-        self.board = Arc::new(Board::new(options, process, store, hostname));
+        self.sources = Arc::new(Sources { options, process, store, hostname, ..Sources::default() });
     }
 
     pub(super) fn now(&self) -> Micros {

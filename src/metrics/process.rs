@@ -3,11 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
-use nix::sys::resource::{UsageWho, getrusage};
+/// What nobody counts: what the system knows of the process, and the process of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The number of the process.
+    pub pid: u32,
+    /// CPU time used, each as seconds and microseconds: in user mode and in the system.
+    pub cpu: [(i64, i64); 2],
+    /// The time of day: seconds since 1970.
+    pub unix: u64,
+    /// The level of the log.
+    pub verbosity: u8,
+}
 
-/// Counted by whoever opens and accepts connections.
+/// Connections are counted by whoever opens and accepts them.
 #[derive(Debug)]
-pub struct ProcessStats {
+pub struct Process {
     /// Connections and listeners that are open.
     open: AtomicU64,
     /// Most of them that were open at one time.
@@ -18,41 +29,35 @@ pub struct ProcessStats {
     pub accepting: AtomicBool,
     /// How often accepting stopped for lack of descriptors.
     pub listen_disabled: AtomicU64,
+    /// Finds out the facts.
+    ask: fn() -> Facts,
 }
 
-impl Default for ProcessStats {
-    fn default() -> ProcessStats {
-        ProcessStats {
+impl Default for Process {
+    /// Of which no facts are known.
+    fn default() -> Process {
+        Process::new(Facts::default)
+    }
+}
+
+impl Process {
+    /// Without connections yet. `ask` is called each time somebody wants to see the facts.
+    pub fn new(ask: fn() -> Facts) -> Process {
+        Process {
             open: AtomicU64::new(0),
             most: AtomicU64::new(0),
             total: AtomicU64::new(0),
             accepting: AtomicBool::new(true),
             listen_disabled: AtomicU64::new(0),
+            ask,
         }
     }
-}
 
-/// A connection or listener that is open until this is dropped.
-#[derive(Debug)]
-pub struct Counted(Arc<ProcessStats>);
-
-impl Counted {
-    /// One more is open.
-    pub fn new(process: &Arc<ProcessStats>) -> Counted {
-        let open = process.open.fetch_add(1, Relaxed) + 1;
-        process.most.fetch_max(open, Relaxed);
-        process.total.fetch_add(1, Relaxed);
-        Counted(Arc::clone(process))
+    /// The facts, as they are now.
+    pub fn facts(&self) -> Facts {
+        (self.ask)()
     }
-}
 
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Relaxed);
-    }
-}
-
-impl ProcessStats {
     /// `curr_connections`: one less than are open, as memcached counts.
     pub fn curr_connections(&self) -> u64 {
         self.open.load(Relaxed).saturating_sub(1)
@@ -75,12 +80,23 @@ impl ProcessStats {
     }
 }
 
-/// CPU time used by the process, each as seconds and microseconds: in user mode and in the system. Asked from the
-/// system, as the process number is: both mean nothing to the engine and are only shown.
-pub fn cpu_time() -> [(i64, i64); 2] {
-    match getrusage(UsageWho::RUSAGE_SELF) {
-        Ok(usage) => [usage.user_time(), usage.system_time()].map(|time| (time.tv_sec(), time.tv_usec())),
-        Err(_) => [(0, 0); 2],
+/// A connection or listener that is open until this is dropped.
+#[derive(Debug)]
+pub struct Counted(Arc<Process>);
+
+impl Counted {
+    /// One more is open.
+    pub fn new(process: &Arc<Process>) -> Counted {
+        let open = process.open.fetch_add(1, Relaxed) + 1;
+        process.most.fetch_max(open, Relaxed);
+        process.total.fetch_add(1, Relaxed);
+        Counted(Arc::clone(process))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -90,7 +106,7 @@ mod tests {
 
     #[test]
     fn connections_count_while_they_live() {
-        let process = Arc::new(ProcessStats::default());
+        let process = Arc::new(Process::default());
         assert_eq!(process.curr_connections(), 0);
         let first = Counted::new(&process);
         let second = Counted::new(&process);

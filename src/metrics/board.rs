@@ -1,12 +1,9 @@
-//! What all workers count, in one place: `stats proxy` is answered from here.
+//! What all workers count, in one place.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::counter::{Counters, Sum};
-use crate::front_cache::FrontCache;
-use crate::store::process::ProcessStats;
-use crate::store::{Store, StoreOptions};
 
 /// Bytes on the sockets of one worker, and its turns cut short. Only that worker writes.
 #[derive(Debug, Default)]
@@ -54,20 +51,11 @@ struct Place {
     workers: Vec<Arc<Counters>>,
     /// What they were at the last reset.
     base: Sum,
-    front_cache: Arc<FrontCache>,
 }
 
-/// The shared part of the statistics.
+/// The workers' counters, and how many sockets clients may come to. Without any worker yet by default.
 #[derive(Debug, Default)]
 pub struct Board {
-    /// The settings as `memcached:settings` shows them.
-    pub options: StoreOptions,
-    /// Connections of the process.
-    pub process: Arc<ProcessStats>,
-    /// The built-in server, if there is one.
-    pub store: Option<Arc<Store>>,
-    /// The name of the machine.
-    pub hostname: String,
     /// By the index of the bucket.
     places: Mutex<Vec<Place>>,
     traffic: Mutex<Vec<Arc<Traffic>>>,
@@ -80,34 +68,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Board {
-    /// Without any worker yet.
-    pub fn new(
-        options: StoreOptions,
-        process: Arc<ProcessStats>,
-        store: Option<Arc<Store>>,
-        hostname: String,
-    ) -> Board {
-        Board { options, process, store, hostname, ..Board::default() }
-    }
-
     /// New counters for a worker and the bucket with this index.
     pub fn register(&self, bucket: usize) -> Arc<Counters> {
         let counters = Arc::<Counters>::default();
-        self.at(bucket, |place| place.workers.push(Arc::clone(&counters)));
-        counters
-    }
-
-    /// The front cache of a bucket, which all workers share.
-    pub fn front_cache(&self, bucket: usize) -> Arc<FrontCache> {
-        self.at(bucket, |place| Arc::clone(&place.front_cache))
-    }
-
-    fn at<T>(&self, bucket: usize, look: impl FnOnce(&mut Place) -> T) -> T {
         let mut places = lock(&self.places);
         if places.len() <= bucket {
             places.resize_with(bucket + 1, Place::default);
         }
-        look(&mut places[bucket])
+        places[bucket].workers.push(Arc::clone(&counters));
+        counters
     }
 
     /// New byte counters for a worker.
@@ -128,7 +97,6 @@ impl Board {
     pub fn reset(&self, bucket: usize) {
         if let Some(place) = lock(&self.places).get_mut(bucket) {
             place.base = Sum::of(place.workers.iter().map(Arc::as_ref));
-            place.front_cache.reset();
         }
     }
 
@@ -167,7 +135,7 @@ impl Board {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::counter::Counter;
+    use crate::metrics::counter::Counter;
 
     #[test]
     fn a_reset_counts_from_zero_again() {

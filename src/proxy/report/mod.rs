@@ -1,102 +1,32 @@
 //! The text of `stats proxy` (06 §3, §4).
 
+mod question;
+mod sources;
+
 use std::fmt::{Display, Write as _};
 
-use super::board::Board;
-use super::counter::{Sum, Timing};
-use super::histogram;
 use crate::config::behavior::keys::Where;
 use crate::config::behavior::{Behavior, KEYS, Key};
 use crate::config::snapshot::{BucketConfig, Config};
 use crate::front_cache::FrontCache;
+use crate::metrics::counter::{Sum, Timing};
+use crate::metrics::histogram;
 use crate::protocol::Protocol;
 use crate::proxy::VERSION;
 use crate::routing::Router;
 use crate::store::statistics::{self, Emit};
 
+pub use question::{Part, Question};
+pub use sources::Sources;
+
 /// Longest prefix of a bucket's lines in bytes.
 const PREFIX_MAX: usize = 199;
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// `all`, or nothing.
-    All,
-    /// `info`
-    Info,
-    /// `settings`
-    Settings,
-    /// `behaviors`
-    Behaviors,
-    /// `frontcache`
-    FrontCache,
-    /// `stats`
-    Stats,
-    /// `timings`
-    Timings,
-    /// `config`
-    Config,
-    /// `keystats`: nothing has ever been shown there.
-    KeyStats,
-    /// `buckets`: the counters of buckets alone.
-    Buckets,
-}
-
-impl Part {
-    /// Every part by its name.
-    const NAMES: [(&str, Part); 10] = [
-        ("all", Part::All),
-        ("info", Part::Info),
-        ("settings", Part::Settings),
-        ("behaviors", Part::Behaviors),
-        ("frontcache", Part::FrontCache),
-        ("keystats", Part::KeyStats),
-        ("stats", Part::Stats),
-        ("timings", Part::Timings),
-        ("config", Part::Config),
-        ("buckets", Part::Buckets),
-    ];
-
-    /// The part of this name; without a name it is all.
-    fn named(word: &[u8]) -> Option<Part> {
-        let word = if word.is_empty() { b"all" } else { word };
-        Self::NAMES.iter().find(|(name, _)| name.as_bytes() == word).map(|&(_, part)| part)
-    }
-}
-
-/// What follows `stats proxy`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Show this part.
-    Show(Part),
-    /// Count from zero again.
-    Reset,
-}
-
-impl Question {
-    /// What `word` asks.
-    ///
-    /// # Errors
-    /// The words that there are, for the client.
-    pub fn parse(word: &[u8]) -> Result<Question, String> {
-        if word == RESET.as_bytes() {
-            return Ok(Question::Reset);
-        }
-        Part::named(word).map(Question::Show).ok_or_else(|| {
-            let names: Vec<&str> = Part::NAMES.iter().map(|(name, _)| *name).chain([RESET]).collect();
-            format!("CLIENT_ERROR unknown word behind stats proxy, valid: {}\r\n", names.join(" "))
-        })
-    }
-}
-
-/// The word that is no part.
-const RESET: &str = "reset";
 
 /// What a report is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Report<'a> {
-    /// The counters.
-    pub board: &'a Board,
+    /// The numbers.
+    pub sources: &'a Sources,
     /// The configuration in force.
     pub config: &'a Config,
     /// The bucket of the client that asks.
@@ -111,12 +41,13 @@ impl Report<'_> {
         let wants = |parts: &[Part]| part == Part::All || parts.contains(&part);
         if wants(&[Part::Info]) {
             emit("basic:version", &VERSION);
-            emit("basic:nthreads", &self.board.options.threads);
-            emit("basic:hostname", &self.board.hostname);
+            emit("basic:nthreads", &self.sources.options.threads);
+            emit("basic:hostname", &self.sources.hostname);
         }
         if wants(&[Part::Settings]) {
-            let store = self.board.store.as_deref();
-            statistics::settings(&self.board.options, store, &mut prefixed("memcached:settings:", emit));
+            let Sources { options, store, process, .. } = self.sources;
+            let emit = &mut prefixed("memcached:settings:", emit);
+            statistics::settings(options, store.as_deref(), process.facts().verbosity, emit);
         }
         if wants(&[Part::Stats]) {
             self.process(&mut prefixed("memcached:stats:", emit));
@@ -145,7 +76,10 @@ impl Report<'_> {
 
     /// Counts from zero again.
     pub fn reset(&self) {
-        self.buckets().for_each(|(index, _)| self.board.reset(index));
+        for (index, _) in self.buckets() {
+            self.sources.board.reset(index);
+            self.sources.caches.of(index).reset();
+        }
     }
 
     fn is_dynamic(&self) -> bool {
@@ -199,20 +133,20 @@ impl Report<'_> {
         }
         if wants(&[Part::Stats, Part::Buckets]) {
             let emit = &mut prefixed(&prefix("stats:"), emit);
-            emit("listening", &self.board.listening(bucket.agent.is_none().then_some(index)));
+            emit("listening", &self.sources.board.listening(bucket.agent.is_none().then_some(index)));
             emit("listening_failed", &0);
         }
         if wants(&[Part::FrontCache]) {
-            let cache = self.board.front_cache(index);
+            let cache = self.sources.caches.of(index);
             front_cache(&cache, bucket, &mut prefixed(&prefix("frontcache:"), emit));
         }
         if wants(&[Part::Stats, Part::Buckets]) {
-            let sum = self.board.sum(index);
+            let sum = self.sources.board.sum(index);
             counters(&sum, &mut prefixed(&prefix("pstd_stats:"), emit));
             commands(&sum, &mut prefixed(&prefix("pstd_stats_cmd:"), emit));
         }
         if part == Part::Timings {
-            let sum = self.board.sum(index);
+            let sum = self.sources.board.sum(index);
             for (name, timing) in [("connect", Timing::Connect), ("reserved", Timing::Reserved)] {
                 histogram::bars(sum.histogram(timing)).iter().for_each(|bar| emit(&prefix(name), bar));
             }
@@ -221,14 +155,9 @@ impl Report<'_> {
 
     /// `memcached:stats:`.
     fn process(&self, emit: &mut Emit<'_>) {
-        let (board, traffic) = (self.board, self.board.traffic());
-        statistics::process(
-            &board.options,
-            board.store.as_deref(),
-            &board.process,
-            &statistics::Proxied { uptime: self.uptime, traffic },
-            emit,
-        );
+        let Sources { board, options, store, process, .. } = self.sources;
+        let proxied = statistics::Proxied { uptime: self.uptime, traffic: board.traffic() };
+        statistics::process(options, store.as_deref(), process, &proxied, emit);
     }
 }
 

@@ -1,0 +1,33 @@
+//! The front caches of all buckets, for all workers.
+
+use std::sync::{Arc, Mutex};
+
+use super::{FrontCache, lock};
+
+/// A front cache for each bucket; most are never begun.
+#[derive(Debug, Default)]
+pub struct Caches(Mutex<Vec<Arc<FrontCache>>>);
+
+impl Caches {
+    /// That of the bucket with this index.
+    pub fn of(&self, bucket: usize) -> Arc<FrontCache> {
+        let mut caches = lock(&self.0);
+        if caches.len() <= bucket {
+            caches.resize_with(bucket + 1, Arc::default);
+        }
+        Arc::clone(&caches[bucket])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_has_the_same_one_for_every_worker() {
+        let caches = Caches::default();
+        let third = caches.of(2);
+        assert!(Arc::ptr_eq(&third, &caches.of(2)));
+        assert!(!Arc::ptr_eq(&third, &caches.of(0)) && !Arc::ptr_eq(&caches.of(0), &caches.of(1)));
+    }
+}

@@ -1,0 +1,14 @@
+//! Numbers that threads count and whoever is asked adds up. What is counted of whom is known here, who shows it is not:
+//! nothing else of the program is imported.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`counter`] | what every worker counts of every bucket |
+//! | [`histogram`] | timings |
+//! | [`board`] | where the workers' counters come together |
+//! | [`process`] | the process as a whole: its connections, its time, its number |
+
+pub mod board;
+pub mod counter;
+pub mod histogram;
+pub mod process;

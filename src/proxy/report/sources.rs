@@ -1,0 +1,25 @@
+//! Where the numbers of `stats proxy` come from.
+
+use std::sync::Arc;
+
+use crate::front_cache::Caches;
+use crate::metrics::board::Board;
+use crate::metrics::process::Process;
+use crate::store::{Store, StoreOptions};
+
+/// What all workers share that is shown, or counted in.
+#[derive(Debug, Default)]
+pub struct Sources {
+    /// Where the workers count.
+    pub board: Arc<Board>,
+    /// The front caches of the buckets.
+    pub caches: Caches,
+    /// The settings as `memcached:settings` shows them.
+    pub options: StoreOptions,
+    /// The process as a whole.
+    pub process: Arc<Process>,
+    /// The built-in server, if there is one.
+    pub store: Option<Arc<Store>>,
+    /// The name of the machine.
+    pub hostname: String,
+}
