@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use crate::log;
-
 /// Start-up failed for a reason that has no code of its own.
 pub const GENERAL: u8 = 1;
 /// The command line is wrong (`EX_USAGE` of sysexits.h).
@@ -26,13 +24,6 @@ impl Failure {
     /// A failure that ends the program with `code`.
     pub fn new(code: u8, message: impl Into<String>) -> Failure {
         Failure { code, message: message.into() }
-    }
-
-    /// Tells the log, and standard error as well: who starts a program looks there, whatever `-O` says.
-    pub fn report(&self) {
-        for line in self.message.lines() {
-            log::report(line);
-        }
     }
 }
 

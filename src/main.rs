@@ -51,11 +51,11 @@ fn main() -> ExitCode {
             let (code, reason) = match run(&options) {
                 Ok(Run::Stopped(reason)) => (0, Some(reason.to_owned())),
                 Ok(Run::Failed(failure)) => {
-                    failure.report();
+                    report(&failure);
                     (failure.code, Some(format!("exit code {}, for the reason above", failure.code)))
                 }
                 Err(failure) => {
-                    failure.report();
+                    report(&failure);
                     (failure.code, None)
                 }
             };
@@ -72,6 +72,13 @@ fn print(text: &str) -> ExitCode {
     // Who closes the pipe early has read enough.
     let _ = io::stdout().write_all(text.as_bytes());
     ExitCode::SUCCESS
+}
+
+/// Tells the log, and standard error as well: who starts a program looks there, whatever `-O` says.
+fn report(failure: &Failure) {
+    for line in failure.message.lines() {
+        log::report(line);
+    }
 }
 
 fn complain(failure: &Failure) -> ExitCode {
