@@ -14,7 +14,7 @@
 //!  client bytes ─► protocol ─► Request ─► proxy ─► protocol ─► server bytes     sent in one write per
 //!                                         routing                               connection and turn
 //!  client bytes ◄─ protocol ◄─ Reply ◄─── proxy ◄─ protocol ◄─ server bytes     in order, per client
-//!                                   store::Store    (the same place, for the built-in server)
+//!                                   memcached       (the same place, for the built-in server)
 //! ```
 //!
 //! A worker owns its clients, its server connections and everything between; nothing on that path is shared or
@@ -39,13 +39,13 @@
 //! | [`buffer`], [`arena`] | bytes on their way; names that do not outlive what they name | – |
 //! | [`proxy`] | the engine: clients, server connections, requests; `LIFECYCLE.md` there has their states | 03 |
 //! | [`front_cache`] | values of gets, kept for a short time | 03 §14 |
-//! | [`store`] | the built-in memcached server | 02 |
-//! | [`server`] | its settings and sockets, from the command line | 01 §5 |
+//! | [`memcached`] | the built-in server | 02 |
+//! | [`builtin`] | its settings and sockets, from the command line | 01 §5 |
 //! | [`metrics`] | what threads count, and where it comes together | 06 §6 |
 //! | [`net`] | sockets, event loops, listeners, name look-ups; how many clients there may be | – |
 //! | [`tools`] | `vbuckettool`, `vbucketkeygen` | 05 §12 |
 //!
-//! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `store`; these know `routing`,
+//! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `memcached`; these know `routing`,
 //! `config::snapshot`, `metrics`, `buffer` and `protocol`. `docs/ARCHITECTURE.md` has who may import whom in full, the turn
 //! of the event loop, and the life of one get, function by function; `CONTRIBUTING.md` how to build, test and measure, and
 //! how to add a command, a `-Z` key or a statistic.
@@ -55,20 +55,20 @@
 pub mod alive;
 pub mod arena;
 pub mod buffer;
+pub mod builtin;
 pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod failure;
 pub mod front_cache;
 pub mod log;
+pub mod memcached;
 pub mod metrics;
 pub mod milestones;
 pub mod net;
 pub mod protocol;
 pub mod proxy;
 pub mod routing;
-pub mod server;
 pub mod signals;
-pub mod store;
 pub mod systemd;
 pub mod tools;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use moxi::builtin::{self, Sockets};
 use moxi::cli::{self, Command, Options};
 use moxi::config::rest::proxies::Proxies;
 use moxi::config::rest::refresh::Refresh;
@@ -23,7 +24,7 @@ use moxi::net::listener::{self, Listener, Origin, SocketFile};
 use moxi::net::static_file::StaticFile;
 use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
-use moxi::server::{self, Sockets};
+
 use moxi::signals::{Signals, Starting};
 use moxi::systemd::Manager;
 use moxi::{alive, log, milestones, signals};
@@ -125,7 +126,7 @@ fn run(options: &Options) -> Result<Run, Failure> {
     let inherited = Arc::new(Inherited::take()?);
     let place = Place { host: options.listen.clone(), backlog: options.backlog, inherited };
     let cluster = cluster_text(options)?;
-    let has_server = server::is_wanted(options, cluster.is_some());
+    let has_memcached = builtin::is_wanted(options, cluster.is_some());
     let loaded = load(options, cluster)?;
 
     if options.core_files {
@@ -135,7 +136,7 @@ fn run(options: &Options) -> Result<Run, Failure> {
     let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
     let mut traces = Traces::default();
-    let mut sockets = if has_server { Some(server::bind(options)?) } else { None };
+    let mut sockets = if has_memcached { Some(builtin::bind(options)?) } else { None };
     traces.socket = sockets.as_mut().and_then(|sockets| sockets.file.take());
     let mut listeners = Listeners::new();
     if cluster.is_some() || options.mcmux {
@@ -143,10 +144,10 @@ fn run(options: &Options) -> Result<Run, Failure> {
         (listeners, traces.socket) = (bound, file.or(traces.socket.take()));
     }
     place.inherited.check(&proxy_ports(options, &loaded), options.socket.as_deref())?;
-    if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(server::PORT_FILE))
+    if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(builtin::PORT_FILE))
         && options.socket.is_none()
     {
-        server::write_ports(sockets, Path::new(&path));
+        builtin::write_ports(sockets, Path::new(&path));
     }
     if let Some(path) = options.pid_file.as_deref().filter(|_| options.daemon) {
         traces.pid = Some(PidFile::open(path)?);
@@ -196,7 +197,7 @@ fn cluster_text(options: &Options) -> Result<Option<&str>, Failure> {
     if options.stray_operand {
         log!(0, "WARNING: the last word of the command line is not used as cluster configuration: files need -z");
     }
-    if cluster.is_none() && !options.mcmux && !server::is_wanted(options, false) {
+    if cluster.is_none() && !options.mcmux && !builtin::is_wanted(options, false) {
         return Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h)."));
     }
     Ok(cluster)
@@ -211,7 +212,7 @@ fn load(options: &Options, cluster: Option<&str>) -> Result<Loaded, Failure> {
     let environment = |name: &str| std::env::var_os(name).map(lossy);
     let behavior = options.behavior.as_deref();
     let loaded = match cluster {
-        _ if options.mcmux => config::mcmux::load_mcmux(server::mcmux_port(options), behavior, &environment),
+        _ if options.mcmux => config::mcmux::load_mcmux(builtin::mcmux_port(options), behavior, &environment),
         Some(cluster) => config::load(cluster, behavior, &environment),
         None => Ok(Loaded::default()),
     };
@@ -264,7 +265,7 @@ fn listen_unix(
     let (listener, file) = match place.inherited.for_path(path) {
         // Whoever has made its file removes it.
         Ok(Some(listener)) => (listener, None),
-        Ok(None) => server::unix(options, path).map(|(listener, file)| (listener, Some(file)))?,
+        Ok(None) => builtin::unix(options, path).map(|(listener, file)| (listener, Some(file)))?,
         Err(error) => return Err(system("cannot listen", &error)),
     };
     let section = loaded.sections.last();
@@ -298,10 +299,10 @@ fn start(
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
     let mut shared = Shared::new().map_err(thread)?;
     if sockets.is_some() {
-        let initial = std::env::var(server::INITIAL_MALLOC).ok();
-        shared.add_store(server::store_options(options, initial.as_deref()));
+        let initial = std::env::var(builtin::INITIAL_MALLOC).ok();
+        shared.add_memcached(builtin::settings(options, initial.as_deref()));
     }
-    shared.add_sources(server::store_options(options, None), hostname());
+    shared.add_sources(builtin::settings(options, None), hostname());
     shared.refreshes = loaded.agents.iter().map(|_| Arc::default()).collect();
     let settings = Settings { requests_per_turn: options.requests_per_turn, binding: options.binding };
     let workers: Vec<Handle> = (0..options.threads as usize)
@@ -325,7 +326,7 @@ fn start(
         }
         let sockets = sockets.unwrap_or_default();
         for listener in sockets.listeners {
-            acceptor.listen(listener, Target::Known(Service::Store))?;
+            acceptor.listen(listener, Target::Known(Service::Memcached))?;
         }
         for socket in &sockets.udp {
             acceptor.receive(socket)?;

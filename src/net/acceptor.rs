@@ -62,7 +62,7 @@ pub enum Target {
 
 impl Target {
     fn is_proxied(self) -> bool {
-        self != Target::Known(Service::Store)
+        self != Target::Known(Service::Memcached)
     }
 }
 
@@ -156,7 +156,7 @@ impl Acceptor {
         match target {
             Target::Known(Service::Bucket(bucket)) => self.board.count_listener(Some(bucket)),
             Target::Cluster => self.board.count_listener(None),
-            Target::Known(Service::Store) => {}
+            Target::Known(Service::Memcached) => {}
         }
         place.insert(Entry { listener, target, ready: true, _counted });
         Ok(())
@@ -180,8 +180,8 @@ impl Acceptor {
     /// Shares the descriptors out for the configuration in force.
     fn resize(&mut self, config: &Config) {
         let connections = config.connections_most().map(|most| most.saturating_mul(self.workers.len() as u64));
-        let is_own_server = self.listeners.iter().any(|(_, entry)| !entry.target.is_proxied());
-        self.gate.resize(Need { connections, is_own_server }, self.listeners.len());
+        let has_memcached = self.listeners.iter().any(|(_, entry)| !entry.target.is_proxied());
+        self.gate.resize(Need { connections, has_memcached }, self.listeners.len());
     }
 
     /// A way for another thread to end the loop.

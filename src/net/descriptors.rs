@@ -17,7 +17,7 @@ pub struct Need {
     /// Connections to servers, of all workers; `None`: there is no limit.
     pub connections: Option<u64>,
     /// Such a connection may end at our own built-in server, and needs a second descriptor there.
-    pub is_own_server: bool,
+    pub has_memcached: bool,
 }
 
 /// How the descriptors are shared out.
@@ -46,7 +46,7 @@ impl Budget {
         };
         let reserve = wanted.min(half);
         let clients = (free - reserve).max(1);
-        let own = if need.is_own_server { need.connections.unwrap_or(u64::MAX).min(clients / 2) } else { 0 };
+        let own = if need.has_memcached { need.connections.unwrap_or(u64::MAX).min(clients / 2) } else { 0 };
         Budget { limit, reserve, wanted, clients, proxied: (clients - own).max(1) }
     }
 
@@ -93,8 +93,8 @@ mod tests {
     use super::*;
 
     /// Reserve, clients, proxied clients.
-    fn shares(limit: u64, used: u64, connections: Option<u64>, is_own_server: bool) -> (u64, u64, u64) {
-        let budget = Budget::new(limit, used, Need { connections, is_own_server });
+    fn shares(limit: u64, used: u64, connections: Option<u64>, has_memcached: bool) -> (u64, u64, u64) {
+        let budget = Budget::new(limit, used, Need { connections, has_memcached });
         assert!(budget.reserve + budget.clients <= (limit - used).max(1), "{budget:?}");
         (budget.reserve, budget.clients, budget.proxied)
     }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn too_few_are_told_of() {
-        let need = |connections| Need { connections, is_own_server: false };
+        let need = |connections| Need { connections, has_memcached: false };
         assert_eq!(Budget::new(1024, 24, need(Some(16))).warning(), None);
         assert_eq!(Budget::new(1024, 24, need(None)).warning(), None);
         assert!(Budget::new(100, 24, need(None)).warning().is_some());

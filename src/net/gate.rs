@@ -43,7 +43,7 @@ pub struct Gate {
 impl Gate {
     /// Open for everybody, until [`Gate::measure`] is called.
     pub fn new(places: Places, process: Arc<Process>, workers: usize) -> Gate {
-        let need = Need { connections: Some(0), is_own_server: false };
+        let need = Need { connections: Some(0), has_memcached: false };
         Gate {
             places: Arc::new(places),
             process,

@@ -9,9 +9,9 @@ use std::net::SocketAddr;
 use mio::net::UdpSocket;
 
 use crate::buffer::{Input, Output, Pool};
+use crate::memcached::access::Access;
+use crate::memcached::{Session, Step};
 use crate::protocol::Protocol;
-use crate::store::access::Access;
-use crate::store::{Session, Step};
 
 /// Request number, sequence number, number of datagrams, reserved: two bytes each, big endian.
 const HEADER: usize = 8;
@@ -182,30 +182,30 @@ fn send_reply(id: [u8; 2], reply: &[u8], send: &mut dyn FnMut(&[u8])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::clock::Clock;
-    use crate::store::{Store, StoreOptions};
+    use crate::memcached::clock::Clock;
+    use crate::memcached::{Memcached, Settings};
     use std::sync::Arc;
 
     /// What is sent for a datagram with request number 0x0102.
-    fn replies(server: &mut Datagrams, store: &Store, count: u16, request: &[u8]) -> Vec<Vec<u8>> {
-        let counters = store.register();
-        let access = store.access(&counters, Clock::default());
+    fn replies(server: &mut Datagrams, memcached: &Memcached, count: u16, request: &[u8]) -> Vec<Vec<u8>> {
+        let counters = memcached.register();
+        let access = memcached.access(&counters, Clock::default());
         let datagram = [&[1, 2, 0, 0], &count.to_be_bytes()[..], &[0, 0], request].concat();
         let mut sent = Vec::new();
         server.answer(&datagram, None, &access, &mut |reply| sent.push(reply.to_vec()));
         sent
     }
 
-    fn store() -> Store {
-        Store::new(StoreOptions::default(), Clock::default(), Arc::default())
+    fn memcached() -> Memcached {
+        Memcached::new(Settings::default(), Clock::default(), Arc::default())
     }
 
     #[test]
     fn a_reply_takes_as_many_datagrams_as_it_needs() {
-        let (mut server, store) = (Datagrams::default(), store());
+        let (mut server, memcached) = (Datagrams::default(), memcached());
         let set = [b"set foo 0 0 4096\r\n", &[b'x'; 4096][..], b"\r\n"].concat();
-        assert_eq!(replies(&mut server, &store, 1, &set), [b"\x01\x02\0\0\0\x01\0\0STORED\r\n"]);
-        let got = replies(&mut server, &store, 1, b"get foo\r\n");
+        assert_eq!(replies(&mut server, &memcached, 1, &set), [b"\x01\x02\0\0\0\x01\0\0STORED\r\n"]);
+        let got = replies(&mut server, &memcached, 1, b"get foo\r\n");
         assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), [1400, 1400, 1345]);
         for (number, datagram) in got.iter().enumerate() {
             assert_eq!(datagram[..8], [1, 2, 0, number as u8, 0, 3, 0, 0]);
@@ -214,34 +214,34 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_a_datagram() {
-        let (mut server, store) = (Datagrams::default(), store());
-        assert!(replies(&mut server, &store, 1, b"get k").is_empty());
-        assert!(replies(&mut server, &store, 1, b"set k 0 0 9\r\nab").is_empty());
-        assert!(replies(&mut server, &store, 1, b"set k 0 0 9999999\r\nab").len() == 1);
-        assert!(replies(&mut server, &store, 1, b"quit\r\n").is_empty());
-        assert!(replies(&mut server, &store, 1, b"").is_empty());
-        let two = replies(&mut server, &store, 1, b"get k\r\nset k 0 0 1 noreply\r\nx\r\nget k\r\n");
+        let (mut server, memcached) = (Datagrams::default(), memcached());
+        assert!(replies(&mut server, &memcached, 1, b"get k").is_empty());
+        assert!(replies(&mut server, &memcached, 1, b"set k 0 0 9\r\nab").is_empty());
+        assert!(replies(&mut server, &memcached, 1, b"set k 0 0 9999999\r\nab").len() == 1);
+        assert!(replies(&mut server, &memcached, 1, b"quit\r\n").is_empty());
+        assert!(replies(&mut server, &memcached, 1, b"").is_empty());
+        let two = replies(&mut server, &memcached, 1, b"get k\r\nset k 0 0 1 noreply\r\nx\r\nget k\r\n");
         assert_eq!(two, [&b"\x01\x02\0\0\0\x01\0\0END\r\n"[..], b"\x01\x02\0\0\0\x01\0\0VALUE k 0 1\r\nx\r\nEND\r\n"]);
-        let noop = replies(&mut server, &store, 1, &[&[0x80, 0x0a][..], &[0; 22]].concat());
+        let noop = replies(&mut server, &memcached, 1, &[&[0x80, 0x0a][..], &[0; 22]].concat());
         assert_eq!(noop[0][8..10], [0x81, 0x0a]);
     }
 
     #[test]
     fn requests_of_several_datagrams_are_refused() {
-        let (mut server, store) = (Datagrams::default(), store());
+        let (mut server, memcached) = (Datagrams::default(), memcached());
         for count in [0, 2] {
-            let sent = replies(&mut server, &store, count, b"get k\r\n");
+            let sent = replies(&mut server, &memcached, count, b"get k\r\n");
             assert_eq!(sent, [[b"\x01\x02\0\0\0\x01\0\0", MULTI_PACKET].concat()]);
         }
     }
 
     #[test]
     fn a_reply_beyond_all_measure_is_an_error() {
-        let (mut server, store) = (Datagrams::default(), store());
+        let (mut server, memcached) = (Datagrams::default(), memcached());
         let set = [b"set k 0 0 60000\r\n", &[b'x'; 60000][..], b"\r\n"].concat();
-        replies(&mut server, &store, 1, &set);
-        let sent = replies(&mut server, &store, 1, &[b"get", " k".repeat(30_000).as_bytes(), b"\r\n"].concat());
+        replies(&mut server, &memcached, 1, &set);
+        let sent = replies(&mut server, &memcached, 1, &[b"get", " k".repeat(30_000).as_bytes(), b"\r\n"].concat());
         assert_eq!(sent, [[b"\x01\x02\0\0\0\x01\0\0", TOO_LONG].concat()]);
-        assert!(!replies(&mut server, &store, 1, b"get k\r\n").is_empty());
+        assert!(!replies(&mut server, &memcached, 1, b"get k\r\n").is_empty());
     }
 }

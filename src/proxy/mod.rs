@@ -39,10 +39,10 @@ mod idle;
 #[cfg(debug_assertions)]
 mod invariants;
 mod leaving;
-mod local;
 mod loss;
 mod masters;
 mod mcmux;
+mod memcached;
 mod merge;
 mod multiget;
 mod parting;
@@ -77,10 +77,10 @@ use caching::Front;
 use downstream::{Conn, ConnId};
 use host::{HealthTable, Host, HostId};
 use idle::Idle;
-use local::Local;
 use loss::Lost;
 use masters::Masters;
 use mcmux::Directory;
+use memcached::Served;
 use multiget::{Duplicates, MultiGet};
 use parting::Parting;
 use refused::Told;
@@ -206,7 +206,7 @@ pub struct Engine {
     /// The bytes of this worker's sockets.
     traffic: Arc<Traffic>,
     /// The built-in server, if this worker has clients for it.
-    local: Option<Local>,
+    memcached: Option<Served>,
 }
 
 impl Engine {
@@ -243,7 +243,7 @@ impl Engine {
             config: Config::default(),
             sources: Arc::default(),
             traffic: Arc::default(),
-            local: None,
+            memcached: None,
         };
         engine.reconfigure(config, health);
         engine

@@ -2,13 +2,13 @@
 
 use crate::arena::Arena;
 use crate::buffer::Input;
+use crate::memcached::session::Session;
 use crate::metrics::counter::Counter;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::{Protocol, trace};
 use crate::routing::Router;
-use crate::store::session::Session;
 
 use super::mcmux::destination::Allowed;
 use super::request::Request;
@@ -128,7 +128,7 @@ impl Engine {
             return false;
         }
         if client.session.is_some() {
-            return self.step_local(id, input);
+            return self.step_memcached(id, input);
         }
         if client.swallow > 0 {
             let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 
 use crate::arena::{Arena, Id};
 use crate::buffer::{Input, Output, Spare};
+use crate::memcached::Session;
 use crate::protocol::Protocol;
-use crate::store::Session;
 
 use super::downstream::ConnId;
 use super::host::HostId;

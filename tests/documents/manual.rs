@@ -101,8 +101,8 @@ fn the_manual_page_names_every_variable_and_every_word_of_stats_proxy() {
         "https_proxy",
         "all_proxy",
         "no_proxy",
-        moxi::server::PORT_FILE,
-        moxi::server::INITIAL_MALLOC,
+        moxi::builtin::PORT_FILE,
+        moxi::builtin::INITIAL_MALLOC,
     ] {
         assert!(environment.contains(name), "{name}");
     }

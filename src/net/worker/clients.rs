@@ -62,7 +62,7 @@ impl Worker {
         }
         let id = match service {
             Service::Bucket(bucket) => self.engine.add_client(bucket),
-            Service::Store => self.engine.add_local_client(),
+            Service::Memcached => self.engine.add_memcached_client(),
         };
         let Some(id) = id else { return };
         let token = Token(id.to_bits() as usize);

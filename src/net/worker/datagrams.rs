@@ -22,10 +22,10 @@ impl Worker {
     }
 
     pub(super) fn read_udp(&mut self, index: usize) {
-        let (Some(store), Some(counters)) = (&self.shared.store, &self.counters) else { return };
+        let (Some(memcached), Some(counters)) = (&self.shared.memcached, &self.counters) else { return };
         let Some((server, _)) = self.udp.get_mut(index) else { return };
         let mut verbosity = None;
-        let served = server.serve(&store.access(counters, self.clock), &mut verbosity);
+        let served = server.serve(&memcached.access(counters, self.clock), &mut verbosity);
         if let Some(level) = verbosity {
             log::set_verbosity(level);
         }

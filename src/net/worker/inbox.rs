@@ -12,11 +12,11 @@ use mio::{Poll, Waker};
 use super::clients::Ending;
 use super::{DRAIN, INBOX, Shared, Worker};
 use crate::config::snapshot::Config;
+use crate::memcached::clock::Clock;
 use crate::net::places::Place;
 use crate::net::stream::Stream;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::{Engine, Settings};
-use crate::store::clock::Clock;
 
 /// Who serves a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub enum Service {
     /// The bucket with this index.
     Bucket(usize),
     /// The built-in server.
-    Store,
+    Memcached,
 }
 
 /// What a worker is told.
@@ -100,9 +100,9 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
         let mut engine = Engine::new(&config, &shared.health, settings);
         drop(config);
         engine.report_to(Arc::clone(&shared.sources));
-        let counters = shared.store.as_ref().map(|store| store.register());
-        if let (Some(store), Some(counters)) = (&shared.store, &counters) {
-            engine.serve_store(Arc::clone(store), Arc::clone(counters));
+        let counters = shared.memcached.as_ref().map(|memcached| memcached.register());
+        if let (Some(memcached), Some(counters)) = (&shared.memcached, &counters) {
+            engine.serve_memcached(Arc::clone(memcached), Arc::clone(counters));
         }
         Worker {
             poll,

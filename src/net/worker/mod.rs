@@ -36,13 +36,13 @@ pub use self::shared::Shared;
 use super::udp::UdpServer;
 use crate::arena::Id;
 use crate::log;
+use crate::memcached::clock::Clock;
+use crate::memcached::counters::Counters;
 use crate::metrics::process::Counted;
 use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::upstream::ClientId;
 use crate::proxy::{Action, Engine};
-use crate::store::clock::Clock;
-use crate::store::counters::Counters;
 
 /// The token of the inbox.
 const INBOX: Token = Token(usize::MAX);
@@ -107,7 +107,7 @@ impl Worker {
             let now = self.shared.now();
             self.engine.set_time(now);
             self.engine.set_tracing(log::enabled(TRACED));
-            if self.shared.store.is_some() {
+            if self.shared.memcached.is_some() {
                 self.clock = self.shared.clock(now);
                 self.engine.set_unix_time(self.clock.unix);
             }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::rest::refresh::Refresh;
+use crate::memcached::clock::Clock;
+use crate::memcached::{Memcached, Settings};
 use crate::metrics::process::Process;
 use crate::net::facts::facts;
 use crate::net::resolver::Resolver;
 use crate::proxy::host::HealthTable;
 use crate::proxy::report::Sources;
 use crate::proxy::timers::Micros;
-use crate::store::clock::Clock;
-use crate::store::{Store, StoreOptions};
 
 /// What all workers share.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ pub struct Shared {
     /// How many connections there are.
     pub process: Arc<Process>,
     /// The built-in server, if there is one.
-    pub store: Option<Arc<Store>>,
+    pub memcached: Option<Arc<Memcached>>,
     /// Where the workers count, and find what they show.
     pub sources: Arc<Sources>,
     /// How each agent is asked to look again.
@@ -44,22 +44,22 @@ impl Shared {
             health: Arc::default(),
             resolver: Resolver::start()?,
             process: Arc::new(Process::new(facts)),
-            store: None,
+            memcached: None,
             sources: Arc::default(),
             refreshes: Vec::new(),
         })
     }
 
     /// Adds a built-in server.
-    pub fn add_store(&mut self, options: StoreOptions) {
+    pub fn add_memcached(&mut self, settings: Settings) {
         let clock = self.clock(self.now());
-        self.store = Some(Arc::new(Store::new(options, clock, Arc::clone(&self.process))));
+        self.memcached = Some(Arc::new(Memcached::new(settings, clock, Arc::clone(&self.process))));
     }
 
-    /// Has the workers count, and answer `stats proxy` with these settings. Called after [`Shared::add_store`].
-    pub fn add_sources(&mut self, options: StoreOptions, hostname: String) {
-        let (process, store) = (Arc::clone(&self.process), self.store.clone());
-        self.sources = Arc::new(Sources { options, process, store, hostname, ..Sources::default() });
+    /// Has the workers count, and answer `stats proxy` with these settings. Called after [`Shared::add_memcached`].
+    pub fn add_sources(&mut self, settings: Settings, hostname: String) {
+        let (process, memcached) = (Arc::clone(&self.process), self.memcached.clone());
+        self.sources = Arc::new(Sources { settings, process, memcached, hostname, ..Sources::default() });
     }
 
     pub(super) fn now(&self) -> Micros {

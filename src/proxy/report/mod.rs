@@ -9,12 +9,12 @@ use crate::config::behavior::keys::Where;
 use crate::config::behavior::{Behavior, KEYS, Key};
 use crate::config::snapshot::{BucketConfig, Config};
 use crate::front_cache::FrontCache;
+use crate::memcached::statistics::{self, Emit};
 use crate::metrics::counter::{Sum, Timing};
 use crate::metrics::histogram;
 use crate::protocol::Protocol;
 use crate::proxy::VERSION;
 use crate::routing::Router;
-use crate::store::statistics::{self, Emit};
 
 pub use question::{Part, Question};
 pub use sources::Sources;
@@ -41,13 +41,13 @@ impl Report<'_> {
         let wants = |parts: &[Part]| part == Part::All || parts.contains(&part);
         if wants(&[Part::Info]) {
             emit("basic:version", &VERSION);
-            emit("basic:nthreads", &self.sources.options.threads);
+            emit("basic:nthreads", &self.sources.settings.threads);
             emit("basic:hostname", &self.sources.hostname);
         }
         if wants(&[Part::Settings]) {
-            let Sources { options, store, process, .. } = self.sources;
+            let Sources { settings, memcached, process, .. } = self.sources;
             let emit = &mut prefixed("memcached:settings:", emit);
-            statistics::settings(options, store.as_deref(), process.facts().verbosity, emit);
+            statistics::settings(settings, memcached.as_deref(), process.facts().verbosity, emit);
         }
         if wants(&[Part::Stats]) {
             self.process(&mut prefixed("memcached:stats:", emit));
@@ -155,9 +155,9 @@ impl Report<'_> {
 
     /// `memcached:stats:`.
     fn process(&self, emit: &mut Emit<'_>) {
-        let Sources { board, options, store, process, .. } = self.sources;
+        let Sources { board, settings, memcached, process, .. } = self.sources;
         let proxied = statistics::Proxied { uptime: self.uptime, traffic: board.traffic() };
-        statistics::process(options, store.as_deref(), process, &proxied, emit);
+        statistics::process(settings, memcached.as_deref(), process, &proxied, emit);
     }
 }
 

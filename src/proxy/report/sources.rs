@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use crate::front_cache::Caches;
+use crate::memcached::{Memcached, Settings};
 use crate::metrics::board::Board;
 use crate::metrics::process::Process;
-use crate::store::{Store, StoreOptions};
 
 /// What all workers share that is shown, or counted in.
 #[derive(Debug, Default)]
@@ -15,11 +15,11 @@ pub struct Sources {
     /// The front caches of the buckets.
     pub caches: Caches,
     /// The settings as `memcached:settings` shows them.
-    pub options: StoreOptions,
+    pub settings: Settings,
     /// The process as a whole.
     pub process: Arc<Process>,
     /// The built-in server, if there is one.
-    pub store: Option<Arc<Store>>,
+    pub memcached: Option<Arc<Memcached>>,
     /// The name of the machine.
     pub hostname: String,
 }

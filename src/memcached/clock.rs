@@ -1,9 +1,9 @@
-//! Time as the store sees it: whole seconds, counted from 2 (02 §8).
+//! Time as the built-in server sees it: whole seconds, counted from 2 (02 §8).
 
 /// Microseconds.
 type Micros = u64;
 
-/// Whole seconds since the store was made, plus 2, as the C program counts (`uptime` starts at 2).
+/// Whole seconds since the server was made, plus 2, as the C program counts (`uptime` starts at 2).
 pub type Tick = u32;
 
 const SECOND: Micros = 1_000_000;
@@ -17,7 +17,7 @@ pub const NEVER: Tick = 0;
 /// An expiry that is past at any time.
 pub const PAST: Tick = 1;
 
-/// The time of day, told to the store with every call.
+/// The time of day, told to the server with every call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Clock {
     /// Microseconds on a clock that never jumps.
@@ -26,7 +26,7 @@ pub struct Clock {
     pub unix: Micros,
 }
 
-/// When the store was made.
+/// When the server was made.
 ///
 /// Seconds begin where those of the system clock did at that time, so that an item that expires at a date does so
 /// when that second begins.
@@ -37,7 +37,7 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// The store is made now.
+    /// The server is made now.
     pub fn new(clock: Clock) -> Epoch {
         Epoch { made: clock, phase: clock.unix % SECOND }
     }

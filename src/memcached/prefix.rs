@@ -1,6 +1,6 @@
 //! Counts per key prefix: `stats detail` (02 §13.4).
 
-use super::Store;
+use super::Memcached;
 use super::counters::Counters;
 use crate::protocol::numbers::push_u64;
 
@@ -61,9 +61,9 @@ pub fn record(counters: &Counters, delimiter: u8, key: &[u8], deed: Deed) {
 }
 
 /// Appends a line per prefix, in alphabetical order, and `END`.
-pub fn dump(store: &Store, out: &mut Vec<u8>) {
+pub fn dump(memcached: &Memcached, out: &mut Vec<u8>) {
     let mut sums = std::collections::BTreeMap::<Box<[u8]>, Prefix>::new();
-    store.each_worker(|counters| {
+    memcached.each_worker(|counters| {
         counters.prefixes(|prefixes| {
             for (prefix, counts) in prefixes {
                 sums.entry(prefix.clone()).or_default().add(counts);

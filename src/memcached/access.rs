@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::Store;
+use super::Memcached;
 use super::classes::ClassId;
 use super::clock::{Clock, Tick};
 use super::counters::{ClassCount, Count, Counters};
@@ -11,10 +11,10 @@ use super::item::{Entry, Slot};
 use super::prefix::{self, Deed};
 use super::shard::Shard;
 
-/// The store as one worker uses it at one time.
+/// The server as one worker uses it at one time.
 #[derive(Clone, Copy, Debug)]
 pub struct Access<'a> {
-    pub(super) store: &'a Store,
+    pub(super) memcached: &'a Memcached,
     pub(super) counters: &'a Counters,
     clock: Clock,
     pub(super) tick: Tick,
@@ -45,13 +45,13 @@ pub enum Deleted {
 }
 
 impl<'a> Access<'a> {
-    pub(super) fn new(store: &'a Store, counters: &'a Counters, clock: Clock, tick: Tick) -> Access<'a> {
-        Access { store, counters, clock, tick }
+    pub(super) fn new(memcached: &'a Memcached, counters: &'a Counters, clock: Clock, tick: Tick) -> Access<'a> {
+        Access { memcached, counters, clock, tick }
     }
 
     /// When an item expires whose client said `exptime`.
     pub fn expiry(&self, exptime: i64) -> Tick {
-        self.store.epoch.expiry(self.clock, exptime)
+        self.memcached.epoch.expiry(self.clock, exptime)
     }
 
     /// The time of day in seconds.
@@ -64,7 +64,7 @@ impl<'a> Access<'a> {
     pub fn read<R>(&self, key: &[u8], touch: Option<Tick>, write: impl FnOnce(Hit<'_>) -> R) -> Option<R> {
         self.counters.add(Count::CmdGet, 1);
         let found = self.with_live(key, |shard, slot| {
-            shard.bump(slot, self.store.next_use(), self.tick);
+            shard.bump(slot, self.memcached.next_use(), self.tick);
             if let Some(expires) = touch {
                 Self::set_expiry(shard, slot, expires);
             }
@@ -90,7 +90,7 @@ impl<'a> Access<'a> {
     /// Gives an item a new expiry. The result is its flags and CAS id, if it is there.
     pub fn touch(&self, key: &[u8], expires: Tick) -> Option<(u32, u64)> {
         self.with_live(key, |shard, slot| {
-            shard.bump(slot, self.store.next_use(), self.tick);
+            shard.bump(slot, self.memcached.next_use(), self.tick);
             Self::set_expiry(shard, slot, expires);
             let entry = shard.get(slot);
             (entry.flags, entry.cas)
@@ -137,26 +137,26 @@ impl<'a> Access<'a> {
     /// there then.
     pub fn flush(&self, delay: i64) {
         self.counters.add(Count::CmdFlush, 1);
-        let store = self.store;
-        let at = if delay > 0 { store.epoch.instant(self.clock, delay) } else { None };
+        let memcached = self.memcached;
+        let at = if delay > 0 { memcached.epoch.instant(self.clock, delay) } else { None };
         // As in the C program: the second before.
-        let mark = at.map_or(self.tick, |at| store.epoch.tick(at)).saturating_sub(1);
-        store.oldest_live.store(mark, Relaxed);
+        let mark = at.map_or(self.tick, |at| memcached.epoch.tick(at)).saturating_sub(1);
+        memcached.oldest_live.store(mark, Relaxed);
         match at.filter(|at| *at > self.clock.now) {
-            Some(at) => store.flush_at.store(at, Relaxed),
+            Some(at) => memcached.flush_at.store(at, Relaxed),
             None => {
-                store.flush_at.store(super::NO_FLUSH, Relaxed);
-                store.remove_all();
+                memcached.flush_at.store(super::NO_FLUSH, Relaxed);
+                memcached.remove_all();
             }
         }
     }
 
     /// Does something with an item that is there and has not expired. An expired one is removed.
     pub(super) fn with_live<R>(&self, key: &[u8], use_it: impl FnOnce(&mut Shard, Slot) -> R) -> Option<R> {
-        let (index, hash) = self.store.place(key);
+        let (index, hash) = self.memcached.place(key);
         // Freed after the lock is released.
         let _gone;
-        let mut shard = self.store.shard(index);
+        let mut shard = self.memcached.shard(index);
         let slot = shard.find(hash, key)?;
         if shard.get(slot).is_expired(self.tick) {
             _gone = self.remove(&mut shard, slot);
@@ -173,13 +173,13 @@ impl<'a> Access<'a> {
     }
 
     pub(super) fn give(&self, class: ClassId) {
-        self.store.classes.give(class);
+        self.memcached.classes.give(class);
     }
 
     /// Counts for `stats detail`, if that is on.
     pub(super) fn record(&self, key: &[u8], deed: Deed) {
-        if self.store.detail.load(Relaxed) {
-            prefix::record(self.counters, self.store.options.prefix_delimiter, key, deed);
+        if self.memcached.detail.load(Relaxed) {
+            prefix::record(self.counters, self.memcached.settings.prefix_delimiter, key, deed);
         }
     }
 }

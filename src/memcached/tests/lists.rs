@@ -56,7 +56,7 @@ fn a_long_list_comes_in_pieces() {
     for number in 0..20_000 {
         server.fill(&format!("stays{number}"), 1);
     }
-    let access = server.store.access(&server.counters, server.clock);
+    let access = server.memcached.access(&server.counters, server.clock);
     let (mut session, mut pool) = (Session::new(None), Pool::new(1024));
     let (mut input, mut output) = (Input::default(), Output::default());
     let request = b"lru_crawler metadump all\r\nget none\r\n";

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::counters::Counters;
-use super::{Session, Step, Store, StoreOptions};
+use super::{Memcached, Session, Settings, Step};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::Protocol;
 
@@ -21,16 +21,16 @@ pub const START: Clock = Clock { now: 0, unix: 1_000_000_000_000_000 };
 
 /// A server and the time.
 pub struct Server {
-    pub store: Arc<Store>,
+    pub memcached: Arc<Memcached>,
     counters: Arc<Counters>,
     pub clock: Clock,
 }
 
 impl Server {
-    pub fn new(options: StoreOptions) -> Server {
-        let store = Arc::new(Store::new(options, START, Arc::default()));
-        let counters = store.register();
-        Server { store, counters, clock: START }
+    pub fn new(settings: Settings) -> Server {
+        let memcached = Arc::new(Memcached::new(settings, START, Arc::default()));
+        let counters = memcached.register();
+        Server { memcached, counters, clock: START }
     }
 
     /// Lets time pass.
@@ -70,7 +70,7 @@ impl Server {
 
 impl Default for Server {
     fn default() -> Server {
-        Server::new(StoreOptions::default())
+        Server::new(Settings::default())
     }
 }
 
@@ -123,7 +123,7 @@ impl Client {
 
     fn serve(&mut self, server: &Server, answer: &mut Vec<u8>) {
         while !self.is_closed {
-            let access = server.store.access(&server.counters, server.clock);
+            let access = server.memcached.access(&server.counters, server.clock);
             let step = self.session.step(&access, &mut self.input, &mut self.pool, &mut self.output);
             self.input.rest(&mut self.pool);
             match step {

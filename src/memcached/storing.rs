@@ -51,7 +51,7 @@ impl Access<'_> {
     /// Stores an item.
     pub fn store(&self, new: &NewItem<'_>) -> Stored {
         self.record(new.key, Deed::Set);
-        let classes = &self.store.classes;
+        let classes = &self.memcached.classes;
         let Some(class) = classes.of(classes.total(new.key.len(), new.flags, new.value.len())) else {
             self.stale(new);
             return Stored::TooLarge;
@@ -74,14 +74,14 @@ impl Access<'_> {
 
     fn store_whole(&self, new: &NewItem<'_>, class: ClassId) -> Stored {
         // As in memcached, room is made before the condition is looked at.
-        if self.store.allocate(class, self.tick).is_err() {
+        if self.memcached.allocate(class, self.tick).is_err() {
             self.stale(new);
             return Stored::OutOfMemory;
         }
         self.counters.add_class(class, ClassCount::CmdSet);
         let body = Body::shared(new.key, new.value, new.owner);
-        let (index, hash) = self.store.place(new.key);
-        let mut shard = self.store.shard(index);
+        let (index, hash) = self.memcached.place(new.key);
+        let mut shard = self.memcached.shard(index);
         let found = self.find_live(&mut shard, hash, new.key);
         if let Some(refusal) = self.refusal(new, &mut shard, found.live) {
             self.give(class);
@@ -106,14 +106,14 @@ impl Access<'_> {
             };
             let entry = shard.get(slot);
             // Without CAS ids (`-C`) all are the same.
-            let is_same = entry.cas == cas || !self.store.options.cas;
+            let is_same = entry.cas == cas || !self.memcached.settings.cas;
             let what = if is_same { ClassCount::CasHits } else { ClassCount::CasBadval };
             self.counters.add_class(entry.class(), what);
             return (!is_same).then_some(Stored::Exists);
         }
         match (new.verb, slot) {
             (StoreVerb::Add, Some(slot)) => {
-                shard.bump(slot, self.store.next_use(), self.tick);
+                shard.bump(slot, self.memcached.next_use(), self.tick);
                 Some(Stored::No)
             }
             (StoreVerb::Replace, None) => Some(Stored::No),
@@ -123,29 +123,29 @@ impl Access<'_> {
 
     /// `append` and `prepend`: flags and expiry stay as they are.
     fn extend(&self, new: &NewItem<'_>) -> Stored {
-        let (index, hash) = self.store.place(new.key);
+        let (index, hash) = self.memcached.place(new.key);
         // The chunk that was taken for the result, and whose size may have changed meanwhile.
         let mut taken: Option<ClassId> = None;
         let stored = loop {
-            let mut shard = self.store.shard(index);
+            let mut shard = self.memcached.shard(index);
             let found = self.find_live(&mut shard, hash, new.key);
             let Some(slot) = found.live else {
                 drop(shard);
                 break Stored::No;
             };
             let old = shard.get(slot);
-            if new.cas.is_some_and(|cas| cas != old.cas && self.store.options.cas) {
+            if new.cas.is_some_and(|cas| cas != old.cas && self.memcached.settings.cas) {
                 break Stored::Exists;
             }
             let (flags, expires, value) = (old.flags, old.expires, old.body.value());
-            let total = self.store.classes.total(new.key.len(), flags, value.len() + new.value.len());
-            let Some(class) = self.store.classes.of(total) else { break Stored::No };
+            let total = self.memcached.classes.total(new.key.len(), flags, value.len() + new.value.len());
+            let Some(class) = self.memcached.classes.of(total) else { break Stored::No };
             if taken != Some(class) {
                 drop(shard);
                 if let Some(other) = taken.take() {
                     self.give(other);
                 }
-                if self.store.allocate(class, self.tick).is_err() {
+                if self.memcached.allocate(class, self.tick).is_err() {
                     break Stored::OutOfMemory;
                 }
                 taken = Some(class);
@@ -168,8 +168,8 @@ impl Access<'_> {
 
     /// Makes a new item, whose chunk has been taken, the most recently used one.
     pub(super) fn link(&self, shard: &mut Shard, mut entry: Entry, hash: u32) -> Stored {
-        let (class, cas) = (entry.class(), self.store.next_cas());
-        entry.set_used(self.store.next_use());
+        let (class, cas) = (entry.class(), self.memcached.next_cas());
+        entry.set_used(self.memcached.next_use());
         (entry.cas, entry.accessed) = (cas, self.tick);
         if !shard.link(entry, hash) {
             self.give(class);

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::access::Access;
 use super::classes::Class;
 use super::counters::{ClassCount, Count, Counters, Totals};
-use super::{Store, StoreOptions};
+use super::{Memcached, Settings};
 use super::{VERSION, dump, prefix};
 use crate::metrics::board::TrafficSum;
 use crate::metrics::process::{Facts, Process};
@@ -35,15 +35,15 @@ pub(super) fn ascii(access: &Access<'_>, words: &Words<'_>, out: &mut Vec<u8>) -
         let _ = write!(line, "STAT {name} {value}\r\n"); // a String takes everything
         out.extend_from_slice(line.as_bytes());
     };
-    let store = access.store;
+    let memcached = access.memcached;
     match words.get(1) {
         b"" => general(access, &mut emit),
-        b"settings" => settings(&store.options, Some(store), store.process.facts().verbosity, &mut emit),
+        b"settings" => settings(&memcached.settings, Some(memcached), memcached.process.facts().verbosity, &mut emit),
         b"items" => items(access, &mut emit),
-        b"slabs" => slabs(store, &mut emit),
-        b"sizes" => sizes(store, &mut emit),
+        b"slabs" => slabs(memcached, &mut emit),
+        b"sizes" => sizes(memcached, &mut emit),
         b"reset" => {
-            reset(store);
+            reset(memcached);
             out.extend_from_slice(b"RESET\r\n");
             return Ok(());
         }
@@ -56,16 +56,16 @@ pub(super) fn ascii(access: &Access<'_>, words: &Words<'_>, out: &mut Vec<u8>) -
             if class > CLASS_MAX {
                 return Err(NO_CLASS);
             }
-            dump::cachedump(store, class, limit, out);
+            dump::cachedump(memcached, class, limit, out);
         }
         b"detail" => match words.get(2) {
             b"on" | b"off" => {
-                store.detail.store(words.get(2) == b"on", Relaxed);
+                memcached.detail.store(words.get(2) == b"on", Relaxed);
                 out.extend_from_slice(OK);
                 return Ok(());
             }
             b"dump" => {
-                prefix::dump(store, out);
+                prefix::dump(memcached, out);
                 return Ok(());
             }
             _ => return Err(DETAIL_USAGE),
@@ -78,19 +78,19 @@ pub(super) fn ascii(access: &Access<'_>, words: &Words<'_>, out: &mut Vec<u8>) -
 
 /// Emits the statistics for a binary STAT with this key; `false` if there are none of that name.
 pub(super) fn binary(access: &Access<'_>, key: &[u8], emit: &mut Emit<'_>) -> bool {
-    let store = access.store;
+    let memcached = access.memcached;
     match key {
         b"" => general(access, emit),
-        b"settings" => settings(&store.options, Some(store), store.process.facts().verbosity, emit),
+        b"settings" => settings(&memcached.settings, Some(memcached), memcached.process.facts().verbosity, emit),
         b"items" => items(access, emit),
-        b"slabs" => slabs(store, emit),
-        b"sizes" => sizes(store, emit),
-        b"reset" => reset(store),
-        b"detail on" => store.detail.store(true, Relaxed),
-        b"detail off" => store.detail.store(false, Relaxed),
+        b"slabs" => slabs(memcached, emit),
+        b"sizes" => sizes(memcached, emit),
+        b"reset" => reset(memcached),
+        b"detail on" => memcached.detail.store(true, Relaxed),
+        b"detail off" => memcached.detail.store(false, Relaxed),
         b"detail dump" => {
             let mut text = Vec::new();
-            prefix::dump(store, &mut text);
+            prefix::dump(memcached, &mut text);
             emit("detailed", &String::from_utf8_lossy(&text));
         }
         _ => return false,
@@ -100,24 +100,24 @@ pub(super) fn binary(access: &Access<'_>, key: &[u8], emit: &mut Emit<'_>) -> bo
 
 /// `stats`: 35 lines.
 fn general(access: &Access<'_>, emit: &mut Emit<'_>) {
-    let store = access.store;
-    let totals = store.totals();
+    let memcached = access.memcached;
+    let totals = memcached.totals();
     let general = General {
         uptime: u64::from(access.tick),
         time: access.unix_time(),
         totals: &totals,
-        process: &store.process,
-        facts: store.process.facts(),
-        memory: store.classes.limit(),
-        threads: store.options.threads,
+        process: &memcached.process,
+        facts: memcached.process.facts(),
+        memory: memcached.classes.limit(),
+        threads: memcached.settings.threads,
         traffic: TrafficSum::default(),
     };
     general.emit(emit);
-    let lines = lines(store);
+    let lines = lines(memcached);
     emit("bytes", &lines.iter().map(|line| line.requested).sum::<u64>());
     emit("curr_items", &lines.iter().map(|line| line.count).sum::<u64>());
     emit("total_items", &totals.get(Count::TotalItems));
-    let evictions: u64 = store.classes.iter().map(|(_, class)| class.evicted.load(Relaxed)).sum();
+    let evictions: u64 = memcached.classes.iter().map(|(_, class)| class.evicted.load(Relaxed)).sum();
     emit("evictions", &evictions);
 }
 
@@ -183,52 +183,52 @@ pub struct Proxied {
 
 /// The 31 lines of `memcached:stats:` (06 §4.3), with or without a built-in server.
 pub fn process(
-    options: &StoreOptions,
-    store: Option<&Store>,
+    settings: &Settings,
+    memcached: Option<&Memcached>,
     process: &Process,
     proxied: &Proxied,
     emit: &mut Emit<'_>,
 ) {
     let facts = process.facts();
-    let totals = store.map_or_else(|| Totals::of(std::iter::empty(), 0), Store::totals);
+    let totals = memcached.map_or_else(|| Totals::of(std::iter::empty(), 0), Memcached::totals);
     let general = General {
         uptime: proxied.uptime.saturating_add(2),
         time: facts.unix,
         totals: &totals,
         process,
         facts,
-        memory: store.map_or(options.memory, |store| store.classes.limit()),
-        threads: options.threads,
+        memory: memcached.map_or(settings.memory, |memcached| memcached.classes.limit()),
+        threads: settings.threads,
         traffic: proxied.traffic,
     };
     general.emit(emit);
 }
 
 /// `stats settings`: 19 lines, with or without a built-in server, while the log has this verbosity.
-pub fn settings(options: &StoreOptions, store: Option<&Store>, verbosity: u8, emit: &mut Emit<'_>) {
+pub fn settings(settings: &Settings, memcached: Option<&Memcached>, verbosity: u8, emit: &mut Emit<'_>) {
     let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "NULL".to_owned());
     // As in the C program, whose field has 32 bits.
-    let memory = store.map_or(options.memory, |store| store.classes.limit());
+    let memory = memcached.map_or(settings.memory, |memcached| memcached.classes.limit());
     emit("maxbytes", &(memory & u64::from(u32::MAX)));
-    emit("maxconns", &options.connections);
-    emit("tcpport", &options.tcp_port);
-    emit("udpport", &options.udp_port);
-    emit("inter", &or_null(&options.listen));
+    emit("maxconns", &settings.connections);
+    emit("tcpport", &settings.tcp_port);
+    emit("udpport", &settings.udp_port);
+    emit("inter", &or_null(&settings.listen));
     emit("verbosity", &verbosity);
-    emit("oldest", &store.map_or(0, |store| store.oldest_live.load(Relaxed)));
-    emit("evictions", &if options.evict { "on" } else { "off" });
-    emit("domain_socket", &or_null(&options.socket));
-    emit("umask", &format_args!("{:o}", options.socket_mode));
-    emit("growth_factor", &format_args!("{:.2}", options.growth_factor));
-    emit("chunk_size", &options.chunk_size);
-    emit("num_threads", &options.threads);
-    emit("stat_key_prefix", &char::from(options.prefix_delimiter));
-    let detail = store.map_or(options.detail, |store| store.detail.load(Relaxed));
+    emit("oldest", &memcached.map_or(0, |memcached| memcached.oldest_live.load(Relaxed)));
+    emit("evictions", &if settings.evict { "on" } else { "off" });
+    emit("domain_socket", &or_null(&settings.socket));
+    emit("umask", &format_args!("{:o}", settings.socket_mode));
+    emit("growth_factor", &format_args!("{:.2}", settings.growth_factor));
+    emit("chunk_size", &settings.chunk_size);
+    emit("num_threads", &settings.threads);
+    emit("stat_key_prefix", &char::from(settings.prefix_delimiter));
+    let detail = memcached.map_or(settings.detail, |memcached| memcached.detail.load(Relaxed));
     emit("detail_enabled", &if detail { "yes" } else { "no" });
-    emit("reqs_per_event", &options.requests_per_turn);
-    emit("cas_enabled", &if options.cas { "yes" } else { "no" });
-    emit("tcp_backlog", &options.backlog);
-    emit("binding_protocol", &options.binding);
+    emit("reqs_per_event", &settings.requests_per_turn);
+    emit("cas_enabled", &if settings.cas { "yes" } else { "no" });
+    emit("tcp_backlog", &settings.backlog);
+    emit("binding_protocol", &settings.binding);
 }
 
 /// What a class holds, in all shards together.
@@ -241,11 +241,11 @@ struct Sum {
 }
 
 /// What each class holds.
-fn lines(store: &Store) -> Vec<Sum> {
-    let mut sums = vec![Sum::default(); store.classes.count()];
-    for index in 0..store.shards.len() {
-        let shard = store.shard(index);
-        for ((id, _), sum) in store.classes.iter().zip(&mut sums) {
+fn lines(memcached: &Memcached) -> Vec<Sum> {
+    let mut sums = vec![Sum::default(); memcached.classes.count()];
+    for index in 0..memcached.shards.len() {
+        let shard = memcached.shard(index);
+        for ((id, _), sum) in memcached.classes.iter().zip(&mut sums) {
             let line = shard.line(id);
             if line.count == 0 {
                 continue;
@@ -262,8 +262,8 @@ fn lines(store: &Store) -> Vec<Sum> {
 
 /// `stats items`: each class with items.
 fn items(access: &Access<'_>, emit: &mut Emit<'_>) {
-    let store = access.store;
-    for ((id, class), sum) in store.classes.iter().zip(lines(store)) {
+    let memcached = access.memcached;
+    for ((id, class), sum) in memcached.classes.iter().zip(lines(memcached)) {
         let Some((_, accessed)) = sum.oldest else { continue };
         let number = u32::from(id) + 1;
         let mut of = |name: &str, value: &dyn Display| emit(&format!("items:{number}:{name}"), value);
@@ -278,10 +278,10 @@ fn items(access: &Access<'_>, emit: &mut Emit<'_>) {
 }
 
 /// `stats slabs`: each class with pages.
-fn slabs(store: &Store, emit: &mut Emit<'_>) {
-    let totals = store.totals();
+fn slabs(memcached: &Memcached, emit: &mut Emit<'_>) {
+    let totals = memcached.totals();
     let mut active = 0;
-    for ((id, class), sum) in store.classes.iter().zip(lines(store)) {
+    for ((id, class), sum) in memcached.classes.iter().zip(lines(memcached)) {
         let pages = class.pages.load(Relaxed);
         if pages == 0 {
             continue;
@@ -308,12 +308,12 @@ fn slabs(store: &Store, emit: &mut Emit<'_>) {
         of("cas_badval", &totals.of_class(id, ClassCount::CasBadval));
     }
     emit("active_slabs", &active);
-    emit("total_malloced", &store.classes.malloced());
+    emit("total_malloced", &memcached.classes.malloced());
 }
 
 /// `stats sizes`: how many items count up to so many bytes.
-fn sizes(store: &Store, emit: &mut Emit<'_>) {
-    for (upper, count) in dump::sizes(store) {
+fn sizes(memcached: &Memcached, emit: &mut Emit<'_>) {
+    for (upper, count) in dump::sizes(memcached) {
         emit(itoa(upper).as_str(), &count);
     }
 }
@@ -323,8 +323,8 @@ fn itoa(number: u64) -> String {
 }
 
 /// `stats reset`.
-fn reset(store: &Store) {
-    store.each_worker(Counters::reset);
-    store.process.reset();
-    store.classes.iter().map(|(_, class)| class).for_each(Class::reset);
+fn reset(memcached: &Memcached) {
+    memcached.each_worker(Counters::reset);
+    memcached.process.reset();
+    memcached.classes.iter().map(|(_, class)| class).for_each(Class::reset);
 }

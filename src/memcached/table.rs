@@ -95,7 +95,7 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::item::{Body, Entry};
+    use crate::memcached::item::{Body, Entry};
 
     #[test]
     fn everything_is_found_while_the_table_grows() {

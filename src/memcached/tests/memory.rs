@@ -3,7 +3,7 @@
 use super::*;
 
 fn limited(megabytes: u64) -> Server {
-    Server::new(StoreOptions { memory: megabytes << 20, ..StoreOptions::default() })
+    Server::new(Settings { memory: megabytes << 20, ..Settings::default() })
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn three_pages_hold_thirty_six_items_of_class_31() {
 
 #[test]
 fn without_eviction_stores_fail_when_memory_is_full() {
-    let server = Server::new(StoreOptions { memory: 1 << 20, evict: false, ..StoreOptions::default() });
+    let server = Server::new(Settings { memory: 1 << 20, evict: false, ..Settings::default() });
     let mut stored = 0;
     while server.fill(&format!("key{stored}"), 8192) == "STORED\r\n" {
         stored += 1;
@@ -88,9 +88,9 @@ fn without_eviction_stores_fail_when_memory_is_full() {
 
 #[test]
 fn memory_used_from_the_beginning_counts() {
-    let options =
-        StoreOptions { memory: 4098 << 20, initial_malloced: 4_294_967_328, evict: false, ..StoreOptions::default() };
-    let server = Server::new(options);
+    let settings =
+        Settings { memory: 4098 << 20, initial_malloced: 4_294_967_328, evict: false, ..Settings::default() };
+    let server = Server::new(settings);
     assert_eq!(server.stat("", "limit_maxbytes"), "4297064448");
     assert_eq!(server.stat("slabs", "total_malloced"), "4294967328");
     assert_eq!(server.stat("slabs", "active_slabs"), "0");
@@ -221,7 +221,7 @@ fn a_lower_limit_leaves_every_class_a_page() {
 
 #[test]
 fn without_eviction_a_lower_limit_only_stops_growth() {
-    let server = Server::new(StoreOptions { memory: 32 << 20, evict: false, ..StoreOptions::default() });
+    let server = Server::new(Settings { memory: 32 << 20, evict: false, ..Settings::default() });
     for number in 0..1500 {
         assert_eq!(server.fill(&format!("k{number}"), 8192), "STORED\r\n");
     }

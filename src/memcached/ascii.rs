@@ -104,7 +104,7 @@ pub(super) fn step(
         }
         Parsed::Request { request: Request::Dump(Dump::Metadump { classes }), len, .. } => {
             count(len);
-            match dump::Cursor::new(classes, access.store.classes.count()) {
+            match dump::Cursor::new(classes, access.memcached.classes.count()) {
                 Some(cursor) => return metadump(session, access, input, (cursor, len), out),
                 None => (Answer::Line(line::BAD_CLASS), false, len),
             }
@@ -199,7 +199,7 @@ fn metadump(
     out: &mut Output,
 ) -> Step {
     let limit = out.end().saturating_add(OUTPUT_MAX);
-    while cursor.advance(access.store, access.tick, out.tail()) {
+    while cursor.advance(access.memcached, access.tick, out.tail()) {
         if out.end() >= limit {
             session.unfinished = Some(Unfinished::Dump(cursor, len));
             return Step::Full;
@@ -277,7 +277,7 @@ fn memory_limit(access: &Access<'_>, megabytes: u32) -> &'static [u8] {
     match megabytes {
         0..=7 => LIMIT_TOO_SMALL,
         8..=1_000_000_000 => {
-            access.store.classes.set_limit(u64::from(megabytes) << 20);
+            access.memcached.classes.set_limit(u64::from(megabytes) << 20);
             OK
         }
         _ => LIMIT_IN_BYTES,

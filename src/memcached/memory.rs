@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::Store;
+use super::Memcached;
 use super::classes::{Class, ClassId, NONE};
 use super::clock::{NEVER, Tick};
 use super::item::END;
@@ -24,16 +24,16 @@ const AT_ONCE: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 
-impl Store {
+impl Memcached {
     /// Takes a chunk of a class for an item that is going to be linked.
     pub(super) fn allocate(&self, class: ClassId, tick: Tick) -> Result<(), OutOfMemory> {
-        if self.options.evict && self.classes.is_over() {
+        if self.settings.evict && self.classes.is_over() {
             self.shrink(tick);
         }
         if self.reuse_expired(class, tick) || self.classes.take(class) {
             return Ok(());
         }
-        if self.options.evict {
+        if self.settings.evict {
             for _ in 0..TRIES {
                 if self.throw_out(class, tick) || self.classes.take(class) {
                     return Ok(());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Store;
+use super::Memcached;
 use super::classes::ClassId;
 use super::clock::{NEVER, Tick};
 use super::item::{END, Entry};
@@ -18,9 +18,9 @@ const SIZE_STEP: u64 = 32;
 const LINE_MIN: usize = "ITEM k [0 b; 0 s]\r\n".len();
 
 /// Appends lines for the most recently used `limit` (0: all) items of class number `class`, as many as fit 2 MiB.
-pub(super) fn cachedump(store: &Store, class: u32, limit: u32, out: &mut Vec<u8>) {
+pub(super) fn cachedump(memcached: &Memcached, class: u32, limit: u32, out: &mut Vec<u8>) {
     let Some(id) = class.checked_sub(1).and_then(|index| ClassId::try_from(index).ok()) else { return };
-    if usize::from(id) >= store.classes.count() {
+    if usize::from(id) >= memcached.classes.count() {
         return;
     }
     let most = match usize::try_from(limit).unwrap_or(usize::MAX) {
@@ -29,9 +29,9 @@ pub(super) fn cachedump(store: &Store, class: u32, limit: u32, out: &mut Vec<u8>
     };
     // The best so far, most recently used first.
     let mut best: Vec<(u64, Vec<u8>)> = Vec::new();
-    for index in 0..store.shards.len() {
+    for index in 0..memcached.shards.len() {
         let worst = if best.len() < most { 0 } else { best.last().map_or(0, |(used, _)| *used) };
-        let shard = store.shard(index);
+        let shard = memcached.shard(index);
         let mut slot = shard.line(id).newest;
         let mut room = DUMP_MAX;
         for _ in 0..most {
@@ -43,7 +43,7 @@ pub(super) fn cachedump(store: &Store, class: u32, limit: u32, out: &mut Vec<u8>
                 break;
             }
             let mut line = Vec::new();
-            push_item(&mut line, store, entry.body.key(), entry.body.value().len(), entry.expires);
+            push_item(&mut line, memcached, entry.body.key(), entry.body.value().len(), entry.expires);
             let Some(left) = room.checked_sub(line.len()) else { break };
             room = left;
             best.push((entry.used(), line));
@@ -65,15 +65,15 @@ pub(super) fn cachedump(store: &Store, class: u32, limit: u32, out: &mut Vec<u8>
     }
 }
 
-fn push_item(line: &mut Vec<u8>, store: &Store, key: &[u8], value_len: usize, expires: u32) {
+fn push_item(line: &mut Vec<u8>, memcached: &Memcached, key: &[u8], value_len: usize, expires: u32) {
     line.extend_from_slice(b"ITEM ");
     push_key(line, key);
     line.extend_from_slice(b" [");
     push_u64(line, value_len as u64);
     line.extend_from_slice(b" b; ");
-    // What never expires shows the time the store was made.
+    // What never expires shows the time the server was made.
     let ticks = if expires == NEVER { 0 } else { u64::from(expires) };
-    push_u64(line, store.epoch.unix_start() + ticks);
+    push_u64(line, memcached.epoch.unix_start() + ticks);
     line.extend_from_slice(b" s]\r\n");
 }
 
@@ -122,16 +122,16 @@ impl Cursor {
     }
 
     /// Appends a line for each of the next items; `false` when there are no more.
-    pub fn advance(&mut self, store: &Store, tick: Tick, out: &mut Vec<u8>) -> bool {
-        if self.shard >= store.shards.len() {
+    pub fn advance(&mut self, memcached: &Memcached, tick: Tick, out: &mut Vec<u8>) -> bool {
+        if self.shard >= memcached.shards.len() {
             return false;
         }
-        let shard = store.shard(self.shard);
+        let shard = memcached.shard(self.shard);
         match shard.scan(self.slot, SCAN) {
             None => (self.shard, self.slot) = (self.shard + 1, 0),
             Some(entries) => {
                 for entry in entries.filter(|entry| self.lists(entry.class()) && !entry.is_expired(tick)) {
-                    push_meta(out, store, entry, shard.total(entry));
+                    push_meta(out, memcached, entry, shard.total(entry));
                 }
                 self.slot += SCAN;
             }
@@ -141,8 +141,8 @@ impl Cursor {
 }
 
 /// Appends `key=… exp=… la=… cas=… fetch=… cls=… size=…`, as memcached writes it.
-fn push_meta(out: &mut Vec<u8>, store: &Store, entry: &Entry, total: u64) {
-    let start = store.epoch.unix_start();
+fn push_meta(out: &mut Vec<u8>, memcached: &Memcached, entry: &Entry, total: u64) {
+    let start = memcached.epoch.unix_start();
     out.extend_from_slice(b"key=");
     push_uri(out, entry.body.key());
     out.extend_from_slice(b" exp=");
@@ -178,11 +178,11 @@ fn push_hex(out: &mut Vec<u8>, byte: u8) {
 }
 
 /// How many items count at most so many bytes, and more than the size before.
-pub(super) fn sizes(store: &Store) -> BTreeMap<u64, u64> {
+pub(super) fn sizes(memcached: &Memcached) -> BTreeMap<u64, u64> {
     let mut sizes = BTreeMap::new();
-    for index in 0..store.shards.len() {
-        let shard = store.shard(index);
-        for (id, _) in store.classes.iter() {
+    for index in 0..memcached.shards.len() {
+        let shard = memcached.shard(index);
+        for (id, _) in memcached.classes.iter() {
             let mut slot = shard.line(id).newest;
             while slot != END {
                 let entry = shard.get(slot);

@@ -1,7 +1,7 @@
 //! The built-in memcached server (02): items, slab classes, least recently used order, commands and statistics.
 //!
 //! Like the proxy engine it does no I/O: it is given bytes and the time, and produces bytes. All workers share one
-//! [`Store`]; each client has a [`Session`], and each worker has counters.
+//! [`Memcached`]; each client has a [`Session`], and each worker has counters.
 //!
 //! | file | what |
 //! |---|---|
@@ -65,12 +65,12 @@ pub const SHARDS: usize = 64;
 /// What the version commands answer.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// In [`Store::flush_at`]: no flush is pending.
+/// In [`Memcached::flush_at`]: no flush is pending.
 const NO_FLUSH: u64 = u64::MAX;
 
 /// How the server is set up, and what `stats settings` shows (02 §13.2).
 #[derive(Clone, Debug)]
-pub struct StoreOptions {
+pub struct Settings {
     /// Memory for items in bytes, 0: no limit (`-m`).
     pub memory: u64,
     /// Bytes of `memory` that count as used from the beginning (`T_MEMD_INITIAL_MALLOC`, for tests).
@@ -109,9 +109,9 @@ pub struct StoreOptions {
     pub binding: &'static str,
 }
 
-impl Default for StoreOptions {
-    fn default() -> StoreOptions {
-        StoreOptions {
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
             memory: 64 << 20,
             initial_malloced: 0,
             evict: true,
@@ -139,10 +139,10 @@ impl Default for StoreOptions {
 #[repr(align(64))]
 struct Cell(Mutex<Shard>);
 
-/// All items, shared by all workers.
+/// The built-in server: all items, shared by all workers.
 #[derive(Debug)]
-pub struct Store {
-    options: StoreOptions,
+pub struct Memcached {
+    settings: Settings,
     epoch: Epoch,
     process: Arc<Process>,
     classes: Arc<Classes>,
@@ -164,20 +164,20 @@ pub struct Store {
     workers: Mutex<Vec<Arc<Counters>>>,
 }
 
-impl Store {
-    /// An empty store, made at the time of `clock`.
-    pub fn new(options: StoreOptions, clock: Clock, process: Arc<Process>) -> Store {
+impl Memcached {
+    /// An empty one, made at the time of `clock`.
+    pub fn new(settings: Settings, clock: Clock, process: Arc<Process>) -> Memcached {
         let classes = Arc::new(Classes::new(
-            options.chunk_size,
-            options.growth_factor,
-            options.memory,
-            options.initial_malloced,
-            options.cas,
+            settings.chunk_size,
+            settings.growth_factor,
+            settings.memory,
+            settings.initial_malloced,
+            settings.cas,
         ));
         let hasher = RandomState::new();
         let shard = |index| Cell(Mutex::new(Shard::new(index, Arc::clone(&classes), hasher.clone())));
         let shards = (0..SHARDS).map(shard).collect();
-        Store {
+        Memcached {
             epoch: Epoch::new(clock),
             process,
             classes,
@@ -187,11 +187,11 @@ impl Store {
             cas: AtomicU64::new(0),
             flush_at: AtomicU64::new(NO_FLUSH),
             oldest_live: AtomicU32::new(0),
-            detail: AtomicBool::new(options.detail),
+            detail: AtomicBool::new(settings.detail),
             removed: Mutex::default(),
             has_removed: AtomicBool::new(false),
             workers: Mutex::default(),
-            options,
+            settings,
         }
     }
 
@@ -202,7 +202,7 @@ impl Store {
         counters
     }
 
-    /// The store as a worker uses it at the time of `clock`. Does what is due by then.
+    /// The server as a worker uses it at the time of `clock`. Does what is due by then.
     pub fn access<'a>(&'a self, counters: &'a Counters, clock: Clock) -> Access<'a> {
         let access = Access::new(self, counters, clock, self.epoch.tick(clock.now));
         let due = self.flush_at.load(Relaxed);
@@ -254,7 +254,7 @@ impl Store {
 
     /// The next CAS id.
     fn next_cas(&self) -> u64 {
-        if self.options.cas { self.cas.fetch_add(1, Relaxed) + 1 } else { 0 }
+        if self.settings.cas { self.cas.fetch_add(1, Relaxed) + 1 } else { 0 }
     }
 
     fn each_worker(&self, mut visit: impl FnMut(&Counters)) {

@@ -79,7 +79,7 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::item::Body;
+    use crate::memcached::item::Body;
 
     #[test]
     fn slots_are_reused() {

@@ -1,4 +1,5 @@
-//! From the command line to the built-in memcached server: its settings and its sockets (01 §5).
+//! The built-in server ([`memcached`](crate::memcached)) as the command line wants it: its settings and its sockets
+//! (01 §5).
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
@@ -6,10 +7,10 @@ use std::path::Path;
 use crate::cli::{Options, ServerPort};
 use crate::failure::{Failure, SYSTEM, reason};
 use crate::log;
+use crate::memcached::Settings;
 use crate::net::listener::{self, Listener, SocketFile};
 use crate::net::port_file;
 use crate::protocol::Protocol;
-use crate::store::StoreOptions;
 
 /// Names the file that the server's ports are written to.
 pub const PORT_FILE: &str = "MEMCACHED_PORT_FILENAME";
@@ -92,8 +93,8 @@ pub fn write_ports(sockets: &Sockets, path: &Path) {
 }
 
 /// The server's settings. `initial_malloced` is the value of [`INITIAL_MALLOC`].
-pub fn store_options(options: &Options, initial_malloced: Option<&str>) -> StoreOptions {
-    StoreOptions {
+pub fn settings(options: &Options, initial_malloced: Option<&str>) -> Settings {
+    Settings {
         memory: options.memory,
         initial_malloced: initial_malloced.and_then(|text| text.trim().parse().ok()).unwrap_or(0),
         evict: options.evict,
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn settings_show_what_was_asked_for() {
         let options = Options { tcp_port: Some(ServerPort::Ephemeral), ..Options::default() };
-        let settings = store_options(&options, Some("4294967328"));
+        let settings = settings(&options, Some("4294967328"));
         assert_eq!((settings.tcp_port, settings.udp_port, settings.threads), (-1, -2, 5));
         assert_eq!((settings.initial_malloced, settings.detail), (4_294_967_328, false));
     }

@@ -51,11 +51,11 @@ pub enum Computed {
 impl Access<'_> {
     /// Adds to a number or subtracts from it. Sums wrap at 2^64, differences stop at 0.
     pub fn arith(&self, request: &Arith<'_>) -> Computed {
-        let (index, hash) = self.store.place(request.key);
+        let (index, hash) = self.memcached.place(request.key);
         // The chunk that was taken for the result.
         let mut taken: Option<ClassId> = None;
         let computed = loop {
-            let mut shard = self.store.shard(index);
+            let mut shard = self.memcached.shard(index);
             let found = self.find_live(&mut shard, hash, request.key);
             let goal = match self.goal(request, &mut shard, found.live) {
                 Ok(goal) => goal,
@@ -64,7 +64,7 @@ impl Access<'_> {
             let mut digits = Vec::with_capacity(20);
             push_u64(&mut digits, goal.number);
             let Some(class) =
-                self.store.classes.of(self.store.classes.total(request.key.len(), goal.flags, digits.len()))
+                self.memcached.classes.of(self.memcached.classes.total(request.key.len(), goal.flags, digits.len()))
             else {
                 break Computed::OutOfMemory;
             };
@@ -73,7 +73,7 @@ impl Access<'_> {
                 if let Some(other) = taken.take() {
                     self.give(other);
                 }
-                if self.store.allocate(class, self.tick).is_err() {
+                if self.memcached.allocate(class, self.tick).is_err() {
                     break Computed::OutOfMemory;
                 }
                 taken = Some(class);
@@ -126,7 +126,7 @@ impl Access<'_> {
         if in_place.is_none() {
             return Ok(Goal { number, flags: entry.flags, expires: entry.expires, class: Some(entry.class()) });
         }
-        entry.cas = self.store.next_cas();
+        entry.cas = self.memcached.next_cas();
         self.count_hit(request.decr, entry.class());
         Err(Computed::Yes(number, entry.cas))
     }

@@ -1,7 +1,7 @@
 //! ASCII commands (02 §5–§8).
 
 use super::*;
-use crate::store::session::OUTPUT_MAX;
+use crate::memcached::session::OUTPUT_MAX;
 use proptest::prelude::*;
 
 /// Requests and what they are answered, in this order.
@@ -61,7 +61,7 @@ fn cas() {
 
 #[test]
 fn without_cas_ids_all_are_equal() {
-    let server = Server::new(StoreOptions { cas: false, ..StoreOptions::default() });
+    let server = Server::new(Settings { cas: false, ..Settings::default() });
     talk(
         &server,
         &[
@@ -240,7 +240,7 @@ fn a_reply_in_progress_keeps_the_old_value() {
         let space = client.input.space(&mut client.pool);
         space[..7].copy_from_slice(b"get k\r\n");
         client.input.filled(7);
-        let access = server.store.access(&server.counters, server.clock);
+        let access = server.memcached.access(&server.counters, server.clock);
         assert_eq!(client.session.step(&access, &mut client.input, &mut client.pool, &mut client.output), Step::Done);
     };
     hold(&mut client);
@@ -254,7 +254,7 @@ fn a_reply_in_progress_keeps_the_old_value() {
 fn a_client_that_does_not_read_is_not_served() {
     let server = Server::default();
     server.fill("k", 100_000);
-    let access = server.store.access(&server.counters, server.clock);
+    let access = server.memcached.access(&server.counters, server.clock);
     let mut client = Client::default();
     let request = "get k k k k k k k k\r\n";
     client.input.space(&mut client.pool)[..request.len()].copy_from_slice(request.as_bytes());

@@ -224,7 +224,7 @@ fn hash_of(hasher: &RandomState, key: &[u8]) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::item::Body;
+    use crate::memcached::item::Body;
 
     fn shard() -> Shard {
         Shard::new(3, Arc::new(Classes::new(48, 1.25, 0, 0, true)), RandomState::new())

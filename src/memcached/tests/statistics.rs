@@ -93,7 +93,7 @@ fn settings() {
          detail_enabled no; reqs_per_event 20; cas_enabled yes; tcp_backlog 1024; binding_protocol auto-negotiate; \
          END; "
     );
-    let large = Server::new(StoreOptions { memory: 4098 << 20, ..StoreOptions::default() });
+    let large = Server::new(Settings { memory: 4098 << 20, ..Settings::default() });
     assert_eq!(large.stat("settings", "maxbytes"), "2097152");
 }
 
@@ -189,7 +189,7 @@ fn details_per_prefix() {
     }
     assert_eq!(server.say("stats conns\r\n"), "ERROR\r\n");
     assert_eq!(server.say("stats noreply\r\n"), "ERROR\r\n");
-    let other = StoreOptions { prefix_delimiter: b'/', detail: true, ..StoreOptions::default() };
+    let other = Settings { prefix_delimiter: b'/', detail: true, ..Settings::default() };
     let server = Server::new(other);
     server.has("p/k");
     assert_eq!(server.say("stats detail dump\r\n"), "PREFIX p get 1 hit 0 set 0 del 0\r\nEND\r\n");

@@ -3,9 +3,9 @@
 use super::*;
 use std::thread;
 
-/// A worker of its own for the store of `server`.
+/// A worker of its own for `server`.
 fn worker(server: &Server) -> Server {
-    Server { store: Arc::clone(&server.store), counters: server.store.register(), clock: server.clock }
+    Server { memcached: Arc::clone(&server.memcached), counters: server.memcached.register(), clock: server.clock }
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn no_update_is_lost() {
 
 #[test]
 fn accounts_balance_under_eviction_and_flushes() {
-    let server = Server::new(StoreOptions { memory: 4 << 20, ..StoreOptions::default() });
+    let server = Server::new(Settings { memory: 4 << 20, ..Settings::default() });
     let threads: Vec<_> = (0..4u64)
         .map(|number| {
             let mut worker = worker(&server);
