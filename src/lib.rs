@@ -34,6 +34,7 @@
 //! | [`milestones`] | the lines that a start and a stop leave in the log | 01 §10 |
 //! | [`systemd`] | the service manager: it is told how we are | 01 §19 |
 //! | [`config`] | texts and documents to configuration | 05 |
+//! | [`control`] | what changes it while the program runs: cluster managers, the file of `-z` | 05 §6 |
 //! | [`routing`] | key to server: vbuckets, ketama, modula | 05 §10 |
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | 04 |
 //! | [`buffer`], [`arena`] | bytes on their way; names that do not outlive what they name | – |
@@ -45,10 +46,10 @@
 //! | [`net`] | sockets, event loops, listeners, name look-ups; how many clients there may be | – |
 //! | [`tools`] | `vbuckettool`, `vbucketkeygen` | 05 §12 |
 //!
-//! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `memcached`; these know `routing`,
-//! `config::snapshot`, `metrics`, `buffer` and `protocol`. `docs/ARCHITECTURE.md` has who may import whom in full, the turn
-//! of the event loop, and the life of one get, function by function; `CONTRIBUTING.md` how to build, test and measure, and
-//! how to add a command, a `-Z` key or a statistic.
+//! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `memcached`, and asks `control` what
+//! has changed; these know `routing`, `config`, `metrics`, `buffer` and `protocol`. `docs/ARCHITECTURE.md` has who may
+//! import whom in full, the turn of the event loop, and the life of one get, function by function; `CONTRIBUTING.md` how
+//! to build, test and measure, and how to add a command, a `-Z` key or a statistic.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -58,6 +59,7 @@ pub mod buffer;
 pub mod builtin;
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod daemon;
 pub mod failure;
 pub mod front_cache;

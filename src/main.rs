@@ -11,17 +11,18 @@ use std::sync::Arc;
 
 use moxi::builtin::{self, Sockets};
 use moxi::cli::{self, Command, Options};
-use moxi::config::rest::proxies::Proxies;
-use moxi::config::rest::refresh::Refresh;
-use moxi::config::{self, Loaded, rest};
+use moxi::config::{self, Loaded};
+use moxi::control::cluster::Cluster;
+use moxi::control::rest;
+use moxi::control::rest::proxies::Proxies;
+use moxi::control::rest::refresh::Refresh;
+use moxi::control::static_file::StaticFile;
 use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
-use moxi::net::cluster::{Cluster, Place};
 use moxi::net::inherited::Inherited;
-use moxi::net::listener::{self, Listener, Origin, SocketFile};
-use moxi::net::static_file::StaticFile;
+use moxi::net::listener::{self, Listener, Origin, Place, SocketFile};
 use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
 
@@ -319,7 +320,7 @@ fn start(
         if let Some(file) = &loaded.file {
             let place = options.socket.is_none().then(|| place.clone());
             let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
-            acceptor.watch(StaticFile::new(file.clone(), config, behavior, place));
+            acceptor.watch(StaticFile::new(file.clone(), config, behavior), place);
         }
         if !loaded.agents.is_empty() {
             start_agents(loaded, place, &shared.refreshes, is_listening, &mut acceptor)?;
@@ -351,8 +352,8 @@ fn start_agents(
     acceptor: &mut Acceptor,
 ) -> io::Result<()> {
     let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
-    let cluster = Cluster::new(config, behavior, place.clone(), is_listening);
-    let reporter = acceptor.follow(cluster);
+    let cluster = Cluster::new(config, behavior, is_listening);
+    let reporter = acceptor.follow(cluster, place.clone());
     let proxies = Proxies::from_env(&|name| std::env::var_os(name).map(lossy));
     for (index, (agent, refresh)) in loaded.agents.iter().zip(refreshes).enumerate() {
         let reporter = reporter.clone();

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use crate::builtin::Sockets;
 use crate::cli::{Options, VERSION};
-use crate::config::rest::url;
-use crate::config::{Loaded, Section, changes};
+use crate::config::{Loaded, Section, changes, url};
 
 /// The line of a start: the version, where clients connect and where their requests go, the workers.
 pub fn started(options: &Options, loaded: &Loaded, sockets: Option<&Sockets>) -> String {

@@ -2,9 +2,8 @@
 
 use super::behavior::Behavior;
 use super::error::ConfigError;
-use super::rest::fetch::HAS_TLS;
-use super::rest::url::Url;
 use super::snapshot::Secret;
+use super::url::{HAS_TLS, Url};
 
 /// One source of configuration: where to ask and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,4 +1,6 @@
-//! Everything that turns text into configuration, and nothing else.
+//! Everything that turns text into configuration, and nothing else: no thread, no socket, no clock. One file reads
+//! something, [`files`]: the file that a text names. [`load()`], [`load_behavior`] and [`reread()`] begin by calling it;
+//! what follows is pure.
 //!
 //! | file | from | to |
 //! |---|---|---|
@@ -7,7 +9,7 @@
 //! | [`agent`] | `-z` text with URLs | where to fetch the configuration |
 //! | [`server_list`] | `host:port:weight,…` | servers |
 //! | [`document`] | JSON documents | servers and vbucket maps |
-//! | [`rest`] | an agent's URLs | JSON documents, as long as the program runs |
+//! | [`url`] | one of its URLs | scheme, host, port, credentials |
 //! | [`dynamic`] | a document and the configuration so far | the next configuration |
 //! | [`reread()`] | a static configuration file that has changed, and the configuration so far | the next configuration |
 //! | [`files`] | the path of a file in place of a text | the text |
@@ -27,12 +29,12 @@ pub mod dynamic;
 pub mod error;
 pub mod files;
 mod load;
-mod masking;
+pub mod masking;
 pub mod mcmux;
 mod reread;
-pub mod rest;
 pub mod server_list;
 pub mod snapshot;
+pub mod url;
 
 pub use error::ConfigError;
 pub use load::{Loaded, Section, load, load_behavior};

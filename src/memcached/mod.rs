@@ -5,14 +5,14 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`session`] | a client: its protocol, and its requests one by one |
+//! | `session` | a client: its protocol, and its requests one by one |
 //! | `ascii`, `binary` | what each command does and answers |
 //! | [`access`](mod@access), `storing`, `arith` | what can be done to items, whichever protocol asks |
-//! | [`memory`](mod@memory) | where the memory for an item comes from, and who must go for it |
-//! | [`classes`] | slab classes and pages |
-//! | [`shard`], [`table`], [`slots`], [`item`] | the items |
+//! | `memory` | where the memory for an item comes from, and who must go for it |
+//! | `classes` | slab classes and pages |
+//! | `shard`, `table`, `slots`, `item` | the items |
 //! | [`clock`] | seconds, expiry |
-//! | [`counters`], [`prefix`] | what is counted |
+//! | [`counters`], `prefix` | what is counted |
 //! | `statistics`, `dump` | the text of `stats` |
 //!
 //! # Locks
@@ -30,19 +30,19 @@ pub mod access;
 mod arith;
 mod ascii;
 mod binary;
-pub mod classes;
+mod classes;
 pub mod clock;
 pub mod counters;
 mod dump;
-pub mod item;
-pub mod memory;
-pub mod prefix;
-pub mod session;
-pub mod shard;
-pub mod slots;
+mod item;
+mod memory;
+mod prefix;
+mod session;
+mod shard;
+mod slots;
 pub mod statistics;
 mod storing;
-pub mod table;
+mod table;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};

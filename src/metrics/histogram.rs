@@ -11,7 +11,7 @@ const EQUAL: u64 = 20;
 const STARS: u64 = 24;
 
 /// Where bin `bin` begins, and how wide it is, in microseconds: 20 of 100 each, then 20 whose widths double.
-pub fn bin(bin: usize) -> (u64, u64) {
+fn bin(bin: usize) -> (u64, u64) {
     let number = bin as u64;
     match number.checked_sub(EQUAL) {
         None => (number * WIDTH, WIDTH),

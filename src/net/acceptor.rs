@@ -1,5 +1,7 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
+mod changes;
+
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
@@ -9,16 +11,16 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 
-use super::cluster::{Cluster, Reporter};
 use super::descriptors::Need;
 use super::gate::Gate;
-use super::listener::Listener;
+use super::listener::{Listener, Place};
 use super::places::Places;
-use super::static_file::StaticFile;
 use super::trouble;
 use super::worker::{Handle, Message, Service};
 use crate::config::snapshot::Config;
-use crate::failure::{Failure, GENERAL, reason};
+use crate::control::cluster::{Cluster, Reporter};
+use crate::control::static_file::StaticFile;
+use crate::failure::Failure;
 use crate::log;
 use crate::log::Reopened;
 use crate::metrics::board::Board;
@@ -103,10 +105,11 @@ pub struct Acceptor {
     gate: Gate,
     stop_requests: mpsc::Receiver<()>,
     stopper: mpsc::Sender<()>,
-    /// Where buckets come from that are not in the static configuration.
-    cluster: Option<Cluster>,
-    /// Where the static configuration comes from, if that is a file.
-    file: Option<StaticFile>,
+    /// Where buckets come from that are not in the static configuration, and where their port is bound.
+    cluster: Option<(Cluster, Place)>,
+    /// Where the static configuration comes from, if that is a file, and where its ports are bound; `None`: there is one
+    /// unix socket instead, which leads to the last section.
+    file: Option<(StaticFile, Option<Place>)>,
     /// Kept here, too: a wake-up is lost if the last owner of the waker goes before the loop has seen it.
     waker: Arc<Waker>,
     process: Arc<Process>,
@@ -189,14 +192,15 @@ impl Acceptor {
         Stopper { request: self.stopper.clone(), waker: Arc::clone(&self.waker) }
     }
 
-    /// Follows the changes of `cluster`. The result is for the threads that tell of them.
-    pub fn follow(&mut self, cluster: Cluster) -> Reporter {
-        self.cluster.insert(cluster).reporter(Arc::clone(&self.waker))
+    /// Follows the changes of `cluster`, whose port is to be bound at `place`. The result is for the threads that tell of
+    /// them.
+    pub fn follow(&mut self, cluster: Cluster, place: Place) -> Reporter {
+        self.cluster.insert((cluster, place)).0.reporter(Arc::clone(&self.waker))
     }
 
-    /// Reads `file` again on SIGHUP.
-    pub fn watch(&mut self, file: StaticFile) {
-        self.file = Some(file);
+    /// Reads `file` again on SIGHUP. Its ports are bound at `place`; `None`: there is one unix socket instead.
+    pub fn watch(&mut self, file: StaticFile, place: Option<Place>) {
+        self.file = Some((file, place));
     }
 
     /// Tells `manager` how we are, from the configuration of the start on.
@@ -261,13 +265,6 @@ impl Acceptor {
         say(manager, &|| systemd::manager::status(&places(), config));
     }
 
-    /// Notes the configuration in force.
-    fn note(&mut self, config: &Arc<Config>) {
-        if let Some((_, noted)) = &mut self.manager {
-            *noted = Arc::clone(config);
-        }
-    }
-
     /// Whether there may be clients that have not been accepted.
     fn is_waiting(&self, is_proxied: bool) -> bool {
         self.listeners.iter().any(|(_, entry)| entry.ready && entry.target.is_proxied() == is_proxied)
@@ -288,91 +285,11 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Tells the workers of a new configuration, and opens what it needs.
-    fn take_changes(&mut self) -> Result<(), Failure> {
-        let Some(change) = self.cluster.as_mut().map(Cluster::take).transpose()?.flatten() else {
-            self.report(|manager, status| manager.check(false, status));
-            return Ok(());
-        };
-        for worker in &self.workers {
-            // Before any client that starts in a bucket it does not know yet.
-            worker.send(Message::Config(Arc::clone(&change.config)));
-        }
-        for listener in change.listeners {
-            let watched = self.listen(listener, Target::Cluster);
-            watched
-                .map_err(|error| Failure::new(GENERAL, format!("ERROR: the main loop failed: {}", reason(&error))))?;
-        }
-        self.resize(&change.config);
-        self.note(&change.config);
-        self.report(|manager, status| {
-            manager.heard();
-            manager.check(true, status);
-        });
-        Ok(())
-    }
-
-    /// SIGHUP: the configuration file may have changed.
-    fn reread(&mut self) {
-        let Some(file) = &mut self.file else { return };
-        let leads_to = |entry: &Entry, bucket| entry.target == Target::Known(Service::Bucket(bucket));
-        let change = file.read_again(|bucket| self.listeners.iter().any(|(_, entry)| leads_to(entry, bucket)));
-        let is_unix = file.is_unix();
-        for worker in &self.workers {
-            worker.send(Message::Config(Arc::clone(&change.config)));
-        }
-        self.note(&change.config);
-        // Who reads this may rely on the change: what is sent to a worker from now on comes behind it.
-        log!(0, "{}", change.line);
-        let Some(sections) = change.sections else { return };
-        if is_unix {
-            if let Some(last) = sections.last() {
-                self.lead_to(last.bucket);
-            }
-            return self.resize(&change.config);
-        }
-        self.close_listeners(|bucket| !sections.iter().any(|section| section.bucket == bucket));
-        for (listener, bucket) in change.listeners {
-            let address = listener.address();
-            if let Err(error) = self.listen(listener, Target::Known(Service::Bucket(bucket))) {
-                // The others go on; the next SIGHUP opens it again.
-                let address = address.map(|address| address.to_string()).unwrap_or_default();
-                log!(0, "ERROR: clients of {address} cannot be accepted: {}", reason(&error));
-            }
-        }
-        self.resize(&change.config);
-    }
-
-    /// Accepts no more clients of some buckets.
-    fn close_listeners(&mut self, is_gone: impl Fn(usize) -> bool) {
-        let gone = self.listeners.iter().filter_map(|(key, entry)| match entry.target {
-            Target::Known(Service::Bucket(bucket)) if is_gone(bucket) => Some((key, bucket)),
-            _ => None,
-        });
-        for (key, bucket) in gone.collect::<Vec<_>>() {
-            let mut entry = self.listeners.remove(key);
-            // Closing it does the same.
-            let _ = self.poll.registry().deregister(&mut entry.listener);
-            self.board.forget_listener(bucket);
-        }
-    }
-
-    /// New clients of the unix socket are those of another bucket.
-    fn lead_to(&mut self, bucket: usize) {
-        for (_, entry) in &mut self.listeners {
-            if let Target::Known(Service::Bucket(old)) = entry.target {
-                self.board.forget_listener(old);
-                self.board.count_listener(Some(bucket));
-                entry.target = Target::Known(Service::Bucket(bucket));
-            }
-        }
-    }
-
     /// Who serves a new client of `target`; `None`: it is turned away.
     fn service(&self, target: Target) -> Option<Service> {
         match target {
             Target::Known(service) => Some(service),
-            Target::Cluster => self.cluster.as_ref()?.start_bucket().map(Service::Bucket),
+            Target::Cluster => self.cluster.as_ref()?.0.start_bucket().map(Service::Bucket),
         }
     }
 

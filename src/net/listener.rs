@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
@@ -15,7 +16,7 @@ use nix::unistd::{Uid, fchownat};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::addresses::bind_all;
-use super::cluster::Place;
+use super::inherited::Inherited;
 use super::stream::Stream;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
@@ -84,6 +85,28 @@ impl Source for Listener {
         match self {
             Listener::Tcp(listener) => listener.deregister(registry),
             Listener::Unix(listener) => listener.deregister(registry),
+        }
+    }
+}
+
+/// Where proxy ports are bound.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Host name or address (`-l`), or all addresses.
+    pub host: Option<String>,
+    /// Clients that may wait to be accepted (`-b`).
+    pub backlog: i32,
+    /// What is bound already.
+    pub inherited: Arc<Inherited>,
+}
+
+impl Place {
+    /// Listens on a proxy port. The error is a sentence that names what was tried.
+    pub fn listen(&self, port: u16) -> Result<Vec<Listener>, String> {
+        match self.inherited.for_port(port) {
+            Ok(listeners) if listeners.is_empty() => tcp(self.host.as_deref(), port, self.backlog),
+            Ok(listeners) => Ok(listeners),
+            Err(error) => Err(format!("the socket of port {port}: {}", reason(&error))),
         }
     }
 }

@@ -2,7 +2,6 @@
 
 pub mod acceptor;
 mod addresses;
-pub mod cluster;
 pub mod descriptors;
 mod facts;
 pub mod gate;
@@ -11,7 +10,6 @@ pub mod listener;
 pub mod places;
 pub mod port_file;
 pub mod resolver;
-pub mod static_file;
 pub mod stream;
 pub mod trouble;
 pub mod udp;

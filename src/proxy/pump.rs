@@ -2,7 +2,7 @@
 
 use crate::arena::Arena;
 use crate::buffer::Input;
-use crate::memcached::session::Session;
+use crate::memcached::Session;
 use crate::metrics::counter::Counter;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::breach::Breach;

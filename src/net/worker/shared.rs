@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::config::rest::refresh::Refresh;
+use crate::control::rest::refresh::Refresh;
 use crate::memcached::clock::Clock;
 use crate::memcached::{Memcached, Settings};
 use crate::metrics::process::Process;

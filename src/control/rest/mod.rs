@@ -2,11 +2,11 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`url`], `request` | what is asked for |
+//! | `request` | what is asked for |
 //! | [`proxies`] | through which HTTP proxy |
 //! | [`roots`] | whose certificates are trusted |
-//! | [`response`] | the response, without a socket |
-//! | [`documents`] | the documents in its body |
+//! | `response` | the response, without a socket |
+//! | `documents` | the documents in its body |
 //! | [`fetch`] | one request over a connection, which may be used again |
 //! | [`refresh`] | interrupting a stream, or a pause |
 //! | `standing` | what the log is told of it |
@@ -21,27 +21,27 @@
 //! Whatever a cluster manager answers, what is in force stays so until another document comes. Only before the first
 //! one a wrong password is worth ending the program for, and only when no other URL has anything better to say.
 
-pub mod documents;
+mod documents;
 pub mod fetch;
 mod pause;
 pub mod proxies;
 pub mod refresh;
 mod request;
-pub mod response;
+mod response;
 pub mod roots;
 mod standing;
 mod stream;
 #[cfg(feature = "tls")]
 mod tls;
-pub mod url;
 
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
-use super::agent::Agent;
-use super::document::first_value;
-use super::masking;
+use crate::config::agent::Agent;
+use crate::config::document::first_value;
+use crate::config::masking;
+use crate::config::url::{self, Credentials, Url};
 use crate::log;
 
 use fetch::{FetchError, Kept, Means, Timing, fetch};
@@ -50,7 +50,6 @@ use proxies::Proxies;
 use refresh::Refresh;
 use roots::Roots;
 use standing::Standing;
-use url::{Credentials, Url};
 
 /// Most lines of a response that is not JSON that are logged.
 const MOST_LINES: usize = 16;

@@ -9,8 +9,8 @@ use socket2::{SockRef, TcpKeepalive};
 use super::fetch::FetchError;
 use super::request::basic;
 use super::response::Response;
-use super::url::Url;
 use crate::config::address::bracketed;
+use crate::config::url::Url;
 
 /// A peer that does not answer the system's own probes is given up after some 25 seconds.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(10), Duration::from_secs(5), 3);

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use crate::config::address::bracketed;
+use super::address::bracketed;
+
+/// Whether this build can do `https://`.
+pub const HAS_TLS: bool = cfg!(feature = "tls");
 
 /// An `http://` or `https://` URL, split. `Display` gives it as written but without user and password.
 #[derive(Clone, Debug, PartialEq, Eq)]

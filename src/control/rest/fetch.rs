@@ -14,13 +14,11 @@ use super::roots::Roots;
 use super::stream::{self, Stream, connect, tunnel};
 #[cfg(feature = "tls")]
 use super::tls::secure;
-use super::url::{Credentials, Url};
+use crate::config::url::{Credentials, HAS_TLS, Url};
 use crate::failure::reason;
 
 /// Longest document, in bytes: what a vbucket map of a large cluster has, a hundred times over.
 const LONGEST_DOCUMENT: usize = 100 << 20;
-/// Whether this build can do `https://`.
-pub const HAS_TLS: bool = cfg!(feature = "tls");
 
 /// How long things may take. (05 §6.4 suggests the values; the C program waited for ever.)
 #[derive(Clone, Copy, Debug)]

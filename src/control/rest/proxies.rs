@@ -1,6 +1,6 @@
 //! HTTP proxies from the environment, by libcurl's rules (05 §6.2).
 
-use super::url::Url;
+use crate::config::url::Url;
 
 /// Port of a proxy that is written without one.
 pub(super) fn default_port(proxy: &Url) -> u16 {

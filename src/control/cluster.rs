@@ -1,42 +1,18 @@
 //! The main thread's side of a cluster manager: it takes the agents' documents, makes each the configuration in force,
-//! and opens the port of all buckets when there is something to serve (05 §6.7, §7).
+//! and says when there is something to serve, so that the port of all buckets is to be opened (05 §6.7, §7).
 
 use std::sync::Arc;
 use std::sync::mpsc;
 
 use mio::Waker;
 
-use super::inherited::Inherited;
-use super::listener::{self, Listener, Origin};
+use super::rest::Event;
 use crate::config::behavior::Behavior;
 use crate::config::changes::Changes;
 use crate::config::dynamic::{self, Source};
-use crate::config::rest::Event;
 use crate::config::snapshot::Config;
-use crate::failure::{Failure, GENERAL, reason};
+use crate::failure::{Failure, GENERAL};
 use crate::log;
-
-/// Where proxy ports are bound.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Host name or address (`-l`), or all addresses.
-    pub host: Option<String>,
-    /// Clients that may wait to be accepted (`-b`).
-    pub backlog: i32,
-    /// What is bound already.
-    pub inherited: Arc<Inherited>,
-}
-
-impl Place {
-    /// Listens on a proxy port. The error is a sentence that names what was tried.
-    pub fn listen(&self, port: u16) -> Result<Vec<Listener>, String> {
-        match self.inherited.for_port(port) {
-            Ok(listeners) if listeners.is_empty() => listener::tcp(self.host.as_deref(), port, self.backlog),
-            Ok(listeners) => Ok(listeners),
-            Err(error) => Err(format!("the socket of port {port}: {}", reason(&error))),
-        }
-    }
-}
 
 /// How an agent's thread tells something to the main thread.
 #[derive(Clone, Debug)]
@@ -58,7 +34,6 @@ pub struct Cluster {
     config: Arc<Config>,
     /// What `-Z` says.
     behavior: Arc<Behavior>,
-    place: Place,
     /// Whether clients have something to connect to. Listeners are never closed again.
     is_listening: bool,
     events: mpsc::Receiver<Event>,
@@ -72,15 +47,15 @@ pub struct Cluster {
 pub struct Change {
     /// What all workers are to be told.
     pub config: Arc<Config>,
-    /// What is to be accepted from, too.
-    pub listeners: Vec<Listener>,
+    /// The port to be opened, if it is time.
+    pub port: Option<u16>,
 }
 
 impl Cluster {
     /// Begins with `config`, that of before the first document.
-    pub fn new(config: Arc<Config>, behavior: Arc<Behavior>, place: Place, is_listening: bool) -> Cluster {
+    pub fn new(config: Arc<Config>, behavior: Arc<Behavior>, is_listening: bool) -> Cluster {
         let (sender, events) = mpsc::channel();
-        Cluster { config, behavior, place, is_listening, events, sender, told: Vec::new() }
+        Cluster { config, behavior, is_listening, events, sender, told: Vec::new() }
     }
 
     /// For an agent's thread. `waker` is that of the main thread's loop.
@@ -96,7 +71,7 @@ impl Cluster {
     /// Takes over what the agents have sent. `None`: nothing.
     ///
     /// # Errors
-    /// Those that end the program: a wrong password for the cluster manager at the start, a port that cannot be bound.
+    /// The one that ends the program: a wrong password for the cluster manager at the start.
     pub fn take(&mut self) -> Result<Option<Change>, Failure> {
         let mut has_come = false;
         while let Ok(event) = self.events.try_recv() {
@@ -107,14 +82,10 @@ impl Cluster {
         if !has_come {
             return Ok(None);
         }
-        let mut listeners = Vec::new();
-        if let Some(dynamic) = self.config.dynamic.as_ref().filter(|_| !self.is_listening)
-            && !self.config.buckets.is_empty()
-        {
-            listeners = listener::proxy(&self.place, dynamic.port, Origin::PortListen)?;
-            self.is_listening = true;
-        }
-        Ok(Some(Change { config: Arc::clone(&self.config), listeners }))
+        let port = self.config.dynamic.as_ref().map(|dynamic| dynamic.port);
+        let port = port.filter(|_| !self.is_listening && !self.config.buckets.is_empty());
+        self.is_listening |= port.is_some();
+        Ok(Some(Change { config: Arc::clone(&self.config), port }))
     }
 
     /// The configuration after one event; `None`: that of before.

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use super::cluster::Place;
-use super::listener::Listener;
 use crate::config::behavior::Behavior;
 use crate::config::changes::Changes;
 use crate::config::files::Source;
@@ -17,17 +15,15 @@ pub struct StaticFile {
     config: Arc<Config>,
     /// What `-Z` says.
     behavior: Arc<Behavior>,
-    /// Where the ports of sections are bound; `None`: there is one unix socket instead.
-    place: Option<Place>,
 }
 
-/// What is to be done after the file was read again.
+/// What is to be done after the file was read again, with the ports, `L`, that were opened for it.
 #[derive(Debug)]
-pub struct Change {
+pub struct Change<L> {
     /// What all workers are to be told.
     pub config: Arc<Config>,
     /// What is to be accepted from, too, and whose clients those are.
-    pub listeners: Vec<(Listener, usize)>,
+    pub listeners: Vec<(L, usize)>,
     /// The sections, in the order of the file: the ports of others are to be closed. `None`: the file cannot be used,
     /// nothing has changed but the count of failures.
     pub sections: Option<Vec<Section>>,
@@ -37,18 +33,13 @@ pub struct Change {
 
 impl StaticFile {
     /// Begins with `config`, that of the start.
-    pub fn new(file: Source, config: Arc<Config>, behavior: Arc<Behavior>, place: Option<Place>) -> StaticFile {
-        StaticFile { file, config, behavior, place }
+    pub fn new(file: Source, config: Arc<Config>, behavior: Arc<Behavior>) -> StaticFile {
+        StaticFile { file, config, behavior }
     }
 
-    /// Whether clients reach the buckets over a unix socket, which leads to the last section.
-    pub fn is_unix(&self) -> bool {
-        self.place.is_none()
-    }
-
-    /// Reads the file. `is_listening` tells whether a bucket's port is open.
-    pub fn read_again(&mut self, is_listening: impl Fn(usize) -> bool) -> Change {
-        let change = self.attempt(is_listening).unwrap_or_else(|why| Change {
+    /// Reads the file. `open` opens what a section's port still needs; if it fails for one of them, nothing is changed.
+    pub fn read_again<L>(&mut self, open: impl Fn(&Section) -> Result<Vec<L>, String>) -> Change<L> {
+        let change = self.attempt(open).unwrap_or_else(|why| Change {
             config: Arc::new(config::failed(&self.config)),
             listeners: Vec::new(),
             sections: None,
@@ -59,14 +50,11 @@ impl StaticFile {
     }
 
     /// The change to what the file says now, with all new ports bound; or why that cannot be.
-    fn attempt(&self, is_listening: impl Fn(usize) -> bool) -> Result<Change, String> {
+    fn attempt<L>(&self, open: impl Fn(&Section) -> Result<Vec<L>, String>) -> Result<Change<L>, String> {
         let reread = config::reread(&self.config, &self.file, &self.behavior).map_err(|error| error.to_string())?;
         let mut listeners = Vec::new();
-        if let Some(place) = &self.place {
-            for &Section { port, bucket } in reread.sections.iter().filter(|section| !is_listening(section.bucket)) {
-                let bound = place.listen(port)?;
-                listeners.extend(bound.into_iter().map(|listener| (listener, bucket)));
-            }
+        for section in &reread.sections {
+            listeners.extend(open(section)?.into_iter().map(|listener| (listener, section.bucket)));
         }
         let changes = Changes::between(&self.config, &reread.config);
         let line = format!("SIGHUP: configuration read again from {}: {changes}", self.file);

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::url::{Credentials, Url};
+use crate::config::url::{Credentials, Url};
 
 /// The request for `url`. With `proxy` it goes to an HTTP proxy, whose credentials may be in it.
 pub(super) fn compose(url: &Url, credentials: Option<&Credentials>, proxy: Option<&Url>) -> String {
