@@ -38,7 +38,7 @@ pub fn line_end(text: &[u8]) -> Option<usize> {
     let short = text.get(..SHORT).unwrap_or(text);
     let (words, rest) = short.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let differs = (u64::from_le_bytes(*word) ^ ONES * u64::from(b'\n')).to_le_bytes();
+        let differs = (u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\n'))).to_le_bytes();
         if let Some(at) = below(differs, 1) {
             return Some(index * 8 + at);
         }
