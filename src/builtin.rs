@@ -42,6 +42,9 @@ pub fn is_wanted(options: &Options, has_cluster: bool) -> bool {
 }
 
 /// Binds everything that clients of the built-in server connect to: TCP, UDP, or the unix socket in their place.
+///
+/// # Errors
+/// When a port or the unix socket cannot be had.
 pub fn bind(options: &Options) -> Result<Sockets, Failure> {
     if let Some(path) = &options.socket {
         let (listener, file) = unix(options, path)?;
@@ -62,6 +65,9 @@ pub fn bind(options: &Options) -> Result<Sockets, Failure> {
 }
 
 /// Listens on the unix socket.
+///
+/// # Errors
+/// When it cannot be had.
 pub fn unix(options: &Options, path: &Path) -> Result<(Listener, SocketFile), Failure> {
     listener::unix(path, options.socket_mode, options.backlog).map_err(|error| {
         let why = reason(&error);

@@ -85,6 +85,9 @@ pub fn checked_path(path: &str) -> Result<String, AddressError> {
 }
 
 /// The host as a `String`, if it can be one.
+///
+/// # Errors
+/// When it is empty, or has blanks or control characters in it.
 pub fn checked_host(host: &str) -> Result<String, AddressError> {
     if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(AddressError::BadHost);

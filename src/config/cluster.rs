@@ -40,6 +40,9 @@ pub(super) fn may_be_path(text: &str) -> bool {
 }
 
 /// The sections of a static configuration, at least one, no two with the same port. An empty last one is ignored.
+///
+/// # Errors
+/// The first mistake in the text.
 pub fn sections(text: &str) -> Result<Vec<RawSection<'_>>, ConfigError> {
     let mut sections: Vec<RawSection<'_>> = Vec::new();
     let mut rest = text.trim();

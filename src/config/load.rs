@@ -49,7 +49,9 @@ pub struct Section {
 /// Reads the `-z` text `z` and the `-Z` text, either of which may name a file.
 ///
 /// An empty `z` is no error: there are no buckets then, and `-Z` is not even looked at.
-/// Every error is one that the program cannot start with.
+///
+/// # Errors
+/// Every one is such that the program cannot start with it.
 pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
     if z.is_empty() {
         return Ok(Loaded::default());
@@ -106,6 +108,9 @@ pub(super) fn buckets(text: &Text, behavior: &Arc<Behavior>) -> Result<Vec<Bucke
 }
 
 /// The behaviour keys from the defaults, the environment and the `-Z` text, each over the one before, and what to log.
+///
+/// # Errors
+/// When the file of the text cannot be read; with `strict=1` when there is a complaint.
 pub fn load_behavior(
     text: Option<&str>,
     env: &dyn Fn(&str) -> Option<String>,

@@ -13,6 +13,9 @@ use crate::routing::Router;
 const TEXT: &str = "mcmux_config";
 
 /// The configuration of mcmux mode for clients of `port`; 0 if they come to a unix socket.
+///
+/// # Errors
+/// As for [`load_behavior`].
 pub fn load_mcmux(
     port: u16,
     behavior_text: Option<&str>,

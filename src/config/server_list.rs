@@ -56,6 +56,9 @@ impl fmt::Display for ListError {
 }
 
 /// Reads a server list. Blanks around each item do not count; an empty last item is ignored.
+///
+/// # Errors
+/// The first item that is wrong.
 pub fn parse(text: &str) -> Result<Vec<ListServer>, ListError> {
     let text = text.trim();
     let text = text.strip_suffix(',').unwrap_or(text);

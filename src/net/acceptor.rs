@@ -121,6 +121,9 @@ pub struct Acceptor {
 
 impl Acceptor {
     /// A loop without listeners.
+    ///
+    /// # Errors
+    /// When the system refuses an event queue.
     pub fn new(
         mut signals: Signals,
         workers: Vec<Handle>,
@@ -151,6 +154,9 @@ impl Acceptor {
     }
 
     /// Accepts the clients of `target` from `listener`, too.
+    ///
+    /// # Errors
+    /// When the system refuses to watch it.
     pub fn listen(&mut self, mut listener: Listener, target: Target) -> io::Result<()> {
         let place = self.listeners.vacant_entry();
         self.poll.registry().register(&mut listener, Token(place.key()), Interest::READABLE)?;
@@ -166,6 +172,9 @@ impl Acceptor {
     }
 
     /// Has all workers receive datagrams for the built-in server from `socket`, too.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
     pub fn receive(&self, socket: &UdpSocket) -> io::Result<()> {
         for worker in &self.workers {
             worker.send(Message::Datagrams(socket.try_clone()?));
@@ -209,6 +218,9 @@ impl Acceptor {
     }
 
     /// Runs until something ends it. The listeners are closed by then.
+    ///
+    /// # Errors
+    /// When events cannot be waited for.
     pub fn run(mut self) -> io::Result<Stop> {
         self.report(Manager::started);
         let stop = self.accept_until_told();

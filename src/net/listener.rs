@@ -57,7 +57,10 @@ impl Listener {
         }
     }
 
-    /// The next client that waits, or `WouldBlock`.
+    /// The next client that waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none, else why it cannot be accepted.
     pub fn accept(&self) -> io::Result<Stream> {
         match self {
             Listener::Tcp(listener) => listener.accept().map(|(stream, _)| Stream::Tcp(stream)),
@@ -101,7 +104,10 @@ pub struct Place {
 }
 
 impl Place {
-    /// Listens on a proxy port. The error is a sentence that names what was tried.
+    /// Listens on a proxy port.
+    ///
+    /// # Errors
+    /// A sentence that names what was tried.
     pub fn listen(&self, port: u16) -> Result<Vec<Listener>, String> {
         match self.inherited.for_port(port) {
             Ok(listeners) if listeners.is_empty() => tcp(self.host.as_deref(), port, self.backlog),
@@ -122,7 +128,10 @@ pub enum Origin {
     Flag,
 }
 
-/// Listens on a proxy port; see [`Place::listen`]. The failure says why it cannot, and what to do about it (01 §14).
+/// Listens on a proxy port; see [`Place::listen`].
+///
+/// # Errors
+/// The failure says why it cannot, and what to do about it (01 §14).
 pub fn proxy(place: &Place, port: u16, origin: Origin) -> Result<Vec<Listener>, Failure> {
     log!(2, "cproxy_listen on port {port}");
     let bound = place.listen(port).map_err(|why| {
@@ -141,13 +150,19 @@ pub fn proxy(place: &Place, port: u16, origin: Origin) -> Result<Vec<Listener>, 
 /// for all addresses if possible.
 ///
 /// An address whose kind the system does not have is skipped as long as another one is left. One that is in use is an
-/// error: clients that connect to it would reach another program. The error is a sentence that names what was tried.
+/// error: clients that connect to it would reach another program.
+///
+/// # Errors
+/// A sentence that names what was tried.
 pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, String> {
     let bound = bind_all(host, port, |address| tcp_at(address, backlog), TcpListener::local_addr)?;
     Ok(bound.into_iter().map(Listener::Tcp).collect())
 }
 
 /// Receives datagrams on `port`; everything else as [`tcp`].
+///
+/// # Errors
+/// As for [`tcp`].
 pub fn udp(host: Option<&str>, port: u16) -> Result<Vec<UdpSocket>, String> {
     bind_all(host, port, udp_at, UdpSocket::local_addr)
 }
@@ -227,6 +242,9 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 ///
 /// Must be called while the process has one thread: the permissions are set through its umask, so that at
 /// no moment the socket is open to more users than it should be.
+///
+/// # Errors
+/// When the path is in use or too long, or the system refuses the socket.
 pub fn unix(path: &Path, mask: u32, backlog: i32) -> io::Result<(Listener, SocketFile)> {
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         fs::remove_file(path)?;

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 /// Writes a line for each address to `path`. The file appears complete: it is written beside its place, with `.lck`
 /// added to the name, and then renamed.
+///
+/// # Errors
+/// When the file cannot be written.
 pub fn write(path: &Path, tcp: &[SocketAddr], udp: &[SocketAddr]) -> io::Result<()> {
     let mut text = String::new();
     for (kind, addresses) in [("TCP", tcp), ("UDP", udp)] {

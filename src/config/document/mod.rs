@@ -40,11 +40,17 @@ pub struct Document {
 
 impl Document {
     /// Reads a vbucket map: that of a bucket document, or a bare one. Name and password are left to the caller.
+    ///
+    /// # Errors
+    /// When the document is none, or its map does not fit its servers.
     pub fn vbucket(document: &Value, host: &str) -> Result<Document, DocumentError> {
         vbucket::parse(document, host)
     }
 
     /// Reads a bucket document, or a bare vbucket map. `host` takes the place of `$HOST`.
+    ///
+    /// # Errors
+    /// When the text is not JSON, or the document cannot be used.
     pub fn parse(text: &str, host: &str) -> Result<Document, DocumentError> {
         let document = first_value(text)?;
         let mut out = match locator(&document)? {
@@ -74,6 +80,9 @@ pub enum Locator {
 }
 
 /// The `nodeLocator` of a document.
+///
+/// # Errors
+/// When it is one that is not known.
 pub fn locator(document: &Value) -> Result<Locator, DocumentError> {
     match member(document, "nodeLocator") {
         None => Ok(Locator::Vbucket),
@@ -87,6 +96,9 @@ pub fn locator(document: &Value) -> Result<Locator, DocumentError> {
 }
 
 /// The first complete JSON value of `text`.
+///
+/// # Errors
+/// When the text does not begin with one.
 pub fn first_value(text: &str) -> Result<Value, DocumentError> {
     match serde_json::Deserializer::from_str(text).into_iter::<Value>().next() {
         Some(Ok(value)) => Ok(value),

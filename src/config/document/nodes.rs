@@ -7,6 +7,9 @@ use crate::config::address::{Address, bracketed, split_host};
 
 /// Reads the servers of `document`, in its order: from `vBucketServerMap.serverList` if that is an array, else from
 /// `nodes`, where those that are not healthy are left out. `host` takes the place of `$HOST`.
+///
+/// # Errors
+/// When there is no list, no server is left of it, or an entry names none.
 pub fn servers(document: &Value, host: &str) -> Result<Vec<Address>, DocumentError> {
     let list = member(document, "vBucketServerMap").and_then(|map| member(map, "serverList")).and_then(Value::as_array);
     let nodes = || member(document, "nodes").and_then(Value::as_array);

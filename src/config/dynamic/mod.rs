@@ -44,6 +44,9 @@ pub struct Applied {
 }
 
 /// What is in force before the first document: the null bucket, unless new clients start in the first bucket.
+///
+/// # Errors
+/// When `port_listen` is no port.
 pub fn initial(behavior: &Arc<Behavior>) -> Result<Config, ConfigError> {
     let bad_port = ConfigError::PortListen { port: behavior.port_listen };
     let port = u16::try_from(behavior.port_listen).ok().filter(|&port| port != 0).ok_or(bad_port)?;
