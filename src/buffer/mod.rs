@@ -9,11 +9,13 @@ mod input;
 mod output;
 mod pool;
 mod spare;
+mod value;
 
 pub use input::Input;
 pub use output::Output;
 pub use pool::Pool;
 pub use spare::Spare;
+pub use value::Value;
 
 /// A slice of at least this many bytes is shared rather than copied, if it has a buffer of its own.
 pub const SHARE_MIN: usize = 8 * 1024;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::status::CommandClass;
@@ -81,7 +82,7 @@ impl Engine {
                     self.keep_value(request, key, *flags, data);
                     self.reply(request, Some(data.len()), |out| {
                         out.push(raw, owner);
-                        out.tail().extend_from_slice(b"END\r\n");
+                        out.tail().extend_from_slice(answer::END);
                     });
                 }
                 Ok(())
@@ -133,7 +134,7 @@ impl Engine {
             match line {
                 Some(line) if line.starts_with(b"NOT_FOUND") && count == 1 => self.pass_line(request, line),
                 Some(line) if self.is_failed_get(request, line) => self.pass_line(request, line),
-                _ => self.pass_bytes(request, b"END\r\n"),
+                _ => self.pass_bytes(request, answer::END),
             }
         }
         self.pop_head(id);
@@ -170,7 +171,7 @@ impl Engine {
                 if let Some(request) = self.unlink(id, 0) {
                     self.reply(request, Some(data.len()), |out| {
                         out.push(raw, owner);
-                        out.tail().extend_from_slice(b"END\r\n");
+                        out.tail().extend_from_slice(answer::END);
                     });
                 }
                 Ok(())
@@ -185,7 +186,7 @@ impl Engine {
                         {
                             self.pass_line(request, line);
                         }
-                        _ => self.pass_bytes(request, b"END\r\n"),
+                        _ => self.pass_bytes(request, answer::END),
                     }
                 }
                 self.pop_head(id);
@@ -246,10 +247,7 @@ impl Engine {
     /// Answers a request with a server's line. Two of them are cut to the bare word.
     fn pass_line(&mut self, id: RequestId, line: &[u8]) {
         let line = [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line);
-        self.reply(id, None, |out| {
-            out.tail().extend_from_slice(line);
-            out.tail().extend_from_slice(b"\r\n");
-        });
+        self.reply(id, None, |out| answer::line(out.tail(), line));
     }
 
     /// Answers a request with these bytes.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::buffer::Output;
 use crate::protocol::Protocol::{Ascii, Binary};
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::op::{self, Op};
@@ -21,9 +22,6 @@ use super::{Action, Engine, VERSION};
 /// The most that the `verbosity` command sets (04 §4.2).
 pub(super) const VERBOSITY_MAX: u32 = 4;
 
-/// The answer to commands that only ASCII servers have.
-pub(super) const NOT_OVER_BINARY: &str = "CLIENT_ERROR binary servers have no such command\r\n";
-
 /// The memory a large value arrived in, if it has one of its own.
 pub(super) type Owner<'a> = Option<&'a Arc<Vec<u8>>>;
 
@@ -38,11 +36,11 @@ impl Engine {
     ) -> Verdict {
         match request {
             Request::Version if !self.names_server(id) => {
-                self.local_text(id, noreply, format_args!("VERSION {VERSION}\r\n"))
+                self.local_text(id, noreply, |out| answer::version(out, VERSION.as_bytes()))
             }
             Request::Verbosity { level } => {
                 self.actions.push(Action::SetVerbosity((*level).min(VERBOSITY_MAX) as u8));
-                self.local_text(id, noreply, format_args!("OK\r\n"));
+                self.local_text(id, noreply, |out| out.extend_from_slice(answer::OK));
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
@@ -50,7 +48,7 @@ impl Engine {
                 if self.is_deaf(id) => {}
             Request::Dump(dump) if self.no_servers(id).is_none() => return self.dump(id, *dump),
             Request::MemLimit { .. } if self.has_binary_servers(id) => {
-                self.local_text(id, noreply, format_args!("{NOT_OVER_BINARY}"));
+                self.local_text(id, noreply, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
             }
             _ => match self.no_servers(id) {
                 Some(failure) => self.refuse(id, request, noreply, failure),
@@ -64,12 +62,9 @@ impl Engine {
         Verdict::Taken
     }
 
-    fn local_text(&mut self, id: ClientId, noreply: bool, text: std::fmt::Arguments<'_>) {
+    fn local_text(&mut self, id: ClientId, noreply: bool, write: impl FnOnce(&mut Vec<u8>)) {
         if !noreply {
-            self.local_reply(id, |out| {
-                // Writing to memory cannot fail.
-                let _ = std::io::Write::write_fmt(out, text);
-            });
+            self.local_reply(id, write);
         }
     }
 

@@ -290,7 +290,7 @@ impl Engine {
                 let is_clean = !packet.key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
                 ascii::stats(out, if is_clean { packet.key } else { b"?" });
             }
-            (Protocol::Ascii, _) => out.extend_from_slice(b"version\r\n"),
+            (Protocol::Ascii, _) => ascii::version(out),
         }
         let end = conn.output.end();
         let expect = Expect::Broadcast { opcode: packet.header.opcode, begun: false };

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::buffer::Output;
-use crate::protocol::ascii::reply;
+use crate::buffer::{Output, Value};
+use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
-use crate::protocol::numbers;
 use crate::protocol::op::{self, is_quiet};
 use crate::protocol::status::{CommandClass, line, no_value, unl_line};
 
@@ -113,7 +112,7 @@ impl Engine {
                     self.keep_value(request, packet.key, flags(packet), packet.value);
                     if let Some(sink) = self.sink(request) {
                         value_block(sink, packet.key, packet, false, owner);
-                        sink.tail().extend_from_slice(b"END\r\n");
+                        sink.tail().extend_from_slice(answer::END);
                     }
                     self.complete(request);
                 }
@@ -209,7 +208,7 @@ impl Engine {
             if let Some(sink) = self.sink(request) {
                 if has_value {
                     value_block(sink, name, packet, cas, owner);
-                    sink.tail().extend_from_slice(b"END\r\n");
+                    sink.tail().extend_from_slice(answer::END);
                 } else {
                     sink.tail().extend_from_slice(no_value(class, packet.header.vbucket_or_status, tells));
                 }
@@ -298,12 +297,10 @@ impl Engine {
             let out = sink.tail();
             match (class, code, <[u8; 8]>::try_from(packet.value)) {
                 (CommandClass::Arith, status::SUCCESS, Ok(number)) => {
-                    numbers::push_u64(out, u64::from_be_bytes(number));
-                    out.extend_from_slice(b"\r\n");
+                    answer::number(out, u64::from_be_bytes(number));
                 }
                 (CommandClass::Version, status::SUCCESS, _) if !packet.value.is_empty() => {
-                    out.extend_from_slice(b"VERSION ");
-                    unl_line(out, packet.value);
+                    answer::version(out, packet.value);
                 }
                 (CommandClass::Unl, ..) => unl_line(out, packet.value),
                 _ => out.extend_from_slice(line(class, code)),
@@ -320,7 +317,6 @@ fn flags(packet: &Packet<'_>) -> u32 {
 
 /// Writes a `VALUE` block from a binary reply.
 fn value_block(out: &mut Output, key: &[u8], packet: &Packet<'_>, cas: bool, owner: Option<&Arc<Vec<u8>>>) {
-    reply::value(out.tail(), key, flags(packet), cas.then_some(packet.header.cas), packet.value.len());
-    out.push(packet.value, owner);
-    out.tail().extend_from_slice(b"\r\n");
+    let value = Value { bytes: packet.value, owner };
+    answer::value(out, key, flags(packet), cas.then_some(packet.header.cas), value);
 }

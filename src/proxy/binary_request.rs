@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::buffer::Input;
 use crate::protocol::Protocol;
+use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::opcode::{self, status};
-use crate::protocol::binary::packet::{HEADER, Packet, Parsed, parse_request, write_reply};
+use crate::protocol::binary::packet::{self, HEADER, Packet, Parsed, parse_request, write_reply};
 use crate::protocol::op::{self, Target, is_quiet};
 use crate::protocol::status::text;
 use crate::protocol::translate;
@@ -21,9 +22,6 @@ use super::request::{RequestId, Work};
 use super::statistics::proxy_word;
 use super::upstream::ClientId;
 use super::{Action, Engine, VERSION};
-
-/// Where the vbucket id stands in a request's header.
-const VBUCKET_AT: usize = 6;
 
 impl Engine {
     /// Handles one packet of the client; `false` when nothing more can be done now.
@@ -205,8 +203,8 @@ impl Engine {
             Protocol::Binary => {
                 let head = HEADER + packet.extras.len() + packet.key.len();
                 conn.output.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw));
-                if has_map && let Some(field) = conn.output.tail_from(start + VBUCKET_AT as u64) {
-                    field.iter_mut().zip(vbucket.to_be_bytes()).for_each(|(field, byte)| *field = byte);
+                if has_map && let Some(head) = conn.output.tail_from(start) {
+                    packet::set_vbucket(head, vbucket);
                 }
                 conn.output.push(packet.value, owner);
                 if op.is_foreign {
@@ -222,7 +220,7 @@ impl Engine {
                 Ok(written) => {
                     if written.has_value {
                         conn.output.push(packet.value, owner);
-                        conn.output.tail().extend_from_slice(b"\r\n");
+                        ascii::end(conn.output.tail());
                     }
                     Expect::Translated(Translated {
                         opcode: code,

@@ -13,6 +13,7 @@ use crate::buffer::{Output, Spare};
 use crate::front_cache::Value;
 use crate::protocol::Keys;
 use crate::protocol::Protocol;
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
 use crate::protocol::binary::packet::Packet;
@@ -441,7 +442,7 @@ impl Engine {
             }
             match failure.filter(|_| is_error) {
                 Some(failure) => failure.write_ascii(sink.tail(), None),
-                None => sink.tail().extend_from_slice(b"END\r\n"),
+                None => sink.tail().extend_from_slice(answer::END),
             }
         }
         if let Some(Work::MultiGet(place)) = self.requests.get_mut(id).map(|request| &mut request.work) {

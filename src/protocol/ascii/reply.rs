@@ -1,8 +1,7 @@
-//! ASCII server bytes to replies, and the `VALUE` line that clients get (04 §5.2).
+//! ASCII server bytes to replies (04 §5.2).
 
-use super::command;
 use crate::protocol::KEY_MAX;
-use crate::protocol::numbers::{parse_u32, parse_u64, push_u64};
+use crate::protocol::numbers::{parse_u32, parse_u64};
 use crate::protocol::scan::{digits, line_end, word_end};
 use memchr::memchr;
 
@@ -180,22 +179,6 @@ fn value_fields(fields: &[u8]) -> Option<(&[u8], u32, usize, Option<u64>)> {
     words.next().is_none().then_some((key, flags, usize::try_from(bytes).ok()?, cas))
 }
 
-/// Appends the `VALUE` line of a value of `len` bytes, with its line end. The caller appends the value and a
-/// line end.
-pub fn value(out: &mut Vec<u8>, key: &[u8], flags: u32, cas: Option<u64>, len: usize) {
-    out.extend_from_slice(b"VALUE");
-    command::key(out, key);
-    out.push(b' ');
-    push_u64(out, u64::from(flags));
-    out.push(b' ');
-    push_u64(out, len as u64);
-    if let Some(cas) = cas {
-        out.push(b' ');
-        push_u64(out, cas);
-    }
-    command::end(out);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,16 +302,6 @@ mod tests {
         assert!(session(&[&line, b"\n"]).starts_with("line "));
         assert_eq!(session(&[&line, b"x"]), "malformed\n");
         assert_eq!(session(&[&line, b"x\n"]), "malformed\n");
-    }
-
-    #[test]
-    fn value_lines_are_written_as_they_are_read() {
-        let mut out = Vec::new();
-        value(&mut out, b"a", u32::MAX, None, 3);
-        assert_eq!(out, b"VALUE a 4294967295 3\r\n");
-        out.clear();
-        value(&mut out, b"a", 0, Some(u64::MAX), 0);
-        assert_eq!(out, b"VALUE a 0 0 18446744073709551615\r\n");
     }
 
     fn replyish() -> impl Strategy<Value = Vec<u8>> {

@@ -68,6 +68,20 @@ impl Header {
     }
 }
 
+/// Puts another vbucket id into the packet that `head` begins with.
+pub fn set_vbucket(head: &mut [u8], vbucket: u16) {
+    if let Some(field) = head.get_mut(6..8) {
+        field.copy_from_slice(&vbucket.to_be_bytes());
+    }
+}
+
+/// Puts another opcode into the packet that `head` begins with.
+pub fn set_opcode(head: &mut [u8], opcode: u8) {
+    if let Some(field) = head.get_mut(1) {
+        *field = opcode;
+    }
+}
+
 /// A whole packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
@@ -229,6 +243,18 @@ mod tests {
         let mut out = Vec::new();
         write_reply(&mut out, 0x0c, 0, 4, 9, packet.extras, packet.key, packet.value);
         assert_eq!(out, HIT);
+    }
+
+    #[test]
+    fn headers_are_changed_in_place() {
+        let mut packet = HIT.to_vec();
+        set_opcode(&mut packet, 0x0d);
+        set_vbucket(&mut packet, 0x1234);
+        let Parsed::Packet { packet: before, .. } = parse_reply(HIT) else { panic!("not a packet") };
+        let Parsed::Packet { packet: after, .. } = parse_reply(&packet) else { panic!("not a packet") };
+        assert_eq!(after.header, Header { opcode: 0x0d, vbucket_or_status: 0x1234, ..before.header });
+        set_vbucket(&mut [0; 7], 1);
+        set_opcode(&mut [], 1);
     }
 
     #[test]
