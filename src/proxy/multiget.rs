@@ -382,7 +382,7 @@ impl Engine {
         key.is_refused = true;
         multiget.is_ordered = true;
         let vbucket = key.vbucket;
-        self.learn_of(id, vbucket, host, packet.value);
+        self.learn_of(id, vbucket, host, &packet.value);
         if is_first {
             self.send_keys_again(id);
         }

@@ -57,7 +57,7 @@ pub fn value(out: &mut Output, key: &[u8], flags: u32, cas: Option<u64>, value: 
         push_u64(tail, number);
     }
     command::end(tail);
-    out.push(value.bytes, value.owner);
+    out.push(value);
     command::end(out.tail());
 }
 
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn values() {
-        let show = |flags, cas, bytes| text(|out| value(out, b"a", flags, cas, Value { bytes, owner: None }));
+        let show = |flags, cas, bytes: &[u8]| text(|out| value(out, b"a", flags, cas, bytes.into()));
         assert_eq!(show(u32::MAX, None, b"abc"), "VALUE a 4294967295 3\r\nabc\r\n");
         assert_eq!(show(0, Some(u64::MAX), b""), "VALUE a 0 0 18446744073709551615\r\n\r\n");
     }
