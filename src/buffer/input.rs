@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Pool;
+use super::Value;
 
 /// Received bytes. Without memory while empty.
 #[derive(Debug, Default)]
@@ -51,10 +52,10 @@ impl Input {
         !self.is_empty() && self.len() >= self.need
     }
 
-    /// The memory of a complete long message, for [`Output::push`](super::Output::push) to share.
-    pub fn owner(&self) -> Option<Arc<Vec<u8>>> {
-        let long = self.long.as_ref().filter(|long| self.start == 0 && self.end == long.length)?;
-        Some(Arc::clone(&long.memory))
+    /// What is there, with its memory if it is a complete long message, for [`Output::push`](super::Output::push) to share.
+    pub fn value(&self) -> Value<'_> {
+        let long = self.long.as_ref().filter(|long| self.start == 0 && self.end == long.length);
+        Value { bytes: self.data(), owner: long.map(|long| &long.memory) }
     }
 
     /// Notes that the parser waits for `need` bytes in all, and makes room for a long message.
@@ -150,7 +151,7 @@ mod tests {
         input.consume(8);
         fill(&mut input, &mut pool, b"klmnopqrs");
         assert_eq!(input.data(), b"ijklmnopqrs");
-        assert!(input.owner().is_none());
+        assert!(input.value().owner.is_none());
         input.consume(11);
         input.rest(&mut pool);
         assert!(input.is_empty());
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(input.space(&mut pool).len(), 17);
         fill(&mut input, &mut pool, b"defghijklmnopqrst");
         assert!(input.is_worth_parsing());
-        assert_eq!(input.owner().unwrap().as_slice(), b"abcdefghijklmnopqrst");
+        assert_eq!(input.value().owner.unwrap().as_slice(), b"abcdefghijklmnopqrst");
         input.consume(20);
         input.rest(&mut pool);
         assert_eq!(input.all().len(), 0);

@@ -5,6 +5,7 @@ use std::io::IoSlice;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::Value;
 use super::{SHARE_MIN, Spare};
 
 /// How many released bytes may lie before the retained ones until these are moved to the front.
@@ -77,8 +78,8 @@ impl Output {
         self.tail.get_mut(offset..)
     }
 
-    /// Appends `bytes`; if they are a large part of `owner`, they are shared instead of copied.
-    pub fn push(&mut self, bytes: &[u8], owner: Option<&Arc<Vec<u8>>>) {
+    /// Appends the bytes; if they are a large part of their buffer, they are shared instead of copied.
+    pub fn push(&mut self, Value { bytes, owner }: Value<'_>) {
         let Some(owner) = owner.filter(|_| bytes.len() >= SHARE_MIN) else {
             return self.tail.extend_from_slice(bytes);
         };
@@ -134,7 +135,7 @@ impl Output {
                 Piece::Own(bytes) => self.tail.extend_from_slice(&bytes[part]),
                 Piece::Shared(owner, whole) => {
                     let part = whole.start + part.start..whole.start + part.end;
-                    self.push(&owner[part], Some(owner));
+                    self.push(Value { bytes: &owner[part], owner: Some(owner) });
                 }
             }
         }
@@ -342,7 +343,7 @@ mod tests {
         let owner = Arc::new(vec![7u8; 3 * SHARE_MIN]);
         let mut output = Output::default();
         output.tail().extend_from_slice(b"head");
-        output.push(&owner[SHARE_MIN..2 * SHARE_MIN], Some(&owner));
+        output.push(Value { bytes: &owner[SHARE_MIN..2 * SHARE_MIN], owner: Some(&owner) });
         output.tail().extend_from_slice(b"\r\n");
         assert_eq!(Arc::strong_count(&owner), 2);
         assert!(output.contiguous(u64::MAX).is_none());
@@ -365,9 +366,9 @@ mod tests {
         let owner = Arc::new((0..2 * SHARE_MIN).map(|at| at as u8).collect::<Vec<u8>>());
         let mut output = Output::default();
         output.tail().extend_from_slice(b"sent,head");
-        output.push(&owner, Some(&owner));
+        output.push(Value { bytes: &owner, owner: Some(&owner) });
         output.tail().extend_from_slice(b"between");
-        output.push(&owner[SHARE_MIN..], Some(&owner));
+        output.push(Value { bytes: &owner[SHARE_MIN..], owner: Some(&owner) });
         output.tail().extend_from_slice(b"tail");
         output.advance(5);
         let whole = content(&output);

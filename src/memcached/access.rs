@@ -1,6 +1,5 @@
 //! What can be done to items, whichever protocol asks.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Memcached;
@@ -10,6 +9,7 @@ use super::counters::{ClassCount, Count, Counters};
 use super::item::{Entry, Slot};
 use super::prefix::{self, Deed};
 use super::shard::Shard;
+use crate::buffer::Value;
 
 /// The server as one worker uses it at one time.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +28,7 @@ pub struct Hit<'a> {
     /// The CAS id.
     pub cas: u64,
     /// The value.
-    pub value: &'a [u8],
-    /// What a large value can be shared through.
-    pub owner: Option<&'a Arc<Vec<u8>>>,
+    pub value: Value<'a>,
 }
 
 /// What became of a deletion.
@@ -70,7 +68,8 @@ impl<'a> Access<'a> {
             }
             let entry = shard.get(slot);
             let body = &entry.body;
-            let hit = Hit { flags: entry.flags, cas: entry.cas, value: body.value(), owner: body.owner() };
+            let hit =
+                Hit { flags: entry.flags, cas: entry.cas, value: Value { bytes: body.value(), owner: body.owner() } };
             (entry.class(), write(hit))
         });
         match found {

@@ -3,8 +3,6 @@
 //! Lines are parsed as on a proxied port. What that parser refuses, and what is stricter or laxer here, gets a second
 //! look at the words.
 
-use std::sync::Arc;
-
 use super::access::{Access, Deleted};
 use super::arith::{Arith, Computed};
 use super::clock::Tick;
@@ -78,10 +76,10 @@ pub(super) fn step(
         Some(Unfinished::Dump(cursor, len)) => return metadump(session, access, input, (cursor, len), out),
         None => {}
     }
-    let owner = input.owner();
-    let data = input.data();
+    let all = input.value();
+    let data = all.bytes;
     let mut scanned = input.scanned;
-    let parsed = request::parse(data, &mut scanned, VALUE_MAX);
+    let parsed = request::parse(all, &mut scanned, VALUE_MAX);
     let line_len = scanned + 1;
     let line = || request::cut(data.get(..scanned).unwrap_or_default());
     let count = |len: usize| access.counters.add(Count::BytesRead, (line_len + len) as u64);
@@ -111,7 +109,7 @@ pub(super) fn step(
         }
         Parsed::Request { request, noreply, len } => {
             count(len);
-            (execute(access, &request, line(), owner.as_ref(), noreply, out), noreply, len)
+            (execute(access, &request, line(), noreply, out), noreply, len)
         }
         Parsed::Rejected { reply, noreply, len } => {
             count(len);
@@ -141,7 +139,6 @@ pub(super) fn step(
             (Answer::End(Step::Quit), false, data.len())
         }
     };
-    drop(owner);
     input.consume(len);
     match answer {
         Answer::Line(line) if !noreply => out.tail().extend_from_slice(line),
@@ -181,7 +178,7 @@ fn get(session: &mut Session, access: &Access<'_>, input: &mut Input, rest: Rest
                 push_u64(head, hit.cas);
             }
             head.extend_from_slice(b"\r\n");
-            out.push(hit.value, hit.owner);
+            out.push(hit.value);
             out.tail().extend_from_slice(b"\r\n");
         });
     }
@@ -211,16 +208,9 @@ fn metadump(
 }
 
 /// Does what a request other than a get or a list asks for.
-fn execute(
-    access: &Access<'_>,
-    request: &Request<'_>,
-    line: &[u8],
-    owner: Option<&Arc<Vec<u8>>>,
-    noreply: bool,
-    out: &mut Output,
-) -> Answer {
+fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: bool, out: &mut Output) -> Answer {
     match *request {
-        Request::Store(store) => Answer::Line(stored(access, &store, owner)),
+        Request::Store(store) => Answer::Line(stored(access, &store)),
         Request::Arith { key, delta, decr } => match access.arith(&Arith { key, delta, decr, cas: 0, initial: None }) {
             Computed::Yes(..) if noreply => Answer::Written,
             Computed::Yes(number, _) => {
@@ -284,9 +274,9 @@ fn memory_limit(access: &Access<'_>, megabytes: u32) -> &'static [u8] {
     }
 }
 
-fn stored(access: &Access<'_>, store: &Store<'_>, owner: Option<&Arc<Vec<u8>>>) -> &'static [u8] {
+fn stored(access: &Access<'_>, store: &Store<'_>) -> &'static [u8] {
     let Store { verb, key, flags, exptime, cas, value } = *store;
-    let new = NewItem { verb, key, flags, expires: access.expiry(expiry::read(exptime).into()), cas, value, owner };
+    let new = NewItem { verb, key, flags, expires: access.expiry(expiry::read(exptime).into()), cas, value };
     match access.store(&new) {
         Stored::Yes(_) => STORED,
         Stored::No => NOT_STORED,

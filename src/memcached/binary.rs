@@ -32,8 +32,7 @@ pub(super) fn step(
     pool: &mut Pool,
     out: &mut Output,
 ) -> Step {
-    let owner = input.owner();
-    match packet::parse_request(input.data()) {
+    match packet::parse_request(input.value()) {
         Parsed::Malformed(breach) => Step::Breach(breach),
         Parsed::Incomplete { need } => match too_large(access, input.data()) {
             Some(refused) => {
@@ -51,8 +50,7 @@ pub(super) fn step(
         },
         Parsed::Packet { packet, len } => {
             count(access, &packet, packet.value.len());
-            let step = execute(access, &packet, owner.as_ref(), &mut Reply { header: packet.header, out });
-            drop(owner);
+            let step = execute(access, &packet, &mut Reply { header: packet.header, out });
             input.consume(len);
             step
         }
@@ -75,14 +73,14 @@ fn too_large<'a>(access: &Access<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
     let (extras, rest) = body.split_at_checked(extras_len)?;
     let (key, _) = rest.split_at_checked(key_len)?;
     let raw = data.get(..HEADER + extras_len + key_len)?;
-    let packet = Packet { header, extras, key, value: b"", raw };
+    let packet = Packet { header, extras, key, value: b"".into(), raw: raw.into() };
     let op = op::of(header.opcode);
     let verb = op.verb()?;
     if value_len <= VALUE_MAX || !op.fits(&packet) {
         return None;
     }
     let cas = Some(header.cas).filter(|cas| *cas != 0);
-    access.stale(&NewItem { verb, key, flags: 0, expires: 0, cas, value: b"", owner: None });
+    access.stale(&NewItem { verb, key, flags: 0, expires: 0, cas, value: b"".into() });
     Some(packet)
 }
 
@@ -92,12 +90,7 @@ fn is_known(opcode: u8) -> bool {
     matches!(opcode, GET..=PREPENDQ | TOUCH | GAT | GATQ | GATK | GATKQ | GETL)
 }
 
-fn execute(
-    access: &Access<'_>,
-    packet: &Packet<'_>,
-    owner: Option<&std::sync::Arc<Vec<u8>>>,
-    reply: &mut Reply<'_>,
-) -> Step {
+fn execute(access: &Access<'_>, packet: &Packet<'_>, reply: &mut Reply<'_>) -> Step {
     let opcode = packet.header.opcode;
     if !is_known(opcode) {
         reply.error(status::UNKNOWN_COMMAND);
@@ -121,7 +114,7 @@ fn execute(
             None => reply.error(status::KEY_NOT_FOUND),
         },
         opcode::SET | opcode::ADD | opcode::REPLACE | opcode::APPEND | opcode::PREPEND => {
-            store(access, packet, loud, owner, is_quiet, reply);
+            store(access, packet, loud, is_quiet, reply);
         }
         opcode::DELETE => match access.delete(packet.key, packet.header.cas) {
             Deleted::Yes => reply.success(is_quiet, 0, b"", b"", b""),
@@ -162,14 +155,7 @@ fn get(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, reply
     }
 }
 
-fn store(
-    access: &Access<'_>,
-    packet: &Packet<'_>,
-    loud: u8,
-    owner: Option<&std::sync::Arc<Vec<u8>>>,
-    is_quiet: bool,
-    reply: &mut Reply<'_>,
-) {
+fn store(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, reply: &mut Reply<'_>) {
     let cas = Some(packet.header.cas).filter(|cas| *cas != 0);
     let verb = match op::of(loud).verb() {
         Some(verb @ (StoreVerb::Append | StoreVerb::Prepend)) => verb,
@@ -184,7 +170,6 @@ fn store(
         expires: access.expiry(number(packet.extras, 4)),
         cas,
         value: packet.value,
-        owner,
     };
     match access.store(&new) {
         Stored::Yes(cas) => reply.success(is_quiet, cas, b"", b"", b""),
@@ -262,7 +247,7 @@ impl Reply<'_> {
         header.write(self.out.tail(), REPLY_MAGIC);
         self.out.tail().extend_from_slice(&flags);
         self.out.tail().extend_from_slice(key);
-        self.out.push(hit.value, hit.owner);
+        self.out.push(hit.value);
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::classes::ClassId;
 use super::clock::{NEVER, Tick};
 use crate::buffer::SHARE_MIN;
+use crate::buffer::Value;
 
 /// Place of an entry in its shard.
 pub type Slot = u32;
@@ -156,8 +157,8 @@ impl Body {
         Body::Small(bytes.into_boxed_slice())
     }
 
-    /// As [`Body::new`]; a large value that fills most of `owner` is kept in there instead of being copied.
-    pub fn shared(key: &[u8], value: &[u8], owner: Option<&Arc<Vec<u8>>>) -> Body {
+    /// As [`Body::new`]; a large value that fills most of its buffer is kept in there instead of being copied.
+    pub fn shared(key: &[u8], Value { bytes: value, owner }: Value<'_>) -> Body {
         let Some(owner) = owner.filter(|owner| value.len() >= SHARE_MIN && owner.len() <= value.len() + SURPLUS_MAX)
         else {
             return Body::new(key, [value, b""]);
@@ -250,16 +251,16 @@ mod tests {
     fn large_values_stay_in_the_buffer_they_came_in() {
         let message = Arc::new([&b"line\r\n"[..], &[b'x'; SHARE_MIN], b"\r\n"].concat());
         let value = &message[6..6 + SHARE_MIN];
-        let body = Body::shared(b"k", value, Some(&message));
+        let body = Body::shared(b"k", Value { bytes: value, owner: Some(&message) });
         assert_eq!(Arc::strong_count(&message), 2);
         assert_eq!((body.key(), body.value()), (&b"k"[..], value));
         let elsewhere = vec![b'y'; SHARE_MIN];
-        let copied = Body::shared(b"k", &elsewhere, Some(&message));
+        let copied = Body::shared(b"k", Value { bytes: &elsewhere, owner: Some(&message) });
         assert_eq!(Arc::strong_count(&message), 2);
         assert_eq!(copied.value(), elsewhere);
         assert!(copied.owner().is_some());
         let roomy = Arc::new(vec![b'z'; 3 * SHARE_MIN]);
-        Body::shared(b"k", &roomy[..SHARE_MIN], Some(&roomy));
+        Body::shared(b"k", Value { bytes: &roomy[..SHARE_MIN], owner: Some(&roomy) });
         assert_eq!(Arc::strong_count(&roomy), 1);
     }
 }

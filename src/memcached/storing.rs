@@ -1,7 +1,5 @@
 //! Storing items: `set`, `add`, `replace`, `append`, `prepend`, `cas`.
 
-use std::sync::Arc;
-
 use super::access::Access;
 use super::classes::ClassId;
 use super::clock::Tick;
@@ -9,6 +7,7 @@ use super::counters::{ClassCount, Count};
 use super::item::{Body, Entry, Slot};
 use super::prefix::Deed;
 use super::shard::Shard;
+use crate::buffer::Value;
 use crate::protocol::StoreVerb;
 
 /// What is to be stored.
@@ -25,9 +24,7 @@ pub struct NewItem<'a> {
     /// `Some`: only if the item that is there has this CAS id.
     pub cas: Option<u64>,
     /// The value, or what is added to it.
-    pub value: &'a [u8],
-    /// A buffer that `value` lies in and that may be kept.
-    pub owner: Option<&'a Arc<Vec<u8>>>,
+    pub value: Value<'a>,
 }
 
 /// What became of it.
@@ -79,7 +76,7 @@ impl Access<'_> {
             return Stored::OutOfMemory;
         }
         self.counters.add_class(class, ClassCount::CmdSet);
-        let body = Body::shared(new.key, new.value, new.owner);
+        let body = Body::shared(new.key, new.value);
         let (index, hash) = self.memcached.place(new.key);
         let mut shard = self.memcached.shard(index);
         let found = self.find_live(&mut shard, hash, new.key);
@@ -151,7 +148,7 @@ impl Access<'_> {
                 taken = Some(class);
                 continue;
             }
-            let parts = if new.verb == StoreVerb::Append { [value, new.value] } else { [new.value, value] };
+            let parts = if new.verb == StoreVerb::Append { [value, &new.value] } else { [&new.value, value] };
             let entry = Entry::new(Body::new(new.key, parts), class, hash, flags, expires);
             let old = self.remove(&mut shard, slot);
             taken = None;

@@ -4,6 +4,8 @@
 //! requests and replies, each in both directions. [`op`] has what is known of each command. [`status`] holds the tables between binary status and
 //! ASCII text (03 §9), [`expiry`] the rules for the times in both, [`trace`] what the log shows of them.
 
+use crate::buffer::Value;
+
 pub mod ascii;
 pub mod binary;
 pub mod expiry;
@@ -179,7 +181,7 @@ pub struct Store<'a> {
     /// `Some` for `cas`: store only if the item still has this id.
     pub cas: Option<u64>,
     /// The value, without the line end that follows it.
-    pub value: &'a [u8],
+    pub value: Value<'a>,
 }
 
 /// The storage commands; `cas` is a `Set` with [`Store::cas`].

@@ -2,6 +2,7 @@
 //! (04 §11.1).
 
 use super::StoreVerb;
+use super::ascii::answer;
 use super::binary::opcode::status as code;
 
 /// What was asked for; the same status has different lines.
@@ -72,8 +73,7 @@ pub fn unl_line(out: &mut Vec<u8>, body: &[u8]) {
     if body.is_empty() {
         return out.extend_from_slice(line(CommandClass::Unl, code::SUCCESS));
     }
-    out.extend(body.iter().map(|&byte| if matches!(byte, b'\r' | b'\n' | 0) { b' ' } else { byte }));
-    out.extend_from_slice(b"\r\n");
+    answer::clean_line(out, body);
 }
 
 /// What the server says, as the body of a binary error (04 §11.1); empty for success.

@@ -4,8 +4,6 @@
 //! one atomic command, and keys that are no words in base64. Others get the classic commands; what these cannot say is
 //! refused with 0x83, such a key with 0x04.
 
-use std::sync::Arc;
-
 use super::ascii::command::{flush, key as push_key};
 use super::ascii::meta::{self, is_word};
 use super::ascii::reply::Reply;
@@ -15,7 +13,7 @@ use super::expiry;
 use super::numbers::{parse_u64, push_u64};
 use super::op::{self, Answer, Op, is_quiet};
 use super::status::text;
-use crate::buffer::Output;
+use crate::buffer::{Output, Value};
 
 /// "Do not create a missing number" (memcached's `protocol_binary.txt`).
 const NO_CREATE: u32 = 0xffff_ffff;
@@ -244,16 +242,16 @@ fn meta_flag(flags: &[u8], name: u8) -> Option<u64> {
 }
 
 /// Appends the binary answer to what the server said; nothing if a quiet request has nothing to hear.
-pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Outcome {
+pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>) -> Outcome {
     let op = op::of(asked.opcode);
     let (is_get, is_arith) = (op.gives_value(), op.answer == Answer::Number);
     let mut silent = None;
     let sink = out.unwrap_or_else(|| silent.insert(Output::default()));
     match reply {
-        Reply::Value { flags, cas, data, .. } if is_get => value(sink, asked, *flags, cas.unwrap_or(0), data, owner),
+        Reply::Value { flags, cas, data, .. } if is_get => value(sink, asked, *flags, cas.unwrap_or(0), *data),
         Reply::Meta { flags, data } if is_get => {
             let client_flags = meta_flag(flags, b'f').unwrap_or(0) as u32;
-            value(sink, asked, client_flags, meta_flag(flags, b'c').unwrap_or(0), data, owner);
+            value(sink, asked, client_flags, meta_flag(flags, b'c').unwrap_or(0), *data);
         }
         Reply::Meta { flags, data } if is_arith => {
             let Some(number) = parse_u64(data.trim_ascii()) else { return Outcome::Unfit };
@@ -309,7 +307,7 @@ fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
     Outcome::Answered
 }
 
-fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: &[u8], owner: Option<&Arc<Vec<u8>>>) {
+fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: Value<'_>) {
     let key = if op::of(asked.opcode).gives_key() { asked.key } else { &[] };
     super::binary::packet::write_reply_head(
         out.tail(),
@@ -321,7 +319,7 @@ fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: &[u8],
         key,
         data.len(),
     );
-    out.push(data, owner);
+    out.push(data);
 }
 
 fn counted(out: &mut Output, asked: &Asked<'_>, number: u64, cas: u64) {
@@ -419,7 +417,7 @@ mod tests {
         let reply::Parsed::Reply { reply, .. } = reply::parse(server, &mut 0) else { panic!("not a reply") };
         let mut out = Output::default();
         let asked = Asked { opcode: code, opaque: 7, key: b"k", may_create };
-        let outcome = answer(Some(&mut out), &asked, &reply, None);
+        let outcome = answer(Some(&mut out), &asked, &reply);
         let bytes = out.contiguous(u64::MAX).unwrap_or_default().to_vec();
         (outcome, bytes)
     }

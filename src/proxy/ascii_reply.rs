@@ -1,11 +1,10 @@
 //! An ASCII server's answer, and whose it is (04 §5.2).
 
-use std::ops::Range;
-use std::sync::Arc;
-
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::status::CommandClass;
+use std::ops::Range;
 
 use super::Engine;
 use super::connection::Unfit;
@@ -15,22 +14,17 @@ use super::request::{RequestId, Work};
 
 impl Engine {
     /// Takes one line or value that an ASCII server has sent.
-    pub(super) fn ascii_reply(
-        &mut self,
-        id: ConnId,
-        reply: &Reply<'_>,
-        owner: Option<&Arc<Vec<u8>>>,
-    ) -> Result<(), Unfit> {
+    pub(super) fn ascii_reply(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
         if conn.output.sent() <= conn.range(0).start {
             return Err(Unfit); // an answer to something that was not sent yet
         }
         match head.expect {
-            Expect::Get { .. } => self.ascii_get(id, reply, owner),
+            Expect::Get { .. } => self.ascii_get(id, reply),
             Expect::MultiGet { part } => match reply {
                 Reply::Value { key, flags, data, raw, .. } => {
-                    let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(raw, owner);
+                    let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(*raw);
                     match self.multiget_value(head.request, part, Named::Key(key), (*flags, data), write) {
                         true => Ok(()),
                         false => Err(Unfit),
@@ -57,12 +51,10 @@ impl Engine {
                 self.pop_head(id);
                 Ok(())
             }
-            Expect::Value { key_at, key_len, answered, .. } => {
-                self.ascii_value(id, reply, owner, (key_at, key_len, answered))
-            }
+            Expect::Value { key_at, key_len, answered, .. } => self.ascii_value(id, reply, (key_at, key_len, answered)),
             Expect::Broadcast { .. } => self.ascii_broadcast(id, head.request, reply),
             Expect::Dump { .. } => self.dump_reply(id, head.request, reply),
-            Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply, owner),
+            Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply),
             Expect::Create { opcode, place, initial } => {
                 self.create_reply(id, (opcode, place), initial, head.opaque, reply)
             }
@@ -73,15 +65,15 @@ impl Engine {
     }
 
     /// The answer to a get of one key, or to several that were joined.
-    fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
+    fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
             Reply::Value { key, flags, data, raw, .. } => {
                 let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
                     self.keep_value(request, key, *flags, data);
                     self.reply(request, Some(data.len()), |out| {
-                        out.push(raw, owner);
-                        out.tail().extend_from_slice(b"END\r\n");
+                        out.push(*raw);
+                        out.tail().extend_from_slice(answer::END);
                     });
                 }
                 Ok(())
@@ -133,7 +125,7 @@ impl Engine {
             match line {
                 Some(line) if line.starts_with(b"NOT_FOUND") && count == 1 => self.pass_line(request, line),
                 Some(line) if self.is_failed_get(request, line) => self.pass_line(request, line),
-                _ => self.pass_bytes(request, b"END\r\n"),
+                _ => self.pass_bytes(request, answer::END),
             }
         }
         self.pop_head(id);
@@ -155,7 +147,6 @@ impl Engine {
         &mut self,
         id: ConnId,
         reply: &Reply<'_>,
-        owner: Option<&Arc<Vec<u8>>>,
         (key_at, key_len, answered): (u64, u8, bool),
     ) -> Result<(), Unfit> {
         match reply {
@@ -169,8 +160,8 @@ impl Engine {
                 }
                 if let Some(request) = self.unlink(id, 0) {
                     self.reply(request, Some(data.len()), |out| {
-                        out.push(raw, owner);
-                        out.tail().extend_from_slice(b"END\r\n");
+                        out.push(*raw);
+                        out.tail().extend_from_slice(answer::END);
                     });
                 }
                 Ok(())
@@ -185,7 +176,7 @@ impl Engine {
                         {
                             self.pass_line(request, line);
                         }
-                        _ => self.pass_bytes(request, b"END\r\n"),
+                        _ => self.pass_bytes(request, answer::END),
                     }
                 }
                 self.pop_head(id);
@@ -246,10 +237,7 @@ impl Engine {
     /// Answers a request with a server's line. Two of them are cut to the bare word.
     fn pass_line(&mut self, id: RequestId, line: &[u8]) {
         let line = [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line);
-        self.reply(id, None, |out| {
-            out.tail().extend_from_slice(line);
-            out.tail().extend_from_slice(b"\r\n");
-        });
+        self.reply(id, None, |out| answer::line(out.tail(), line));
     }
 
     /// Answers a request with these bytes.

@@ -1,9 +1,8 @@
 //! What each ASCII command does (04 §2–§7).
 
-use std::sync::Arc;
-
 use crate::buffer::Output;
 use crate::protocol::Protocol::{Ascii, Binary};
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::op::{self, Op};
@@ -21,28 +20,16 @@ use super::{Action, Engine, VERSION};
 /// The most that the `verbosity` command sets (04 §4.2).
 pub(super) const VERBOSITY_MAX: u32 = 4;
 
-/// The answer to commands that only ASCII servers have.
-pub(super) const NOT_OVER_BINARY: &str = "CLIENT_ERROR binary servers have no such command\r\n";
-
-/// The memory a large value arrived in, if it has one of its own.
-pub(super) type Owner<'a> = Option<&'a Arc<Vec<u8>>>;
-
 impl Engine {
     /// Answers a request or sends it on its way.
-    pub(super) fn ascii_request(
-        &mut self,
-        id: ClientId,
-        request: &Request<'_>,
-        noreply: bool,
-        owner: Owner<'_>,
-    ) -> Verdict {
+    pub(super) fn ascii_request(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) -> Verdict {
         match request {
             Request::Version if !self.names_server(id) => {
-                self.local_text(id, noreply, format_args!("VERSION {VERSION}\r\n"))
+                self.local_text(id, noreply, |out| answer::version(out, VERSION.as_bytes()))
             }
             Request::Verbosity { level } => {
                 self.actions.push(Action::SetVerbosity((*level).min(VERBOSITY_MAX) as u8));
-                self.local_text(id, noreply, format_args!("OK\r\n"));
+                self.local_text(id, noreply, |out| out.extend_from_slice(answer::OK));
             }
             Request::Quit => self.quit(id),
             Request::StatsProxy { sub } => self.stats_proxy(id, sub),
@@ -50,13 +37,13 @@ impl Engine {
                 if self.is_deaf(id) => {}
             Request::Dump(dump) if self.no_servers(id).is_none() => return self.dump(id, *dump),
             Request::MemLimit { .. } if self.has_binary_servers(id) => {
-                self.local_text(id, noreply, format_args!("{NOT_OVER_BINARY}"));
+                self.local_text(id, noreply, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
             }
             _ => match self.no_servers(id) {
                 Some(failure) => self.refuse(id, request, noreply, failure),
                 None => match self.admit(id) {
                     Admit::Wait => return Verdict::Wait,
-                    Admit::Go => self.proxied(id, request, noreply, owner),
+                    Admit::Go => self.proxied(id, request, noreply),
                     Admit::TooLate => self.refuse(id, request, noreply, Failure::WaitQueue),
                 },
             },
@@ -64,17 +51,14 @@ impl Engine {
         Verdict::Taken
     }
 
-    fn local_text(&mut self, id: ClientId, noreply: bool, text: std::fmt::Arguments<'_>) {
+    fn local_text(&mut self, id: ClientId, noreply: bool, write: impl FnOnce(&mut Vec<u8>)) {
         if !noreply {
-            self.local_reply(id, |out| {
-                // Writing to memory cannot fail.
-                let _ = std::io::Write::write_fmt(out, text);
-            });
+            self.local_reply(id, write);
         }
     }
 
     /// A request that needs servers, and has a place.
-    fn proxied(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, owner: Owner<'_>) {
+    fn proxied(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) {
         match *request {
             Request::Get { keys, cas } => match keys.single() {
                 Some((_, key)) => self.get_one(id, key, cas),
@@ -111,7 +95,7 @@ impl Engine {
                     }
                 });
             }
-            Request::Store(store) => self.store(id, &store, noreply, owner),
+            Request::Store(store) => self.store(id, &store, noreply),
             Request::Arith { key, delta, decr } => {
                 let code = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
                 let work = self.line(id, code, noreply);
@@ -180,19 +164,19 @@ impl Engine {
         self.one(id, Work::Line(op.class), noreply, op.may_repeat(false))
     }
 
-    fn store(&mut self, id: ClientId, store: &Store<'_>, noreply: bool, owner: Owner<'_>) {
+    fn store(&mut self, id: ClientId, store: &Store<'_>, noreply: bool) {
         let noreply = noreply || self.answer_early(id, store);
         let op = Op::store(store.verb);
         let work = self.one(id, Work::Line(op.class), noreply, op.may_repeat(store.cas.is_some()));
         self.send_key(work, store.key, op.opcode, |speak, out: &mut Output, vbucket, _| match speak {
             Ascii => {
                 ascii::store_line(out.tail(), store);
-                out.push(store.value, owner);
+                out.push(store.value);
                 ascii::end(out.tail());
             }
             Binary => {
                 binary::store_head(out.tail(), store, vbucket, u32::from(vbucket));
-                out.push(store.value, owner);
+                out.push(store.value);
             }
         });
     }

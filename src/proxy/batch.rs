@@ -6,8 +6,6 @@
 mod answers;
 mod replies;
 
-use std::sync::Arc;
-
 use crate::arena::Arena;
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
@@ -89,7 +87,7 @@ impl Engine {
     }
 
     /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, it has to wait.
-    pub(super) fn quiet_packet(&mut self, id: ClientId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Verdict {
+    pub(super) fn quiet_packet(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
         if let Some(failure) = self.no_servers(id) {
             self.refuse_quiet(id, packet, failure);
             return Verdict::Taken;
@@ -124,7 +122,7 @@ impl Engine {
         if is_flush {
             self.send_quiet_flush(batch, id, packet);
         } else {
-            self.send_packet(batch, packet, owner);
+            self.send_packet(batch, packet);
         }
         self.end_packet(batch);
         Verdict::Taken
@@ -166,20 +164,14 @@ impl Engine {
         for host in hosts {
             self.take_over(client, host, None);
             match self.pick(client, host, false) {
-                Ok(conn_id) => self.put_packet(id, conn_id, packet, None, 0, 0),
+                Ok(conn_id) => self.put_packet(id, conn_id, packet, 0, 0),
                 Err(failure) => self.not_sent(id, packet, failure, Some(host)),
             }
         }
     }
 
     /// Sends a packet that is answered: it closes the open batch, if there is one.
-    pub(super) fn close_batch(
-        &mut self,
-        id: RequestId,
-        client: ClientId,
-        packet: &Packet<'_>,
-        owner: Option<&Arc<Vec<u8>>>,
-    ) {
+    pub(super) fn close_batch(&mut self, id: RequestId, client: ClientId, packet: &Packet<'_>) {
         let code = packet.header.opcode;
         let broadcast = match code {
             opcode::FLUSH => Some(self.order(client, Order::Flush)),
@@ -220,7 +212,7 @@ impl Engine {
                 }
             }
         } else {
-            self.send_packet(id, packet, owner);
+            self.send_packet(id, packet);
         }
         self.end_packet(id);
     }
@@ -284,13 +276,13 @@ impl Engine {
         let Some(conn) = self.begin_in(id, conn_id) else { return };
         let out = conn.output.tail();
         match (speak, packet.header.opcode) {
-            (Protocol::Binary, _) => out.extend_from_slice(packet.raw),
+            (Protocol::Binary, _) => out.extend_from_slice(&packet.raw),
             (Protocol::Ascii, opcode::FLUSH) => translate::write_flush(out, packet.extras),
             (Protocol::Ascii, opcode::STAT) => {
                 let is_clean = !packet.key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
                 ascii::stats(out, if is_clean { packet.key } else { b"?" });
             }
-            (Protocol::Ascii, _) => out.extend_from_slice(b"version\r\n"),
+            (Protocol::Ascii, _) => ascii::version(out),
         }
         let end = conn.output.end();
         let expect = Expect::Broadcast { opcode: packet.header.opcode, begun: false };

@@ -1,12 +1,9 @@
 //! A binary server's answer, and whose it is (04 §6.2).
 
-use std::sync::Arc;
-
 use crate::buffer::Output;
-use crate::protocol::ascii::reply;
+use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
-use crate::protocol::numbers;
 use crate::protocol::op::{self, is_quiet};
 use crate::protocol::status::{CommandClass, line, no_value, unl_line};
 
@@ -18,12 +15,7 @@ use super::request::RequestId;
 
 impl Engine {
     /// Takes one packet that a binary server has sent.
-    pub(super) fn binary_reply(
-        &mut self,
-        id: ConnId,
-        packet: &Packet<'_>,
-        owner: Option<&Arc<Vec<u8>>>,
-    ) -> Result<(), Unfit> {
+    pub(super) fn binary_reply(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
         let Some(conn) = self.conns.get(id) else { return Ok(()) };
         let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
         if conn.output.sent() <= conn.range(0).start {
@@ -31,12 +23,12 @@ impl Engine {
         }
         let code = packet.header.opcode;
         match head.expect {
-            Expect::Get { .. } => self.binary_get(id, packet, owner),
-            Expect::MultiGet { part } => self.binary_multiget(id, head.request, part, packet, owner),
+            Expect::Get { .. } => self.binary_get(id, packet),
+            Expect::MultiGet { part } => self.binary_multiget(id, head.request, part, packet),
             Expect::One { opcode } | Expect::Value { opcode, .. } | Expect::Packet { opcode }
                 if code == opcode && self.is_refusal(id, 0, packet) =>
             {
-                self.try_elsewhere(id, 0, packet.value);
+                self.try_elsewhere(id, 0, &packet.value);
                 self.pop_head(id);
                 Ok(())
             }
@@ -48,13 +40,13 @@ impl Engine {
                 Ok(())
             }
             Expect::Value { opcode, key_at, key_len, .. } if code == opcode => {
-                self.binary_value(id, packet, owner, (key_at, key_len))
+                self.binary_value(id, packet, (key_at, key_len))
             }
             Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
             Expect::Packet { opcode } if code == opcode && packet.header.opaque == head.opaque => {
                 if let Some(request) = self.unlink(id, 0) {
                     if let Some(sink) = self.packet_sink(request, (opcode, 0)) {
-                        sink.push(packet.raw, owner);
+                        sink.push(packet.raw);
                     }
                     self.packet_done(request);
                 }
@@ -68,28 +60,28 @@ impl Engine {
                 self.pop_head(id);
                 Ok(())
             }
-            Expect::Quiet { .. } if is_quiet(code) => self.quiet_reply(id, packet, owner),
+            Expect::Quiet { .. } if is_quiet(code) => self.quiet_reply(id, packet),
             Expect::Quiet { .. } => {
                 // What closes the group: the quiet ones have had their say.
                 self.drop_quiet(id);
-                self.binary_reply(id, packet, owner)
+                self.binary_reply(id, packet)
             }
             _ => Err(Unfit),
         }
     }
 
     /// The answer to a get of one key, or to one of several that were joined.
-    fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
+    fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
         let lone = self.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
         match packet.header.opcode {
             opcode::GETK if lone && self.is_refusal(id, 0, packet) => {
-                self.try_elsewhere(id, 0, packet.value);
+                self.try_elsewhere(id, 0, &packet.value);
                 self.pop_head(id);
                 Ok(())
             }
             opcode::GETK if lone => {
                 let Some(Expect::Get { key_at, key_len, .. }) = self.head_expect(id) else { return Err(Unfit) };
-                self.binary_value(id, packet, owner, (key_at, key_len))
+                self.binary_value(id, packet, (key_at, key_len))
             }
             opcode::NOOP if !lone => {
                 self.finish_gets(id, None);
@@ -98,7 +90,7 @@ impl Engine {
             opcode::GETKQ if !lone => {
                 let index = self.find_opaque(id, packet)?;
                 if self.is_refusal(id, index, packet) {
-                    self.try_elsewhere(id, index, packet.value);
+                    self.try_elsewhere(id, index, &packet.value);
                     return Ok(());
                 }
                 let code = packet.header.vbucket_or_status;
@@ -110,10 +102,10 @@ impl Engine {
                 }
                 if let Some(request) = self.unlink(id, index) {
                     self.note_hit(request, packet.value.len(), 1);
-                    self.keep_value(request, packet.key, flags(packet), packet.value);
+                    self.keep_value(request, packet.key, flags(packet), &packet.value);
                     if let Some(sink) = self.sink(request) {
-                        value_block(sink, packet.key, packet, false, owner);
-                        sink.tail().extend_from_slice(b"END\r\n");
+                        value_block(sink, packet.key, packet, false);
+                        sink.tail().extend_from_slice(answer::END);
                     }
                     self.complete(request);
                 }
@@ -124,7 +116,7 @@ impl Engine {
     }
 
     /// An unusual answer to a quiet packet: it is passed on.
-    fn quiet_reply(&mut self, id: ConnId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Result<(), Unfit> {
+    fn quiet_reply(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
         let Some(conn) = self.conns.get_mut(id) else { return Err(Unfit) };
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
         // The server answers in order, so it is usually the next one.
@@ -142,13 +134,13 @@ impl Engine {
         let Some(index) = found else { return Err(Unfit) };
         conn.cursor = index + 1;
         if self.is_refusal(id, index, packet) {
-            self.try_elsewhere(id, index, packet.value);
+            self.try_elsewhere(id, index, &packet.value);
             return Ok(());
         }
         let place = self.conns.get(id).and_then(|conn| conn.fifo.get(index)?.expect.packet()).map_or(0, |(_, at)| at);
         if let Some(request) = self.unlink(id, index) {
             if let Some(sink) = self.packet_sink(request, (code, place)) {
-                sink.push(packet.raw, owner);
+                sink.push(packet.raw);
             }
             self.commit_part(request);
         }
@@ -180,13 +172,7 @@ impl Engine {
     }
 
     /// The only answer to a request for the value of one key.
-    fn binary_value(
-        &mut self,
-        id: ConnId,
-        packet: &Packet<'_>,
-        owner: Option<&Arc<Vec<u8>>>,
-        (key_at, key_len): (u64, u8),
-    ) -> Result<(), Unfit> {
+    fn binary_value(&mut self, id: ConnId, packet: &Packet<'_>, (key_at, key_len): (u64, u8)) -> Result<(), Unfit> {
         let asked = self.conns.get(id).and_then(|conn| conn.output.slice(key_at..key_at + u64::from(key_len)));
         if !packet.key.is_empty() && asked != Some(packet.key) {
             return Err(Unfit);
@@ -203,13 +189,13 @@ impl Engine {
             let has_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
             if has_value {
                 self.note_hit(request, packet.value.len(), 1);
-                self.keep_value(request, name, flags(packet), packet.value);
+                self.keep_value(request, name, flags(packet), &packet.value);
             }
             let tells = self.tells_failures(request);
             if let Some(sink) = self.sink(request) {
                 if has_value {
-                    value_block(sink, name, packet, cas, owner);
-                    sink.tail().extend_from_slice(b"END\r\n");
+                    value_block(sink, name, packet, cas);
+                    sink.tail().extend_from_slice(answer::END);
                 } else {
                     sink.tail().extend_from_slice(no_value(class, packet.header.vbucket_or_status, tells));
                 }
@@ -220,21 +206,14 @@ impl Engine {
         Ok(())
     }
 
-    fn binary_multiget(
-        &mut self,
-        id: ConnId,
-        request: RequestId,
-        part: u32,
-        packet: &Packet<'_>,
-        owner: Option<&Arc<Vec<u8>>>,
-    ) -> Result<(), Unfit> {
+    fn binary_multiget(&mut self, id: ConnId, request: RequestId, part: u32, packet: &Packet<'_>) -> Result<(), Unfit> {
         let code = packet.header.opcode;
         match code {
             opcode::GETKQ | opcode::GATKQ | opcode::GETK | opcode::GATK => {
                 let is_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
                 let write = |out: &mut Output, cas: bool, key: &[u8]| {
                     let key = if packet.key.is_empty() { key } else { packet.key };
-                    value_block(out, key, packet, cas, owner);
+                    value_block(out, key, packet, cas);
                 };
                 if self.is_refusal(id, 0, packet) {
                     self.multiget_refused(id, request, packet);
@@ -244,7 +223,7 @@ impl Engine {
                         request,
                         part,
                         Named::Opaque(packet.header.opaque, packet.key),
-                        (flags(packet), packet.value),
+                        (flags(packet), &packet.value),
                         write,
                     )
                 {
@@ -280,7 +259,7 @@ impl Engine {
             let text = text.strip_suffix(b"\r\n").unwrap_or(text);
             self.with_broadcast(head.request, |broadcast| broadcast.refuse(text, code));
         } else if packet.header.opcode == opcode::STAT && !packet.key.is_empty() {
-            self.with_broadcast(head.request, |broadcast| broadcast.stat(packet.key, packet.value));
+            self.with_broadcast(head.request, |broadcast| broadcast.stat(packet.key, &packet.value));
             self.note_begun(id);
             return Ok(());
         } else {
@@ -296,16 +275,14 @@ impl Engine {
         let code = packet.header.vbucket_or_status;
         if let Some(sink) = self.sink(id) {
             let out = sink.tail();
-            match (class, code, <[u8; 8]>::try_from(packet.value)) {
+            match (class, code, <[u8; 8]>::try_from(packet.value.bytes)) {
                 (CommandClass::Arith, status::SUCCESS, Ok(number)) => {
-                    numbers::push_u64(out, u64::from_be_bytes(number));
-                    out.extend_from_slice(b"\r\n");
+                    answer::number(out, u64::from_be_bytes(number));
                 }
                 (CommandClass::Version, status::SUCCESS, _) if !packet.value.is_empty() => {
-                    out.extend_from_slice(b"VERSION ");
-                    unl_line(out, packet.value);
+                    answer::version(out, &packet.value);
                 }
-                (CommandClass::Unl, ..) => unl_line(out, packet.value),
+                (CommandClass::Unl, ..) => unl_line(out, &packet.value),
                 _ => out.extend_from_slice(line(class, code)),
             }
         }
@@ -319,8 +296,6 @@ fn flags(packet: &Packet<'_>) -> u32 {
 }
 
 /// Writes a `VALUE` block from a binary reply.
-fn value_block(out: &mut Output, key: &[u8], packet: &Packet<'_>, cas: bool, owner: Option<&Arc<Vec<u8>>>) {
-    reply::value(out.tail(), key, flags(packet), cas.then_some(packet.header.cas), packet.value.len());
-    out.push(packet.value, owner);
-    out.tail().extend_from_slice(b"\r\n");
+fn value_block(out: &mut Output, key: &[u8], packet: &Packet<'_>, cas: bool) {
+    answer::value(out, key, flags(packet), cas.then_some(packet.header.cas), packet.value);
 }

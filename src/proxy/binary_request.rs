@@ -1,12 +1,11 @@
 //! What each packet of a binary client does (04 §8).
 
-use std::sync::Arc;
-
 use crate::buffer::Input;
 use crate::protocol::Protocol;
+use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::opcode::{self, status};
-use crate::protocol::binary::packet::{HEADER, Packet, Parsed, parse_request, write_reply};
+use crate::protocol::binary::packet::{self, HEADER, Packet, Parsed, parse_request, write_reply};
 use crate::protocol::op::{self, Target, is_quiet};
 use crate::protocol::status::text;
 use crate::protocol::translate;
@@ -22,14 +21,10 @@ use super::statistics::proxy_word;
 use super::upstream::ClientId;
 use super::{Action, Engine, VERSION};
 
-/// Where the vbucket id stands in a request's header.
-const VBUCKET_AT: usize = 6;
-
 impl Engine {
     /// Handles one packet of the client; `false` when nothing more can be done now.
     pub(super) fn step_binary(&mut self, id: ClientId, input: &mut Input) -> bool {
-        let owner = input.owner();
-        let used = match parse_request(input.data()) {
+        let used = match parse_request(input.value()) {
             Parsed::Incomplete { need } => {
                 input.expect(need, &mut self.client_buffers);
                 return false;
@@ -38,17 +33,16 @@ impl Engine {
                 self.expel(id, breach);
                 input.len()
             }
-            Parsed::Packet { packet, len } => match self.binary_request(id, &packet, owner.as_ref()) {
+            Parsed::Packet { packet, len } => match self.binary_request(id, &packet) {
                 Verdict::Taken => len,
                 Verdict::Wait => return false,
             },
         };
-        drop(owner);
         input.consume(used);
         true
     }
 
-    fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Verdict {
+    fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
         let code = packet.header.opcode;
         if matches!(code, opcode::SASL_LIST_MECHS | opcode::SASL_AUTH | opcode::SASL_STEP) {
             self.sasl(id, packet);
@@ -74,8 +68,8 @@ impl Engine {
             _ if op.is_foreign && packet.key.is_empty() => {
                 self.local_packet(id, packet, status::UNKNOWN_COMMAND);
             }
-            _ if is_quiet(code) => return self.quiet_packet(id, packet, owner),
-            _ => return self.binary_proxied(id, packet, owner),
+            _ if is_quiet(code) => return self.quiet_packet(id, packet),
+            _ => return self.binary_proxied(id, packet),
         }
         Verdict::Taken
     }
@@ -116,7 +110,7 @@ impl Engine {
     }
 
     /// A packet that needs servers, and is answered. It closes the quiet ones that the same turn has brought.
-    fn binary_proxied(&mut self, id: ClientId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) -> Verdict {
+    fn binary_proxied(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         let op = op::of(opcode);
         let is_broadcast = op.target == Target::All;
@@ -129,7 +123,7 @@ impl Engine {
             return Verdict::Wait;
         }
         if let Some(batch) = self.open_batch(id) {
-            self.close_batch(batch, id, packet, owner);
+            self.close_batch(batch, id, packet);
             return Verdict::Taken;
         }
         match self.admit(id) {
@@ -140,19 +134,19 @@ impl Engine {
             }
             Admit::Go if is_broadcast => {
                 let batch = self.new_batch(id);
-                self.close_batch(batch, id, packet, owner);
+                self.close_batch(batch, id, packet);
             }
             Admit::Go => {
                 let request =
                     self.one(id, Work::Packet { opcode, opaque }, false, op.may_repeat(packet.header.cas != 0));
-                self.send_packet(request, packet, owner);
+                self.send_packet(request, packet);
             }
         }
         Verdict::Taken
     }
 
     /// Sends a packet to the server of its key.
-    pub(super) fn send_packet(&mut self, id: RequestId, packet: &Packet<'_>, owner: Option<&Arc<Vec<u8>>>) {
+    pub(super) fn send_packet(&mut self, id: RequestId, packet: &Packet<'_>) {
         let Some(request) = self.requests.get(id) else { return };
         let (client, bucket) = (request.client, request.bucket);
         if packet.key.is_empty() {
@@ -170,7 +164,7 @@ impl Engine {
             false => self.pick(client, host, false),
         });
         match conn {
-            Ok(conn) => self.put_packet(id, conn, packet, owner, vbucket, 0),
+            Ok(conn) => self.put_packet(id, conn, packet, vbucket, 0),
             Err(failure) => self.not_sent(id, packet, failure, host),
         }
     }
@@ -181,7 +175,6 @@ impl Engine {
         id: RequestId,
         conn_id: ConnId,
         packet: &Packet<'_>,
-        owner: Option<&Arc<Vec<u8>>>,
         vbucket: u16,
         retries: u32,
     ) {
@@ -204,11 +197,11 @@ impl Engine {
         let expect = match speak {
             Protocol::Binary => {
                 let head = HEADER + packet.extras.len() + packet.key.len();
-                conn.output.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw));
-                if has_map && let Some(field) = conn.output.tail_from(start + VBUCKET_AT as u64) {
-                    field.iter_mut().zip(vbucket.to_be_bytes()).for_each(|(field, byte)| *field = byte);
+                conn.output.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw.bytes));
+                if has_map && let Some(head) = conn.output.tail_from(start) {
+                    packet::set_vbucket(head, vbucket);
                 }
-                conn.output.push(packet.value, owner);
+                conn.output.push(packet.value);
                 if op.is_foreign {
                     let end = conn.output.end();
                     conn.alone.push_back(start..end);
@@ -221,8 +214,8 @@ impl Engine {
             Protocol::Ascii => match translate::write(conn.output.tail(), packet, is_meta) {
                 Ok(written) => {
                     if written.has_value {
-                        conn.output.push(packet.value, owner);
-                        conn.output.tail().extend_from_slice(b"\r\n");
+                        conn.output.push(packet.value);
+                        ascii::end(conn.output.tail());
                     }
                     Expect::Translated(Translated {
                         opcode: code,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::buffer::Output;
 use crate::protocol::Protocol;
+use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet;
 use crate::protocol::op;
@@ -65,8 +66,8 @@ impl Order {
     /// The line that says it is done.
     fn done(self) -> &'static [u8] {
         match self {
-            Order::Flush | Order::MemLimit => b"OK\r\n",
-            Order::StatsReset => b"RESET\r\n",
+            Order::Flush | Order::MemLimit => answer::OK,
+            Order::StatsReset => answer::RESET,
         }
     }
 }
@@ -161,18 +162,18 @@ impl Broadcast {
         match &self.kind {
             Kind::Order(order, roll) => match roll.verdict(failure, NOT_CONFIRMED) {
                 Verdict::All => out.extend_from_slice(order.done()),
-                Verdict::Refused(line, _) => push_line(out, line),
-                Verdict::Missing(line) => push_line(out, &line),
+                Verdict::Refused(line, _) => answer::line(out, line),
+                Verdict::Missing(line) => answer::line(out, &line),
             },
-            Kind::Noop if self.confirmed > 0 => out.extend_from_slice(b"OK\r\n"),
+            Kind::Noop if self.confirmed > 0 => out.extend_from_slice(answer::OK),
             Kind::Noop => match &self.error {
-                Some((line, _)) => push_line(out, line),
+                Some((line, _)) => answer::line(out, line),
                 None => fail(out),
             },
             Kind::Stats(_) if self.is_spoiled(failure) => fail(out),
             Kind::Stats(merger) => {
                 merger.write_ascii(out);
-                out.extend_from_slice(b"END\r\n");
+                out.extend_from_slice(answer::END);
             }
         }
     }
@@ -192,9 +193,10 @@ impl Broadcast {
             Kind::Order(_, roll) => match roll.verdict(failure, NOT_CONFIRMED) {
                 Verdict::All => None,
                 Verdict::Refused(_, code) => Some(refused(code)),
-                Verdict::Missing(mut line) => {
-                    line.extend_from_slice(b"\r\n");
-                    Some((status::INTERNAL, line))
+                Verdict::Missing(line) => {
+                    let mut body = Vec::with_capacity(line.len() + 2);
+                    answer::line(&mut body, &line);
+                    Some((status::INTERNAL, body))
                 }
             },
             Kind::Noop if self.is_unsupported => Some(refused(status::NOT_SUPPORTED)),
@@ -215,11 +217,6 @@ impl Broadcast {
             Some((code, body)) => packet(code, &[], &body),
         }
     }
-}
-
-fn push_line(out: &mut Vec<u8>, line: &[u8]) {
-    out.extend_from_slice(line);
-    out.extend_from_slice(b"\r\n");
 }
 
 impl Engine {

@@ -6,12 +6,12 @@ use super::request::{Request, RequestId};
 use super::timers::Micros;
 use super::upstream::ClientId;
 use super::{Bucket, Engine};
-use crate::buffer::Output;
+use crate::buffer::{self, Output};
 use crate::config::snapshot::BucketConfig;
 use crate::front_cache::{FrontCache, Policy, Stamp, Value};
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
-use crate::protocol::ascii::{command, reply};
+use crate::protocol::ascii::answer;
 use crate::protocol::{Store, StoreVerb};
 use crate::routing::Router;
 
@@ -74,9 +74,8 @@ pub enum Caching {
 
 /// Writes a cached value.
 pub(super) fn write_value(out: &mut Output, key: &[u8], value: &Value) {
-    reply::value(out.tail(), key, value.flags, None, value.data.len());
-    out.push(&value.data, Some(&value.data));
-    command::end(out.tail());
+    let bytes = buffer::Value { bytes: &value.data, owner: Some(&value.data) };
+    answer::value(out, key, value.flags, None, bytes);
 }
 
 impl Bucket {
@@ -119,7 +118,7 @@ impl Engine {
         self.note_hit(id, value.data.len(), 1);
         if let Some(sink) = self.sink(id) {
             write_value(sink, key, &value);
-            sink.tail().extend_from_slice(b"END\r\n");
+            sink.tail().extend_from_slice(answer::END);
         }
         self.complete(id);
         true
@@ -135,7 +134,7 @@ impl Engine {
             return false;
         }
         bucket.counters.count(Counter::OptimizeSets);
-        self.local_reply(id, |out| out.extend_from_slice(b"STORED\r\n"));
+        self.local_reply(id, |out| out.extend_from_slice(answer::STORED));
         true
     }
 

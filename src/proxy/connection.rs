@@ -133,18 +133,17 @@ impl Engine {
         let speak = self.speak(id);
         let mut fits = Ok(());
         while fits.is_ok() && input.is_worth_parsing() && self.conns.get(id).is_some_and(|conn| !conn.is_paused) {
-            let owner = input.owner();
             let used = match speak {
                 Protocol::Ascii => {
                     let mut scanned = input.scanned;
-                    match ascii::reply::parse(input.data(), &mut scanned) {
+                    match ascii::reply::parse(input.value(), &mut scanned) {
                         ascii::reply::Parsed::Incomplete { need } => {
                             input.scanned = scanned;
                             input.expect(need, &mut self.server_buffers);
                             break;
                         }
                         ascii::reply::Parsed::Reply { reply, len } => {
-                            fits = self.ascii_reply(id, &reply, owner.as_ref());
+                            fits = self.ascii_reply(id, &reply);
                             len
                         }
                         ascii::reply::Parsed::Malformed => {
@@ -153,7 +152,7 @@ impl Engine {
                         }
                     }
                 }
-                Protocol::Binary => match packet::parse_reply(input.data()) {
+                Protocol::Binary => match packet::parse_reply(input.value()) {
                     packet::Parsed::Incomplete { need } => {
                         input.expect(need, &mut self.server_buffers);
                         break;
@@ -161,7 +160,7 @@ impl Engine {
                     packet::Parsed::Packet { packet, len } => {
                         fits = match self.conns.get(id).map(|conn| conn.state) {
                             Some(State::Handshake(step)) => self.handshake_reply(id, step, &packet),
-                            _ => self.binary_reply(id, &packet, owner.as_ref()),
+                            _ => self.binary_reply(id, &packet),
                         };
                         len
                     }
@@ -171,7 +170,6 @@ impl Engine {
                     }
                 },
             };
-            drop(owner);
             input.consume(used);
         }
         input.rest(&mut self.server_buffers);

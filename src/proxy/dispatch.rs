@@ -4,7 +4,7 @@ use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
-use crate::protocol::binary::{command as binary, opcode};
+use crate::protocol::binary::{command as binary, opcode, packet};
 use crate::protocol::op;
 
 use super::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State, Step};
@@ -25,9 +25,6 @@ const JOIN_OPAQUE: u32 = 0x0001_0000;
 
 /// The length of a line's end.
 const LINE_END: u64 = 2;
-
-/// Where the opcode and the opaque stand in a binary header.
-const OPCODE_AT: usize = 1;
 
 /// A get of one key, on its way to a server.
 #[derive(Clone, Copy, Debug)]
@@ -424,9 +421,8 @@ fn join(conn: &mut Conn, open: OpenGet, get: &Get<'_>) -> u32 {
         Protocol::Binary => {
             if open.keys == 1
                 && let Some(header) = conn.output.tail_from(open.start)
-                && let Some(code) = header.get_mut(OPCODE_AT)
             {
-                *code = opcode::GETKQ;
+                packet::set_opcode(header, opcode::GETKQ);
             }
             binary::getq(conn.output.tail(), get.key, get.vbucket, opaque);
         }

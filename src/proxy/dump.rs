@@ -6,10 +6,10 @@
 //! the end is told once.
 
 use crate::protocol::Dump as Command;
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command;
 use crate::protocol::ascii::reply::Reply;
 
-use super::ascii_request::NOT_OVER_BINARY;
 use super::connection::Unfit;
 use super::downstream::{ConnId, Entry, Expect};
 use super::error::Failure;
@@ -89,12 +89,11 @@ impl Dump {
     /// Writes the last line for the client.
     fn write_end(&self, out: &mut Vec<u8>, failure: Option<Failure>) {
         match (self.roll.verdict(failure, INCOMPLETE), &self.no_class) {
-            (Verdict::All, Some(line)) if !self.is_listed => out.extend_from_slice(line),
-            (Verdict::All, _) => out.extend_from_slice(self.end),
-            (Verdict::Refused(line, _), _) => out.extend_from_slice(line),
-            (Verdict::Missing(line), _) => out.extend_from_slice(&line),
+            (Verdict::All, Some(line)) if !self.is_listed => answer::line(out, line),
+            (Verdict::All, _) => answer::line(out, self.end),
+            (Verdict::Refused(line, _), _) => answer::line(out, line),
+            (Verdict::Missing(line), _) => answer::line(out, &line),
         }
-        out.extend_from_slice(b"\r\n");
     }
 }
 
@@ -102,7 +101,7 @@ impl Engine {
     /// Asks all servers of the client's bucket for their lists, each once.
     pub(super) fn dump(&mut self, id: ClientId, command: Command<'_>) -> Pumped {
         if self.has_binary_servers(id) {
-            self.local_reply(id, |out| out.extend_from_slice(NOT_OVER_BINARY.as_bytes()));
+            self.local_reply(id, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
             return Pumped::Taken;
         }
         let Some(client) = self.clients.get_mut(id) else { return Pumped::Taken };

@@ -1,5 +1,6 @@
 //! Every way a request can fail without a server's answer, and what the client is told (03 §9.1, 04 §11.1).
 
+use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::status::text;
 
@@ -65,7 +66,7 @@ impl Failure {
             out.push(b' ');
             out.extend_from_slice(host.as_bytes());
         }
-        out.extend_from_slice(b"\r\n");
+        answer::line(out, b""); // all of it is there
     }
 
     /// The status of the binary reply.

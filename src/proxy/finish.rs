@@ -2,6 +2,7 @@
 
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
+use crate::protocol::ascii::answer;
 use crate::protocol::status::CommandClass;
 
 use super::Engine;
@@ -206,7 +207,7 @@ impl Engine {
         let host = target.and_then(|host| self.hosts.get(host)).map(|host| std::sync::Arc::clone(&host.server));
         if let Some(sink) = self.sink(id) {
             if is_miss {
-                sink.tail().extend_from_slice(b"END\r\n");
+                sink.tail().extend_from_slice(answer::END);
             } else {
                 let named = !(is_get && failure == Failure::Timeout);
                 failure.write_ascii(sink.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str()));

@@ -14,6 +14,7 @@ use crate::front_cache::Value;
 use crate::metrics::counter::Counter;
 use crate::protocol::Keys;
 use crate::protocol::Protocol;
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
 use crate::protocol::binary::packet::Packet;
@@ -381,7 +382,7 @@ impl Engine {
         key.is_refused = true;
         multiget.is_ordered = true;
         let vbucket = key.vbucket;
-        self.learn_of(id, vbucket, host, packet.value);
+        self.learn_of(id, vbucket, host, &packet.value);
         if is_first {
             self.send_keys_again(id);
         }
@@ -441,7 +442,7 @@ impl Engine {
             }
             match failure.filter(|_| is_error) {
                 Some(failure) => failure.write_ascii(sink.tail(), None),
-                None => sink.tail().extend_from_slice(b"END\r\n"),
+                None => sink.tail().extend_from_slice(answer::END),
             }
         }
         if let Some(Work::MultiGet(place)) = self.requests.get_mut(id).map(|request| &mut request.work) {

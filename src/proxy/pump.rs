@@ -178,24 +178,22 @@ impl Engine {
         value_max: u64,
         (skip, allowed): (usize, Allowed),
     ) -> bool {
-        let owner = input.owner();
         let mut scanned = input.scanned.saturating_sub(skip);
-        let text = input.data().get(skip..).unwrap_or_default();
-        let used = match allowed.only(request::parse(text, &mut scanned, value_max)) {
+        let all = input.value();
+        let text = all.bytes.get(skip..).unwrap_or_default();
+        let used = match allowed.only(request::parse(all.with(text), &mut scanned, value_max)) {
             Parsed::Incomplete { need } => {
                 input.scanned = scanned + skip;
                 input.expect(need + skip, &mut self.client_buffers);
                 return false;
             }
-            Parsed::Request { request, noreply, len } => {
-                match self.ascii_request(id, &request, noreply, owner.as_ref()) {
-                    Verdict::Taken => {
-                        self.count_request(id, &request, noreply, len);
-                        len
-                    }
-                    Verdict::Wait => return false,
+            Parsed::Request { request, noreply, len } => match self.ascii_request(id, &request, noreply) {
+                Verdict::Taken => {
+                    self.count_request(id, &request, noreply, len);
+                    len
                 }
-            }
+                Verdict::Wait => return false,
+            },
             Parsed::Rejected { reply, noreply, len } => {
                 self.count_refused(id, text, noreply, reply);
                 if !noreply {
@@ -224,7 +222,6 @@ impl Engine {
                 text.len()
             }
         };
-        drop(owner);
         input.consume(used + skip);
         true
     }

@@ -16,7 +16,7 @@ pub(super) use told::Told;
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::protocol::binary::opcode::status;
-use crate::protocol::binary::packet::Packet;
+use crate::protocol::binary::packet::{HEADER, Header, Packet};
 use crate::protocol::{Protocol, op};
 
 use super::dispatch::Get;
@@ -30,9 +30,6 @@ use super::{Action, Engine};
 
 /// How long a request pauses between two tries, from its second round on.
 const PAUSE: Micros = 20_000;
-
-/// Where the vbucket id stands in a header.
-const VBUCKET_AT: u64 = 6;
 
 /// Something that was refused and is to be sent again.
 #[derive(Debug)]
@@ -128,9 +125,9 @@ impl Engine {
         let Some(conn) = self.conns.get(id) else { return };
         let (host, range) = (conn.host, conn.range(index));
         let Some(entry) = conn.fifo.get(index).copied() else { return };
-        let mut vbucket = Vec::new();
-        conn.output.read(range.start + VBUCKET_AT..range.start + VBUCKET_AT + 2, &mut vbucket);
-        let vbucket = vbucket.first_chunk::<2>().map_or(0, |bytes| u16::from_be_bytes(*bytes));
+        let mut head = Vec::new();
+        conn.output.read(range.start..range.start + HEADER as u64, &mut head);
+        let vbucket = head.first_chunk().map_or(0, |head| Header::parse(head).vbucket_or_status);
         let again = match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
                 let mut key = Vec::new();

@@ -25,7 +25,7 @@ impl Engine {
         let body: &[u8] = match code {
             opcode::SASL_LIST_MECHS if packet.raw.len() == crate::protocol::binary::packet::HEADER => b"PLAIN",
             opcode::SASL_AUTH if packet.key == b"PLAIN" => {
-                let Some(bucket) = plain(packet.value).and_then(|(user, password)| self.bucket_of(user, password))
+                let Some(bucket) = plain(&packet.value).and_then(|(user, password)| self.bucket_of(user, password))
                 else {
                     return self.local_packet(id, packet, status::AUTH_ERROR);
                 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::metrics::counter::{Command, Counter, Counters, Field, Timing};
 use crate::protocol::Protocol;
+use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::{Packet, write_reply};
 use crate::protocol::{Request, StoreVerb};
@@ -232,20 +233,22 @@ impl Engine {
     /// `stats proxy`, with the word behind it.
     pub(super) fn stats_proxy(&mut self, id: ClientId, word: &[u8]) {
         let Some(report) = self.report(id) else { return };
-        let text = match Question::parse(word) {
-            Err(complaint) => complaint,
+        let (text, end) = match Question::parse(word) {
+            Err(complaint) => (complaint, &[][..]),
             Ok(Question::Reset) => {
                 report.reset();
-                "OK\r\n".to_owned()
+                (String::new(), answer::OK)
             }
             Ok(Question::Show(part)) => {
                 let mut text = String::new();
                 report.emit(part, &mut |name, value| report::line(&mut text, name, value));
-                text.push_str("END\r\n");
-                text
+                (text, answer::END)
             }
         };
-        self.local_reply(id, |out| out.extend_from_slice(text.as_bytes()));
+        self.local_reply(id, |out| {
+            out.extend_from_slice(text.as_bytes());
+            out.extend_from_slice(end);
+        });
     }
 
     /// The same as a binary STAT: its key is `proxy` or begins with `proxy `. (The C program knew only `proxy buckets`

@@ -1,7 +1,5 @@
 //! An ASCII server's answer to a packet of a binary client.
 
-use std::sync::Arc;
-
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::status;
@@ -24,7 +22,6 @@ impl Engine {
         asked: Translated,
         opaque: u32,
         reply: &Reply<'_>,
-        owner: Option<&Arc<Vec<u8>>>,
     ) -> Result<(), Unfit> {
         let name = (asked.opcode, asked.place);
         let ends = match reply {
@@ -50,7 +47,7 @@ impl Engine {
         let request = self.unlink(id, 0);
         if let Some(request) = request {
             let asked = Asked { opcode: asked.opcode, opaque, key: &key, may_create: asked.create.is_some() };
-            outcome = translate::answer(self.packet_sink(request, name), &asked, reply, owner);
+            outcome = translate::answer(self.packet_sink(request, name), &asked, reply);
         }
         if ends && outcome != Outcome::Unfit {
             self.pop_head(id);

@@ -36,7 +36,7 @@ impl Context<'_> {
         if let Closing::All { opcode: opcode::STAT, .. } = &batch.closing
             && !packet.key.is_empty()
         {
-            let stat = [b"STAT ", packet.key, b" ", packet.value].concat();
+            let stat = [b"STAT ", packet.key, b" ", &packet.value].concat();
             batch.stats.push(String::from_utf8_lossy(&stat).into_owned());
             return Ok(false);
         }
@@ -127,7 +127,7 @@ impl Context<'_> {
                 Outcome::Number(number) => number.to_be_bytes().to_vec(),
                 _ => packet.value.to_vec(),
             };
-            status(&item.op, outcome, binary) == packet.header.vbucket_or_status && packet.value == number
+            status(&item.op, outcome, binary) == packet.header.vbucket_or_status && packet.value.bytes == number
         };
         if is_quiet(item.opcode) && packet.header.vbucket_or_status == 0 {
             return Err("a quiet request is told of its success".to_owned());
@@ -194,7 +194,7 @@ impl Context<'_> {
             return Err("the key is there or not, against the request".to_owned());
         }
         let flags = packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags));
-        let value = Value { key, flags, cas: Some(packet.header.cas), data: packet.value };
+        let value = Value { key, flags, cas: Some(packet.header.cas), data: &packet.value };
         self.value(&item.op, key, server, Some(&value), exact.as_ref(), true)
     }
 
@@ -220,7 +220,7 @@ impl Context<'_> {
 
     /// Whether a packet says that the proxy could not have the request executed.
     fn is_failure_packet(&self, packet: &Packet<'_>, server: Option<usize>) -> bool {
-        let line = str::from_utf8(packet.value).unwrap_or_default().trim_end();
+        let line = str::from_utf8(&packet.value).unwrap_or_default().trim_end();
         let Ok(line) = self.unnamed(line) else { return false };
         let fits = match packet.header.vbucket_or_status {
             // A quiet flush has failed, whatever the reason.

@@ -217,7 +217,7 @@ impl Client {
                 Ok(false) => {}
                 Err(error) => {
                     let want = self.pending.front().map(|pending| &pending.want);
-                    panic!("client {}: {error}; it got {} for {want:?}", self.number, shown(packet.raw));
+                    panic!("client {}: {error}; it got {} for {want:?}", self.number, shown(&packet.raw));
                 }
             }
             received.drop_front(len);

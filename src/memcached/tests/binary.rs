@@ -39,7 +39,7 @@ fn replies(bytes: &[u8]) -> Vec<Reply> {
         let Parsed::Packet { packet, len } = parse_reply(rest) else { panic!("{rest:?}") };
         let header = packet.header;
         assert_eq!(header.opaque, 0x0a0b_0c0d);
-        let (key, value) = (text(packet.key), text(packet.value));
+        let (key, value) = (text(packet.key), text(&packet.value));
         all.push((header.opcode, header.vbucket_or_status, header.cas, packet.extras.to_vec(), key, value));
         rest = &rest[len..];
     }

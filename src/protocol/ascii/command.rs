@@ -162,7 +162,7 @@ mod tests {
     }
 
     fn stored(verb: StoreVerb, cas: Option<u64>) -> String {
-        let store = Store { verb, key: b"k", flags: u32::MAX, exptime: -1, cas, value: b"abc" };
+        let store = Store { verb, key: b"k", flags: u32::MAX, exptime: -1, cas, value: b"abc".into() };
         written(|out| store_line(out, &store))
     }
 

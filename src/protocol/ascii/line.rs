@@ -165,7 +165,7 @@ fn store<'a>(words: &Words<'a>, verb: StoreVerb, cas: Option<Option<u64>>) -> Co
     let key = words.get(1);
     match (cas, parse_u32(words.get(2)), parse_i64(words.get(3)), parse_u64(words.get(4))) {
         (Some(cas), Some(flags), Some(exptime), Some(bytes)) if key.len() <= KEY_MAX => {
-            Command::Store { store: Store { verb, key, flags, exptime, cas, value: b"" }, bytes, noreply }
+            Command::Store { store: Store { verb, key, flags, exptime, cas, value: b"".into() }, bytes, noreply }
         }
         _ => refused(BAD_FORMAT, noreply),
     }

@@ -7,7 +7,9 @@
 //! | [`command`] | [`Request`](super::Request) to the bytes an ASCII server gets |
 //! | [`meta`] | towards servers: keys of meta commands |
 //! | [`reply`] | ASCII server bytes to replies |
+//! | [`answer`] | towards clients: what moxi writes itself |
 
+pub mod answer;
 pub mod command;
 pub(crate) mod line;
 pub mod meta;

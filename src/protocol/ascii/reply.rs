@@ -1,8 +1,8 @@
-//! ASCII server bytes to replies, and the `VALUE` line that clients get (04 §5.2).
+//! ASCII server bytes to replies (04 §5.2).
 
-use super::command;
+use crate::buffer::Value;
 use crate::protocol::KEY_MAX;
-use crate::protocol::numbers::{parse_u32, parse_u64, push_u64};
+use crate::protocol::numbers::{parse_u32, parse_u64};
 use crate::protocol::scan::{digits, line_end, word_end};
 use memchr::memchr;
 
@@ -24,9 +24,9 @@ pub enum Reply<'a> {
         /// The CAS id, if the line has one.
         cas: Option<u64>,
         /// The value.
-        data: &'a [u8],
+        data: Value<'a>,
         /// The whole block: line, value and line end.
-        raw: &'a [u8],
+        raw: Value<'a>,
     },
     /// `END`.
     End,
@@ -40,7 +40,7 @@ pub enum Reply<'a> {
         /// The flags of the line, each with its argument.
         flags: &'a [u8],
         /// The value.
-        data: &'a [u8],
+        data: Value<'a>,
     },
     /// Any other line; never empty.
     Line {
@@ -72,10 +72,12 @@ pub enum Parsed<'a> {
 ///
 /// `scanned` says how many bytes of `buf` are known to hold no line feed; the caller resets it to 0 whenever it
 /// consumes bytes.
-pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
-    if let Some(parsed) = plain(buf) {
+pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize) -> Parsed<'a> {
+    let all = buf.into();
+    if let Some(parsed) = plain(all) {
         return parsed;
     }
+    let buf = all.bytes;
     let from = (*scanned).min(buf.len());
     let end = match line_end(&buf[from..]) {
         Some(at) if from + at <= LINE_MAX => from + at,
@@ -90,12 +92,12 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
     let line = &buf[..end];
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if let Some(fields) = line.strip_prefix(b"VALUE ") {
-        return value_block(buf, fields, len);
+        return value_block(all, fields, len);
     }
     if let Some(fields) = line.strip_prefix(b"VA ")
         && let Some((bytes, flags)) = meta_fields(fields)
     {
-        return meta_block(buf, bytes, flags, len);
+        return meta_block(all, bytes, flags, len);
     }
     let reply = match line {
         b"END" => Reply::End,
@@ -112,7 +114,8 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize) -> Parsed<'a> {
 /// The most frequent replies, as every server writes them and all of which is there: a value, and the end of a get.
 /// Everything else is `None`.
 #[inline]
-fn plain(buf: &[u8]) -> Option<Parsed<'_>> {
+fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
+    let buf = all.bytes;
     let Some(fields) = buf.strip_prefix(b"VALUE ") else {
         return buf.starts_with(b"END\r\n").then_some(Parsed::Reply { reply: Reply::End, len: 5 });
     };
@@ -129,11 +132,12 @@ fn plain(buf: &[u8]) -> Option<Parsed<'_>> {
     let (data, end) = block.split_at_checked(bytes)?;
     end.starts_with(b"\r\n").then_some(())?;
     let len = buf.len() - block.len() + bytes + 2;
-    Some(Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw: &buf[..len] }, len })
+    let (data, raw) = (all.with(data), all.with(&buf[..len]));
+    Some(Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len })
 }
 
 /// `fields` is what follows `VALUE ` in a line that ends before `line_len`.
-fn value_block<'a>(buf: &'a [u8], fields: &'a [u8], line_len: usize) -> Parsed<'a> {
+fn value_block<'a>(all: Value<'a>, fields: &'a [u8], line_len: usize) -> Parsed<'a> {
     let Some((key, flags, bytes, cas)) = value_fields(fields) else {
         return Parsed::Malformed;
     };
@@ -143,8 +147,10 @@ fn value_block<'a>(buf: &'a [u8], fields: &'a [u8], line_len: usize) -> Parsed<'
     let Some(len) = data_end.checked_add(2) else {
         return Parsed::Malformed;
     };
+    let buf = all.bytes;
     match (buf.get(line_len..data_end), buf.get(data_end..len), buf.get(..len)) {
         (Some(data), Some(b"\r\n"), Some(raw)) => {
+            let (data, raw) = (all.with(data), all.with(raw));
             Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len }
         }
         (_, Some(_), _) => Parsed::Malformed,
@@ -160,11 +166,12 @@ fn meta_fields(fields: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 /// The value after a `VA` line that ends before `line_len`.
-fn meta_block<'a>(buf: &'a [u8], bytes: usize, flags: &'a [u8], line_len: usize) -> Parsed<'a> {
+fn meta_block<'a>(all: Value<'a>, bytes: usize, flags: &'a [u8], line_len: usize) -> Parsed<'a> {
     let data_end = line_len.saturating_add(bytes);
     let len = data_end.saturating_add(2);
+    let buf = all.bytes;
     match (buf.get(line_len..data_end), buf.get(data_end..len)) {
-        (Some(data), Some(b"\r\n")) => Parsed::Reply { reply: Reply::Meta { flags, data }, len },
+        (Some(data), Some(b"\r\n")) => Parsed::Reply { reply: Reply::Meta { flags, data: all.with(data) }, len },
         (_, Some(_)) => Parsed::Malformed,
         _ => Parsed::Incomplete { need: len },
     }
@@ -178,22 +185,6 @@ fn value_fields(fields: &[u8]) -> Option<(&[u8], u32, usize, Option<u64>)> {
     let bytes = parse_u64(words.next()?).filter(|&bytes| bytes <= VALUE_MAX)?;
     let cas = words.next().map(|word| parse_u64(word).ok_or(())).transpose().ok()?;
     words.next().is_none().then_some((key, flags, usize::try_from(bytes).ok()?, cas))
-}
-
-/// Appends the `VALUE` line of a value of `len` bytes, with its line end. The caller appends the value and a
-/// line end.
-pub fn value(out: &mut Vec<u8>, key: &[u8], flags: u32, cas: Option<u64>, len: usize) {
-    out.extend_from_slice(b"VALUE");
-    command::key(out, key);
-    out.push(b' ');
-    push_u64(out, u64::from(flags));
-    out.push(b' ');
-    push_u64(out, len as u64);
-    if let Some(cas) = cas {
-        out.push(b' ');
-        push_u64(out, cas);
-    }
-    command::end(out);
 }
 
 #[cfg(test)]
@@ -217,7 +208,7 @@ mod tests {
                     Parsed::Reply { reply, len } => {
                         told += &match reply {
                             Reply::Value { key, flags, cas, data, raw } => {
-                                assert_eq!(raw, &buf[..len]);
+                                assert_eq!(raw.bytes, &buf[..len]);
                                 format!("{} {flags} {cas:?} [{}]\n", key.escape_ascii(), data.escape_ascii())
                             }
                             Reply::End => "end\n".into(),
@@ -319,16 +310,6 @@ mod tests {
         assert!(session(&[&line, b"\n"]).starts_with("line "));
         assert_eq!(session(&[&line, b"x"]), "malformed\n");
         assert_eq!(session(&[&line, b"x\n"]), "malformed\n");
-    }
-
-    #[test]
-    fn value_lines_are_written_as_they_are_read() {
-        let mut out = Vec::new();
-        value(&mut out, b"a", u32::MAX, None, 3);
-        assert_eq!(out, b"VALUE a 4294967295 3\r\n");
-        out.clear();
-        value(&mut out, b"a", 0, Some(u64::MAX), 0);
-        assert_eq!(out, b"VALUE a 0 0 18446744073709551615\r\n");
     }
 
     fn replyish() -> impl Strategy<Value = Vec<u8>> {

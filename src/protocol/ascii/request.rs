@@ -4,6 +4,7 @@
 //! data block that follows. The rules are those of 04 §2 and §3 with their replacements.
 
 use super::line::{self, Command};
+use crate::buffer::Value;
 use crate::protocol::scan::{digits, line_end, word_end};
 use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb};
 use memchr::memchr;
@@ -83,14 +84,16 @@ pub enum Parsed<'a> {
 ///
 /// `scanned` says how many bytes of `buf` are known to hold no line feed, so that a line that arrives slowly is not
 /// searched twice; the caller resets it to 0 whenever it consumes bytes. `value_max` is the largest value in bytes.
-pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Parsed<'a> {
+pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64) -> Parsed<'a> {
+    let all = buf.into();
+    let buf = all.bytes;
     let from = (*scanned).min(buf.len());
     if let Some((key, len)) = plain_get(buf) {
         *scanned = len - 1;
         let keys = Keys::new(&buf[..GET.len() + key.len()], GET.len());
         return Parsed::Request { request: Request::Get { keys, cas: false }, noreply: false, len };
     }
-    if let Some(parsed) = plain_store(buf, scanned, value_max) {
+    if let Some(parsed) = plain_store(all, scanned, value_max) {
         return parsed;
     }
     let Some(end) = line_end(&buf[from..]).map(|at| from + at) else {
@@ -109,13 +112,13 @@ pub fn parse<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Parsed<'
         Command::Request { request, noreply } => Parsed::Request { request, noreply, len },
         Command::Refused { reply, noreply } => Parsed::Rejected { reply, noreply, len },
         Command::Http => Parsed::Http,
-        Command::Store { store, bytes, noreply } => storage(buf, len, store, bytes, noreply, value_max),
+        Command::Store { store, bytes, noreply } => storage(all, len, store, bytes, noreply, value_max),
     }
 }
 
 /// A storage command whose line ends before `line_len`: takes the data block if it is there.
 fn storage<'a>(
-    buf: &'a [u8],
+    all: Value<'a>,
     line_len: usize,
     store: Store<'a>,
     bytes: u64,
@@ -137,9 +140,9 @@ fn storage<'a>(
     else {
         return too_large;
     };
-    match (buf.get(line_len..value_end), buf.get(value_end..len)) {
+    match (all.bytes.get(line_len..value_end), all.bytes.get(value_end..len)) {
         (Some(value), Some(b"\r\n")) => {
-            Parsed::Request { request: Request::Store(Store { value, ..store }), noreply, len }
+            Parsed::Request { request: Request::Store(Store { value: all.with(value), ..store }), noreply, len }
         }
         (Some(_), Some(_)) => Parsed::Rejected { reply: BAD_CHUNK, noreply, len },
         _ => Parsed::Incomplete { need: len },
@@ -160,7 +163,8 @@ pub fn plain_get(buf: &[u8]) -> Option<(&[u8], usize)> {
 }
 
 /// The second most frequent one: `set` as it is written by everybody, all of which is there. Everything else is `None`.
-fn plain_store<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Option<Parsed<'a>> {
+fn plain_store<'a>(all: Value<'a>, scanned: &mut usize, value_max: u64) -> Option<Parsed<'a>> {
+    let buf = all.bytes;
     let rest = buf.strip_prefix(b"set ")?;
     let end = word_end(rest).filter(|end| (1..=KEY_MAX).contains(end))?;
     let (key, rest) = rest.split_at(end);
@@ -172,7 +176,7 @@ fn plain_store<'a>(buf: &'a [u8], scanned: &mut usize, value_max: u64) -> Option
     let (value, end) = block.split_at_checked(bytes)?;
     end.starts_with(b"\r\n").then_some(())?;
     let (flags, exptime) = (u32::try_from(flags).ok()?, i64::try_from(exptime).ok()?);
-    let store = Store { verb: StoreVerb::Set, key, flags, exptime, cas: None, value };
+    let store = Store { verb: StoreVerb::Set, key, flags, exptime, cas: None, value: all.with(value) };
     let line = buf.len() - block.len();
     *scanned = line - 1;
     let len = line + bytes + 2;

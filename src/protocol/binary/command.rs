@@ -167,7 +167,7 @@ mod tests {
         let header = packet.header;
         assert_eq!((header.opcode, header.datatype), (opcode, 0));
         assert_eq!((header.vbucket_or_status, header.opaque, header.cas), numbers);
-        assert_eq!((packet.extras, packet.key, packet.value), (extras, key, value));
+        assert_eq!((packet.extras, packet.key, packet.value.bytes), (extras, key, value));
         let foreign = matches!(opcode, opcode::GETL | opcode::UNL | opcode::BUCKET);
         let op = op::of(packet.header.opcode);
         assert_eq!((op.fits(&packet), op.is_foreign), (true, foreign));
@@ -194,8 +194,8 @@ mod tests {
     #[test]
     fn stores() {
         let stored = |verb, cas| {
-            let store = Store { verb, key: b"k", flags: 1234, exptime: 4321, cas, value: b"abc" };
-            sent(store.value, |out| store_head(out, &store, 3, 5))
+            let store = Store { verb, key: b"k", flags: 1234, exptime: 4321, cas, value: b"abc".into() };
+            sent(&store.value, |out| store_head(out, &store, 3, 5))
         };
         let extras = b"\0\0\x04\xd2\0\0\x10\xe1";
         check(&stored(StoreVerb::Set, None), 0x01, (3, 5, 0), extras, b"k", b"abc");

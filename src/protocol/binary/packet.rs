@@ -1,6 +1,7 @@
 //! Headers and whole packets of the binary protocol, parsed and written (02 §9, 04 §8.1).
 
 use super::breach::Breach;
+use crate::buffer::Value;
 
 /// Size of a header in bytes.
 pub const HEADER: usize = 24;
@@ -68,6 +69,20 @@ impl Header {
     }
 }
 
+/// Puts another vbucket id into the packet that `head` begins with.
+pub fn set_vbucket(head: &mut [u8], vbucket: u16) {
+    if let Some(field) = head.get_mut(6..8) {
+        field.copy_from_slice(&vbucket.to_be_bytes());
+    }
+}
+
+/// Puts another opcode into the packet that `head` begins with.
+pub fn set_opcode(head: &mut [u8], opcode: u8) {
+    if let Some(field) = head.get_mut(1) {
+        *field = opcode;
+    }
+}
+
 /// A whole packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet<'a> {
@@ -78,9 +93,9 @@ pub struct Packet<'a> {
     /// The key.
     pub key: &'a [u8],
     /// What is behind extras and key.
-    pub value: &'a [u8],
+    pub value: Value<'a>,
     /// Everything, header included.
-    pub raw: &'a [u8],
+    pub raw: Value<'a>,
 }
 
 /// What the beginning of a peer's bytes is.
@@ -109,16 +124,17 @@ pub fn is_binary(data: &[u8]) -> bool {
 }
 
 /// Looks at the beginning of a client's bytes.
-pub fn parse_request(buf: &[u8]) -> Parsed<'_> {
-    parse(buf, REQUEST_MAGIC)
+pub fn parse_request<'a>(buf: impl Into<Value<'a>>) -> Parsed<'a> {
+    parse(buf.into(), REQUEST_MAGIC)
 }
 
 /// Looks at the beginning of a server's bytes.
-pub fn parse_reply(buf: &[u8]) -> Parsed<'_> {
-    parse(buf, REPLY_MAGIC)
+pub fn parse_reply<'a>(buf: impl Into<Value<'a>>) -> Parsed<'a> {
+    parse(buf.into(), REPLY_MAGIC)
 }
 
-fn parse(buf: &[u8], magic: u8) -> Parsed<'_> {
+fn parse(all: Value<'_>, magic: u8) -> Parsed<'_> {
+    let buf = all.bytes;
     // The first byte alone tells, so a peer that speaks something else does not keep us waiting for 24.
     if let Some(&first) = buf.first()
         && first != magic
@@ -145,7 +161,7 @@ fn parse(buf: &[u8], magic: u8) -> Parsed<'_> {
     };
     let (extras, body) = body.split_at(extras_len);
     let (key, value) = body.split_at(key_len);
-    Parsed::Packet { packet: Packet { header, extras, key, value, raw }, len }
+    Parsed::Packet { packet: Packet { header, extras, key, value: all.with(value), raw: all.with(raw) }, len }
 }
 
 /// Appends a reply.
@@ -224,11 +240,23 @@ mod tests {
             cas: 9,
         };
         assert_eq!(packet.header, header);
-        assert_eq!((packet.extras, packet.key, packet.value), (&b"\0\0\0\x6e"[..], &b"a"[..], &b"xyz"[..]));
-        assert_eq!(packet.raw, HIT);
+        assert_eq!((packet.extras, packet.key, packet.value.bytes), (&b"\0\0\0\x6e"[..], &b"a"[..], &b"xyz"[..]));
+        assert_eq!(packet.raw.bytes, HIT);
         let mut out = Vec::new();
-        write_reply(&mut out, 0x0c, 0, 4, 9, packet.extras, packet.key, packet.value);
+        write_reply(&mut out, 0x0c, 0, 4, 9, packet.extras, packet.key, &packet.value);
         assert_eq!(out, HIT);
+    }
+
+    #[test]
+    fn headers_are_changed_in_place() {
+        let mut packet = HIT.to_vec();
+        set_opcode(&mut packet, 0x0d);
+        set_vbucket(&mut packet, 0x1234);
+        let Parsed::Packet { packet: before, .. } = parse_reply(HIT) else { panic!("not a packet") };
+        let Parsed::Packet { packet: after, .. } = parse_reply(&packet) else { panic!("not a packet") };
+        assert_eq!(after.header, Header { opcode: 0x0d, vbucket_or_status: 0x1234, ..before.header });
+        set_vbucket(&mut [0; 7], 1);
+        set_opcode(&mut [], 1);
     }
 
     #[test]
@@ -271,7 +299,10 @@ mod tests {
         let mut out = Vec::new();
         write_reply(&mut out, 0, 0, 0, 0, &[1; 300], &[2; 70_000], b"v");
         let Parsed::Packet { packet, len } = parse_reply(&out) else { panic!("not a packet") };
-        assert_eq!((packet.extras.len(), packet.key.len(), packet.value, len), (255, 65_535, &b"v"[..], out.len()));
+        assert_eq!(
+            (packet.extras.len(), packet.key.len(), packet.value.bytes, len),
+            (255, 65_535, &b"v"[..], out.len())
+        );
     }
 
     proptest! {
@@ -287,8 +318,8 @@ mod tests {
                 match parsed {
                     Parsed::Incomplete { need } => prop_assert!(need > bytes.len()),
                     Parsed::Packet { packet, len } => {
-                        prop_assert!(len <= bytes.len() && packet.raw == &bytes[..len]);
-                        let parts = [packet.extras, packet.key, packet.value].concat();
+                        prop_assert!(len <= bytes.len() && packet.raw.bytes == &bytes[..len]);
+                        let parts = [packet.extras, packet.key, packet.value.bytes].concat();
                         prop_assert_eq!(&parts[..], &bytes[HEADER..len]);
                     }
                     Parsed::Malformed(_) => (),

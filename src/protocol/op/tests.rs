@@ -33,8 +33,8 @@ fn fits(opcode: u8, extras: usize, key: usize, value: usize) -> bool {
         header: Header { opcode, ..lengths(extras, key, value) },
         extras: &zeros[..extras],
         key: &zeros[..key],
-        value: &zeros[..value],
-        raw: &[],
+        value: zeros[..value].into(),
+        raw: (&[]).into(),
     })
 }
 

@@ -5,6 +5,7 @@ use memchr::memchr2;
 use crate::config::address::{checked_host, port, split_host};
 use crate::protocol::Protocol;
 use crate::protocol::Request;
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::request::{LINE_MAX, Parsed};
 
 /// Longest host in bytes (03 §15).
@@ -76,7 +77,6 @@ impl Allowed {
     /// Refuses what is not allowed with `ERROR`, even where the client wants no answer (04 §14). A value that was sent
     /// along is dropped with its command, so that it cannot pass for one.
     pub(in crate::proxy) fn only<'a>(self, parsed: Parsed<'a>) -> Parsed<'a> {
-        const REPLY: &[u8] = b"ERROR\r\n";
         match parsed {
             parsed if self == Allowed::All => parsed,
             Parsed::Request { request: Request::Version | Request::Verbosity { .. }, .. }
@@ -86,9 +86,11 @@ impl Allowed {
                 parsed
             }
             Parsed::Request { len, .. } | Parsed::Rejected { len, .. } => {
-                Parsed::Rejected { reply: REPLY, noreply: false, len }
+                Parsed::Rejected { reply: answer::ERROR, noreply: false, len }
             }
-            Parsed::TooLarge { len, swallow, .. } => Parsed::TooLarge { reply: REPLY, noreply: false, len, swallow },
+            Parsed::TooLarge { len, swallow, .. } => {
+                Parsed::TooLarge { reply: answer::ERROR, noreply: false, len, swallow }
+            }
             Parsed::Incomplete { .. } | Parsed::LineTooLong | Parsed::Http => parsed,
         }
     }

@@ -503,7 +503,7 @@ fn keys_borrow_the_line() {
 fn a_request_says_how_many_bytes_it_took() {
     let mut scanned = 0;
     let parsed = parse(b"add k 1 2 0\r\n\r\n", &mut scanned, 0);
-    let store = Store { verb: StoreVerb::Add, key: b"k", flags: 1, exptime: 2, cas: None, value: b"" };
+    let store = Store { verb: StoreVerb::Add, key: b"k", flags: 1, exptime: 2, cas: None, value: b"".into() };
     assert_eq!(parsed, Parsed::Request { request: Request::Store(store), noreply: false, len: 15 });
 }
 
