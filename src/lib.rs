@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!                 main thread                     worker thread (-t of them)
-//!  client ─► net::acceptor ── round robin ─► net::worker ─┐
+//!  client ─► net::acceptor ── round robin ─► net::worker ─┐  its loop: net::driver
 //!                                                         │ bytes, events, time
 //!                                                         ▼
 //!                                   proxy::Engine   (no I/O in here)

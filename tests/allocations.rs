@@ -1,12 +1,14 @@
 //! In the steady state a request allocates nothing: memory is used again.
 
+#[path = "../benches/engine/network.rs"]
+mod network;
 #[path = "../benches/engine/world.rs"]
 mod world;
 
 use world::{SCENARIOS, World};
 
 /// Until all queues, buffers and tables have found their size.
-const WARM_UP: u32 = 250;
+const WARM_UP: u32 = 350;
 /// How many rounds of all clients are watched.
 const WATCHED: u32 = 40;
 

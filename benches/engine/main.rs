@@ -1,8 +1,10 @@
-//! Fixed work for the engine, in memory: no sockets, no clock, so that every run executes the same instructions.
+//! Fixed work for the engine and its event loop, in memory: no sockets, no clock, so that every run executes the same
+//! instructions.
 //!
 //! `benches/gate` runs it under callgrind. By hand: `cargo bench --bench engine -- SCENARIO ROUNDS`; without
 //! arguments it prints the wall-clock time of every scenario.
 
+mod network;
 mod world;
 
 use std::time::Instant;

@@ -1,11 +1,12 @@
-//! An engine with its clients and their servers, all in memory, and what the clients ask.
+//! An engine and its event loop with clients and their servers, all in memory, and what the clients ask.
 
-use moxi::buffer::Output;
 use moxi::config;
-use moxi::proxy::downstream::ConnId;
+use moxi::net::driver::{Driver, Event, Service};
 use moxi::proxy::host::HealthTable;
 use moxi::proxy::upstream::ClientId;
-use moxi::proxy::{Action, Engine, Settings};
+use moxi::proxy::{Engine, Settings};
+
+use super::network::{Net, READABLE, Socket};
 
 /// What all clients do, over and over: each sends one request and waits for its answer.
 pub struct Scenario {
@@ -37,8 +38,6 @@ pub const SCENARIOS: &[Scenario] = &[
 const VALUE: [u8; 100] = [b'v'; 100];
 const MULTIGET: u32 = 24;
 const HEADER: usize = 24;
-/// More than all answers of a turn that come over one connection, so that only the engine's memory grows.
-const REPLIES: usize = 1 << 20;
 
 fn key(number: u32) -> [u8; 12] {
     let mut key = *b"key_00000000";
@@ -147,17 +146,12 @@ fn serve_packet<'a>(input: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     &input[HEADER + body..]
 }
 
-/// The engine, its clients and their servers.
+/// The proxy, its clients and their servers.
 pub struct World {
-    engine: Engine,
+    driver: Driver<Net>,
     clients: Vec<ClientId>,
-    /// What was sent to a server in this turn.
-    sent: Vec<(ConnId, Vec<u8>)>,
-    spare: Vec<Vec<u8>>,
-    request: Vec<u8>,
-    reply: Vec<u8>,
-    actions: Vec<Action>,
-    looked_at: Vec<ClientId>,
+    /// Room for the events of a turn.
+    events: Vec<Event>,
     /// How many bytes clients have received.
     pub received: u64,
     /// How many they must receive in a round.
@@ -170,32 +164,20 @@ impl World {
         let text = format!("11311={}", servers.join(","));
         let loaded = config::load(&text, Some(scenario.behavior), &|_| None).expect("a good configuration");
         let settings = Settings { requests_per_turn: 20, binding: None };
-        let mut engine = Engine::new(&loaded.config, &HealthTable::default(), settings);
-        let clients = (0..scenario.clients).map(|_| engine.add_client(0).expect("a client")).collect();
-        World {
-            engine,
-            clients,
-            sent: Vec::new(),
-            spare: Vec::new(),
-            per_round: expected(scenario),
-            request: Vec::new(),
-            reply: Vec::with_capacity(REPLIES),
-            actions: Vec::new(),
-            looked_at: Vec::new(),
-            received: 0,
-        }
+        let engine = Engine::new(&loaded.config, &HealthTable::default(), settings);
+        let mut driver = Driver::new(Net::default(), engine, settings.binding);
+        let mut client = |_| driver.add_client(Service::Bucket(0), |_, _| Ok(Socket::default())).expect("a client");
+        let clients = (0..scenario.clients).map(&mut client).collect();
+        World { driver, clients, events: Vec::new(), received: 0, per_round: expected(scenario) }
     }
 
     /// Every client sends one request and gets its answer.
     pub fn round(&mut self, round: u32, scenario: &Scenario) {
-        self.engine.set_time(u64::from(round) * 100);
-        for index in 0..self.clients.len() {
-            self.request.clear();
-            (scenario.request)((round + index as u32 * 7) % 4000, &mut self.request);
-            let id = self.clients[index];
-            let space = self.engine.client_space(id).expect("a client that is read from");
-            space[..self.request.len()].copy_from_slice(&self.request);
-            self.engine.client_filled(id, self.request.len());
+        self.driver.network.now = u64::from(round) * 100;
+        for (index, id) in self.clients.iter().enumerate() {
+            let socket = self.driver.client_stream(*id).expect("a client");
+            (scenario.request)((round + index as u32 * 7) % 4000, &mut socket.input);
+            self.driver.network.events.push(Event::Client(*id, READABLE));
         }
         let goal = self.received + self.per_round;
         let mut turns = 0;
@@ -206,57 +188,25 @@ impl World {
         }
     }
 
-    /// What the event loop does.
+    /// The proxy has its turn, then the servers answer and the clients take what has come.
     fn turn(&mut self) {
-        self.looked_at.clear();
-        self.engine.turn(&mut self.looked_at);
-        self.engine.take_actions(&mut self.actions);
-        for action in self.actions.drain(..) {
-            match action {
-                Action::Connect(id, _) => self.engine.connected(id),
-                Action::Log(..) | Action::Breach(..) | Action::Trace(..) => {}
-                other => panic!("unexpected: {other:?}"),
+        self.driver.turn(&mut self.events).expect("events");
+        for index in 0..self.driver.network.conns.len() {
+            let id = self.driver.network.conns[index];
+            let socket = self.driver.server_stream(id).expect("a connection");
+            if socket.output.is_empty() {
+                continue;
             }
+            serve(&socket.output, &mut socket.input);
+            socket.output.clear();
+            self.driver.network.events.push(Event::Conn(id, READABLE));
         }
-        while let Some(id) = self.engine.next_dirty_conn() {
-            let (output, limit) = self.engine.conn_output(id).expect("its output");
-            let mut sent = self.spare.pop().unwrap_or_default();
-            let count = unsent(output, limit, &mut sent);
-            self.sent.push((id, sent));
-            self.engine.conn_sent(id, count);
-        }
-        for (id, mut sent) in self.sent.drain(..) {
-            self.reply.clear();
-            serve(&sent, &mut self.reply);
-            sent.clear();
-            self.spare.push(sent);
-            let mut rest = &self.reply[..];
-            while !rest.is_empty() {
-                let space = self.engine.conn_space(id).expect("a connection that is read from");
-                let count = space.len().min(rest.len());
-                space[..count].copy_from_slice(&rest[..count]);
-                self.engine.conn_filled(id, count);
-                rest = &rest[count..];
-            }
-        }
-        while let Some(id) = self.engine.next_dirty_client() {
-            let (output, limit) = self.engine.client_output(id).expect("its output");
-            self.reply.clear();
-            let count = unsent(output, limit, &mut self.reply);
-            self.received += count as u64;
-            self.engine.client_sent(id, count);
+        for id in &self.clients {
+            let socket = self.driver.client_stream(*id).expect("a client");
+            self.received += socket.output.len() as u64;
+            socket.output.clear();
         }
     }
-}
-
-/// Appends what is to be sent to `out`.
-fn unsent(output: &Output, limit: u64, out: &mut Vec<u8>) -> usize {
-    let before = out.len();
-    match output.contiguous(limit) {
-        Some(bytes) => out.extend_from_slice(bytes),
-        None => output.slices(limit, 64).iter().for_each(|slice| out.extend_from_slice(slice)),
-    }
-    out.len() - before
 }
 
 /// How many bytes the clients must receive in a round. All replies are equally long.

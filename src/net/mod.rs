@@ -3,6 +3,7 @@
 pub mod acceptor;
 mod addresses;
 pub mod descriptors;
+pub mod driver;
 mod facts;
 pub mod gate;
 pub mod inherited;

@@ -3,8 +3,9 @@
 use super::Engine;
 
 impl Engine {
-    /// Panics if the engine's records contradict each other.
-    pub(super) fn check_invariants(&self) {
+    /// Panics if the engine's records contradict each other. Called at the end of each turn; the simulation calls it
+    /// after each call.
+    pub fn check_invariants(&self) {
         for (id, conn) in self.conns.iter() {
             let live = |id| self.requests.get(id).is_some_and(|request| !request.is_done);
             let wanted = conn.fifo.iter().filter(|entry| live(entry.request)).count();

@@ -1,8 +1,8 @@
 //! The proxy engine: clients, server connections and the requests between them, without any I/O.
 //!
 //! One [`Engine`] serves one worker. It is given bytes, events and the time; it produces bytes and
-//! [`Action`]s. The event loop (`net::worker`) moves these between the engine and the sockets; a simulation can do
-//! the same without sockets.
+//! [`Action`]s. The event loop (`net::driver`) moves these between the engine and sockets: a worker's, or those of a
+//! simulation, which are memory.
 //!
 //! ```text
 //!  client bytes ─► pump ─► ascii_request ─► dispatch ─► downstream.output ─► server

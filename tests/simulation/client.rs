@@ -4,13 +4,13 @@ use std::collections::{HashMap, VecDeque};
 
 use moxi::protocol::binary::packet::{Parsed, parse_reply};
 use moxi::proxy::timers::Micros;
-use moxi::proxy::upstream::ClientId;
 
 use super::binary_client::{self, Item};
 use super::bytes::Bytes;
 use super::garbage;
 use super::judge::{Answer, Context, Floors, Value};
 use super::op::Key;
+use super::pipe::Pipe;
 use super::request::{self, Asker, Pending, Sending, Want};
 use super::store::Store;
 use super::truth::{Truth, shown};
@@ -25,7 +25,8 @@ struct Sure {
 
 /// A client.
 pub struct Client {
-    pub id: ClientId,
+    /// Its connection.
+    pub pipe: Pipe,
     /// Its number among all clients of the run.
     pub number: u64,
     bucket: usize,
@@ -68,9 +69,9 @@ pub struct Client {
 
 impl Client {
     /// A client that has just connected.
-    pub fn new(truth: &mut Truth, id: ClientId, number: u64, bucket: usize) -> Client {
+    pub fn new(truth: &mut Truth, pipe: Pipe, number: u64, bucket: usize) -> Client {
         Client {
-            id,
+            pipe,
             number,
             bucket,
             hostile: truth.scenario.hostile && truth.random.once_in(3),
@@ -259,7 +260,8 @@ impl Client {
         self.silent.clear();
     }
 
-    /// Panics if it was closed although something is owed to it. `is_slow`: there was something for it to take.
+    /// Panics if it was closed although something is owed to it. `is_slow`: there was something for it to take, or
+    /// not all that it has sent had come.
     pub fn check_closed(&self, truth: &Truth, is_slow: bool) {
         let first = self.pending.front();
         let may_be_idle = truth.scenario.config.buckets[self.bucket].behavior.client_idle_timeout > 0;

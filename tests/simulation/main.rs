@@ -1,4 +1,5 @@
-//! The whole engine under seeds: random clients, servers that are slow, dying or lying, and time.
+//! The engine and its event loop under seeds: random clients, servers that are slow, dying or lying, sockets with all
+//! whims that sockets have, and time. In debug builds the engine's records are looked at after each call.
 //!
 //! Every request that wants an answer gets exactly one, in order, that is true or a documented failure; nothing is
 //! executed twice that must not be; every timer is honoured; nothing is left at the end. A failure names its seed
@@ -12,7 +13,7 @@
 //! |---|---|
 //! | `scenario` | what a seed stands for |
 //! | `world` | the steps of a run |
-//! | `worker` | the event loop, with sockets that are memory |
+//! | `network`, `pipe` | what the event loop of `net::driver` is driven with: connections that are memory |
 //! | `client`, `request`, `judge`, `binary_client`, `binary_judge` | what clients ask, and which answers they may get |
 //! | `server`, `ascii_server`, `meta_server`, `binary_server`, `garbage` | what servers do, well or not |
 //! | `truth`, `store`, `op` | what is really held, and was really done |
@@ -26,14 +27,15 @@ mod client;
 mod garbage;
 mod judge;
 mod meta_server;
+mod network;
 mod op;
+mod pipe;
 mod random;
 mod request;
 mod scenario;
 mod server;
 mod store;
 mod truth;
-mod worker;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -78,10 +80,11 @@ fn report(seed: u64, steps: u64, error: &str) -> String {
     let last = trace[trace.len().saturating_sub(shown)..].join("\n");
     let behavior = &scenario.config.buckets[0].behavior;
     format!(
-        "MOXI_SIM_SEED={seed}: {error}\nsecond time: {again:?}\n{:?}\nexact {} bound {:?} max {} conns {} retry {} \
+        "MOXI_SIM_SEED={seed}: {error}\nsecond time: {again:?}\n{:?}\nexact {} rough {} bound {:?} max {} conns {} retry {} \
          timeouts {} {} {} {} {} join {}\n{last}\nMOXI_SIM_SEED={seed}: {error}",
         scenario.faults,
         scenario.exact,
+        scenario.rough,
         scenario.bound,
         behavior.downstream_max,
         behavior.downstream_conn_max,

@@ -12,6 +12,9 @@ use moxi::routing::vbucket::{NOBODY, VbucketMap};
 
 use super::random::Random;
 
+/// Where the first server listens; the others on the ports behind it.
+pub const FIRST_PORT: u16 = 11211;
+
 /// The faults that servers may have.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Faults {
@@ -75,6 +78,8 @@ pub struct Scenario {
     pub slow_readers: bool,
     /// Bytes that a socket buffer takes.
     pub socket: usize,
+    /// Sockets do everything that sockets may do.
+    pub rough: bool,
     /// Within which every request is answered once it is its client's oldest, in microseconds; `None`: for ever.
     pub bound: Option<u64>,
     /// Largest value that clients send.
@@ -117,6 +122,7 @@ impl Scenario {
             churn: random.once_in(2),
             slow_readers: random.once_in(3),
             socket: random.pick(&[300, 3_000, 60_000, 1_000_000]),
+            rough: random.once_in(2),
             bound,
             large: random.pick(&[100, 100, 5_000, 30_000, 200_000]),
         }
@@ -217,7 +223,7 @@ fn server(random: &mut Random, index: usize) -> Server {
     let text = |yes: bool, text: &str| if yes { text.to_owned() } else { String::new() };
     Server {
         host: format!("db{index}.example"),
-        port: 11211 + index as u16,
+        port: FIRST_PORT + index as u16,
         user: text(may_authenticate, "anna"),
         password: Secret::new(text(may_authenticate, "fictional")),
         bucket: text(may_authenticate && random.once_in(2), "rooms"),

@@ -1,21 +1,26 @@
 //! One run: clients, the proxy, servers and time, in random steps.
 
+use std::time::Duration;
+
+use moxi::net::driver::{Driver, Event, Service, Verdict as Turn};
+use moxi::proxy::Engine;
 use moxi::proxy::downstream::ConnId;
 use moxi::proxy::host::HealthTable;
 use moxi::proxy::timers::Micros;
-use moxi::proxy::upstream::ClientId;
-use moxi::proxy::{Action, Engine};
 
 use super::bytes::Bytes;
 use super::client::Client;
+use super::network::{Dial, Net};
+use super::pipe::Pipe;
+use super::random::Random;
 use super::server::{Session, Verdict};
 use super::truth::{Mood, Truth, shown};
-use super::worker::{Event, Readiness, Worker};
 
 /// A server's end of a connection.
 struct Peer {
     id: ConnId,
     server: usize,
+    pipe: Pipe,
     /// When the connection is made or refused; `None`: never.
     connects: Option<(Micros, bool)>,
     /// The server has it.
@@ -27,7 +32,8 @@ struct Peer {
 /// Everything.
 pub struct World {
     pub truth: Truth,
-    worker: Worker,
+    driver: Driver<Net>,
+    events: Vec<Event>,
     clients: Vec<Client>,
     peers: Vec<Peer>,
     /// What stopped servers hold of connections that the proxy has closed, oldest first.
@@ -35,24 +41,27 @@ pub struct World {
     next_client: u64,
     /// Requests that must have been executed in the end.
     sure: Vec<u64>,
-    /// All clients have gone.
-    is_over: bool,
+    /// The proxy has said that it has drained.
+    is_drained: bool,
 }
 
 impl World {
     /// The beginning of a run.
-    pub fn new(truth: Truth) -> World {
-        let engine = Engine::new(&truth.scenario.config, &HealthTable::default(), truth.scenario.settings);
-        let worker = Worker::new(engine, truth.scenario.socket);
+    pub fn new(mut truth: Truth) -> World {
+        let scenario = &truth.scenario;
+        let engine = Engine::new(&scenario.config, &HealthTable::default(), scenario.settings);
+        let net = Net::new(scenario, Random::new(truth.random.next()), truth.trace.is_some());
+        let driver = Driver::new(net, engine, truth.scenario.settings.binding);
         World {
             truth,
-            worker,
+            driver,
+            events: Vec::new(),
             clients: Vec::new(),
             peers: Vec::new(),
             ghosts: Vec::new(),
             next_client: 0,
             sure: Vec::new(),
-            is_over: false,
+            is_drained: false,
         }
     }
 
@@ -113,63 +122,55 @@ impl World {
 
     fn connect_client(&mut self) {
         let bucket = self.truth.random.index(self.truth.scenario.config.buckets.len());
-        let id = self.worker.add_client(bucket).expect("a client of a bucket that there is");
+        let mut pipe = None;
+        let id = self.driver.add_client(Service::Bucket(bucket), |net, id| {
+            let pipe = pipe.insert(net.client(id));
+            Ok(pipe.socket())
+        });
+        let (Some(id), Some(pipe)) = (id, pipe) else { panic!("no client of bucket {bucket}") };
         self.next_client += 1;
-        let client = Client::new(&mut self.truth, id, self.next_client, bucket);
+        let client = Client::new(&mut self.truth, pipe, self.next_client, bucket);
         let number = client.number;
         self.truth.note(|| format!("client {number} connects to bucket {bucket} as {id:?}"));
         self.clients.push(client);
     }
 
-    fn event(&mut self, id: ClientId, readiness: Readiness) {
-        self.worker.events.push(Event::Client(id, readiness));
-    }
-
     /// Some of what a client has to send arrives.
     fn send(&mut self, at: usize, all: bool) {
         let client = &mut self.clients[at];
-        let Some(socket) = self.worker.client(client.id) else { return };
-        let room = self.truth.scenario.socket.saturating_sub(socket.inbound.len());
-        let most = client.outgoing.len().min(room);
-        if most == 0 {
+        let most = client.outgoing.len().min(client.pipe.ends().room());
+        if most == 0 || client.pipe.is_closed() {
             return;
         }
         let count = if all { most } else { self.truth.random.piece(most) };
         let (number, sent) = (client.number, &client.outgoing.as_slice()[..count]);
         self.truth.note(|| format!("client {number} sends {}", shown(sent)));
-        client.outgoing.move_to(&mut socket.inbound, count);
+        client.pipe.send(&mut client.outgoing, count);
         client.sent += count as u64;
-        let id = client.id;
-        self.event(id, Readiness { readable: true, ..Readiness::default() });
     }
 
     /// A client reads some of what has come.
     fn receive(&mut self, at: usize, all: bool) {
         let client = &mut self.clients[at];
-        let Some(socket) = self.worker.client(client.id) else { return };
-        if client.deaf_until > self.truth.now && !all || socket.outbound.is_empty() {
+        let pipe = client.pipe.clone();
+        let most = pipe.ends().outbound.len();
+        if client.deaf_until > self.truth.now && !all || most == 0 || pipe.is_closed() {
             return;
         }
         if self.truth.scenario.slow_readers && self.truth.random.once_in(20) {
             client.deaf_until = self.truth.now + self.truth.random.below(50_000);
         }
-        let most = socket.outbound.len();
         let count = if all { most } else { self.truth.random.piece(most) };
-        client.receive(&mut self.truth, &mut socket.outbound, count);
-        let has_room = socket.outbound.len() * 3 <= self.truth.scenario.socket * 2;
-        if socket.is_blocked && has_room {
-            let id = client.id;
-            self.event(id, Readiness { writable: true, ..Readiness::default() });
-        }
+        client.receive(&mut self.truth, &mut pipe.ends().outbound, count);
+        pipe.has_taken();
     }
 
     /// A client goes, one way or another.
     fn leave(&mut self, at: usize) {
         let client = &mut self.clients[at];
-        let (id, number) = (client.id, client.number);
+        let number = client.number;
         let how = self.truth.random.below(4);
         self.truth.note(|| format!("client {number} leaves: {how}"));
-        let readable = Readiness { readable: true, ..Readiness::default() };
         match how {
             0 => client.quit(),
             1 => {
@@ -177,21 +178,15 @@ impl World {
                 client.is_done = true;
                 if client.outgoing.is_empty() && !client.is_closing {
                     client.is_closing = true;
-                    if let Some(socket) = self.worker.client(id) {
-                        socket.fin = true;
-                        self.event(id, Readiness { hung_up: true, ..readable });
-                    }
+                    client.pipe.finish();
                 }
             }
             _ => {
                 let client = self.clients.swap_remove(at);
                 self.sure.extend(client.arrived(true));
-                if let Some(socket) = self.worker.client(id) {
-                    // What it had not read breaks the connection.
-                    let reset = how == 3 || !socket.outbound.is_empty();
-                    (socket.fin, socket.deaf, socket.reset) = (true, true, reset);
-                    self.event(id, Readiness { hung_up: true, error: reset, ..readable });
-                }
+                // What it had not read breaks the connection.
+                let is_broken = how == 3 || !client.pipe.ends().outbound.is_empty();
+                client.pipe.leave(is_broken);
             }
         }
     }
@@ -199,14 +194,11 @@ impl World {
     /// A server does something with one of its connections.
     fn serve(&mut self, at: usize) {
         let peer = &mut self.peers[at];
-        let id = peer.id;
         if let Some((when, is_made)) = peer.connects {
             if when <= self.truth.now {
                 peer.connects = None;
-                if is_made {
-                    peer.session = Some(Session::new(&self.truth, peer.server));
-                }
-                self.worker.events.push(Event::Connect(id, is_made));
+                peer.session = is_made.then(|| Session::new(&self.truth, peer.server));
+                peer.pipe.decide(is_made);
             }
             return;
         }
@@ -218,30 +210,26 @@ impl World {
             return;
         }
         let Some(session) = &mut peer.session else { return };
-        let Some(socket) = self.worker.conn(id).filter(|socket| !socket.is_connecting) else { return };
-        let before = socket.inbound.len();
-        let (mut from, mut to) = (std::mem::take(&mut socket.outbound), std::mem::take(&mut socket.inbound));
+        let mut from = std::mem::take(&mut peer.pipe.ends().outbound);
+        let mut to = Bytes::default();
         let verdict = session.act(&mut self.truth, &mut from, &mut to);
         // It has read all that comes, and closes the connection as the proxy has done.
         let verdict = match verdict {
-            Verdict::Go if socket.is_finishing && from.is_empty() && session.is_through() => Verdict::Close,
+            Verdict::Go if peer.pipe.ends().is_finished && from.is_empty() && session.is_through() => Verdict::Close,
             other => other,
         };
-        (socket.outbound, socket.inbound) = (from, to);
-        let mut readiness = Readiness { readable: socket.inbound.len() > before, ..Readiness::default() };
-        readiness.writable = socket.is_blocked && socket.outbound.len() * 3 <= self.truth.scenario.socket * 2;
+        peer.pipe.ends().outbound = from;
+        peer.pipe.has_taken();
+        let count = to.len();
+        if count > 0 {
+            peer.pipe.send(&mut to, count);
+        }
         if verdict != Verdict::Go {
             peer.session = None;
-            (socket.fin, socket.deaf) = (true, true);
-            (readiness.readable, readiness.hung_up) = (true, true);
             if verdict == Verdict::Reset {
-                socket.reset = true;
-                socket.inbound.clear();
-                readiness.error = true;
+                peer.pipe.ends().inbound.clear();
             }
-        }
-        if readiness.readable || readiness.writable {
-            self.worker.events.push(Event::Conn(id, readiness));
+            peer.pipe.leave(verdict == Verdict::Reset);
         }
     }
 
@@ -277,92 +265,97 @@ impl World {
             90..=98 => random.below(10_000),
             _ => random.below(300_000),
         };
-        let step = if self.worker.is_awake(self.truth.now) { step.min(100) } else { step };
-        self.truth.now = match self.worker.engine.next_deadline() {
+        let is_awake = self.is_awake();
+        let step = if is_awake { step.min(100) } else { step };
+        self.truth.now = match self.driver.engine.next_deadline() {
             Some(at) => (self.truth.now + step).min((at + 150).max(self.truth.now)),
             None => self.truth.now + step,
         };
     }
 
-    /// The proxy works, if it is awake.
+    /// Whether the proxy would not sleep.
+    fn is_awake(&mut self) -> bool {
+        self.driver.network.now = self.truth.now;
+        self.driver.network.has_events() || self.driver.patience() == Some(Duration::ZERO)
+    }
+
+    /// The proxy works, if it is awake; the world takes note of what it has done.
     fn work(&mut self) {
-        if !self.worker.is_awake(self.truth.now) {
+        if !self.is_awake() {
             return;
         }
-        self.worker.turn(self.truth.now, &mut self.truth.random);
-        for action in std::mem::take(&mut self.worker.news) {
-            self.take_note(action);
+        self.driver.network.moods.clone_from(&self.truth.moods);
+        let turn = self.driver.turn(&mut self.events).expect("memory to wait for");
+        self.is_drained |= turn == Turn::Drained;
+        if !self.driver.is_busy() {
+            Net::check_edges(&mut self.driver);
+        }
+        for note in self.driver.network.notes.iter_mut().flat_map(std::mem::take) {
+            self.truth.note(|| note);
+        }
+        self.bury_conns();
+        for dial in std::mem::take(&mut self.driver.network.dials) {
+            self.answer(dial);
+        }
+        self.bury_clients();
+    }
+
+    /// A server is called.
+    fn answer(&mut self, dial: Dial) {
+        let Dial { id, server, pipe, is_dead } = dial;
+        let random = &mut self.truth.random;
+        let connects = match self.truth.moods[server] {
+            _ if is_dead => Some((self.truth.now + random.below(1_000), false)),
+            Mood::Hole => None,
+            Mood::Refusing => Some((self.truth.now + random.below(1_000), false)),
+            Mood::Slow(most) => Some((self.truth.now + random.below(most), true)),
+            Mood::Well | Mood::Stalled => Some((self.truth.now + random.below(1_000), true)),
+        };
+        self.truth.note(|| format!("connection {id:?} to server {server}: {connects:?}"));
+        let is_open = |peer: &Peer| peer.id == id && !peer.pipe.is_closed();
+        assert!(!self.peers.iter().any(is_open), "{id:?} connected twice");
+        self.peers.push(Peer { id, server, pipe, connects, session: None, is_fresh: true });
+    }
+
+    /// Server connections that the proxy has closed. What it had sent may be carried out yet.
+    fn bury_conns(&mut self) {
+        while let Some(at) = self.peers.iter().position(|peer| peer.pipe.is_closed()) {
+            let peer = self.peers.swap_remove(at);
+            let (id, server) = (peer.id, peer.server);
+            self.truth.note(|| format!("connection {id:?} is closed"));
+            if let Some(session) = peer.session
+                && self.truth.random.once_in(2)
+            {
+                let sent = std::mem::take(&mut peer.pipe.ends().outbound);
+                self.ghosts.push((session, sent));
+                if self.truth.moods[server] != Mood::Stalled {
+                    self.lay_ghosts(server);
+                }
+            }
         }
     }
 
-    fn take_note(&mut self, action: Action) {
-        match action {
-            Action::Connect(id, server) => {
-                let server = self.truth.scenario.servers.iter().position(|other| *other == server);
-                let server = server.expect("a server of the configuration");
-                let mood = if self.truth.healed { Mood::Well } else { self.truth.moods[server] };
-                let random = &mut self.truth.random;
-                let connects = match mood {
-                    Mood::Hole => None,
-                    Mood::Refusing => Some((self.truth.now + random.below(1_000), false)),
-                    Mood::Slow(most) => Some((self.truth.now + random.below(most), true)),
-                    Mood::Well | Mood::Stalled => Some((self.truth.now + random.below(1_000), true)),
-                };
-                self.truth.note(|| format!("connection {id:?} to server {server}: {connects:?}"));
-                // It may be the next try of one that could not be begun.
-                self.peers.retain(|peer| peer.id != id);
-                self.peers.push(Peer { id, server, connects, session: None, is_fresh: true });
-            }
-            Action::FinishConn(id) => {
-                self.truth.note(|| format!("connection {id:?} is closed for sending"));
-                assert!(!self.truth.scenario.exact, "connection {id:?} was closed, and nothing was wrong with it");
-            }
-            Action::CloseConn(id) => {
-                self.truth.note(|| format!("connection {id:?} is closed"));
-                assert!(
-                    !self.truth.scenario.exact || self.is_over,
-                    "connection {id:?} was closed, and nothing was wrong with it"
-                );
-                let socket = self.worker.conns.remove(&id.to_bits());
-                let at = self.peers.iter().position(|peer| peer.id == id);
-                let peer = self.peers.swap_remove(at.expect("a connection that was made"));
-                let server = peer.server;
-                if let (Some(session), Some(socket)) = (peer.session, socket)
-                    && self.truth.random.once_in(2)
-                {
-                    self.ghosts.push((session, socket.outbound));
-                    if self.truth.moods[server] != Mood::Stalled {
-                        self.lay_ghosts(server);
-                    }
-                }
-            }
-            Action::CloseClient(id) => {
-                let socket = self.worker.clients.remove(&id.to_bits());
-                let at = self.clients.iter().position(|client| client.id == id);
-                let (Some(at), Some(mut socket)) = (at, socket) else { return };
-                let mut client = self.clients.swap_remove(at);
-                let number = client.number;
-                self.truth.note(|| format!("client {number} is closed"));
-                let rest = socket.outbound.len();
-                client.receive(&mut self.truth, &mut socket.outbound, rest);
-                client.check_closed(&self.truth, rest > 0);
-                client.check_silence(&self.truth);
-                self.sure.extend(client.arrived(false));
-            }
-            Action::ReadConn(id) => panic!("{id:?} was left unread, without a list of keys"),
-            Action::SetVerbosity(level) => assert!(level <= 4),
-            // The configuration comes from nowhere else.
-            Action::Refresh(agent) => panic!("there is no agent {agent}"),
-            Action::Breach(id, breach) => self.truth.note(|| format!("client {id:?} is expelled: {breach:?}")),
-            Action::Trace(id, request) => self.truth.note(|| format!("client {id:?}: {request}")),
-            Action::Log(level, text) => self.truth.note(|| format!("log {level}: {text}")),
+    /// Clients that the proxy has closed: they get the rest.
+    fn bury_clients(&mut self) {
+        while let Some(at) = self.clients.iter().position(|client| client.pipe.is_closed()) {
+            let mut client = self.clients.swap_remove(at);
+            let number = client.number;
+            self.truth.note(|| format!("client {number} is closed"));
+            let mut left = std::mem::take(&mut client.pipe.ends().outbound);
+            let rest = left.len();
+            let is_late = client.pipe.ends().holds_back();
+            client.receive(&mut self.truth, &mut left, rest);
+            client.check_closed(&self.truth, rest > 0 || is_late);
+            client.check_silence(&self.truth);
+            self.sure.extend(client.arrived(false));
         }
     }
 
     fn check_patience(&mut self) {
         for client in &mut self.clients {
-            let Some(socket) = self.worker.client(client.id) else { continue };
-            let is_read = socket.outbound.is_empty() && socket.inbound.is_empty();
+            let ends = client.pipe.ends();
+            let is_read = ends.outbound.is_empty() && ends.inbound.is_empty();
+            drop(ends);
             client.check_patience(&self.truth, is_read);
         }
     }
@@ -373,12 +366,10 @@ impl World {
         self.truth.healed = true;
         self.truth.moods.fill(Mood::Well);
         (0..self.truth.moods.len()).for_each(|server| self.lay_ghosts(server));
+        self.driver.network.heal();
         for peer in &mut self.peers {
-            if peer.session.is_none() && peer.connects.is_none() {
-                let socket = self.worker.conn(peer.id);
-                if socket.is_some_and(|socket| socket.is_connecting) {
-                    peer.connects = Some((self.truth.now, true));
-                }
+            if peer.connects.is_none() && peer.pipe.ends().is_connecting() {
+                peer.connects = Some((self.truth.now, true));
             }
         }
         for client in &mut self.clients {
@@ -387,7 +378,7 @@ impl World {
         for _ in 0..20_000 {
             self.pump();
             let is_quiet = |client: &Client| client.pending.is_empty() && client.outgoing.is_empty();
-            if self.clients.iter().all(is_quiet) && !self.worker.is_awake(self.truth.now) {
+            if self.clients.iter().all(is_quiet) && !self.is_awake() {
                 return;
             }
         }
@@ -405,51 +396,50 @@ impl World {
             self.serve(at);
         }
         self.truth.now += 20;
-        if !self.worker.is_awake(self.truth.now) {
+        if !self.is_awake() {
             self.truth.now += 1_000;
         }
         self.work();
     }
 
-    /// All clients go; nothing may be left.
+    /// All clients go, or the proxy does; nothing may be left.
     fn end(&mut self) {
-        let mut at = 0;
-        while at < self.clients.len() {
-            let client = &mut self.clients[at];
+        let is_draining = self.truth.random.once_in(3);
+        if is_draining {
+            self.clients.iter_mut().for_each(|client| client.is_closing = true);
+            self.driver.drain(self.truth.now + 1_000_000);
+        }
+        for client in self.clients.iter_mut().filter(|_| !is_draining) {
             match self.truth.random.below(3) {
                 0 if !client.hostile => client.quit(),
                 _ => {
                     client.is_closing = true;
-                    let id = client.id;
-                    if let Some(socket) = self.worker.client(id) {
-                        socket.fin = true;
-                        self.event(id, Readiness { readable: true, hung_up: true, ..Readiness::default() });
-                    }
+                    client.pipe.finish();
                 }
             }
-            at += 1;
         }
         for _ in 0..20_000 {
             self.pump();
-            let engine = &self.worker.engine;
+            let engine = &self.driver.engine;
             if self.clients.is_empty() && engine.client_count() == 0 && engine.next_deadline().is_none() {
                 break;
             }
         }
-        self.is_over = true;
+        self.driver.network.is_over = true;
         let numbers: Vec<u64> = self.clients.iter().map(|client| client.number).collect();
         assert!(numbers.is_empty(), "clients {numbers:?} were not closed");
-        assert_eq!(self.worker.engine.client_count(), 0);
-        assert!(!self.worker.has_more(), "the proxy is never done");
+        assert_eq!(self.driver.engine.client_count(), 0);
+        assert_eq!(self.is_drained, is_draining, "the proxy has drained");
+        assert!(!self.driver.is_busy(), "the proxy is never done");
         for _ in 0..1_000 {
-            let Some(at) = self.worker.engine.next_deadline() else { break };
+            let Some(at) = self.driver.engine.next_deadline() else { break };
             self.truth.now = self.truth.now.max(at);
             self.work();
             self.pump();
         }
-        assert_eq!(self.worker.engine.next_deadline(), None, "an alarm is left");
+        assert_eq!(self.driver.engine.next_deadline(), None, "an alarm is left");
         for peer in &self.peers {
-            if let Some((output, limit)) = self.worker.engine.conn_output(peer.id) {
+            if let Some((output, limit)) = self.driver.engine.conn_output(peer.id) {
                 assert_eq!((output.unsent(), limit), (0, u64::MAX), "bytes are left on {:?}", peer.id);
             }
         }

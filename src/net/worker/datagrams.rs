@@ -4,33 +4,35 @@ use std::net::UdpSocket;
 
 use mio::{Interest, Token};
 
-use super::{UDP, Unread, Worker};
+use super::{UDP, Worker};
 use crate::log;
 use crate::metrics::process::Counted;
+use crate::net::driver::Driver;
 use crate::net::udp::{Served, UdpServer};
 
-impl Worker {
+impl Driver<Worker> {
     pub(super) fn add_udp(&mut self, socket: UdpSocket) {
-        let index = self.udp.len();
+        let worker = &mut self.network;
+        let token = worker.udp.len() as u64 | UDP;
         let mut socket = mio::net::UdpSocket::from_std(socket);
-        let token = Token((index as u64 | UDP) as usize);
-        if let Err(error) = self.poll.registry().register(&mut socket, token, Interest::READABLE) {
+        if let Err(error) = worker.poll.registry().register(&mut socket, Token(token as usize), Interest::READABLE) {
             return log!(0, "UDP socket: {error}");
         }
-        self.udp.push((UdpServer::new(socket, self.binding), Counted::new(&self.shared.process)));
-        self.unread.push(Unread::Udp(index));
+        worker.udp.push((UdpServer::new(socket, worker.binding), Counted::new(&worker.shared.process)));
+        self.call_again(token);
     }
 
-    pub(super) fn read_udp(&mut self, index: usize) {
-        let (Some(memcached), Some(counters)) = (&self.shared.memcached, &self.counters) else { return };
-        let Some((server, _)) = self.udp.get_mut(index) else { return };
+    pub(super) fn read_udp(&mut self, token: u64) {
+        let worker = &mut self.network;
+        let (Some(memcached), Some(counters)) = (&worker.shared.memcached, &worker.counters) else { return };
+        let Some((server, _)) = worker.udp.get_mut((token & !UDP) as usize) else { return };
         let mut verbosity = None;
-        let served = server.serve(&memcached.access(counters, self.clock), &mut verbosity);
+        let served = server.serve(&memcached.access(counters, worker.clock), &mut verbosity);
         if let Some(level) = verbosity {
             log::set_verbosity(level);
         }
         if served == Served::Some {
-            self.unread.push(Unread::Udp(index));
+            self.call_again(token);
         }
     }
 }

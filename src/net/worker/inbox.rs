@@ -5,27 +5,21 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
 
-use mio::{Poll, Waker};
+use mio::{Poll, Token, Waker};
 
-use super::clients::Ending;
-use super::{DRAIN, INBOX, Shared, Worker};
+use super::{INBOX, Shared, Worker};
 use crate::config::snapshot::Config;
 use crate::memcached::clock::Clock;
+use crate::net::driver::{Driver, Network, Service};
 use crate::net::places::Place;
 use crate::net::stream::Stream;
 use crate::proxy::downstream::ConnId;
+use crate::proxy::timers::Micros;
 use crate::proxy::{Engine, Settings};
 
-/// Who serves a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// The bucket with this index.
-    Bucket(usize),
-    /// The built-in server.
-    Memcached,
-}
+/// How long clients that are owed something keep a draining worker alive, in microseconds.
+const DRAIN: Micros = 1_000_000;
 
 /// What a worker is told.
 pub enum Message {
@@ -92,7 +86,7 @@ impl Handle {
 /// When the system refuses a thread or an event queue.
 pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shared) -> io::Result<Handle> {
     let poll = Poll::new()?;
-    let waker = Arc::new(Waker::new(poll.registry(), INBOX)?);
+    let waker = Arc::new(Waker::new(poll.registry(), Token(INBOX as usize))?);
     let (messages, received) = channel();
     let inbox = Inbox { messages, waker };
     let own_inbox = inbox.clone();
@@ -104,43 +98,32 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
         if let (Some(memcached), Some(counters)) = (&shared.memcached, &counters) {
             engine.serve_memcached(Arc::clone(memcached), Arc::clone(counters));
         }
-        Worker {
+        let worker = Worker {
             poll,
-            engine,
             received,
             inbox: own_inbox,
             shared,
-            clients: Vec::new(),
-            conns: Vec::new(),
-            finishing: Vec::new(),
             udp: Vec::new(),
             counters,
             binding: settings.binding,
             clock: Clock::default(),
-            unread: Vec::new(),
-            actions: Vec::new(),
-            drain_until: None,
-        }
-        .run();
+        };
+        Driver::new(worker, engine, settings.binding).run();
     })?;
     Ok(Handle { inbox, thread })
 }
 
-impl Worker {
+impl Driver<Worker> {
     pub(super) fn read_inbox(&mut self) {
-        while let Ok(message) = self.received.try_recv() {
+        while let Ok(message) = self.network.received.try_recv() {
             match message {
-                Message::Client { stream, service, place } => self.add_client(stream, service, place),
-                Message::Datagrams(socket) => self.add_udp(socket),
-                Message::Config(config) => self.engine.reconfigure(&config, &self.shared.health),
-                Message::Resolved(id, addresses) => self.resolved(id, addresses),
-                Message::Drain => {
-                    self.drain_until = Some(Instant::now() + DRAIN);
-                    let ids: Vec<_> = self.clients.iter().flatten().map(|socket| socket.id).collect();
-                    for id in ids {
-                        self.end_client(id, Ending::Drained);
-                    }
+                Message::Client { stream, service, place } => {
+                    self.add_client(service, |worker, id| worker.client_socket(stream, id, place));
                 }
+                Message::Datagrams(socket) => self.add_udp(socket),
+                Message::Config(config) => self.engine.reconfigure(&config, &self.network.shared.health),
+                Message::Resolved(id, addresses) => self.resolved(id, addresses),
+                Message::Drain => self.drain(self.network.now() + DRAIN),
             }
         }
     }

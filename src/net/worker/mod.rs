@@ -1,38 +1,32 @@
-//! A worker: one thread, one event loop, one engine. It moves bytes between sockets and the engine.
-//!
-//! Sockets are registered once, for both directions, edge-triggered. So whoever could not read all must remember
-//! that there is more (`may_read`), and whoever could not write all must wait for the event (`is_blocked`).
-
+//! A worker: one thread, one event loop, one engine. The loop is the [`Driver`]'s; this is what it is driven with.
 //!
 //! | file | what |
 //! |---|---|
-//! | `mod.rs` | the loop |
+//! | `mod.rs` | sockets and events, by mio |
 //! | `shared.rs` | what all workers share |
 //! | `inbox.rs` | starting a worker, and telling it something |
-//! | `clients.rs`, `conns.rs` | the sockets of clients, and of server connections |
+//! | `streams.rs` | the sockets of clients, and of server connections |
 //! | `datagrams.rs` | the built-in server's UDP sockets |
-//! | `sockets.rs` | what they have in common |
 
-mod clients;
-mod conns;
 mod datagrams;
 mod inbox;
 mod shared;
-mod sockets;
+mod streams;
 
-use std::io::ErrorKind;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use mio::event::Event;
-use mio::{Events, Poll, Token};
+use mio::{Events, Interest, Poll, Token};
 
-use self::clients::ClientSocket;
-use self::conns::ConnSocket;
 use self::inbox::Inbox;
-pub use self::inbox::{Handle, Message, Service, spawn};
+pub use self::inbox::{Handle, Message, spawn};
 pub use self::shared::Shared;
+use self::streams::ClientSocket;
+pub use super::driver::Service;
+use super::driver::{Driver, Event, Network, Readiness, Verdict};
+use super::stream::{Stream, Target};
 use super::udp::UdpServer;
 use crate::arena::Id;
 use crate::log;
@@ -41,181 +35,128 @@ use crate::memcached::counters::Counters;
 use crate::metrics::process::Counted;
 use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::timers::Micros;
 use crate::proxy::{Action, Engine};
 
 /// The token of the inbox.
-const INBOX: Token = Token(usize::MAX);
+const INBOX: u64 = u64::MAX;
 /// Set in the token of a server connection; the id below it has 62 bits.
 const CONN: u64 = 1 << 62;
 /// Set in the token of a UDP socket; its index is below it.
 const UDP: u64 = 1 << 63;
 /// How many events are taken at once.
 const EVENTS: usize = 1024;
-/// How many reads in a row one connection gets before the others have their turn.
-const READS: u32 = 16;
-/// How many pieces go into one system call.
-const PIECES: usize = 64;
-/// From which verbosity on the log shows what clients send and get.
-const TRACED: u8 = 2;
-/// How long clients that are owed something keep a draining worker alive.
-const DRAIN: Duration = Duration::from_secs(1);
 
-/// Something that is to be read from again without an event.
-#[derive(Clone, Copy)]
-enum Unread {
-    Client(ClientId),
-    Conn(ConnId),
-    Finishing(ConnId),
-    Udp(usize),
-}
-
+/// A worker's sockets, its inbox and its clock.
 struct Worker {
     poll: Poll,
-    engine: Engine,
     received: Receiver<Message>,
     inbox: Inbox,
     shared: Shared,
-    /// By the index of the client's id.
-    clients: Vec<Option<ClientSocket>>,
-    /// By the index of the connection's id.
-    conns: Vec<Option<ConnSocket>>,
-    /// Server connections that are only read to their end.
-    finishing: Vec<ConnSocket>,
     udp: Vec<(UdpServer, Counted)>,
     /// What the clients of the built-in server are counted with.
     counters: Option<Arc<Counters>>,
     binding: Option<Protocol>,
     /// The time in this turn, if there is a built-in server.
     clock: Clock,
-    unread: Vec<Unread>,
-    actions: Vec<Action>,
-    drain_until: Option<Instant>,
+}
+
+impl Driver<Worker> {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(EVENTS);
+        loop {
+            match self.turn(&mut events) {
+                Ok(Verdict::GoOn) => {}
+                Ok(Verdict::Drained) => return,
+                Err(error) => return log!(0, "event queue: {error}"),
+            }
+        }
+    }
+}
+
+impl Network for Worker {
+    type Client = ClientSocket;
+    type Conn = Stream;
+    type Counted = Counted;
+    type Events = Events;
+
+    fn now(&self) -> Micros {
+        self.shared.now()
+    }
+
+    fn wait(&mut self, events: &mut Events, patience: Option<Duration>) -> io::Result<()> {
+        self.poll.poll(events, patience)
+    }
+
+    #[inline]
+    fn events(events: &Events) -> impl Iterator<Item = Event> {
+        events.iter().map(|event| {
+            let bits = event.token().0 as u64;
+            if bits & UDP != 0 {
+                return Event::Own(bits); // the inbox, too
+            }
+            let readiness = Readiness {
+                is_readable: event.is_readable(),
+                is_writable: event.is_writable(),
+                is_hung_up: event.is_read_closed(),
+                is_broken: event.is_error(),
+            };
+            match bits & CONN {
+                0 => Event::Client(Id::from_bits(bits), readiness),
+                _ => Event::Conn(Id::from_bits(bits & !CONN), readiness),
+            }
+        })
+    }
+
+    fn begin(&mut self, now: Micros, engine: &mut Engine) {
+        if self.shared.memcached.is_some() {
+            self.clock = self.shared.clock(now);
+            engine.set_unix_time(self.clock.unix);
+        }
+    }
+
+    fn own_event(driver: &mut Driver<Worker>, token: u64) {
+        match token {
+            INBOX => driver.read_inbox(),
+            _ => driver.read_udp(token),
+        }
+    }
+
+    fn count(&self) -> Counted {
+        Counted::new(&self.shared.process)
+    }
+
+    fn resolve(&mut self, id: ConnId, host: &str, port: u16) {
+        let inbox = self.inbox.clone();
+        self.shared.resolver.resolve(host, port, move |addresses| {
+            inbox.send(Message::Resolved(id, addresses));
+        });
+    }
+
+    fn open(&mut self, id: ConnId, target: Target<'_>) -> io::Result<Stream> {
+        let mut stream = Stream::connect(target)?;
+        self.register(&mut stream, id.to_bits() | CONN)?;
+        Ok(stream)
+    }
+
+    fn told(&mut self, action: &Action) {
+        match action {
+            Action::SetVerbosity(level) => log::set_verbosity(*level),
+            Action::Log(level, text) => log!(*level, "{text}"),
+            Action::Refresh(agent) => {
+                if let Some(refresh) = self.shared.refreshes.get(*agent) {
+                    refresh.ask();
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Worker {
-    fn run(mut self) {
-        let mut events = Events::with_capacity(EVENTS);
-        let mut looked_at = Vec::new();
-        loop {
-            if let Err(error) = self.poll.poll(&mut events, self.patience())
-                && error.kind() != ErrorKind::Interrupted
-            {
-                log!(0, "event queue: {error}");
-                return;
-            }
-            let now = self.shared.now();
-            self.engine.set_time(now);
-            self.engine.set_tracing(log::enabled(TRACED));
-            if self.shared.memcached.is_some() {
-                self.clock = self.shared.clock(now);
-                self.engine.set_unix_time(self.clock.unix);
-            }
-            for event in &events {
-                self.handle(event);
-            }
-            for unread in std::mem::take(&mut self.unread) {
-                match unread {
-                    Unread::Client(id) => self.read_client(id),
-                    Unread::Conn(id) => self.read_conn(id),
-                    Unread::Finishing(id) => self.read_to_end(id),
-                    Unread::Udp(index) => self.read_udp(index),
-                }
-            }
-            self.engine.turn(&mut looked_at);
-            for id in looked_at.drain(..) {
-                self.read_client(id);
-            }
-            self.act();
-            self.flush();
-            if let Some(until) = self.drain_until
-                && (self.engine.client_count() == 0 || Instant::now() >= until)
-            {
-                return;
-            }
-        }
-    }
-
-    /// How long to wait for events.
-    fn patience(&self) -> Option<Duration> {
-        if self.engine.has_ready() || !self.unread.is_empty() {
-            return Some(Duration::ZERO);
-        }
-        let deadline =
-            self.engine.next_deadline().map(|at| Duration::from_micros(at.saturating_sub(self.shared.now())));
-        let drain = self.drain_until.map(|until| until.saturating_duration_since(Instant::now()));
-        deadline.into_iter().chain(drain).min()
-    }
-
-    fn handle(&mut self, event: &Event) {
-        if event.token() == INBOX {
-            return self.read_inbox();
-        }
-        let bits = event.token().0 as u64;
-        if bits & UDP != 0 {
-            self.read_udp((bits & !UDP) as usize);
-        } else if bits & CONN == 0 {
-            self.client_event(Id::from_bits(bits), event);
-        } else {
-            self.conn_event(Id::from_bits(bits & !CONN), event);
-        }
-    }
-
-    /// Does what the engine has asked for.
-    fn act(&mut self) {
-        loop {
-            let mut actions = std::mem::take(&mut self.actions);
-            self.engine.take_actions(&mut actions);
-            if actions.is_empty() {
-                self.actions = actions;
-                return;
-            }
-            for action in actions.drain(..) {
-                match action {
-                    Action::Connect(id, server) => self.connect(id, &server),
-                    Action::CloseConn(id) => self.close_conn(id),
-                    Action::FinishConn(id) => self.finish_conn(id),
-                    Action::ReadConn(id) => self.unread.push(Unread::Conn(id)),
-                    Action::CloseClient(id) => self.close_client(id),
-                    Action::Breach(id, breach) => {
-                        if let Some(client) = self.client(id) {
-                            log!(1, "{}", breach.line(client.descriptor()));
-                        }
-                    }
-                    Action::Trace(id, request) => {
-                        if let Some(client) = self.client(id) {
-                            log!(TRACED, "<{} {request}", client.descriptor());
-                        }
-                    }
-                    Action::SetVerbosity(level) => log::set_verbosity(level),
-                    Action::Log(level, text) => log!(level, "{text}"),
-                    Action::Refresh(agent) => {
-                        if let Some(refresh) = self.shared.refreshes.get(agent) {
-                            refresh.ask();
-                        }
-                    }
-                }
-            }
-            self.actions = actions;
-        }
-    }
-
-    /// Writes whatever there is to write, until nothing more follows from it.
-    fn flush(&mut self) {
-        loop {
-            let mut is_quiet = true;
-            while let Some(id) = self.engine.next_dirty_conn() {
-                self.flush_conn(id);
-                is_quiet = false;
-            }
-            while let Some(id) = self.engine.next_dirty_client() {
-                self.flush_client(id);
-                is_quiet = false;
-            }
-            self.act();
-            if is_quiet {
-                return;
-            }
-        }
+    /// Has the events of `stream` come with this token.
+    fn register(&self, stream: &mut Stream, token: u64) -> io::Result<()> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(stream, Token(token as usize), both)
     }
 }

@@ -1,18 +1,12 @@
 //! The clients' sockets.
 
-use std::io::{ErrorKind, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::RawFd;
 
-use mio::event::Event;
-use mio::{Interest, Token};
-
 use super::sockets::{put, would_block, write};
-use super::{READS, Service, TRACED, Unread, Worker};
+use super::{ClientStream, Driver, Network, READS, Readiness, Service, TRACED, Unread};
 use crate::failure::reason;
 use crate::log;
-use crate::metrics::process::Counted;
-use crate::net::places::Place;
-use crate::net::stream::Stream;
 use crate::protocol::Protocol;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::trace::shown;
@@ -28,9 +22,9 @@ pub(super) enum Ending {
 }
 
 /// A client's socket.
-pub(super) struct ClientSocket {
+pub(super) struct ClientSocket<S> {
     pub(super) id: ClientId,
-    stream: Stream,
+    stream: S,
     /// Its first byte will tell which protocol it speaks.
     is_undecided: bool,
     /// There may be more to read, and no event will say so.
@@ -42,35 +36,31 @@ pub(super) struct ClientSocket {
     /// What is written next continues what was written last.
     is_midway: bool,
     ending: Option<Ending>,
-    _counted: Counted,
-    // Behind the stream: the descriptor is closed when the place is free.
-    _place: Place,
 }
 
-impl ClientSocket {
-    /// The number that the log shows for it.
-    pub(super) fn descriptor(&self) -> RawFd {
-        self.stream.descriptor()
-    }
-}
-
-impl Worker {
-    pub(super) fn add_client(&mut self, mut stream: Stream, service: Service, place: Place) {
+impl<N: Network> Driver<N> {
+    /// Adds a client, whose socket `open` announces the events of. `None`: it is turned away.
+    pub fn add_client(
+        &mut self,
+        service: Service,
+        open: impl FnOnce(&mut N, ClientId) -> io::Result<N::Client>,
+    ) -> Option<ClientId> {
         self.act(); // sockets of clients that have gone leave their places first
         if self.drain_until.is_some() {
-            return;
+            return None;
         }
-        let id = match service {
-            Service::Bucket(bucket) => self.engine.add_client(bucket),
-            Service::Memcached => self.engine.add_memcached_client(),
+        let id = self.tell(|engine| match service {
+            Service::Bucket(bucket) => engine.add_client(bucket),
+            Service::Memcached => engine.add_memcached_client(),
+        })?;
+        let stream = match open(&mut self.network, id) {
+            Ok(stream) => stream,
+            Err(error) => {
+                log!(1, "new client: {error}");
+                self.tell(|engine| engine.client_lost(id));
+                return None;
+            }
         };
-        let Some(id) = id else { return };
-        let token = Token(id.to_bits() as usize);
-        if let Err(error) = self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
-            log!(1, "new client: {error}");
-            return self.engine.client_lost(id);
-        }
-        let _counted = Counted::new(&self.shared.process);
         let is_undecided = self.binding.is_none();
         let kind = match self.binding {
             None => "auto-negotiating",
@@ -87,38 +77,47 @@ impl Worker {
             is_blocked: false,
             is_midway: false,
             ending: None,
-            _counted,
-            _place: place,
         };
         put(&mut self.clients, id.index(), socket);
+        Some(id)
     }
 
-    pub(super) fn client(&mut self, id: ClientId) -> Option<&mut ClientSocket> {
+    /// The client's socket, while it is open.
+    pub fn client_stream(&mut self, id: ClientId) -> Option<&mut N::Client> {
+        self.client(id).map(|socket| &mut socket.stream)
+    }
+
+    fn client(&mut self, id: ClientId) -> Option<&mut ClientSocket<N::Client>> {
         self.clients.get_mut(id.index())?.as_mut().filter(|socket| socket.id == id)
+    }
+
+    /// The number that the log shows for the client's socket.
+    pub(super) fn descriptor(&mut self, id: ClientId) -> Option<RawFd> {
+        self.client(id).map(|socket| socket.stream.descriptor())
     }
 
     /// Closes the socket of a client that the engine has forgotten.
     pub(super) fn close_client(&mut self, id: ClientId) {
-        if let Some(client) = self.client(id) {
-            log!(TRACED, "<{} connection closed.", client.descriptor());
+        if let Some(descriptor) = self.descriptor(id) {
+            log!(TRACED, "<{descriptor} connection closed.");
             self.clients[id.index()] = None;
         }
     }
 
-    pub(super) fn client_event(&mut self, id: ClientId, event: &Event) {
+    pub(super) fn client_event(&mut self, id: ClientId, event: Readiness) {
         let Some(socket) = self.client(id) else { return };
-        if event.is_readable() {
+        if event.is_readable {
             socket.may_read = true;
         }
-        if event.is_read_closed() || event.is_error() {
+        if event.is_hung_up || event.is_broken {
             (socket.may_read, socket.is_hung_up) = (true, true);
         }
-        let was_blocked = event.is_writable() && std::mem::take(&mut socket.is_blocked);
+        let was_blocked = event.is_writable && std::mem::take(&mut socket.is_blocked);
         self.read_client(id);
         if was_blocked {
             self.flush_client(id);
         }
-        if event.is_error() && self.client(id).is_some_and(|socket| socket.may_read) {
+        if event.is_broken && self.client(id).is_some_and(|socket| socket.may_read) {
             self.end_client(id, Ending::Broken); // it is not read from at present
         }
     }
@@ -128,7 +127,7 @@ impl Worker {
         let Some(socket) = self.client(id) else { return };
         (socket.may_read, socket.ending) = (true, Some(ending));
         if ending == Ending::Broken {
-            self.engine.client_deaf(id);
+            self.tell(|engine| engine.client_deaf(id));
         }
         self.read_client(id);
     }
@@ -144,7 +143,7 @@ impl Worker {
             match socket.stream.read(space) {
                 Ok(0) => {
                     socket.may_read = false;
-                    return self.engine.client_eof(id);
+                    return self.tell(|engine| engine.client_eof(id));
                 }
                 Ok(count) => {
                     socket.may_read = count == room || socket.is_hung_up || socket.ending.is_some();
@@ -152,7 +151,7 @@ impl Worker {
                         let protocol = if is_binary(space) { "binary" } else { "ascii" };
                         log!(1, "{}: Client using the {protocol} protocol", socket.stream.descriptor());
                     }
-                    self.engine.client_filled(id, count);
+                    self.tell(|engine| engine.client_filled(id, count));
                     if self.engine.is_mid_request(id)
                         && let Some(socket) = self.client(id)
                         && !socket.may_read
@@ -164,13 +163,13 @@ impl Worker {
                     socket.may_read = false;
                     return match socket.ending {
                         // Gives the buffer back that was taken to read into.
-                        None => self.engine.client_filled(id, 0),
-                        Some(Ending::Drained) => self.engine.client_eof(id),
-                        Some(Ending::Broken) => self.engine.client_lost(id),
+                        None => self.tell(|engine| engine.client_filled(id, 0)),
+                        Some(Ending::Drained) => self.tell(|engine| engine.client_eof(id)),
+                        Some(Ending::Broken) => self.tell(|engine| engine.client_lost(id)),
                     };
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.engine.client_lost(id),
+                Err(_) => return self.tell(|engine| engine.client_lost(id)),
             }
         }
         self.unread.push(Unread::Client(id));
@@ -194,7 +193,7 @@ impl Worker {
                         let shown = if is_midway { "..." } else { &beginning };
                         log!(TRACED, ">{} {shown} ({count} bytes)", socket.stream.descriptor());
                     }
-                    self.engine.client_sent(id, count);
+                    self.tell(|engine| engine.client_sent(id, count));
                 }
                 Err(error) if would_block(&error) => socket.is_blocked = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

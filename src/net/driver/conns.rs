@@ -3,34 +3,35 @@
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 
-use mio::event::Event;
-use mio::{Interest, Token};
-
 use super::sockets::{put, would_block, write};
-use super::{CONN, Message, READS, Unread, Worker};
+use super::{Driver, Network, READS, Readiness, ServerStream, Unread};
 use crate::config::snapshot::Server;
 use crate::failure::reason;
-use crate::metrics::process::Counted;
-use crate::net::stream::{Stream, Target};
+use crate::net::stream::Target;
 use crate::net::trouble;
 use crate::proxy::downstream::ConnId;
 
 /// A server connection's socket.
-pub(super) struct ConnSocket {
+pub(super) struct ConnSocket<N: Network> {
     pub(super) id: ConnId,
     /// `None` while the addresses are being looked up.
-    stream: Option<Stream>,
+    stream: Option<N::Conn>,
     is_connecting: bool,
     /// The addresses that were not tried yet.
     addresses: std::vec::IntoIter<SocketAddr>,
     may_read: bool,
     is_hung_up: bool,
     is_blocked: bool,
-    _counted: Counted,
+    _counted: N::Counted,
 }
 
-impl Worker {
-    pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut ConnSocket> {
+impl<N: Network> Driver<N> {
+    /// The server connection's socket, while it is open.
+    pub fn server_stream(&mut self, id: ConnId) -> Option<&mut N::Conn> {
+        self.conn(id)?.stream.as_mut()
+    }
+
+    pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut ConnSocket<N>> {
         self.conns.get_mut(id.index())?.as_mut().filter(|socket| socket.id == id)
     }
 
@@ -43,7 +44,7 @@ impl Worker {
             may_read: false,
             is_hung_up: false,
             is_blocked: false,
-            _counted: Counted::new(&self.shared.process),
+            _counted: self.network.count(),
         };
         put(&mut self.conns, id.index(), socket);
         if let Some(path) = server.socket() {
@@ -55,13 +56,11 @@ impl Worker {
         if let Ok(address) = server.host.parse::<IpAddr>() {
             return self.resolved(id, Ok(vec![SocketAddr::new(address, server.port)]));
         }
-        let inbox = self.inbox.clone();
-        self.shared.resolver.resolve(&server.host, server.port, move |addresses| {
-            inbox.send(Message::Resolved(id, addresses));
-        });
+        self.network.resolve(id, &server.host, server.port);
     }
 
-    pub(super) fn resolved(&mut self, id: ConnId, addresses: io::Result<Vec<SocketAddr>>) {
+    /// The addresses of a server that is to be connected, or why there are none.
+    pub fn resolved(&mut self, id: ConnId, addresses: io::Result<Vec<SocketAddr>>) {
         let Some(socket) = self.conn(id) else { return };
         match addresses {
             Ok(addresses) => {
@@ -69,7 +68,7 @@ impl Worker {
                 self.try_next_address(id, None);
             }
             Err(error) if trouble::of_connect(&error, false).is_some() => self.not_connected(id, &error, false),
-            Err(error) => self.engine.resolve_failed(id, &error.to_string()),
+            Err(error) => self.tell(|engine| engine.resolve_failed(id, &error.to_string())),
         }
     }
 
@@ -87,16 +86,14 @@ impl Worker {
     /// The connection is not made. `is_socket`: it was to a unix socket.
     fn not_connected(&mut self, id: ConnId, error: &io::Error, is_socket: bool) {
         match trouble::of_connect(error, is_socket) {
-            Some(lack) => self.engine.connect_short(id, lack, &reason(error)),
-            None => self.engine.connect_failed(id, &error.to_string()),
+            Some(lack) => self.tell(|engine| engine.connect_short(id, lack, &reason(error))),
+            None => self.tell(|engine| engine.connect_failed(id, &error.to_string())),
         }
     }
 
     /// Begins to connect.
     fn open(&mut self, id: ConnId, target: Target<'_>) -> io::Result<()> {
-        let token = Token((id.to_bits() | CONN) as usize);
-        let mut stream = Stream::connect(target)?;
-        self.poll.registry().register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        let stream = self.network.open(id, target)?;
         if let Some(socket) = self.conn(id) {
             socket.stream = Some(stream);
         }
@@ -110,7 +107,7 @@ impl Worker {
             Ok(false) => {}
             Ok(true) => {
                 socket.is_connecting = false;
-                self.engine.connected(id);
+                self.tell(|engine| engine.connected(id));
             }
             Err(error) => {
                 socket.stream = None;
@@ -143,25 +140,24 @@ impl Worker {
     /// Drops what comes on a connection that is only read to its end.
     pub(super) fn read_to_end(&mut self, id: ConnId) {
         let Some(socket) = self.finishing.iter_mut().find(|socket| socket.id == id) else { return };
-        let Some(stream) = &mut socket.stream else { return self.engine.conn_closed(id) };
+        let Some(stream) = &mut socket.stream else { return self.tell(|engine| engine.conn_closed(id)) };
         let mut dropped = [0; 4096];
         for _ in 0..READS {
             match stream.read(&mut dropped) {
-                Ok(0) => return self.engine.conn_closed(id),
+                Ok(0) => return self.tell(|engine| engine.conn_closed(id)),
                 Ok(_) => {}
                 Err(error) if would_block(&error) => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.engine.conn_closed(id),
+                Err(_) => return self.tell(|engine| engine.conn_closed(id)),
             }
         }
         self.unread.push(Unread::Finishing(id));
     }
 
-    /// Writes whatever there is to write, until nothing more follows from it.
-    pub(super) fn conn_event(&mut self, id: ConnId, event: &Event) {
+    pub(super) fn conn_event(&mut self, id: ConnId, event: Readiness) {
         let Some(socket) = self.conn(id) else { return self.read_to_end(id) };
         if socket.is_connecting {
-            if event.is_writable() || event.is_error() {
+            if event.is_writable || event.is_broken {
                 self.finish_connect(id);
             }
             let Some(socket) = self.conn(id) else { return };
@@ -170,13 +166,13 @@ impl Worker {
             }
         }
         let Some(socket) = self.conn(id) else { return };
-        if event.is_readable() {
+        if event.is_readable {
             socket.may_read = true;
         }
-        if event.is_read_closed() || event.is_error() {
+        if event.is_hung_up || event.is_broken {
             (socket.may_read, socket.is_hung_up) = (true, true);
         }
-        let was_blocked = event.is_writable() && std::mem::take(&mut socket.is_blocked);
+        let was_blocked = event.is_writable && std::mem::take(&mut socket.is_blocked);
         self.read_conn(id);
         if was_blocked {
             self.flush_conn(id);
@@ -193,23 +189,22 @@ impl Worker {
             let Some(space) = self.engine.conn_space(id) else { return };
             let room = space.len();
             match stream.read(space) {
-                Ok(0) => return self.engine.conn_closed(id),
+                Ok(0) => return self.tell(|engine| engine.conn_closed(id)),
                 Ok(count) => {
                     socket.may_read = count == room || socket.is_hung_up;
-                    self.engine.conn_filled(id, count);
+                    self.tell(|engine| engine.conn_filled(id, count));
                 }
                 Err(error) if would_block(&error) => {
                     socket.may_read = false;
-                    return self.engine.conn_filled(id, 0);
+                    return self.tell(|engine| engine.conn_filled(id, 0));
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return self.engine.conn_closed(id),
+                Err(_) => return self.tell(|engine| engine.conn_closed(id)),
             }
         }
         self.unread.push(Unread::Conn(id));
     }
 
-    /// Does what the engine has asked for.
     pub(super) fn flush_conn(&mut self, id: ConnId) {
         loop {
             let Some(socket) = self.conns.get_mut(id.index()).and_then(Option::as_mut) else { return };
@@ -223,7 +218,7 @@ impl Worker {
                 _ if wanted == 0 => return,
                 Ok(count) => {
                     socket.is_blocked = count < wanted;
-                    self.engine.conn_sent(id, count);
+                    self.tell(|engine| engine.conn_sent(id, count));
                 }
                 Err(error) if would_block(&error) => socket.is_blocked = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -231,7 +226,7 @@ impl Worker {
                     // What the server said before it closed still counts.
                     (socket.may_read, socket.is_hung_up) = (true, true);
                     self.read_conn(id);
-                    return self.engine.conn_closed(id);
+                    return self.tell(|engine| engine.conn_closed(id));
                 }
             }
         }

@@ -1,0 +1,239 @@
+//! What the event loop is driven with here: connections in memory, names that are found or not, and invented time.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use moxi::net::driver::{Driver, Event, Network};
+use moxi::net::stream::Target;
+use moxi::proxy::downstream::ConnId;
+use moxi::proxy::timers::Micros;
+use moxi::proxy::upstream::ClientId;
+use moxi::proxy::{Action, Engine};
+use nix::errno::Errno;
+
+use super::pipe::{Pipe, Socket};
+use super::random::Random;
+use super::scenario::{FIRST_PORT, Scenario};
+use super::truth::Mood;
+
+/// Where every server listens, each on its port.
+const LISTENED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+/// Where nobody listens.
+const DEAD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
+
+/// Whose a connection is.
+#[derive(Clone, Copy)]
+enum Name {
+    Client(ClientId),
+    Conn(ConnId),
+}
+
+/// A connection that the proxy begins to make.
+pub struct Dial {
+    pub id: ConnId,
+    pub server: usize,
+    pub pipe: Pipe,
+    /// Nobody listens at the address.
+    pub is_dead: bool,
+}
+
+/// A name that is being looked up.
+struct Lookup {
+    /// `None`: never.
+    due: Option<Micros>,
+    id: ConnId,
+    answer: io::Result<Vec<SocketAddr>>,
+}
+
+/// The network.
+pub struct Net {
+    pub now: Micros,
+    /// How each server behaves at present.
+    pub moods: Vec<Mood>,
+    /// What the proxy has begun and the world has not seen yet.
+    pub dials: Vec<Dial>,
+    /// Connections are closed because everything ends.
+    pub is_over: bool,
+    /// What the proxy said, if that is wanted.
+    pub notes: Option<Vec<String>>,
+    pipes: Vec<(Name, Pipe)>,
+    lookups: Vec<Lookup>,
+    exact: bool,
+    is_rough: bool,
+    capacity: usize,
+    random: Random,
+}
+
+impl Net {
+    /// The network of a scenario. `traced`: what the proxy says is wanted.
+    pub fn new(scenario: &Scenario, random: Random, traced: bool) -> Net {
+        Net {
+            now: 0,
+            moods: vec![Mood::Well; scenario.servers.len()],
+            dials: Vec::new(),
+            is_over: false,
+            notes: traced.then(Vec::new),
+            pipes: Vec::new(),
+            lookups: Vec::new(),
+            exact: scenario.exact,
+            is_rough: scenario.rough,
+            capacity: scenario.socket,
+            random,
+        }
+    }
+
+    fn pipe(&mut self, name: Name, is_made: bool) -> Pipe {
+        let pipe = Pipe::new(is_made, self.capacity, self.is_rough, Random::new(self.random.next()));
+        self.pipes.push((name, pipe.clone()));
+        pipe
+    }
+
+    /// A client connects.
+    pub fn client(&mut self, id: ClientId) -> Pipe {
+        self.pipe(Name::Client(id), true)
+    }
+
+    /// Whether there are events.
+    pub fn has_events(&self) -> bool {
+        self.pipes.iter().any(|(_, pipe)| pipe.has_event()) || self.lookups.iter().any(|lookup| self.is_due(lookup))
+    }
+
+    /// Panics if there is something to read that nobody will read. Called when the proxy would wait for events.
+    pub fn check_edges(driver: &mut Driver<Net>) {
+        for (name, pipe) in &driver.network.pipes {
+            if pipe.ends().is_forgotten() {
+                match name {
+                    Name::Client(id) => {
+                        assert!(driver.engine.client_space(*id).is_none(), "nobody reads from client {id:?}");
+                    }
+                    Name::Conn(id) => panic!("nobody reads from connection {id:?}"),
+                }
+            }
+        }
+    }
+
+    fn is_due(&self, lookup: &Lookup) -> bool {
+        lookup.due.is_some_and(|due| due <= self.now)
+    }
+
+    /// What was to be never found is found.
+    pub fn heal(&mut self) {
+        let now = self.now;
+        self.lookups.iter_mut().for_each(|lookup| lookup.due = lookup.due.or(Some(now)));
+    }
+
+    fn mood(&self, port: u16) -> (usize, Mood) {
+        let server = usize::from(port - FIRST_PORT);
+        (server, self.moods[server])
+    }
+
+    fn note(&mut self, text: impl FnOnce() -> String) {
+        if let Some(notes) = &mut self.notes {
+            notes.push(text());
+        }
+    }
+}
+
+impl Network for Net {
+    type Client = Socket;
+    type Conn = Socket;
+    type Counted = ();
+    type Events = Vec<Event>;
+
+    const IS_CHECKED: bool = true;
+
+    fn now(&self) -> Micros {
+        self.now
+    }
+
+    fn wait(&mut self, events: &mut Vec<Event>, _patience: Option<Duration>) -> io::Result<()> {
+        events.clear();
+        if self.is_rough && self.random.once_in(50) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.pipes.retain(|(_, pipe)| !pipe.is_closed());
+        for (name, pipe) in &self.pipes {
+            events.extend(pipe.take_event().map(|readiness| match name {
+                Name::Client(id) => Event::Client(*id, readiness),
+                Name::Conn(id) => Event::Conn(*id, readiness),
+            }));
+        }
+        if self.lookups.iter().any(|lookup| self.is_due(lookup)) {
+            events.push(Event::Own(0));
+        }
+        for at in (1..events.len()).rev() {
+            events.swap(at, self.random.index(at + 1));
+        }
+        Ok(())
+    }
+
+    fn events(events: &Vec<Event>) -> impl Iterator<Item = Event> {
+        events.iter().copied()
+    }
+
+    fn begin(&mut self, _now: Micros, _engine: &mut Engine) {}
+
+    fn own_event(driver: &mut Driver<Net>, _token: u64) {
+        let net = &mut driver.network;
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut net.lookups)
+            .into_iter()
+            .partition(|lookup| lookup.due.is_some_and(|due| due <= net.now));
+        net.lookups = later;
+        for lookup in due {
+            driver.resolved(lookup.id, lookup.answer);
+        }
+    }
+
+    fn count(&self) {}
+
+    fn resolve(&mut self, id: ConnId, _host: &str, port: u16) {
+        let (_, mood) = self.mood(port);
+        let delay = self.random.pick(&[0, 0, 200, 500]);
+        let mut due = Some(self.now + delay);
+        let answer = match (mood, self.random.below(4)) {
+            (Mood::Refusing, 0) => Err(io::Error::other("no such name")),
+            (Mood::Refusing, 1) => Err(Errno::EMFILE.into()),
+            (_, 2) => Ok(vec![SocketAddr::new(DEAD, port), SocketAddr::new(LISTENED, port)]),
+            _ => Ok(vec![SocketAddr::new(LISTENED, port)]),
+        };
+        if mood == Mood::Hole && self.random.once_in(3) {
+            due = None;
+        }
+        self.note(|| format!("the addresses of connection {id:?}, at {due:?}: {answer:?}"));
+        self.lookups.push(Lookup { due, id, answer });
+    }
+
+    fn open(&mut self, id: ConnId, target: Target<'_>) -> io::Result<Socket> {
+        let Target::Address(address) = target else { panic!("no server has a unix socket") };
+        let (server, mood) = self.mood(address.port());
+        let is_dead = address.ip() == DEAD;
+        match self.random.below(4) {
+            0 | 1 if is_dead => return Err(Errno::ENETUNREACH.into()),
+            0 if mood == Mood::Refusing => return Err(Errno::EMFILE.into()),
+            1 if mood == Mood::Refusing => return Err(Errno::EADDRNOTAVAIL.into()),
+            _ => {}
+        }
+        let pipe = self.pipe(Name::Conn(id), false);
+        let socket = pipe.socket();
+        self.dials.push(Dial { id, server, pipe, is_dead });
+        Ok(socket)
+    }
+
+    fn told(&mut self, action: &Action) {
+        match action {
+            Action::CloseConn(id) => {
+                assert!(!self.exact || self.is_over, "connection {id:?} was closed, and nothing was wrong with it");
+            }
+            Action::FinishConn(id) => {
+                assert!(!self.exact, "connection {id:?} was closed, and nothing was wrong with it");
+            }
+            Action::ReadConn(id) => panic!("{id:?} was left unread, without a list of keys"),
+            Action::SetVerbosity(level) => assert!(*level <= 4),
+            // The configuration comes from nowhere else.
+            Action::Refresh(agent) => panic!("there is no agent {agent}"),
+            _ => {}
+        }
+        self.note(|| format!("the proxy: {action:?}"));
+    }
+}
