@@ -38,7 +38,7 @@
 //! | [`routing`] | key to server: vbuckets, ketama, modula | 05 §10 |
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | 04 |
 //! | [`buffer`], [`arena`] | bytes on their way; names that do not outlive what they name | – |
-//! | [`proxy`] | the engine: clients, server connections, requests; `LIFECYCLE.md` there has their states | 03 |
+//! | [`proxy`] | the engine: three rooms, for clients, requests and servers; `LIFECYCLE.md` in each has their states | 03 |
 //! | [`front_cache`] | values of gets, kept for a short time | 03 §14 |
 //! | [`memcached`] | the built-in server | 02 |
 //! | [`builtin`] | its settings and sockets, from the command line | 01 §5 |

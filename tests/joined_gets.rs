@@ -2,7 +2,7 @@
 //!
 //! The tests stop moxi, send, and let it go on: what has arrived by then is one turn's work.
 
-use ::moxi::proxy::host::HealthTable;
+use ::moxi::proxy::downstream::host::HealthTable;
 use ::moxi::proxy::{Action, Engine, Settings};
 use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Mock, Moxi, MoxiBuilder, Wire, moxi};

@@ -2,7 +2,7 @@
 
 use moxi::config;
 use moxi::net::driver::{Driver, Event, Service};
-use moxi::proxy::host::HealthTable;
+use moxi::proxy::downstream::host::HealthTable;
 use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Engine, Settings};
 

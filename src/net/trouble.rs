@@ -5,7 +5,7 @@ use std::io;
 
 use nix::errno::Errno;
 
-use crate::proxy::shortage::Lack;
+use crate::proxy::downstream::shortage::Lack;
 
 /// What an error of `accept` means.
 #[derive(Debug, PartialEq, Eq)]

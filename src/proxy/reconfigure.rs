@@ -6,14 +6,13 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::caching::Front;
-use super::host::{Dialect, HealthTable, Host, HostId};
-use super::loss::Loss;
-use super::masters::Masters;
-use super::upstream::{Admission, Client, ClientId};
-use super::{Bucket, Engine};
-use crate::config::snapshot::{BucketConfig, Config, Server};
+use crate::config::snapshot::Config;
 use crate::front_cache::Matcher;
+use crate::proxy::Engine;
+use crate::proxy::bucket::Bucket;
+use crate::proxy::downstream::host::HealthTable;
+use crate::proxy::downstream::masters::Masters;
+use crate::proxy::request::caching::Front;
 
 impl Engine {
     /// Serves `config` from now on. Its buckets have the index they had before; new ones come behind them.
@@ -27,7 +26,7 @@ impl Engine {
             if new.servers.is_empty() {
                 self.send_waiting(index);
             }
-            let hosts = new.servers.iter().map(|server| self.host(server, index, new, health)).collect();
+            let hosts = new.servers.iter().map(|server| self.downstream.host(server, index, new, health)).collect();
             let config = Arc::clone(new);
             // What is in it may be another configuration's.
             let front = Front::start(self.sources.caches.of(index), new);
@@ -70,89 +69,6 @@ impl Engine {
         // A higher limit may let clients in that wait for a place.
         for index in 0..self.buckets.len() {
             self.grant_places(index);
-        }
-    }
-
-    /// The bucket is about to be shut down: what has arrived for it is sent while it still has servers. They answer it
-    /// before their connections are closed.
-    fn send_waiting(&mut self, index: usize) {
-        let waits = |client: &Client| client.bucket == index && client.input.is_worth_parsing();
-        let ids: Vec<ClientId> = self.clients.iter().filter(|(_, client)| waits(client)).map(|(id, _)| id).collect();
-        for id in ids {
-            while let Some(client) = self.clients.get_mut(id).filter(|client| waits(client)) {
-                let length = client.input.len();
-                if let Admission::Waiting { .. } = client.admission {
-                    client.admission = Admission::Granted;
-                    self.buckets[index].active += 1;
-                }
-                client.stopped = false;
-                self.pump(id);
-                if self.clients.get(id).is_none_or(|client| client.input.len() == length) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// The worker's record of `server`, with the limits of `bucket`.
-    fn host(&mut self, server: &Arc<Server>, index: usize, bucket: &BucketConfig, health: &HealthTable) -> HostId {
-        if let Some(id) = self.host_of.get(server)
-            && let Some(host) = self.hosts.get_mut(*id)
-        {
-            host.behavior = Arc::clone(&bucket.behavior);
-            host.bucket = index;
-            host.is_retired = false;
-            return *id;
-        }
-        let id = self.hosts.insert(Host {
-            server: Arc::clone(server),
-            behavior: Arc::clone(&bucket.behavior),
-            bucket: index,
-            conns: Vec::new(),
-            idle: Vec::new(),
-            open: None,
-            fresh: None,
-            dump: None,
-            health: health.of(server),
-            dialect: Dialect::Unknown,
-            curious: Vec::new(),
-            is_crowded: false,
-            short_until: 0,
-            short_told: None,
-            abandoned: 0,
-            is_retired: false,
-        });
-        self.host_of.insert(Arc::clone(server), id);
-        id
-    }
-
-    /// Parts with servers that are in no bucket any more.
-    fn retire_hosts(&mut self) {
-        let gone: Vec<HostId> = self
-            .host_of
-            .values()
-            .copied()
-            .filter(|host| !self.buckets.iter().any(|bucket| bucket.hosts.contains(host)))
-            .collect();
-        for id in gone {
-            let Some(host) = self.hosts.get_mut(id) else { continue };
-            host.is_retired = true;
-            let idle: Vec<_> = host.conns.iter().copied().chain(host.dump).collect();
-            for conn in idle {
-                if self.conns.get(conn).is_some_and(|conn| conn.fifo.is_empty()) {
-                    self.close_conn(conn, Loss::Closed);
-                }
-            }
-            self.forget_retired(id);
-        }
-    }
-
-    /// Forgets a server that is in no bucket any more, when its last connection has gone.
-    pub(super) fn forget_retired(&mut self, id: HostId) {
-        if self.hosts.get(id).is_some_and(|host| host.is_retired && !host.is_connected())
-            && let Some(host) = self.hosts.remove(id)
-        {
-            self.host_of.remove(&host.server);
         }
     }
 }

@@ -9,15 +9,16 @@ use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::{Packet, write_reply};
 use crate::protocol::{Request, StoreVerb};
 
-use super::caching::Front;
-use super::downstream::{ConnId, State, Step};
-use super::host::HostId;
-use super::loss::Loss;
-use super::report::{self, Question, Report, Sources};
-use super::request::{self, RequestId, Work};
-use super::timers::Micros;
-use super::upstream::ClientId;
-use super::{Bucket, Engine};
+use crate::proxy::Engine;
+use crate::proxy::bucket::Bucket;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::loss::Loss;
+use crate::proxy::downstream::{ConnId, State, Step};
+use crate::proxy::report::{self, Question, Report, Sources};
+use crate::proxy::request::caching::Front;
+use crate::proxy::request::{self, RequestId, Work};
+use crate::proxy::timers::Micros;
+use crate::proxy::upstream::ClientId;
 
 /// Verbs of storage commands: a malformed one is counted as theirs.
 const STORAGE: [(&[u8], Command); 6] = [
@@ -30,7 +31,7 @@ const STORAGE: [(&[u8], Command); 6] = [
 ];
 
 /// Keys were asked for: so many, with so many bytes in all.
-pub(super) fn count_keys(counters: &Counters, count: u64, bytes: usize) {
+pub(in crate::proxy) fn count_keys(counters: &Counters, count: u64, bytes: usize) {
     counters.add(Counter::MultigetKeys, count);
     counters.command(false, Command::GetKey, Field::Seen, count);
     counters.command(false, Command::GetKey, Field::ReadBytes, bytes as u64);
@@ -38,7 +39,7 @@ pub(super) fn count_keys(counters: &Counters, count: u64, bytes: usize) {
 
 impl Bucket {
     /// A `get` of one key has come: the lengths of the key and of the line.
-    pub(super) fn count_get(&self, key: usize, line: usize) {
+    pub(in crate::proxy) fn count_get(&self, key: usize, line: usize) {
         let counters = &self.counters;
         counters.count(Counter::Reserved);
         counters.count(Counter::UpstreamPaused);
@@ -48,7 +49,7 @@ impl Bucket {
     }
 
     /// A request has been answered, or has failed: its keys, and the time it took.
-    pub(super) fn count_answered(&self, request: &request::Request, now: Micros) {
+    pub(in crate::proxy) fn count_answered(&self, request: &request::Request, now: Micros) {
         let counters = &self.counters;
         let keys = match &request.work {
             Work::Get { .. } => 1,
@@ -103,27 +104,29 @@ impl Engine {
     }
 
     /// The counters of a bucket. Clients of the built-in server are in none.
-    pub(super) fn counters(&self, bucket: usize) -> Option<&Counters> {
+    pub(in crate::proxy) fn counters(&self, bucket: usize) -> Option<&Counters> {
         self.buckets.get(bucket).map(|bucket| bucket.counters.as_ref())
     }
 
     /// Counts one more of something that happened in a bucket.
-    pub(super) fn count(&self, bucket: usize, counter: Counter) {
+    pub(in crate::proxy) fn count(&self, bucket: usize, counter: Counter) {
         if let Some(counters) = self.counters(bucket) {
             counters.count(counter);
         }
     }
 
     /// Counts one more of something that happened to a server's connection.
-    pub(super) fn count_host(&self, host: HostId, counter: Counter) {
-        if let Some(host) = self.hosts.get(host) {
+    pub(in crate::proxy) fn count_host(&self, host: HostId, counter: Counter) {
+        if let Some(host) = self.downstream.hosts.get(host) {
             self.count(host.bucket, counter);
         }
     }
 
     /// A client's line was understood: `length` bytes with its value and the last line end.
-    pub(super) fn count_request(&self, id: ClientId, request: &Request<'_>, noreply: bool, length: usize) {
-        let Some(counters) = self.clients.get(id).and_then(|client| self.counters(client.bucket)) else { return };
+    pub(in crate::proxy) fn count_request(&self, id: ClientId, request: &Request<'_>, noreply: bool, length: usize) {
+        let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
+            return;
+        };
         let (command, has_cas) = match request {
             Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
                 if let Some((_, key)) = keys.single() {
@@ -162,8 +165,10 @@ impl Engine {
     }
 
     /// A client's line was refused with `reply`.
-    pub(super) fn count_refused(&self, id: ClientId, line: &[u8], noreply: bool, reply: &[u8]) {
-        let Some(counters) = self.clients.get(id).and_then(|client| self.counters(client.bucket)) else { return };
+    pub(in crate::proxy) fn count_refused(&self, id: ClientId, line: &[u8], noreply: bool, reply: &[u8]) {
+        let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
+            return;
+        };
         let length = memchr::memchr(b'\n', line).unwrap_or(line.len());
         let read = line.get(..length).unwrap_or_default().trim_ascii_end().len() as u64;
         let verb = line.trim_ascii_start().split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
@@ -179,20 +184,22 @@ impl Engine {
     }
 
     /// A value has come for a get: so many bytes, so often.
-    pub(super) fn note_hit(&mut self, id: RequestId, bytes: usize, times: u32) {
-        if let Some(request) = self.requests.get_mut(id) {
+    pub(in crate::proxy) fn note_hit(&mut self, id: RequestId, bytes: usize, times: u32) {
+        if let Some(request) = self.flight.requests.get_mut(id) {
             request.note_hit(bytes, times);
         }
     }
 
     /// A step of the handshake with a server is done; `since` is when it began.
-    pub(super) fn count_step(&self, host: HostId, done: State, is_ready: bool, since: Micros) {
-        let Some(counters) = self.hosts.get(host).and_then(|host| self.counters(host.bucket)) else { return };
-        if done == State::Connecting && self.hosts.get(host).is_some_and(|host| host.behavior.time_stats) {
+    pub(in crate::proxy) fn count_step(&self, host: HostId, done: State, is_ready: bool, since: Micros) {
+        let Some(counters) = self.downstream.hosts.get(host).and_then(|host| self.counters(host.bucket)) else {
+            return;
+        };
+        if done == State::Connecting && self.downstream.hosts.get(host).is_some_and(|host| host.behavior.time_stats) {
             counters.sample(Timing::Connect, self.now.saturating_sub(since));
         }
         // Steps that a server does not ask for count as done.
-        let has_user = self.hosts.get(host).is_some_and(|host| !host.server.user.is_empty());
+        let has_user = self.downstream.hosts.get(host).is_some_and(|host| !host.server.user.is_empty());
         if done == State::Handshake(Step::Authenticate) || is_ready && !has_user {
             counters.count(Counter::Auth);
         }
@@ -203,9 +210,11 @@ impl Engine {
     }
 
     /// A server connection is lost, with so many requests that waited for it, of which some are sent again.
-    pub(super) fn count_loss(&self, id: ConnId, loss: Loss, requests: usize, retries: usize) {
-        let Some(conn) = self.conns.get(id) else { return };
-        let Some(counters) = self.hosts.get(conn.host).and_then(|host| self.counters(host.bucket)) else { return };
+    pub(in crate::proxy) fn count_loss(&self, id: ConnId, loss: Loss, requests: usize, retries: usize) {
+        let Some(conn) = self.downstream.conns.get(id) else { return };
+        let Some(counters) = self.downstream.hosts.get(conn.host).and_then(|host| self.counters(host.bucket)) else {
+            return;
+        };
         counters.drop_one(Counter::Conns);
         counters.add(Counter::QuitServer, requests as u64);
         counters.add(Counter::Retry, retries as u64);
@@ -226,12 +235,12 @@ impl Engine {
     }
 
     fn report(&self, id: ClientId) -> Option<Report<'_>> {
-        let bucket = self.clients.get(id)?.bucket;
+        let bucket = self.upstream.clients.get(id)?.bucket;
         Some(Report { sources: &self.sources, config: &self.config, bucket, uptime: self.now / 1_000_000 })
     }
 
     /// `stats proxy`, with the word behind it.
-    pub(super) fn stats_proxy(&mut self, id: ClientId, word: &[u8]) {
+    pub(in crate::proxy) fn stats_proxy(&mut self, id: ClientId, word: &[u8]) {
         let Some(report) = self.report(id) else { return };
         let (text, end) = match Question::parse(word) {
             Err(complaint) => (complaint, &[][..]),
@@ -253,7 +262,7 @@ impl Engine {
 
     /// The same as a binary STAT: its key is `proxy` or begins with `proxy `. (The C program knew only `proxy buckets`
     /// (06 §3.8), and asked the servers for the others.)
-    pub(super) fn stats_proxy_packets(&mut self, id: ClientId, packet: &Packet<'_>) {
+    pub(in crate::proxy) fn stats_proxy_packets(&mut self, id: ClientId, packet: &Packet<'_>) {
         let (Some(report), Some(word)) = (self.report(id), proxy_word(packet.key)) else { return };
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         let mut packets = Vec::new();
@@ -277,7 +286,7 @@ impl Engine {
 }
 
 /// The word behind `proxy` in the key of a binary STAT; `None`: servers are asked.
-pub(super) fn proxy_word(key: &[u8]) -> Option<&[u8]> {
+pub(in crate::proxy) fn proxy_word(key: &[u8]) -> Option<&[u8]> {
     match key.strip_prefix(b"proxy")? {
         b"" => Some(b""),
         rest => rest.strip_prefix(b" ").map(<[u8]>::trim_ascii),

@@ -8,9 +8,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::downstream::ConnId;
-use super::host::HostId;
-use super::upstream::ClientId;
+use crate::proxy::downstream::ConnId;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::upstream::ClientId;
 
 /// Microseconds since the program started.
 pub type Micros = u64;

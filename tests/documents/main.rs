@@ -67,7 +67,7 @@ fn the_readme_has_a_behaviour_file_without_a_mistake() {
 #[test]
 fn the_readme_counts_as_the_program_does() {
     let behavior = Behavior { connect_retry_interval: 1, ..Behavior::default() };
-    let health = moxi::proxy::host::Health::default();
+    let health = moxi::proxy::downstream::host::Health::default();
     let most = behavior.connect_max_errors;
     let line = format!("connect_max_errors={most}                failures in a row that are tolerated; one more, ");
     assert!(README.contains(&line));

@@ -2,7 +2,7 @@
 
 use moxi::config;
 use moxi::proxy::downstream::ConnId;
-use moxi::proxy::host::HealthTable;
+use moxi::proxy::downstream::host::HealthTable;
 use moxi::proxy::timers::Micros;
 use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine, Settings};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use moxi::net::driver::{Driver, Event, Service, Verdict as Turn};
 use moxi::proxy::Engine;
 use moxi::proxy::downstream::ConnId;
-use moxi::proxy::host::HealthTable;
+use moxi::proxy::downstream::host::HealthTable;
 use moxi::proxy::timers::Micros;
 
 use super::bytes::Bytes;

@@ -10,7 +10,7 @@ use crate::memcached::{Memcached, Settings};
 use crate::metrics::process::Process;
 use crate::net::facts::facts;
 use crate::net::resolver::Resolver;
-use crate::proxy::host::HealthTable;
+use crate::proxy::downstream::host::HealthTable;
 use crate::proxy::report::Sources;
 use crate::proxy::timers::Micros;
 

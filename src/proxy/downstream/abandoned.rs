@@ -1,0 +1,293 @@
+//! Requests that are given up while a connection holds them, and why nothing overtakes them (03 §7, §8.1).
+//!
+//! What was not sent yet is taken back: it is never carried out. What was sent may be carried out late, by a server
+//! that was stopped, say. If it changes something, its client stays on the connection until the server has answered, so
+//! that what the client sends next for this server is carried out after it. Of a client that has gone, its next one
+//! takes over: whoever changes the same key.
+//!
+//! What the client is not told of (noreply, quiet packets) is not taken back: it is to be carried out, and is sent.
+
+use std::ops::Range;
+
+use crate::protocol::Protocol;
+use crate::protocol::binary::packet::HEADER;
+use crate::protocol::op::is_quiet;
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::loss::Loss;
+use crate::proxy::downstream::{Conn, ConnId, Expect, Translated};
+use crate::proxy::request::RequestId;
+use crate::proxy::upstream::{ClientId, Phase};
+
+/// A request that changes something, and was given up or belongs to a client that is about to go.
+#[derive(Clone, Copy, Debug)]
+pub struct Abandoned {
+    /// The number of its expected reply, counted over the connection's life.
+    pub number: u64,
+    /// The client that stays on the connection for it; it may have gone.
+    pub client: ClientId,
+    /// The key that it changes; `None`: perhaps any.
+    key: Option<KeyHash>,
+}
+
+/// Stands for a key. Two that collide are treated alike, which does no harm.
+type KeyHash = u32;
+
+/// The longest key, and what stands before it in a request: more is not looked at.
+const KEY_AREA: u64 = 512;
+
+impl Engine {
+    /// The request has failed, or its client has gone: nobody waits for its missing answers any more. `is_told`: its
+    /// client learns of the failure.
+    pub(in crate::proxy) fn give_up(&mut self, id: RequestId, is_told: bool) {
+        let Some(request) = self.flight.requests.get(id) else { return };
+        // What nobody has to fear may stay where it is, without being looked for.
+        let is_sought = request.changes || is_told;
+        while let Some(conn_id) = self.flight.requests.get(id).and_then(|request| request.links.last()) {
+            if is_sought {
+                self.give_up_on(conn_id, id, is_told);
+            }
+            self.release_links(conn_id, id);
+            if self.downstream.conns.get(conn_id).is_some_and(|conn| conn.is_stalled && conn.wanted == 0) {
+                self.close_conn(conn_id, Loss::Overdue);
+            }
+        }
+    }
+
+    /// Gives up what the connection holds of the request.
+    fn give_up_on(&mut self, conn_id: ConnId, id: RequestId, is_told: bool) {
+        let count = self.downstream.conns.get(conn_id).map_or(0, |conn| conn.fifo.len());
+        for index in (0..count).rev() {
+            if self
+                .downstream
+                .conns
+                .get(conn_id)
+                .and_then(|conn| conn.fifo.get(index))
+                .is_none_or(|entry| entry.request != id)
+            {
+                continue;
+            }
+            if is_told && self.downstream.conns.get(conn_id).is_some_and(|conn| may_take_back(conn, index)) {
+                self.take_back(conn_id, index);
+            } else {
+                self.abandon(conn_id, index);
+                if is_told {
+                    self.hold(conn_id);
+                } else {
+                    self.let_pass(conn_id, index);
+                }
+            }
+            if self.flight.requests.get(id).is_none_or(|request| !request.links.contains(conn_id)) {
+                return;
+            }
+        }
+    }
+
+    /// Takes an entry from its request, like [`Engine::unlink`], because its answer has not come in time. If it
+    /// changes something, its client stays on the connection.
+    pub(in crate::proxy) fn abandon(&mut self, conn_id: ConnId, index: usize) -> Option<RequestId> {
+        if self.is_change(conn_id, index) {
+            self.note_abandoned(conn_id, index);
+        }
+        self.unlink(conn_id, index)
+    }
+
+    /// The server does not answer in time: nothing more is sent on the connection before it does.
+    pub(in crate::proxy) fn hold(&mut self, conn_id: ConnId) {
+        self.seal(conn_id);
+        if let Some(conn) = self.downstream.conns.get_mut(conn_id) {
+            conn.hold();
+        }
+    }
+
+    /// Nobody is told that this entry was given up, so it is to be carried out: it does not wait for a reply.
+    fn let_pass(&mut self, conn_id: ConnId, index: usize) {
+        self.seal(conn_id);
+        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(held_at) = conn.held_at else { return };
+        let end = conn.fifo.iter().skip(index).find(|entry| entry.is_last()).map_or(held_at, |entry| entry.end);
+        conn.held_at = Some(held_at.max(end));
+        self.mark_conn(conn_id);
+    }
+
+    /// Whether somebody waits for the answer to this entry, and it changes something.
+    fn is_change(&self, conn_id: ConnId, index: usize) -> bool {
+        let Some(entry) = self.downstream.conns.get(conn_id).and_then(|conn| conn.fifo.get(index)) else {
+            return false;
+        };
+        let request = self.flight.requests.get(entry.request).filter(|request| !request.is_done);
+        request.is_some_and(|request| match entry.expect {
+            Expect::MultiGet { .. } => request.changes,
+            _ => entry.expect.changes(),
+        })
+    }
+
+    /// Notes that the client of this entry is to stay on the connection until the server has answered it.
+    fn note_abandoned(&mut self, conn_id: ConnId, index: usize) {
+        let speak = self.speak(conn_id);
+        let mut scratch = std::mem::take(&mut self.flight.scratch);
+        if let Some(conn) = self.downstream.conns.get_mut(conn_id)
+            && let Some(entry) = conn.fifo.get(index)
+            && let Some(request) = self.flight.requests.get(entry.request)
+        {
+            scratch.clear();
+            let key = key_of(conn, index, speak, &mut scratch).map(hash);
+            let number = conn.fifo.first_number() + index as u64;
+            // It may be there already, from when its client has finished sending.
+            if let Err(place) = conn.abandoned.binary_search_by_key(&number, |other| other.number) {
+                conn.abandoned.insert(place, Abandoned { number, client: request.client, key });
+                if let Some(client) = self.upstream.clients.get_mut(request.client) {
+                    client.stick(conn.host, conn_id);
+                }
+                if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+                    host.abandoned += 1;
+                }
+            }
+        }
+        self.flight.scratch = scratch;
+    }
+
+    /// Takes an entry that was not sent out of the connection, as if it had never been there.
+    fn take_back(&mut self, conn_id: ConnId, index: usize) {
+        self.seal(conn_id);
+        self.unlink(conn_id, index);
+        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let range = conn.range(index);
+        let (length, number) = (range.end - range.start, conn.fifo.first_number() + index as u64);
+        conn.output.remove(range.clone());
+        conn.fifo.remove(index, length);
+        conn.alone.retain(|other| *other != range);
+        for other in conn.alone.iter_mut().filter(|other| other.start >= range.end) {
+            *other = other.start - length..other.end - length;
+        }
+        // Nobody has to stay for it any more.
+        if let Ok(at) = conn.abandoned.binary_search_by_key(&number, |other| other.number) {
+            self.leave(conn_id, at);
+        }
+        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        for other in conn.abandoned.iter_mut().filter(|other| other.number > number) {
+            other.number -= 1;
+        }
+        // It may have been what kept others from being sent.
+        self.mark_conn(conn_id);
+    }
+
+    /// Some of the oldest requests on the connection are answered: the clients that stayed for them may go.
+    pub(in crate::proxy) fn settle_abandoned(&mut self, conn_id: ConnId) {
+        while let Some(conn) = self.downstream.conns.get(conn_id)
+            && conn.abandoned.front().is_some_and(|oldest| oldest.number < conn.fifo.first_number())
+        {
+            self.leave(conn_id, 0);
+        }
+    }
+
+    /// Forgets one of the given-up requests.
+    pub(in crate::proxy) fn leave(&mut self, conn_id: ConnId, at: usize) {
+        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(abandoned) = conn.abandoned.remove(at) else { return };
+        if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+            host.abandoned = host.abandoned.saturating_sub(1);
+        }
+        if let Some(client) = self.upstream.clients.get_mut(abandoned.client) {
+            client.unstick(conn_id);
+        }
+    }
+
+    /// The client has finished sending. Whoever comes next with one of the keys that it is about to change may be itself,
+    /// come back: that must be seen.
+    pub(in crate::proxy) fn note_parting(&mut self, id: ClientId) {
+        let Some(client) = self.upstream.clients.get(id).filter(|client| client.unanswered > 0) else { return };
+        let is_change = |id: &RequestId| self.flight.requests.get(*id).is_some_and(|request| request.changes);
+        if !client.order.iter().chain(&client.quiet).any(is_change) {
+            return;
+        }
+        for conn_id in client.sticky.iter().map(|sticky| sticky.conn).collect::<Vec<_>>() {
+            for index in 0..self.downstream.conns.get(conn_id).map_or(0, |conn| conn.fifo.len()) {
+                let entry = self.downstream.conns.get(conn_id).and_then(|conn| conn.fifo.get(index));
+                let request = entry.and_then(|entry| self.flight.requests.get(entry.request));
+                if request.is_some_and(|request| request.client == id) && self.is_change(conn_id, index) {
+                    self.note_abandoned(conn_id, index);
+                }
+            }
+        }
+    }
+
+    /// The client is about to change this key at `host`, or all of them. If that was the last thing that a client did
+    /// which has gone since, and it is not done yet, this one takes its place.
+    pub(in crate::proxy) fn take_over(&mut self, client_id: ClientId, host_id: HostId, key: Option<&[u8]>) {
+        let Some(host) = self.downstream.hosts.get(host_id).filter(|host| host.abandoned > 0) else { return };
+        if self.upstream.clients.get(client_id).is_none_or(|client| client.sticky(host_id).is_some()) {
+            return; // its own order comes first
+        }
+        let key = key.map(hash);
+        let found = host.conns.iter().find_map(|conn_id| {
+            let at = self.downstream.conns.get(*conn_id)?.abandoned.iter().rposition(|abandoned| {
+                let has_gone =
+                    self.upstream.clients.get(abandoned.client).is_none_or(|client| client.phase != Phase::Open);
+                has_gone && (abandoned.key.is_none() || key.is_none() || abandoned.key == key)
+            })?;
+            Some((*conn_id, at))
+        });
+        let Some((conn_id, at)) = found else { return };
+        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(abandoned) = conn.abandoned.get_mut(at) else { return };
+        let before = std::mem::replace(&mut abandoned.client, client_id);
+        if let Some(client) = self.upstream.clients.get_mut(before) {
+            client.unstick(conn_id);
+        }
+        if let Some(client) = self.upstream.clients.get_mut(client_id) {
+            client.stick(host_id, conn_id);
+        }
+        // Whether the server will answer that is not known. If it does not, this client is better off elsewhere.
+        self.hold(conn_id);
+    }
+}
+
+/// Whether entry `index` can be taken out of the connection: nothing of it was sent, and it is not a part of what
+/// others, or what was sent, depend on.
+fn may_take_back(conn: &Conn, index: usize) -> bool {
+    let Some(before) = index.checked_sub(1).and_then(|before| conn.fifo.get(before)) else { return false };
+    let Some(entry) = conn.fifo.get(index) else { return false };
+    let is_quiet = match entry.expect {
+        Expect::Quiet { .. } | Expect::Close | Expect::Probe(_) => true,
+        Expect::Translated(Translated { opcode, .. }) => is_quiet(opcode),
+        _ => false,
+    };
+    before.is_last() && entry.is_last() && !is_quiet && before.end >= conn.output.sent()
+}
+
+/// The key of a request with one key.
+fn key_of<'a>(conn: &Conn, index: usize, speak: Protocol, memory: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    // Of a base64-coded key that is not the key itself which stands there: it counts as any.
+    let is_elsewhere = match conn.fifo.get(index)?.expect {
+        Expect::MultiGet { .. } | Expect::Broadcast { .. } => true,
+        Expect::Translated(Translated { is_encoded, .. }) => is_encoded,
+        _ => false,
+    };
+    if is_elsewhere {
+        return None;
+    }
+    let Range { start, end } = conn.range(index);
+    conn.output.read(start..end.min(start + KEY_AREA), memory);
+    match speak {
+        Protocol::Ascii => {
+            let line = memory.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
+            let mut words = line.split(|byte| *byte == b' ');
+            let verb = words.next()?;
+            if verb.starts_with(b"gat") {
+                words.next();
+            }
+            words.next()
+        }
+        Protocol::Binary => {
+            let [_, _, high, low, extras] = *memory.first_chunk::<5>()?;
+            let at = HEADER + usize::from(extras);
+            memory.get(at..at + usize::from(u16::from_be_bytes([high, low]))).filter(|key| !key.is_empty())
+        }
+    }
+}
+
+fn hash(key: &[u8]) -> KeyHash {
+    crc32fast::hash(key)
+}

@@ -1,0 +1,261 @@
+//! Server connections: their handshake (03 §16.2), and their replies one by one.
+
+use crate::metrics::counter::Counter;
+use crate::protocol::Protocol;
+use crate::protocol::ascii;
+use crate::protocol::binary::opcode::{self, status};
+use crate::protocol::binary::packet::{self, Packet};
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::loss::Loss;
+use crate::proxy::downstream::{ConnId, State, Step};
+
+/// A server sent something that does not fit what was asked: the connection is out of step and must go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct Unfit;
+
+impl Engine {
+    /// The TCP connection is made.
+    pub fn connected(&mut self, id: ConnId) {
+        self.next_step(id, State::Connecting);
+    }
+
+    /// The TCP connection could not be made.
+    pub fn connect_failed(&mut self, id: ConnId, reason: &str) {
+        self.not_connected(id, Loss::Unreachable, reason);
+    }
+
+    /// The server's name could not be resolved.
+    pub fn resolve_failed(&mut self, id: ConnId, reason: &str) {
+        self.not_connected(id, Loss::Unresolved, reason);
+    }
+
+    fn not_connected(&mut self, id: ConnId, loss: Loss, reason: &str) {
+        if let Some(host) = self.downstream.conns.get(id).and_then(|conn| self.downstream.hosts.get(conn.host)) {
+            // Of a suspended server everybody knows.
+            let level = if host.health.is_suspended() { 2 } else { 1 };
+            let text = format!("{loss}: {}: {reason}", host.server);
+            self.log(level, text);
+        }
+        self.close_conn(id, loss);
+    }
+
+    /// The server's connection was closed or broke.
+    pub fn conn_closed(&mut self, id: ConnId) {
+        self.end_parting(id);
+        self.close_conn(id, Loss::Closed);
+    }
+
+    /// Goes on from a finished step of the handshake.
+    fn next_step(&mut self, id: ConnId, done: State) {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let rest = match done {
+            State::Connecting => 0,
+            State::Handshake(Step::Authenticate) => 1,
+            State::Handshake(Step::Select) | State::Ready => 2,
+        };
+        let next = conn.handshake.iter().skip(rest).flatten().next().map(|(step, _)| *step);
+        let (host_id, since) = (conn.host, conn.state_since);
+        conn.state = next.map_or(State::Ready, State::Handshake);
+        conn.state_since = self.now;
+        let is_ready = conn.state == State::Ready;
+        self.count_step(host_id, done, is_ready, since);
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        if conn.state == State::Ready {
+            conn.head_since = self.now;
+            if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+                host.note_reachable();
+            }
+            if let Some(host) = self.downstream.hosts.get(conn.host)
+                && host.health.succeed()
+            {
+                let text = format!("{} is back", host.server);
+                self.log(0, text);
+            }
+            if self.is_outdated(id) {
+                return self.close_conn(id, Loss::Outdated);
+            }
+            self.begin_queue(id);
+        }
+        self.arm_conn(id);
+        self.mark_conn(id);
+    }
+
+    /// The connection has become ready: what waits behind its first request counts as queued from now on.
+    fn begin_queue(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        if conn.fifo.is_empty() {
+            return self.make_idle(id);
+        }
+        let mut clients = Vec::new();
+        let (head, first) = (conn.fifo.head_len(), conn.fifo.front().map(|entry| entry.request));
+        for entry in conn.fifo.iter_mut().skip(head).filter(|entry| Some(entry.request) != first) {
+            if let Some(request) = self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done) {
+                entry.is_queued = true;
+                request.queued += 1;
+                if let Some(bucket) = self.buckets.get(request.bucket) {
+                    bucket.counters.count(Counter::ConnQueueAdd);
+                }
+                request.queued_since = self.now;
+                clients.push(request.client);
+            }
+        }
+        for client in clients {
+            self.arm_client(client);
+        }
+    }
+
+    /// Puts the connection on its host's list of idle ones.
+    fn make_idle(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        conn.output.release(conn.answered_to);
+        conn.output.rest(&mut self.spare);
+        conn.head_since = self.now;
+        let Some(host) = self.downstream.hosts.get_mut(conn.host) else { return };
+        if host.is_retired {
+            return self.close_conn(id, Loss::Closed);
+        }
+        host.is_crowded = false;
+        if conn.is_for_dumps {
+            return self.arm_conn(id);
+        }
+        if !conn.is_idle && !conn.is_stalled {
+            conn.is_idle = true;
+            host.idle.push(id);
+            self.arm_conn(id);
+        }
+    }
+
+    /// Understands as much as possible of what the server has sent.
+    pub(in crate::proxy) fn parse_replies(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let mut input = std::mem::take(&mut conn.input);
+        let speak = self.speak(id);
+        let mut fits = Ok(());
+        while fits.is_ok()
+            && input.is_worth_parsing()
+            && self.downstream.conns.get(id).is_some_and(|conn| !conn.is_paused)
+        {
+            let used = match speak {
+                Protocol::Ascii => {
+                    let mut scanned = input.scanned;
+                    match ascii::reply::parse(input.value(), &mut scanned) {
+                        ascii::reply::Parsed::Incomplete { need } => {
+                            input.scanned = scanned;
+                            input.expect(need, &mut self.downstream.buffers);
+                            break;
+                        }
+                        ascii::reply::Parsed::Reply { reply, len } => {
+                            fits = self.ascii_reply(id, &reply);
+                            len
+                        }
+                        ascii::reply::Parsed::Malformed => {
+                            fits = Err(Unfit);
+                            0
+                        }
+                    }
+                }
+                Protocol::Binary => match packet::parse_reply(input.value()) {
+                    packet::Parsed::Incomplete { need } => {
+                        input.expect(need, &mut self.downstream.buffers);
+                        break;
+                    }
+                    packet::Parsed::Packet { packet, len } => {
+                        fits = match self.downstream.conns.get(id).map(|conn| conn.state) {
+                            Some(State::Handshake(step)) => self.handshake_reply(id, step, &packet),
+                            _ => self.binary_reply(id, &packet),
+                        };
+                        len
+                    }
+                    packet::Parsed::Malformed(_) => {
+                        fits = Err(Unfit);
+                        0
+                    }
+                },
+            };
+            input.consume(used);
+        }
+        input.rest(&mut self.downstream.buffers);
+        if let Some(conn) = self.downstream.conns.get_mut(id) {
+            // Whatever is left must be the beginning of an answer to something that was sent.
+            let is_asked = conn.state != State::Ready || conn.output.sent() > conn.range(0).start;
+            if !input.is_empty() && !is_asked {
+                fits = Err(Unfit);
+            }
+            conn.input = input;
+        }
+        if fits.is_err() {
+            self.close_conn(id, Loss::Malformed);
+        }
+    }
+
+    fn handshake_reply(&mut self, id: ConnId, step: Step, packet: &Packet<'_>) -> Result<(), Unfit> {
+        let expected = match step {
+            Step::Authenticate => opcode::SASL_AUTH,
+            Step::Select => opcode::BUCKET,
+        };
+        if packet.header.opcode != expected {
+            return Err(Unfit);
+        }
+        if packet.header.vbucket_or_status == status::SUCCESS {
+            self.next_step(id, State::Handshake(step));
+        } else {
+            self.close_conn(id, Loss::Refused);
+        }
+        Ok(())
+    }
+
+    /// The request at the head of the connection is answered: the next one becomes the head.
+    pub(in crate::proxy) fn pop_head(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        for _ in 0..conn.fifo.head_len() {
+            if let Some(end) = conn.fifo.pop() {
+                conn.answered_to = end;
+            }
+        }
+        conn.cursor = 0;
+        conn.held_at = None;
+        conn.head_since = self.now;
+        conn.output.release(conn.answered_to);
+        if !conn.abandoned.is_empty() {
+            self.settle_abandoned(id);
+        }
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        if conn.alone.front().is_some_and(|range| range.end <= conn.answered_to) {
+            conn.alone.pop_front();
+        }
+        let waits_alone = !conn.alone.is_empty();
+        if std::mem::take(&mut conn.is_stalled)
+            && let Some(host) = self.downstream.hosts.get(conn.host)
+        {
+            host.health.succeed();
+        }
+        if conn.fifo.is_empty() {
+            return self.make_idle(id);
+        }
+        // A request that has several entries here is not behind others any more once the first of them is the head.
+        if conn.fifo.front().is_some_and(|first| first.is_queued)
+            && let Some(first) = conn.fifo.front().copied()
+        {
+            let head = conn.fifo.head_len();
+            for (index, entry) in conn.fifo.iter_mut().enumerate() {
+                if index >= head && entry.request != first.request {
+                    break;
+                }
+                if std::mem::take(&mut entry.is_queued)
+                    && let Some(request) =
+                        self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done)
+                {
+                    request.queued = request.queued.saturating_sub(1);
+                    if let Some(bucket) = self.buckets.get(request.bucket) {
+                        bucket.counters.count(Counter::ConnQueueRemove);
+                    }
+                }
+            }
+        }
+        if waits_alone || !conn.output.is_sent() {
+            self.mark_conn(id);
+        }
+        self.arm_conn(id);
+    }
+}

@@ -1,0 +1,161 @@
+//! What commands an ASCII server understands, for those who speak binary to it.
+//!
+//! A server is asked when a binary client first needs it, and again when a connection to it has been lost: another
+//! version may have taken its place. A meta command is never sent to a server that may not know it, since such a server
+//! would take the value behind it for commands.
+
+use crate::protocol::ascii::command;
+use crate::protocol::ascii::meta;
+use crate::protocol::ascii::reply::Reply;
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::connection::Unfit;
+use crate::proxy::downstream::host::{Dialect, HostId};
+use crate::proxy::downstream::loss::Loss;
+use crate::proxy::downstream::{ConnId, Entry, Expect, Question, Translated};
+use crate::proxy::request::RequestId;
+use crate::proxy::upstream::ClientId;
+
+impl Engine {
+    /// What is known of the connection's server.
+    fn dialect(&self, id: ConnId) -> Dialect {
+        self.downstream
+            .conns
+            .get(id)
+            .and_then(|conn| self.downstream.hosts.get(conn.host))
+            .map_or(Dialect::Unknown, |host| host.dialect)
+    }
+
+    /// Whether what is to be written on this connection for `key` is to be a meta command.
+    pub(in crate::proxy) fn writes_meta(&mut self, id: ConnId, key: &[u8]) -> bool {
+        match self.dialect(id) {
+            Dialect::Meta => true,
+            Dialect::Classic => false,
+            // It could not be asked before, but nothing else will do.
+            Dialect::Unknown | Dialect::Asked | Dialect::Unreachable => {
+                let is_needed = meta::is_encodable(key);
+                if is_needed {
+                    self.ask_first(id);
+                }
+                is_needed
+            }
+        }
+    }
+
+    /// Whether it is known what the server understands. If not, it is asked, and the client waits.
+    pub(in crate::proxy) fn knows_dialect(&mut self, client_id: ClientId, host_id: HostId) -> bool {
+        let Some(host) = self.downstream.hosts.get(host_id) else { return true };
+        if host.dialect.is_settled() {
+            return true;
+        }
+        if host.dialect == Dialect::Unknown {
+            let Ok(conn_id) = self.pick(client_id, host_id, false) else { return true };
+            self.ask(conn_id, Question::Meta);
+        }
+        if let Some(host) = self.downstream.hosts.get_mut(host_id) {
+            host.dialect = Dialect::Asked;
+            host.curious.push(client_id);
+        }
+        if let Some(client) = self.upstream.clients.get_mut(client_id) {
+            client.stopped = true;
+        }
+        false
+    }
+
+    fn ask(&mut self, id: ConnId, question: Question) {
+        let Some(conn) = self.begin(id) else { return };
+        match question {
+            Question::Meta => conn.output.tail().extend_from_slice(meta::QUESTION),
+            Question::Version => command::version(conn.output.tail()),
+        }
+        let end = conn.output.end();
+        let (request, expect) = (RequestId::NONE, Expect::Probe(question));
+        self.enqueue(id, Entry { request, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false });
+    }
+
+    /// The answer to a question which commands the server understands.
+    pub(in crate::proxy) fn probe_reply(
+        &mut self,
+        id: ConnId,
+        question: Question,
+        reply: &Reply<'_>,
+    ) -> Result<(), Unfit> {
+        let Reply::Line { line } = reply else { return Err(Unfit) };
+        let dialect = match question {
+            Question::Meta if line.starts_with(b"MN") => None,
+            // Unless it has said already that it knows none.
+            Question::Version if !meta::is_early(line) && self.dialect(id) != Dialect::Classic => Some(Dialect::Meta),
+            Question::Meta | Question::Version => Some(Dialect::Classic),
+        };
+        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
+        let host = conn.host;
+        if dialect.is_none() && conn.fifo.get(1).is_none_or(|next| next.expect != Expect::Probe(Question::Version)) {
+            self.ask(id, Question::Version);
+        }
+        self.pop_head(id);
+        if let Some(dialect) = dialect {
+            self.dialect_known(host, dialect);
+            if self.is_outdated(id) {
+                self.close_conn(id, Loss::Outdated);
+            }
+        }
+        Ok(())
+    }
+
+    /// Those who have waited for the answer can go on.
+    pub(in crate::proxy) fn dialect_known(&mut self, id: HostId, dialect: Dialect) {
+        let Some(host) = self.downstream.hosts.get_mut(id) else { return };
+        host.dialect = dialect;
+        for client in std::mem::take(&mut host.curious) {
+            self.make_ready(client);
+        }
+    }
+
+    /// Whether meta commands stand in the output that the connection's server is not to get: it knows none, or that is
+    /// not known and no question goes before them.
+    pub(in crate::proxy) fn is_outdated(&self, id: ConnId) -> bool {
+        let Some(conn) = self.downstream.conns.get(id) else { return false };
+        match self.dialect(id) {
+            Dialect::Meta => false,
+            Dialect::Classic => conn.fifo.iter().any(is_meta),
+            Dialect::Unknown | Dialect::Asked | Dialect::Unreachable => {
+                let is_question = |entry: &Entry| entry.expect == Expect::Probe(Question::Version);
+                conn.fifo.iter().find(|entry| is_meta(entry) || is_question(entry)).is_some_and(is_meta)
+            }
+        }
+    }
+
+    /// Whether what was on a lost connection is in commands that the server, which is another one now, does not know.
+    pub(in crate::proxy) fn is_unknown_now(&self, host: HostId, entry: &Entry) -> bool {
+        is_meta(entry) && self.downstream.hosts.get(host).is_some_and(|host| host.dialect == Dialect::Classic)
+    }
+
+    /// What was on a lost connection is about to be sent on this one in the same words. If it is not known whether the
+    /// server understands them, it is asked before, and its answer awaited.
+    pub(in crate::proxy) fn ask_before(&mut self, id: ConnId, entry: &Entry) {
+        if is_meta(entry) && self.dialect(id) != Dialect::Meta {
+            self.ask_first(id);
+        }
+    }
+
+    /// Asks the server of a connection before anything else is sent on it.
+    fn ask_first(&mut self, id: ConnId) {
+        let Some(conn) = self.begin(id) else { return };
+        if !conn.alone.is_empty() {
+            return; // it is asked already
+        }
+        let start = conn.output.end();
+        self.ask(id, Question::Meta);
+        self.ask(id, Question::Version);
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        conn.alone.push_back(start..conn.output.end());
+        if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+            host.dialect = Dialect::Asked;
+        }
+    }
+}
+
+/// Whether it is a meta command.
+fn is_meta(entry: &Entry) -> bool {
+    matches!(entry.expect, Expect::Translated(Translated { is_meta: true, .. }))
+}

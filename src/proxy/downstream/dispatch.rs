@@ -1,0 +1,440 @@
+//! Which connection a request takes, and how it gets there; joining gets.
+
+use crate::buffer::Output;
+use crate::metrics::counter::Counter;
+use crate::protocol::Protocol;
+use crate::protocol::ascii::command as ascii;
+use crate::protocol::binary::{command as binary, opcode, packet};
+use crate::protocol::op;
+
+use crate::proxy::bucket::Bucket;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State, Step};
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::{Request, RequestId, Work};
+use crate::proxy::upstream::ClientId;
+use crate::proxy::{Action, Engine};
+
+/// How many keys a joined get has at most.
+const JOIN_KEYS: u32 = 100;
+
+/// How long a joined get may become in bytes: well within a socket buffer.
+const JOIN_BYTES: u64 = 16 * 1024;
+
+/// The opaques of the keys that join a get: above every vbucket id, which the first key carries.
+const JOIN_OPAQUE: u32 = 0x0001_0000;
+
+/// The length of a line's end.
+const LINE_END: u64 = 2;
+
+/// A get of one key, on its way to a server.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) struct Get<'a> {
+    pub(in crate::proxy) request: RequestId,
+    pub(in crate::proxy) client: ClientId,
+    pub(in crate::proxy) bucket: usize,
+    pub(in crate::proxy) key: &'a [u8],
+    pub(in crate::proxy) vbucket: u16,
+    /// The client wants to know the CAS id.
+    pub(in crate::proxy) cas: bool,
+    /// How often it was sent before.
+    pub(in crate::proxy) retries: u32,
+}
+
+impl Get<'_> {
+    /// The reply to expect, if the request ends at `end` in the output, with so many bytes behind the key.
+    #[inline]
+    fn entry(&self, opaque: u32, end: u64, behind: u64) -> Entry {
+        let key_at = end - behind - self.key.len() as u64;
+        let expect = Expect::Get { key_at, key_len: self.key.len().min(255) as u8, last: true, answered: false };
+        let (request, retries) = (self.request, self.retries);
+        Entry { request, expect, opaque, end, retries, may_repeat: true, is_queued: false }
+    }
+}
+
+impl Bucket {
+    /// The server and vbucket of `key`.
+    fn route(&self, key: &[u8]) -> (Option<HostId>, u16) {
+        let route = self.config.router.route(key);
+        let server = self.masters.learned(route.vbucket).or(route.server);
+        (server.and_then(|server| self.hosts.get(server).copied()), route.vbucket)
+    }
+}
+
+impl Conn {
+    /// Whether one more key may join this get.
+    fn has_room_in(&self, open: &OpenGet) -> bool {
+        open.keys < JOIN_KEYS && self.output.end() - open.start < JOIN_BYTES
+    }
+}
+
+impl Engine {
+    /// A new request of the client, which holds a place.
+    pub(in crate::proxy) fn one(&mut self, id: ClientId, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
+        let request = self.new_request(id, work, noreply);
+        if let Some(request) = self.flight.requests.get_mut(request) {
+            request.has_place = true;
+            request.may_repeat = may_repeat;
+            request.since = self.now;
+            if let Some(bucket) = self.buckets.get(request.bucket) {
+                bucket.counters.count(Counter::Reserved);
+                bucket.counters.count(Counter::UpstreamPaused);
+            }
+        }
+        request
+    }
+
+    /// A new request of the client. The caller has made sure that the client is there.
+    pub(in crate::proxy) fn new_request(&mut self, id: ClientId, work: Work, noreply: bool) -> RequestId {
+        let Some(client) = self.upstream.clients.get_mut(id) else { return RequestId::NONE };
+        let request = self.flight.requests.insert(Request::new(id, client.bucket, client.next_sequence, work, noreply));
+        client.owe(request, noreply, self.now);
+        request
+    }
+
+    /// The server and vbucket of `key`.
+    pub(in crate::proxy) fn route(&self, bucket: usize, key: &[u8]) -> (Option<HostId>, u16) {
+        self.buckets[bucket].route(key)
+    }
+
+    /// Sends a single-key request. `encode` gets the server's protocol, where to write, the vbucket and where to
+    /// note the position of the key.
+    pub(in crate::proxy) fn send_key(
+        &mut self,
+        id: RequestId,
+        key: &[u8],
+        code: u8,
+        encode: impl FnOnce(Protocol, &mut Output, u16, &mut u64),
+    ) {
+        let Some(request) = self.flight.requests.get(id) else { return };
+        let (client, bucket, may_repeat) = (request.client, request.bucket, request.may_repeat);
+        let op = op::of(code);
+        if self.buckets[bucket].front.is_some() && op.changes() {
+            self.note_change(id, Some(key));
+        }
+        let (host, vbucket) = self.route(bucket, key);
+        if let Some(host) = host
+            && op.changes()
+        {
+            self.take_over(client, host, Some(key));
+        }
+        let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
+            Ok(conn) => conn,
+            Err(failure) => return self.fail(id, failure),
+        };
+        let speak = self.speak(conn_id);
+        let Some(conn) = self.begin(conn_id) else { return };
+        let start = conn.output.end();
+        let mut key_at = start;
+        encode(speak, &mut conn.output, vbucket, &mut key_at);
+        let end = conn.output.end();
+        if speak == Protocol::Binary && op.is_foreign {
+            // memcached does not know them, and loses its place in the stream over them (04 §8.6).
+            conn.alone.push_back(start..end);
+        }
+        let expect = match op.gives_value() {
+            false => Expect::One { opcode: code },
+            true => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
+        };
+        self.enqueue(
+            conn_id,
+            Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0, may_repeat, is_queued: false },
+        );
+    }
+
+    /// A get of one key, in a line of so many bytes, that nothing is in the way of. Its place is taken already.
+    pub(in crate::proxy) fn get_straight(&mut self, client_id: ClientId, key: &[u8], length: usize) {
+        let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
+        let bucket_id = client.bucket;
+        let bucket = &self.buckets[bucket_id];
+        bucket.count_get(key.len(), length);
+        let (host_id, vbucket) = bucket.route(key);
+        let made = Request::get(client_id, client, self.now);
+        let (request_id, request) = self.flight.requests.place(made);
+        client.owe(request_id, false, self.now);
+        let get =
+            Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
+        let Some(host_id) = host_id else { return self.fail(request_id, Failure::NoServer) };
+        let joined = match self.downstream.hosts.get(host_id).and_then(|host| host.open) {
+            Some(id) if client.sticky.is_empty() && bucket.config.behavior.join_gets => self
+                .downstream
+                .conns
+                .get_mut(id)
+                .and_then(|conn| Some((id, conn.open.filter(|open| conn.has_room_in(open))?, conn))),
+            _ => None,
+        };
+        let Some((conn_id, open, conn)) = joined else { return self.send_get(host_id, &get) };
+        // With the get that it joins, its connection is on all lists already.
+        bucket.counters.count(Counter::JoinedGets);
+        let opaque = join(conn, open, &get);
+        let entry = get.entry(opaque, conn.output.end(), 0);
+        let is_queued = conn.expect(entry);
+        conn.wanted += 1;
+        request.await_from(host_id, conn_id);
+        client.stick(host_id, conn_id);
+        bucket.counters.count(Counter::ConnAcquired);
+        if request.note_queued(is_queued, self.now) {
+            bucket.counters.count(Counter::ConnQueueAdd);
+            self.arm_queued(client_id, self.now);
+        }
+    }
+
+    /// A get of one key.
+    pub(in crate::proxy) fn get_one(&mut self, client: ClientId, key: &[u8], cas: bool) {
+        let request = self.one(client, Work::Get { cas, touch: false }, false, true);
+        let Some(bucket) = self.upstream.clients.get(client).map(|client| client.bucket) else { return };
+        if self.buckets[bucket].front.is_some() && self.get_cached(request, bucket, key, cas) {
+            return;
+        }
+        let (host, vbucket) = self.route(bucket, key);
+        match host {
+            Some(host) => self.send_get(host, &Get { request, client, bucket, key, vbucket, cas, retries: 0 }),
+            None => self.fail(request, Failure::NoServer),
+        }
+    }
+
+    /// Sends the get of one key, joining it to an open one if there is one.
+    pub(in crate::proxy) fn send_get(&mut self, host_id: HostId, get: &Get<'_>) {
+        let joinable = !get.cas && self.buckets[get.bucket].config.behavior.join_gets;
+        let conn_id = match self.pick(get.client, host_id, joinable) {
+            Ok(conn) => conn,
+            Err(failure) => return self.fail(get.request, failure),
+        };
+        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let speak = conn.speak;
+        let opaque = match conn.open.filter(|open| joinable && conn.has_room_in(open)) {
+            Some(open) => {
+                self.buckets[get.bucket].counters.count(Counter::JoinedGets);
+                join(conn, open, get)
+            }
+            None => {
+                let Some(conn) = self.begin(conn_id) else { return };
+                let start = conn.output.end();
+                write_get(conn.output.tail(), speak, get);
+                if joinable {
+                    conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
+                    if let Some(host) = self.downstream.hosts.get_mut(host_id) {
+                        host.open = Some(conn_id);
+                    }
+                } else if speak == Protocol::Ascii {
+                    ascii::end(conn.output.tail());
+                }
+                u32::from(get.vbucket)
+            }
+        };
+        let Some(conn) = self.downstream.conns.get(conn_id) else { return };
+        let end = conn.output.end();
+        let behind = if speak == Protocol::Ascii && !joinable { LINE_END } else { 0 };
+        self.enqueue(conn_id, get.entry(opaque, end, behind));
+    }
+
+    /// Closes what others could join, a get or quiet packets: something else follows, or it is sent.
+    pub(in crate::proxy) fn seal(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        if conn.group.is_some() {
+            return self.close_group(id);
+        }
+        let Some(open) = conn.open.take() else { return };
+        let Some(host) = self.downstream.hosts.get_mut(conn.host) else { return };
+        if host.open == Some(id) {
+            host.open = None;
+        }
+        match conn.speak {
+            Protocol::Ascii => ascii::end(conn.output.tail()),
+            Protocol::Binary if open.keys > 1 => binary::noop(conn.output.tail(), 0),
+            Protocol::Binary => {}
+        }
+        let end = conn.output.end();
+        conn.fifo.set_end(end);
+    }
+
+    /// The protocol of the connection's server.
+    pub(in crate::proxy) fn speak(&self, id: ConnId) -> Protocol {
+        self.downstream.conns.get(id).map_or(Protocol::Binary, |conn| conn.speak)
+    }
+
+    /// The connection, ready for another request to be written to its output.
+    pub(in crate::proxy) fn begin(&mut self, id: ConnId) -> Option<&mut Conn> {
+        self.seal(id);
+        let conn = self.downstream.conns.get_mut(id)?;
+        conn.output.wake(&mut self.spare);
+        Some(conn)
+    }
+
+    /// Notes that a reply is expected for what was just written to the connection's output.
+    pub(in crate::proxy) fn enqueue(&mut self, id: ConnId, entry: Entry) {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let (request_id, changes) = (entry.request, entry.expect.changes());
+        let is_first = conn.fifo.is_empty() && conn.state == State::Ready;
+        let is_queued = conn.expect(entry);
+        conn.is_idle = false;
+        let (host_id, is_for_dumps) = (conn.host, conn.is_for_dumps);
+        if !conn.is_dirty {
+            conn.is_dirty = true;
+            self.downstream.dirty.push(id);
+        }
+        if let Some(host) = self.downstream.hosts.get_mut(host_id).filter(|_| !is_for_dumps) {
+            host.fresh = Some(id);
+        }
+        if let Some(request) = self.flight.requests.get_mut(request_id) {
+            conn.wanted += 1;
+            request.await_from(host_id, id);
+            request.changes |= changes;
+            let client_id = request.client;
+            let must_wait = request.note_queued(is_queued, self.now);
+            if let Some(bucket) = self.buckets.get(request.bucket) {
+                bucket.counters.count(Counter::ConnAcquired);
+                if is_queued {
+                    bucket.counters.count(Counter::ConnQueueAdd);
+                }
+            }
+            let queued_since = request.queued_since;
+            if let Some(client) = self.upstream.clients.get_mut(client_id) {
+                if !is_for_dumps {
+                    client.stick(host_id, id);
+                }
+                if must_wait {
+                    self.arm_queued(client_id, queued_since);
+                }
+            }
+        }
+        if is_first && let Some(conn) = self.downstream.conns.get_mut(id) {
+            conn.head_since = self.now;
+            self.arm_conn(id);
+        }
+    }
+
+    /// The connection that takes the client's next request for `host`.
+    pub(in crate::proxy) fn pick(
+        &mut self,
+        client: ClientId,
+        host_id: HostId,
+        joinable: bool,
+    ) -> Result<ConnId, Failure> {
+        // Where the client's unanswered work for this server is, its order is kept; also behind what it has given up.
+        if let Some(conn) = self.upstream.clients.get(client).and_then(|client| client.sticky(host_id))
+            && self.downstream.conns.contains(conn)
+        {
+            return Ok(conn);
+        }
+        let Some(host) = self.downstream.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };
+        if joinable
+            && let Some(conn) = host.open
+            && self.downstream.conns.get(conn).and_then(|conn| conn.open).is_some_and(|open| open.keys < JOIN_KEYS)
+        {
+            return Ok(conn);
+        }
+        if let Some(id) = host.fresh
+            && self.downstream.conns.get(id).is_some_and(Conn::takes_more)
+        {
+            return Ok(id);
+        }
+        while let Some(conn) = host.idle.pop() {
+            if self.downstream.conns.get(conn).is_some_and(|conn| conn.is_idle) {
+                return Ok(conn);
+            }
+        }
+        let most = host.behavior.downstream_conn_max as usize;
+        let is_short = self.now < host.short_until && !host.conns.is_empty();
+        if (most == 0 || host.conns.len() < most) && !is_short {
+            if !host.health.is_suspended() {
+                return Ok(self.connect(host_id));
+            }
+            let (bucket, has_none) = (host.bucket, host.conns.is_empty());
+            self.count(bucket, Counter::ConnectInterval);
+            if has_none {
+                return Err(Failure::NoServer);
+            }
+        } else if !is_short {
+            let bucket = host.bucket;
+            self.count(bucket, Counter::ConnectMaxReached);
+        }
+        let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
+        let load = |id: &&ConnId| {
+            self.downstream.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
+        };
+        host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
+    }
+
+    /// The connection that takes a command which the server may not know, and may never answer. There is at most one
+    /// such connection to a server, so that a client which sends such commands does not keep others from it.
+    pub(in crate::proxy) fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
+        let is_sticky = self.upstream.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
+        let is_alone = |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty());
+        let found = self.downstream.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));
+        match found {
+            Some(id) if !is_sticky => Ok(*id),
+            _ => self.pick(client, host_id, false),
+        }
+    }
+
+    /// The connection was picked, but nothing has been written to it.
+    pub(in crate::proxy) fn give_back(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.get(id).filter(|conn| conn.is_idle) else { return };
+        if let Some(host) = self.downstream.hosts.get_mut(conn.host)
+            && !host.idle.contains(&id)
+        {
+            host.idle.push(id);
+        }
+    }
+
+    /// Begins a new connection to `host`.
+    pub(in crate::proxy) fn connect(&mut self, host_id: HostId) -> ConnId {
+        let speak = self.downstream.hosts.get(host_id).map_or(Protocol::Binary, |host| host.server.protocol);
+        let mut conn = Conn::new(host_id, speak, self.now);
+        if let Some(host) = self.downstream.hosts.get(host_id)
+            && speak == Protocol::Binary
+        {
+            let server = &host.server;
+            if !server.user.is_empty() {
+                binary::sasl_plain(conn.output.tail(), server.user.as_bytes(), server.password.reveal().as_bytes());
+                conn.handshake[0] = Some((Step::Authenticate, conn.output.end()));
+            }
+            if !server.bucket.is_empty() {
+                binary::select_bucket(conn.output.tail(), server.bucket.as_bytes());
+                conn.handshake[1] = Some((Step::Select, conn.output.end()));
+            }
+            conn.answered_to = conn.output.end();
+        }
+        let id = self.downstream.conns.insert(conn);
+        if let Some(host) = self.downstream.hosts.get_mut(host_id) {
+            host.conns.push(id);
+            self.actions.push(Action::Connect(id, std::sync::Arc::clone(&host.server)));
+        }
+        for counter in [Counter::Conns, Counter::TotConn, Counter::ConnectStarted, Counter::ConnectWait] {
+            self.count_host(host_id, counter);
+        }
+        self.arm_conn(id);
+        id
+    }
+}
+
+/// Writes a get that others may join: an ASCII line without its end.
+fn write_get(out: &mut Vec<u8>, speak: Protocol, get: &Get<'_>) {
+    match speak {
+        Protocol::Ascii => {
+            ascii::get_start(out, get.cas);
+            ascii::key(out, get.key);
+        }
+        Protocol::Binary => binary::get(out, get.key, get.vbucket, u32::from(get.vbucket)),
+    }
+}
+
+/// Adds a key to the get at the end of the connection's output. The result is its opaque.
+fn join(conn: &mut Conn, open: OpenGet, get: &Get<'_>) -> u32 {
+    let opaque = JOIN_OPAQUE + open.keys;
+    match conn.speak {
+        Protocol::Ascii => ascii::key(conn.output.tail(), get.key),
+        Protocol::Binary => {
+            if open.keys == 1
+                && let Some(header) = conn.output.tail_from(open.start)
+            {
+                packet::set_opcode(header, opcode::GETKQ);
+            }
+            binary::getq(conn.output.tail(), get.key, get.vbucket, opaque);
+        }
+    }
+    conn.fifo.reopen();
+    conn.open = Some(OpenGet { keys: open.keys + 1, ..open });
+    opaque
+}

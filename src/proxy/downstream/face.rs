@@ -1,0 +1,64 @@
+//! What the event loop calls for a server connection, once it is made.
+
+use crate::buffer::Output;
+use crate::proxy::Engine;
+
+use super::ConnId;
+
+impl Engine {
+    /// The next server connection that has something to be sent.
+    pub fn next_dirty_conn(&mut self) -> Option<ConnId> {
+        while let Some(id) = self.downstream.dirty.pop() {
+            self.seal(id);
+            if let Some(conn) = self.downstream.conns.get_mut(id) {
+                conn.is_dirty = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The server connection's output, and the position up to which it may be sent.
+    pub fn conn_output(&mut self, id: ConnId) -> Option<(&Output, u64)> {
+        // Whatever the occasion: what is sent in part, nothing joins.
+        self.seal(id);
+        self.downstream.conns.get(id).map(|conn| (&conn.output, conn.send_limit()))
+    }
+
+    /// The server's socket took `count` bytes.
+    pub fn conn_sent(&mut self, id: ConnId, count: usize) {
+        self.traffic.count_written(count);
+        if let Some(conn) = self.downstream.conns.get_mut(id) {
+            conn.output.advance(count);
+            conn.output.release(conn.answered_to);
+            if conn.fifo.is_empty() {
+                conn.output.rest(&mut self.spare);
+            }
+        }
+    }
+
+    /// Where the server's next bytes are to be read to; `None` while it is not to be read from.
+    pub fn conn_space(&mut self, id: ConnId) -> Option<&mut [u8]> {
+        let conn = self.downstream.conns.get_mut(id).filter(|conn| !conn.is_paused)?;
+        Some(conn.input.space(&mut self.downstream.buffers))
+    }
+
+    /// `count` bytes were read into [`Engine::conn_space`].
+    pub fn conn_filled(&mut self, id: ConnId, count: usize) {
+        self.traffic.count_read(count);
+        if let Some(conn) = self.downstream.conns.get_mut(id) {
+            conn.input.filled(count);
+        }
+        self.parse_replies(id);
+    }
+
+    /// Puts the connection on the list of those to flush.
+    pub(in crate::proxy) fn mark_conn(&mut self, id: ConnId) {
+        if let Some(conn) = self.downstream.conns.get_mut(id)
+            && !conn.is_dirty
+        {
+            conn.is_dirty = true;
+            self.downstream.dirty.push(id);
+        }
+    }
+}

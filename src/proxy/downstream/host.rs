@@ -1,0 +1,222 @@
+//! One server as one worker sees it, and what all workers know of it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::arena::Id;
+use crate::config::behavior::Behavior;
+use crate::config::snapshot::Server;
+
+use crate::proxy::downstream::ConnId;
+use crate::proxy::timers::Micros;
+use crate::proxy::upstream::ClientId;
+
+/// Names a server of this worker.
+pub type HostId = Id<Host>;
+
+/// A server: its connections and its state.
+#[derive(Debug)]
+pub struct Host {
+    /// Which server.
+    pub server: Arc<Server>,
+    /// The limits of its connections.
+    pub behavior: Arc<Behavior>,
+    /// The bucket whose counters its connections count on.
+    pub bucket: usize,
+    /// All its connections, except the one for lists.
+    pub conns: Vec<ConnId>,
+    /// Those without any expected reply; the most recently used one is the last. May name ones that have gone or
+    /// found work: look before use.
+    pub idle: Vec<ConnId>,
+    /// The connection whose newest request is a get that others may join.
+    pub open: Option<ConnId>,
+    /// The connection that got the last request in this turn: what comes next leaves in the same write.
+    pub fresh: Option<ConnId>,
+    /// The connection that lists of keys come on, which is not among `conns`.
+    pub dump: Option<ConnId>,
+    /// What all workers know of it.
+    pub health: Arc<Health>,
+    /// Whether it understands the meta commands; asked when a binary client first needs to know.
+    pub dialect: Dialect,
+    /// Clients that wait for the answer.
+    pub curious: Vec<ClientId>,
+    /// Requests have waited too long behind others on its connections, and none of these has been idle since.
+    pub is_crowded: bool,
+    /// Until when no further connection is begun while there is one, for want of something on this machine.
+    pub short_until: Micros,
+    /// When the log was told of that.
+    pub short_told: Option<Micros>,
+    /// How many given-up requests stand on its connections, of clients that have gone, too.
+    pub abandoned: u32,
+    /// It is in no bucket any more: what is in flight is finished, then its connections are closed.
+    pub is_retired: bool,
+}
+
+/// What is known of an ASCII server's commands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// It has been asked.
+    Asked,
+    /// It knows the meta commands.
+    Meta,
+    /// It knows only the classic commands, or the meta commands in an older form.
+    Classic,
+    /// It could not be asked.
+    Unreachable,
+}
+
+impl Dialect {
+    /// Whether requests need not wait for the server to be asked.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Dialect::Meta | Dialect::Classic | Dialect::Unreachable)
+    }
+}
+
+impl Host {
+    /// A server that nobody has connected to yet, for requests of bucket `bucket`.
+    pub fn new(server: &Arc<Server>, behavior: &Arc<Behavior>, bucket: usize, health: Arc<Health>) -> Host {
+        Host {
+            server: Arc::clone(server),
+            behavior: Arc::clone(behavior),
+            bucket,
+            conns: Vec::new(),
+            idle: Vec::new(),
+            open: None,
+            fresh: None,
+            dump: None,
+            health,
+            dialect: Dialect::Unknown,
+            curious: Vec::new(),
+            is_crowded: false,
+            short_until: 0,
+            short_told: None,
+            abandoned: 0,
+            is_retired: false,
+        }
+    }
+
+    /// Whether there is any connection to it, or one is being made.
+    pub fn is_connected(&self) -> bool {
+        !self.conns.is_empty() || self.dump.is_some()
+    }
+
+    /// Another version of the server may have come to its place.
+    pub fn forget_dialect(&mut self) {
+        if matches!(self.dialect, Dialect::Meta | Dialect::Classic) {
+            self.dialect = Dialect::Unknown;
+        }
+    }
+
+    /// A connection was made: it can be asked.
+    pub fn note_reachable(&mut self) {
+        if self.dialect == Dialect::Unreachable {
+            self.dialect = Dialect::Unknown;
+        }
+    }
+}
+
+/// The health of one server, shared by all workers.
+///
+/// After more than `connect_max_errors` failures in a row no new connection is made (03 §17), except by the worker
+/// that counted the last of them: it probes the server in the background, so that no request has to be the one that
+/// finds out. One success ends it for all.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// Errors since the last success.
+    errors: AtomicU32,
+    is_suspended: AtomicBool,
+    /// Its crawler is at work for a client.
+    is_crawling: AtomicBool,
+}
+
+/// The right to have a server's crawler list its keys, until it is dropped. There is one for all workers: a memcached
+/// whose crawler waits for a slow reader may stop serving others when it is asked for another list.
+#[derive(Debug)]
+pub struct Crawl(Arc<Health>);
+
+impl Crawl {
+    /// Takes the right, if nobody has it.
+    pub fn begin(health: &Arc<Health>) -> Option<Crawl> {
+        (!health.is_crawling.swap(true, Ordering::Relaxed)).then(|| Crawl(Arc::clone(health)))
+    }
+}
+
+impl Drop for Crawl {
+    fn drop(&mut self) {
+        self.0.is_crawling.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Health {
+    /// Counts an error. Returns whether it began a suspension: the caller is to probe the server.
+    pub fn fail(&self, behavior: &Behavior) -> bool {
+        let errors = self.errors.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let (most, pause) = (behavior.connect_max_errors, behavior.connect_retry_interval);
+        most > 0 && pause > 0 && errors > most && !self.is_suspended.swap(true, Ordering::Relaxed)
+    }
+
+    /// A connection was made, or a reply came on one that had stalled. Returns whether this ended a suspension.
+    pub fn succeed(&self) -> bool {
+        if self.errors.load(Ordering::Relaxed) != 0 {
+            self.errors.store(0, Ordering::Relaxed);
+        }
+        self.is_suspended.load(Ordering::Relaxed) && self.is_suspended.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether no connection is to be tried, except as a probe.
+    pub fn is_suspended(&self) -> bool {
+        self.is_suspended.load(Ordering::Relaxed)
+    }
+}
+
+/// The health of every server that any worker has used.
+#[derive(Debug, Default)]
+pub struct HealthTable {
+    servers: Mutex<HashMap<Arc<Server>, Arc<Health>>>,
+}
+
+impl HealthTable {
+    /// The health of `server`. Taken when a worker first hears of a server, never on the data path.
+    pub fn of(&self, server: &Arc<Server>) -> Arc<Health> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        // What no worker refers to any more is forgotten, so that a changing cluster does not pile up servers.
+        servers.retain(|known, health| known == server || Arc::strong_count(health) > 1);
+        Arc::clone(servers.entry(Arc::clone(server)).or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_list_at_a_time() {
+        let health = Arc::new(Health::default());
+        let first = Crawl::begin(&health);
+        assert!(first.is_some() && Crawl::begin(&health).is_none());
+        drop(first);
+        assert!(Crawl::begin(&health).is_some());
+    }
+
+    #[test]
+    fn more_than_the_limit_suspends_and_one_success_ends_it() {
+        let behavior = Behavior { connect_max_errors: 2, connect_retry_interval: 30, ..Behavior::default() };
+        let health = Health::default();
+        assert!(!health.fail(&behavior));
+        assert!(!health.fail(&behavior));
+        assert!(!health.is_suspended());
+        assert!(health.fail(&behavior));
+        assert!(health.is_suspended());
+        assert!(!health.fail(&behavior), "another worker probes already");
+        assert!(health.succeed());
+        assert!(!health.is_suspended());
+        assert!(!health.succeed());
+        assert!(!health.fail(&behavior));
+        let never = Behavior { connect_max_errors: 0, ..behavior };
+        assert!((0..100).all(|_| !Health::default().fail(&never)));
+    }
+}

@@ -1,0 +1,106 @@
+//! Where servers are: their connections, what is expected on each, their health, and what is known of who has which keys.
+//!
+//! **Owns** the servers ([`host::Host`]) and the connections to them ([`Conn`]), with their queues of expected replies.
+//!
+//! **Promises** that what a client sends for one key stays in order on one connection; that nothing is sent behind what
+//! may not be understood; that a connection out of step is closed before anybody gets a wrong answer; that nobody waits
+//! longer for a server than its limits say; and that a failing server costs its own requests only.
+//!
+//! **Called by** the event loop (connected, bytes in, bytes out, closed) and by the other rooms, which have something to
+//! send.
+//!
+//! | file | what |
+//! |---|---|
+//! | `conn`, `fifo` | the state of one connection, and its queue; LIFECYCLE.md has its states |
+//! | `host`, `hosts` | one server, and what all workers know of it; which ones there are |
+//! | `named` | servers that clients have named (`-X`) |
+//! | `face` | what the event loop calls |
+//! | `dispatch` | which connection a request takes; joining gets |
+//! | `connection` | handshakes, and replies one by one |
+//! | `loss`, `resend`, `deadlines` | lost connections, what of them is sent again, and what is overdue |
+//! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
+//! | `dialect` | which commands an ASCII server understands |
+//! | `shortage` | connections that this machine has no room for |
+//! | `masters` | which vbuckets are where |
+
+pub(in crate::proxy) mod abandoned;
+mod conn;
+pub(in crate::proxy) mod connection;
+mod deadlines;
+mod dialect;
+pub(in crate::proxy) mod dispatch;
+mod face;
+pub mod fifo;
+pub mod host;
+mod hosts;
+pub(in crate::proxy) mod loss;
+pub(in crate::proxy) mod masters;
+mod named;
+pub(in crate::proxy) mod parting;
+mod resend;
+pub mod shortage;
+
+pub use conn::{Conn, ConnId, Entry, Expect, OpenGet, Question, State, Step, Translated};
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::arena::Arena;
+use crate::buffer::Pool;
+use crate::config::snapshot::Server;
+
+use host::{Host, HostId};
+use loss::Lost;
+use named::Directory;
+use parting::Parting;
+
+/// The size of the buffer a server's bytes are read into: many replies arrive together.
+const BUFFER: usize = 64 * 1024;
+
+/// What this room owns.
+pub(in crate::proxy) struct Downstream {
+    pub(in crate::proxy) conns: Arena<Conn>,
+    pub(in crate::proxy) hosts: Arena<Host>,
+    host_of: HashMap<Arc<Server>, HostId>,
+    /// The servers that clients have named (`-X`).
+    directory: Directory,
+    /// Connections that were lost in this turn, with the requests to be sent again.
+    lost: Vec<Lost>,
+    /// Connections that were closed, but not by their servers yet.
+    partings: Vec<Parting>,
+    /// Connections that have something to be sent.
+    dirty: Vec<ConnId>,
+    buffers: Pool,
+}
+
+impl Default for Downstream {
+    fn default() -> Downstream {
+        Downstream {
+            conns: Arena::default(),
+            hosts: Arena::default(),
+            host_of: HashMap::new(),
+            directory: Directory::default(),
+            lost: Vec::new(),
+            partings: Vec::new(),
+            dirty: Vec::new(),
+            buffers: Pool::new(BUFFER),
+        }
+    }
+}
+
+impl Downstream {
+    /// Whether connections were lost whose requests are to be sent again.
+    pub(in crate::proxy) fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Frees memory that was not needed lately.
+    pub(in crate::proxy) fn trim(&mut self) {
+        self.buffers.trim();
+    }
+
+    /// Whether it holds memory that may not be needed.
+    pub(in crate::proxy) fn holds_spare(&self) -> bool {
+        !self.buffers.is_empty()
+    }
+}

@@ -1,0 +1,100 @@
+//! Requests of lost connections, sent again (03 §8.1): in the same order, on one connection.
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::dispatch::Get;
+use crate::proxy::downstream::loss::Lost;
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
+use crate::proxy::request::RequestId;
+use crate::proxy::request::error::Failure;
+
+impl Engine {
+    /// Sends again what was on the connections lost in this turn, in the same order.
+    pub(in crate::proxy) fn resend_lost(&mut self) {
+        for Lost { id: conn_id, conn, again, later } in std::mem::take(&mut self.downstream.lost) {
+            for (place, (id, index)) in again.iter().enumerate() {
+                let Some(request) = self.flight.requests.get_mut(*id) else { continue };
+                request.pending = request.pending.saturating_sub(1);
+                if request.is_done {
+                    continue;
+                }
+                let sent_on = self.resend(*id, &conn, *index);
+                // A group whose closing packet is not repeated gets another one.
+                if let Some(sent_on) = sent_on
+                    && again.get(place + 1).is_none_or(|(next, _)| next != id)
+                {
+                    self.reclose_group(*id, sent_on);
+                }
+            }
+            if !later.is_empty() {
+                self.send_later(Lost { id: conn_id, conn, again: later, later: Vec::new() });
+            }
+        }
+    }
+
+    /// Sends one of them again; gives the connection if it was copied as it was.
+    fn resend(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
+        let entry = old.fifo.get(index)?;
+        let retries = entry.retries + 1;
+        match entry.expect {
+            Expect::Get { key_at, key_len, .. } => {
+                let Some(key) = old.output.slice(key_at..key_at + u64::from(key_len)) else {
+                    self.fail(id, Failure::Closed);
+                    return None;
+                };
+                let request = self.flight.requests.get(id)?;
+                let (client, bucket) = (request.client, request.bucket);
+                let (_, cas) = self.class(id);
+                let (_, vbucket) = self.route(bucket, key);
+                self.send_get(old.host, &Get { request: id, client, bucket, key, vbucket, cas, retries });
+                None
+            }
+            Expect::MultiGet { part } => {
+                self.send_part(id, part, retries);
+                self.part_done(id);
+                None
+            }
+            Expect::Probe(_) => None,
+            Expect::One { .. }
+            | Expect::Value { .. }
+            | Expect::Packet { .. }
+            | Expect::Quiet { .. }
+            | Expect::Close
+            | Expect::Translated(_)
+            | Expect::Create { .. }
+            | Expect::Dump { .. }
+            | Expect::Broadcast { .. } => {
+                if self.is_unknown_now(old.host, entry) {
+                    self.entry_failed(id, entry, Some(old.host), Failure::Closed);
+                    return None;
+                }
+                let client = self.flight.requests.get(id).map(|request| request.client)?;
+                let picked = match entry.expect {
+                    Expect::Dump { .. } => self.pick_dump(old.host),
+                    _ => self.pick(client, old.host, false),
+                };
+                let conn_id = match picked {
+                    Ok(conn) => conn,
+                    Err(failure) => {
+                        self.entry_failed(id, entry, Some(old.host), failure);
+                        return None;
+                    }
+                };
+                self.ask_before(conn_id, entry);
+                let range = old.range(index);
+                let conn = self.begin(conn_id)?;
+                let start = conn.output.end();
+                conn.output.copy_from(&old.output, range.clone());
+                let end = conn.output.end();
+                if old.alone.contains(&range) {
+                    conn.alone.push_back(start..end);
+                }
+                let mut expect = entry.expect;
+                if let Some(key_at) = expect.key_at() {
+                    *key_at = *key_at - range.start + start;
+                }
+                self.enqueue(conn_id, Entry { expect, end, retries, request: id, ..*entry });
+                Some(conn_id)
+            }
+        }
+    }
+}

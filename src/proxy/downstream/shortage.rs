@@ -1,0 +1,95 @@
+//! Server connections that cannot be made for want of something on this machine: a descriptor, memory, a port.
+//!
+//! That says nothing of the server, and is not counted against it. The requests go to another connection of the same
+//! server if there is one; else it is tried again until `connect_timeout` has passed.
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::loss::Loss;
+use crate::proxy::downstream::{ConnId, State};
+use crate::proxy::timers::{Micros, deadline};
+
+/// How soon it is tried again, and how long no further connection to the server is begun if it has one.
+const PAUSE: Micros = 20_000;
+/// How often the log is told of one server, at most.
+const TELL: Micros = 10_000_000;
+
+/// What is missing for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// A descriptor.
+    Descriptor,
+    /// Something else.
+    Other,
+    /// Nothing: the server's queue of connections is full, and unix sockets do not wait for a place by themselves. It is
+    /// the server's fault if that goes on for `connect_timeout`.
+    Queue,
+}
+
+impl Engine {
+    /// The connection could not be begun; that is not the server's fault, or not yet.
+    pub fn connect_short(&mut self, id: ConnId, lack: Lack, reason: &str) {
+        let now = self.now;
+        let Some(conn) = self.downstream.conns.get_mut(id).filter(|conn| conn.state == State::Connecting) else {
+            return;
+        };
+        conn.is_short |= lack != Lack::Queue;
+        conn.retry_at = Some(now + PAUSE);
+        let (host_id, has_requests, is_for_dumps) = (conn.host, !conn.fifo.is_empty(), conn.is_for_dumps);
+        let Some(host) = self.downstream.hosts.get_mut(host_id) else { return };
+        host.short_until = now + PAUSE;
+        if lack != Lack::Queue && host.short_told.is_none_or(|told| now >= told + TELL) {
+            host.short_told = Some(now);
+            let text = format!(
+                "{}: cannot connect, for a reason of this machine and not of the server: {reason}",
+                host.server
+            );
+            self.log(0, text);
+        }
+        if !has_requests || !is_for_dumps && self.has_usable(host_id) {
+            return self.close_conn(id, Loss::Local);
+        }
+        if lack == Lack::Descriptor {
+            self.give_up_idle();
+        }
+        self.arm_conn(id);
+    }
+
+    /// Tries again, unless it is too late; tells whether it does.
+    pub(in crate::proxy) fn connect_again(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.downstream.conns.get_mut(id).filter(|conn| conn.state == State::Connecting) else {
+            return false;
+        };
+        let patience = self.downstream.hosts.get(conn.host).map_or(0, |host| host.behavior.connect_timeout);
+        let is_too_late = deadline(conn.state_since, patience).is_some_and(|at| at <= self.now);
+        if is_too_late || conn.retry_at.take_if(|at| *at <= self.now).is_none() {
+            return false;
+        }
+        let (host, is_for_dumps) = (conn.host, conn.is_for_dumps);
+        if !is_for_dumps && self.has_usable(host) {
+            self.close_conn(id, Loss::Local);
+            return true;
+        }
+        let Some(host) = self.downstream.hosts.get(host) else { return false };
+        self.actions.push(crate::proxy::Action::Connect(id, std::sync::Arc::clone(&host.server)));
+        self.arm_conn(id);
+        true
+    }
+
+    /// Whether the server has a connection that takes requests.
+    pub(in crate::proxy) fn has_usable(&self, host: HostId) -> bool {
+        let is_ready = |id: &ConnId| {
+            self.downstream.conns.get(*id).is_some_and(|conn| conn.state == State::Ready && !conn.is_stalled)
+        };
+        self.downstream.hosts.get(host).is_some_and(|host| host.conns.iter().any(is_ready))
+    }
+
+    /// Closes an idle connection to some server: another server needs the descriptor more.
+    fn give_up_idle(&mut self) {
+        let is_idle = |id: &ConnId| self.downstream.conns.get(*id).is_some_and(|conn| conn.is_idle);
+        let found = self.downstream.hosts.iter().find_map(|(_, host)| host.idle.iter().copied().find(is_idle));
+        if let Some(id) = found {
+            self.close_conn(id, Loss::Closed);
+        }
+    }
+}

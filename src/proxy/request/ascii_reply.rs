@@ -1,0 +1,260 @@
+//! An ASCII server's answer, and whose it is (04 §5.2).
+
+use crate::protocol::ascii::answer;
+use crate::protocol::ascii::reply::Reply;
+use crate::protocol::binary::opcode::status;
+use crate::protocol::status::CommandClass;
+use std::ops::Range;
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::connection::Unfit;
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
+use crate::proxy::request::multiget::Named;
+use crate::proxy::request::{RequestId, Work};
+
+impl Engine {
+    /// Takes one line or value that an ASCII server has sent.
+    pub(in crate::proxy) fn ascii_reply(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
+        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
+        let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
+        if conn.output.sent() <= conn.range(0).start {
+            return Err(Unfit); // an answer to something that was not sent yet
+        }
+        match head.expect {
+            Expect::Get { .. } => self.ascii_get(id, reply),
+            Expect::MultiGet { part } => match reply {
+                Reply::Value { key, flags, data, raw, .. } => {
+                    let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(*raw);
+                    match self.multiget_value(head.request, part, Named::Key(key), (*flags, data), write) {
+                        true => Ok(()),
+                        false => Err(Unfit),
+                    }
+                }
+                // Whatever else a server says: its remaining keys are misses (03 §21.3 item 7).
+                Reply::End | Reply::Line { .. } => {
+                    if let Some(request) = self.unlink(id, 0) {
+                        self.part_done(request);
+                    }
+                    self.pop_head(id);
+                    Ok(())
+                }
+                Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
+            },
+            Expect::One { .. } => {
+                let Reply::Line { line } = reply else { return Err(Unfit) };
+                if line.is_empty() || line.starts_with(b"OK") {
+                    return Err(Unfit);
+                }
+                if let Some(request) = self.unlink(id, 0) {
+                    self.pass_line(request, line);
+                }
+                self.pop_head(id);
+                Ok(())
+            }
+            Expect::Value { key_at, key_len, answered, .. } => self.ascii_value(id, reply, (key_at, key_len, answered)),
+            Expect::Broadcast { .. } => self.ascii_broadcast(id, head.request, reply),
+            Expect::Dump { .. } => self.dump_reply(id, head.request, reply),
+            Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply),
+            Expect::Create { opcode, place, initial } => {
+                self.create_reply(id, (opcode, place), initial, head.opaque, reply)
+            }
+            Expect::Probe(question) => self.probe_reply(id, question, reply),
+            // These are sent to binary servers only.
+            Expect::Packet { .. } | Expect::Quiet { .. } | Expect::Close => Err(Unfit),
+        }
+    }
+
+    /// The answer to a get of one key, or to several that were joined.
+    fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
+        match reply {
+            Reply::Value { key, flags, data, raw, .. } => {
+                let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
+                if let Some(request) = self.unlink(id, index) {
+                    self.keep_value(request, key, *flags, data);
+                    self.reply(request, Some(data.len()), |out| {
+                        out.push(*raw);
+                        out.tail().extend_from_slice(answer::END);
+                    });
+                }
+                Ok(())
+            }
+            Reply::End => {
+                self.finish_gets(id, None);
+                Ok(())
+            }
+            Reply::Line { line } => {
+                self.finish_gets(id, Some(line));
+                Ok(())
+            }
+            Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
+        }
+    }
+
+    /// The entry of the joined get at the head that a value belongs to; it is noted as answered.
+    pub(in crate::proxy) fn find_get(
+        &mut self,
+        id: ConnId,
+        is_it: impl Fn(&Conn, &Entry, Range<u64>) -> bool,
+    ) -> Result<usize, Unfit> {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return Err(Unfit) };
+        let count = conn.fifo.head_len();
+        // Servers answer in the order of the keys; others are looked for, too.
+        let from = conn.cursor.min(count);
+        for index in (from..count).chain(0..from) {
+            let Some(entry) = conn.fifo.get(index) else { break };
+            let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { continue };
+            if !is_it(conn, entry, key_at..key_at + u64::from(key_len)) {
+                continue;
+            }
+            if let Some(Expect::Get { answered, .. }) = conn.fifo.get_mut(index).map(|entry| &mut entry.expect) {
+                *answered = true;
+            }
+            conn.cursor = index + 1;
+            return Ok(index);
+        }
+        Err(Unfit)
+    }
+
+    /// The joined get at the head is over, with this line if not with the usual one. Those of its keys that were not
+    /// answered are misses, unless the line says otherwise.
+    pub(in crate::proxy) fn finish_gets(&mut self, id: ConnId, line: Option<&[u8]>) {
+        let count = self.downstream.conns.get(id).map_or(0, |conn| conn.fifo.head_len());
+        for index in 0..count {
+            // Those that were answered have been unlinked.
+            let Some(request) = self.unlink(id, index) else { continue };
+            match line {
+                Some(line) if line.starts_with(b"NOT_FOUND") && count == 1 => self.pass_line(request, line),
+                Some(line) if self.is_failed_get(request, line) => self.pass_line(request, line),
+                _ => self.pass_bytes(request, answer::END),
+            }
+        }
+        self.pop_head(id);
+    }
+
+    /// Whether a failure that a server reports to a get is told to the client, instead of a miss after which it might
+    /// replace what is there. A server of a vbucket bucket is the only one that has its keys.
+    pub(in crate::proxy) fn tells_failures(&self, id: RequestId) -> bool {
+        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.get(request.bucket));
+        bucket.is_some_and(|bucket| bucket.config.router.vbucket_map().is_some())
+    }
+
+    fn is_failed_get(&self, id: RequestId, line: &[u8]) -> bool {
+        line.starts_with(b"SERVER_ERROR") && self.tells_failures(id)
+    }
+
+    /// The answer to a `gat` or `getl` of one key.
+    fn ascii_value(
+        &mut self,
+        id: ConnId,
+        reply: &Reply<'_>,
+        (key_at, key_len, answered): (u64, u8, bool),
+    ) -> Result<(), Unfit> {
+        match reply {
+            Reply::Value { key, data, raw, .. } => {
+                let Some(conn) = self.downstream.conns.get_mut(id) else { return Ok(()) };
+                if answered || conn.output.slice(key_at..key_at + u64::from(key_len)) != Some(key) {
+                    return Err(Unfit);
+                }
+                if let Some(Expect::Value { answered, .. }) = conn.fifo.get_mut(0).map(|entry| &mut entry.expect) {
+                    *answered = true;
+                }
+                if let Some(request) = self.unlink(id, 0) {
+                    self.reply(request, Some(data.len()), |out| {
+                        out.push(*raw);
+                        out.tail().extend_from_slice(answer::END);
+                    });
+                }
+                Ok(())
+            }
+            Reply::End | Reply::Line { .. } => {
+                if let Some(request) = self.unlink(id, 0) {
+                    match reply {
+                        Reply::Line { line }
+                            if line.starts_with(b"LOCK_ERROR")
+                                || line.starts_with(b"NOT_FOUND")
+                                || self.is_failed_get(request, line) =>
+                        {
+                            self.pass_line(request, line);
+                        }
+                        _ => self.pass_bytes(request, answer::END),
+                    }
+                }
+                self.pop_head(id);
+                Ok(())
+            }
+            Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
+        }
+    }
+
+    fn ascii_broadcast(&mut self, id: ConnId, request: RequestId, reply: &Reply<'_>) -> Result<(), Unfit> {
+        let is_list = self.broadcast_of(request).is_none_or(|broadcast| broadcast.is_list());
+        let Some(host) = self.downstream.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
+        match reply {
+            Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
+            Reply::Stat { line } => {
+                if !is_list {
+                    return Err(Unfit);
+                }
+                if let Some(broadcast) = self.broadcast_of(request) {
+                    broadcast.stat_line(line);
+                }
+                self.note_begun(id);
+                return Ok(());
+            }
+            Reply::End if !is_list => return Err(Unfit),
+            Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm(host)),
+            Reply::Line { line } if line.starts_with(b"OK") || *line == b"RESET" || line.starts_with(b"VERSION ") => {
+                self.with_broadcast(request, |broadcast| broadcast.confirm(host));
+            }
+            Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, status::INTERNAL)),
+        }
+        self.broadcast_part_done(id);
+        Ok(())
+    }
+
+    pub(in crate::proxy) fn with_broadcast(
+        &mut self,
+        request: RequestId,
+        change: impl FnOnce(&mut crate::proxy::request::broadcast::Broadcast),
+    ) {
+        if let Some(broadcast) = self.broadcast_of(request) {
+            change(broadcast);
+        }
+    }
+
+    /// Something of a server's answer to a broadcast, or of its list, has come: it is not to be asked again.
+    pub(in crate::proxy) fn note_begun(&mut self, id: ConnId) {
+        let head = self.downstream.conns.get_mut(id).and_then(|conn| conn.fifo.get_mut(0));
+        if let Some(Expect::Broadcast { begun, .. } | Expect::Dump { begun }) = head.map(|entry| &mut entry.expect) {
+            *begun = true;
+        }
+    }
+
+    /// The server at the head has answered a broadcast.
+    pub(in crate::proxy) fn broadcast_part_done(&mut self, id: ConnId) {
+        if let Some(request) = self.unlink(id, 0) {
+            self.part_done(request);
+        }
+        self.pop_head(id);
+    }
+
+    /// Answers a request with a server's line. Two of them are cut to the bare word.
+    fn pass_line(&mut self, id: RequestId, line: &[u8]) {
+        let line = [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line);
+        self.reply(id, None, |out| answer::line(out.tail(), line));
+    }
+
+    /// Answers a request with these bytes.
+    pub(in crate::proxy) fn pass_bytes(&mut self, id: RequestId, reply: &[u8]) {
+        self.reply(id, None, |out| out.tail().extend_from_slice(reply));
+    }
+
+    /// The class of a request with one key.
+    pub(in crate::proxy) fn class(&self, id: RequestId) -> (CommandClass, bool) {
+        match self.flight.requests.get(id).map(|request| &request.work) {
+            Some(Work::Line(class)) => (*class, *class == CommandClass::Getl),
+            Some(Work::Get { cas, .. }) => (CommandClass::Get, *cas),
+            _ => (CommandClass::Get, false),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! Quiet packets of binary clients (04 §8.3): what one turn has brought goes out in that turn.
+//!
+//! Every server gets its packets in their order, and behind them one that is answered: the client's own if it comes
+//! in the same turn, else a NOOP. So all quiet replies are there when the last of these answers is.
+
+mod answers;
+mod replies;
+
+use crate::arena::Arena;
+use crate::buffer::Output;
+use crate::metrics::counter::Counter;
+use crate::protocol::Protocol;
+use crate::protocol::ascii::command as ascii;
+use crate::protocol::binary::command;
+use crate::protocol::binary::opcode;
+use crate::protocol::binary::packet::Packet;
+use crate::protocol::op::{self, is_quiet};
+use crate::protocol::translate;
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
+use crate::proxy::request::broadcast::{Broadcast, Order};
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::{Request, RequestId, Work};
+use crate::proxy::upstream::pump::{Admit, Verdict};
+use crate::proxy::upstream::{Client, ClientId};
+use replies::Replies;
+
+/// Quiet packets in flight, and the one that closed them.
+#[derive(Debug)]
+pub struct Batch {
+    /// The closing packet's opcode and opaque; `None`: the client did not send one in the same turn.
+    closing: Option<(u8, u32)>,
+    /// The closing packet went to all servers.
+    pub(in crate::proxy) broadcast: Option<Broadcast>,
+    /// The reply to the closing packet, while others are awaited.
+    last: Output,
+    /// The closing packet has failed, at this server.
+    failure: Option<(Failure, Option<HostId>)>,
+    /// The replies to its quiet packets, as far as they are kept.
+    replies: Replies,
+    /// How many quiet packets it has, and how many bytes.
+    count: u32,
+    bytes: u64,
+    /// Further packets of this turn may join it.
+    is_open: bool,
+    /// A packet is on its way to the servers: not all its parts have been sent yet.
+    is_sending: bool,
+}
+
+impl Batch {
+    /// A batch that packets may join.
+    fn new() -> Batch {
+        Batch {
+            closing: None,
+            broadcast: None,
+            last: Output::default(),
+            failure: None,
+            replies: Replies::default(),
+            count: 0,
+            bytes: 0,
+            is_open: true,
+            is_sending: false,
+        }
+    }
+
+    /// Whether it changes nothing, as far as is known.
+    pub(in crate::proxy) fn is_read(&self) -> bool {
+        self.bytes == 0 && self.broadcast.as_ref().is_some_and(Broadcast::is_read)
+    }
+}
+
+impl Client {
+    /// The batch that its next packet joins, if there is one in this turn.
+    pub(in crate::proxy) fn open_batch(&self, requests: &Arena<Request>) -> Option<RequestId> {
+        let id = self.batch?;
+        let request = requests.get(id).filter(|request| !request.is_done)?;
+        matches!(&request.work, Work::Batch(batch) if batch.is_open).then_some(id)
+    }
+}
+
+impl Engine {
+    /// The batch that the client's next packet joins, if there is one in this turn.
+    pub(in crate::proxy) fn open_batch(&self, id: ClientId) -> Option<RequestId> {
+        self.upstream.clients.get(id)?.open_batch(&self.flight.requests)
+    }
+
+    /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, it has to wait.
+    pub(in crate::proxy) fn quiet_packet(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+        if let Some(failure) = self.no_servers(id) {
+            self.refuse_quiet(id, packet, failure);
+            return Verdict::Taken;
+        }
+        let Some(client) = self.upstream.clients.get_mut(id) else { return Verdict::Taken };
+        let most = self.buckets[client.bucket].config.behavior.quiet_max;
+        let bytes = packet.raw.len() as u64;
+        if client.quiet_bytes > 0 && client.quiet_bytes.saturating_add(bytes) > most {
+            client.stopped = true;
+            return Verdict::Wait;
+        }
+        let is_flush = packet.key.is_empty();
+        if !self.knows_dialects(id, (!is_flush).then_some(packet.key), is_flush) {
+            return Verdict::Wait;
+        }
+        let batch = match self.open_batch(id) {
+            Some(batch) => batch,
+            None => match self.admit(id) {
+                Admit::Wait => return Verdict::Wait,
+                Admit::Go => self.one(id, Work::Batch(Box::new(Batch::new())), false, true),
+                Admit::TooLate => {
+                    self.refuse_quiet(id, packet, Failure::WaitQueue);
+                    return Verdict::Taken;
+                }
+            },
+        };
+        if let Some(client) = self.upstream.clients.get_mut(id) {
+            client.batch = Some(batch);
+            client.quiet_bytes += bytes;
+        }
+        self.begin_packet(batch, bytes);
+        if is_flush {
+            self.send_quiet_flush(batch, id, packet);
+        } else {
+            self.send_packet(batch, packet);
+        }
+        self.end_packet(batch);
+        Verdict::Taken
+    }
+
+    /// A quiet packet that cannot be sent: a get is a miss, everything else is told.
+    fn refuse_quiet(&mut self, id: ClientId, packet: &Packet<'_>, failure: Failure) {
+        if let Some(client) = self.upstream.clients.get(id)
+            && failure == Failure::WaitQueue
+        {
+            self.count(client.bucket, Counter::WaitQueueTimeout);
+        }
+        let request = self.new_request(id, Work::Batch(Box::new(Batch { is_open: false, ..Batch::new() })), false);
+        self.not_sent(request, packet, failure, None);
+    }
+
+    /// A packet of a batch is about to be sent: the batch is not finished before all of it is.
+    fn begin_packet(&mut self, id: RequestId, quiet_bytes: u64) {
+        if let Some(Work::Batch(batch)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            batch.is_sending = true;
+            batch.count += u32::from(quiet_bytes > 0);
+            batch.bytes += quiet_bytes;
+        }
+    }
+
+    fn end_packet(&mut self, id: RequestId) {
+        if let Some(Work::Batch(batch)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            batch.is_sending = false;
+        }
+        self.packet_done(id);
+    }
+
+    /// A quiet flush goes to all servers.
+    fn send_quiet_flush(&mut self, id: RequestId, client: ClientId, packet: &Packet<'_>) {
+        let Some(bucket) = self.flight.requests.get(id).map(|request| request.bucket) else { return };
+        let mut hosts = self.buckets[bucket].hosts.clone();
+        hosts.sort_unstable();
+        hosts.dedup();
+        for host in hosts {
+            self.take_over(client, host, None);
+            match self.pick(client, host, false) {
+                Ok(conn_id) => self.put_packet(id, conn_id, packet, 0, 0),
+                Err(failure) => self.not_sent(id, packet, failure, Some(host)),
+            }
+        }
+    }
+
+    /// Sends a packet that is answered: it closes the open batch, if there is one.
+    pub(in crate::proxy) fn close_batch(&mut self, id: RequestId, client: ClientId, packet: &Packet<'_>) {
+        let code = packet.header.opcode;
+        let broadcast = match code {
+            opcode::FLUSH => Some(self.order(client, Order::Flush)),
+            opcode::STAT if packet.key == b"reset" => Some(self.order(client, Order::StatsReset)),
+            opcode::STAT => Some(Broadcast::stats(packet.key)),
+            opcode::NOOP => Some(Broadcast::noop()),
+            _ => None,
+        };
+        let is_broadcast = broadcast.is_some();
+        if let Some(client) = self.upstream.clients.get_mut(client) {
+            client.batch = None;
+        }
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let bucket = request.bucket;
+        if let Work::Batch(batch) = &mut request.work {
+            batch.closing = Some((code, packet.header.opaque));
+            batch.broadcast = broadcast;
+            batch.is_open = false;
+        }
+        let changes = op::of(code).changes();
+        if is_broadcast && changes {
+            self.note_change(id, None);
+        }
+        self.begin_packet(id, 0);
+        if is_broadcast {
+            for index in 0..self.buckets[bucket].hosts.len() {
+                let host = self.buckets[bucket].hosts[index];
+                if changes {
+                    self.take_over(client, host, None);
+                }
+                match self.pick(client, host, false) {
+                    Ok(conn_id) => self.put_broadcast(id, conn_id, packet),
+                    Err(failure) => {
+                        if let Some(request) = self.flight.requests.get_mut(id) {
+                            request.failure.get_or_insert(failure);
+                        }
+                    }
+                }
+            }
+        } else {
+            self.send_packet(id, packet);
+        }
+        self.end_packet(id);
+    }
+
+    /// The connection, ready for a packet of this batch: it goes on with the quiet ones that are there.
+    pub(in crate::proxy) fn begin_in(&mut self, id: RequestId, conn_id: ConnId) -> Option<&mut Conn> {
+        match self.downstream.conns.get(conn_id)?.group == Some(id) {
+            true => self.downstream.conns.get_mut(conn_id),
+            false => self.begin(conn_id),
+        }
+    }
+
+    /// A packet of this request was written at the end of the connection's output.
+    pub(in crate::proxy) fn note_group(&mut self, id: RequestId, conn_id: ConnId, code: u8) {
+        if let Some(conn) = self.downstream.conns.get_mut(conn_id) {
+            conn.group = is_quiet(code).then_some(id);
+        }
+    }
+
+    /// A batch without quiet packets, for a packet that goes to all servers.
+    pub(in crate::proxy) fn new_batch(&mut self, id: ClientId) -> RequestId {
+        self.one(id, Work::Batch(Box::new(Batch::new())), false, true)
+    }
+
+    /// Closes the quiet packets at the end of the connection's output: something else follows, or they are sent.
+    pub(in crate::proxy) fn close_group(&mut self, conn_id: ConnId) {
+        let Some(id) = self.downstream.conns.get_mut(conn_id).and_then(|conn| conn.group.take()) else { return };
+        let mut owner = RequestId::NONE; // if the batch was given up, its packets still need their end
+        if let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) {
+            if let Work::Batch(batch) = &mut request.work {
+                batch.is_open = false;
+            }
+            owner = id;
+        }
+        self.end_group(owner, conn_id);
+    }
+
+    /// Ends a server's quiet packets with a NOOP of moxi's own. ASCII servers answer each of theirs.
+    fn end_group(&mut self, id: RequestId, conn_id: ConnId) {
+        if self.speak(conn_id) == Protocol::Ascii {
+            return;
+        }
+        let Some(conn) = self.begin(conn_id) else { return };
+        command::noop(conn.output.tail(), 0);
+        let end = conn.output.end();
+        let entry = Entry {
+            request: id,
+            expect: Expect::Close,
+            opaque: 0,
+            end,
+            retries: 0,
+            may_repeat: true,
+            is_queued: false,
+        };
+        self.enqueue(conn_id, entry);
+    }
+
+    /// Writes a packet that goes to all servers to one of them.
+    fn put_broadcast(&mut self, id: RequestId, conn_id: ConnId, packet: &Packet<'_>) {
+        let speak = self.speak(conn_id);
+        let Some(conn) = self.begin_in(id, conn_id) else { return };
+        let out = conn.output.tail();
+        match (speak, packet.header.opcode) {
+            (Protocol::Binary, _) => out.extend_from_slice(&packet.raw),
+            (Protocol::Ascii, opcode::FLUSH) => translate::write_flush(out, packet.extras),
+            (Protocol::Ascii, opcode::STAT) => {
+                let is_clean = !packet.key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
+                ascii::stats(out, if is_clean { packet.key } else { b"?" });
+            }
+            (Protocol::Ascii, _) => ascii::version(out),
+        }
+        let end = conn.output.end();
+        let expect = Expect::Broadcast { opcode: packet.header.opcode, begun: false };
+        let opaque = packet.header.opaque;
+        self.enqueue(
+            conn_id,
+            Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
+        );
+        self.note_group(id, conn_id, packet.header.opcode);
+    }
+
+    /// Closes a group that was sent again without the packet that closed it.
+    pub(in crate::proxy) fn reclose_group(&mut self, id: RequestId, conn_id: ConnId) {
+        let is_open = self
+            .downstream
+            .conns
+            .get(conn_id)
+            .and_then(|conn| conn.fifo.back())
+            .is_some_and(|entry| entry.request == id && matches!(entry.expect, Expect::Quiet { .. }));
+        if is_open {
+            self.end_group(id, conn_id);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What comes of the packets of a batch: the replies to the quiet ones first, that to the closing one last.
+
+use crate::buffer::Output;
+use crate::protocol::binary::opcode;
+use crate::protocol::binary::packet::{Packet, write_reply};
+use crate::protocol::op::{self, is_quiet};
+use crate::proxy::Engine;
+use crate::proxy::downstream::ConnId;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::{RequestId, Work};
+
+impl Engine {
+    /// The place in its batch of a quiet packet that is about to be sent on this connection.
+    pub(in crate::proxy) fn note_place(&mut self, id: RequestId, conn_id: ConnId, code: u8) -> u32 {
+        match self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            Some(Work::Batch(batch)) if is_quiet(code) => {
+                batch.replies.expect_from(conn_id);
+                batch.count.saturating_sub(1)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The place in its batch of the packet that was taken last, which is answered at another time than the server
+    /// would.
+    pub(in crate::proxy) fn out_of_line(&mut self, id: RequestId) -> u32 {
+        match self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            Some(Work::Batch(batch)) => {
+                batch.replies.mix();
+                batch.count.saturating_sub(1)
+            }
+            _ => 0,
+        }
+    }
+
+    /// A packet could not be sent to server `host`.
+    pub(in crate::proxy) fn not_sent(
+        &mut self,
+        id: RequestId,
+        packet: &Packet<'_>,
+        failure: Failure,
+        host: Option<HostId>,
+    ) {
+        let place = self.out_of_line(id);
+        self.packet_failed(id, (packet.header.opcode, place), packet.header.opaque, failure, host);
+    }
+
+    /// Where the answer to a packet of this request is written: its opcode and its place are given. That of the
+    /// closing packet is kept to the end.
+    pub(in crate::proxy) fn packet_sink(&mut self, id: RequestId, (code, place): (u8, u32)) -> Option<&mut Output> {
+        let request = self.flight.requests.get(id)?;
+        if request.is_done {
+            return None;
+        }
+        let is_kept = match &request.work {
+            Work::Batch(batch) => !is_quiet(code) || batch.replies.is_mixed(),
+            _ => false,
+        };
+        if !is_kept {
+            return self.sink(id);
+        }
+        match &mut self.flight.requests.get_mut(id)?.work {
+            Work::Batch(batch) => match is_quiet(code) {
+                false => Some(&mut batch.last),
+                true => batch.replies.sink(place),
+            },
+            _ => None,
+        }
+    }
+
+    /// A packet of this request has been answered.
+    pub(in crate::proxy) fn packet_done(&mut self, id: RequestId) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        match &request.work {
+            Work::Batch(batch) if batch.is_sending || request.pending > 0 || request.is_done => {}
+            Work::Batch(_) => self.finish_batch(id),
+            _ => self.complete(id),
+        }
+    }
+
+    /// A packet of this request has failed at server `host`: a quiet get is a miss, everything else is told.
+    pub(in crate::proxy) fn packet_failed(
+        &mut self,
+        id: RequestId,
+        (code, place): (u8, u32),
+        opaque: u32,
+        failure: Failure,
+        host: Option<HostId>,
+    ) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
+        let op = op::of(code);
+        match op.opcode {
+            _ if !is_quiet(code) => batch.failure = Some((failure, host)),
+            _ if op.gives_value() => {}
+            opcode::FLUSH => self.write_unflushed(id, (code, place), opaque, failure, host),
+            _ => {
+                let body = self.failure_body(failure, host);
+                if let Some(sink) = self.packet_sink(id, (code, place)) {
+                    write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
+                }
+            }
+        }
+        self.packet_done(id);
+    }
+
+    /// Writes the reply that says why a packet failed, and names the server.
+    pub(in crate::proxy) fn write_failure(
+        &mut self,
+        id: RequestId,
+        code: u8,
+        opaque: u32,
+        failure: Failure,
+        host: Option<HostId>,
+    ) {
+        let body = self.failure_body(failure, host);
+        if let Some(sink) = self.sink(id) {
+            write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
+        }
+    }
+
+    fn failure_body(&self, failure: Failure, host: Option<HostId>) -> Vec<u8> {
+        let server = host.and_then(|host| self.downstream.hosts.get(host)).map(|host| &host.server);
+        let mut body = Vec::new();
+        failure.write_body(&mut body, server.map(|server| server.host.as_str()));
+        body
+    }
+
+    /// All servers have answered: the closing packet's reply comes last.
+    pub(in crate::proxy) fn finish_batch(&mut self, id: RequestId) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let failure = request.failure;
+        let Work::Batch(batch) = std::mem::replace(&mut request.work, Work::Local) else { return };
+        let mut batch = *batch;
+        let client = request.client;
+        if let Some(broadcast) = &batch.broadcast {
+            self.complain(broadcast, failure);
+        }
+        if let Some(client) = self.upstream.clients.get_mut(client) {
+            client.quiet_bytes = client.quiet_bytes.saturating_sub(batch.bytes);
+        }
+        if let Some(sink) = self.sink(id) {
+            batch.replies.move_to(sink);
+        }
+        if let Some((failure, host)) = batch.failure {
+            if let Some((code, opaque)) = batch.closing {
+                self.write_failure(id, code, opaque, failure, host);
+            }
+        } else if let Some(sink) = self.sink(id) {
+            match (&batch.broadcast, batch.closing) {
+                (Some(broadcast), Some((code, opaque))) => broadcast.write_binary(sink.tail(), code, opaque, failure),
+                _ => sink.append(&mut batch.last),
+            }
+        }
+        self.complete(id);
+    }
+
+    /// The batch is given up: each of its packets that is not answered has failed. A broadcast is judged by the
+    /// servers that have answered (03 §21.3 item 8).
+    pub(in crate::proxy) fn fail_batch(&mut self, id: RequestId, failure: Failure) {
+        if let Some(request) = self.flight.requests.get_mut(id) {
+            request.failure = Some(failure);
+        }
+        self.begin_packet(id, 0);
+        let packets = self.unanswered(id);
+        self.give_up(id, true);
+        if let Some(request) = self.flight.requests.get_mut(id) {
+            request.pending = 0;
+        }
+        for (name, opaque, host) in packets {
+            self.packet_failed(id, name, opaque, failure, host);
+        }
+        self.end_packet(id);
+    }
+
+    /// The packets that are not answered, those included that are to be sent again: opcode and place, opaque, and server
+    /// of each.
+    fn unanswered(&self, id: RequestId) -> Vec<((u8, u32), u32, Option<HostId>)> {
+        let Some(request) = self.flight.requests.get(id) else { return Vec::new() };
+        let mut conns: Vec<ConnId> = Vec::new();
+        for conn in request.links.iter() {
+            if !conns.contains(&conn) {
+                conns.push(conn);
+            }
+        }
+        let conns = conns.iter().filter_map(|conn| self.downstream.conns.get(*conn));
+        let sent = conns.flat_map(|conn| {
+            let of_it = conn.fifo.iter().filter(|entry| entry.request == id);
+            of_it.map(|entry| (Some(conn.host), entry))
+        });
+        let lost = self.downstream.lost_entries(id).map(|(host, entry)| (Some(host), entry));
+        let refused = self.upstream.clients.get(request.client).map(|client| &client.refused);
+        let refused = refused.into_iter().flatten().filter_map(|refused| Some((request.target, refused.entry(id)?)));
+        let all = sent.chain(lost).chain(refused);
+        all.filter_map(|(host, entry)| Some((entry.expect.packet()?, entry.opaque, host))).collect()
+    }
+}

@@ -1,0 +1,283 @@
+//! Lists of keys: `stats cachedump`, `lru_crawler metadump` and `mgdump`, from all servers of a bucket.
+//!
+//! A list may be as long as a server is large, and a server works on it for as long as it likes. So it is passed on
+//! line by line, it travels on a connection that every server has for lists only, and that connection is left unread
+//! while the client has enough to read, but not for longer than `downstream_timeout`. Lines of different servers mix;
+//! the end is told once.
+
+use crate::protocol::Dump as Command;
+use crate::protocol::ascii::answer;
+use crate::protocol::ascii::command;
+use crate::protocol::ascii::reply::Reply;
+
+use crate::proxy::downstream::connection::Unfit;
+use crate::proxy::downstream::host::{Crawl, HostId};
+use crate::proxy::downstream::loss::Loss;
+use crate::proxy::downstream::{ConnId, Entry, Expect};
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::roll::{Roll, Verdict};
+use crate::proxy::request::{RequestId, Work};
+use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::pump::Verdict as Pumped;
+use crate::proxy::{Action, Engine};
+
+/// The servers are left unread while the client has this many bytes to read, and read again at half of it.
+const AHEAD: u64 = 256 * 1024;
+
+/// What stands before the names of the servers whose lists are missing or incomplete.
+const INCOMPLETE: &str = "no complete list from";
+
+/// What a server says whose crawler is at work.
+const BUSY: &[u8] = b"BUSY currently processing crawler request";
+
+/// What a server says that has no slab class of the number asked for: others may have.
+const NO_SUCH_CLASS: [&[u8]; 2] = [b"BADCLASS", b"CLIENT_ERROR Illegal slab id"];
+
+/// A list in the making.
+#[derive(Debug)]
+pub struct Dump {
+    /// What a line begins with, how it ends, and what follows the last one.
+    prefix: &'static [u8],
+    line_end: &'static [u8],
+    end: &'static [u8],
+    /// How many lines are still wanted, if not all.
+    left: Option<u32>,
+    roll: Roll,
+    /// A server has listed, at least the end.
+    is_listed: bool,
+    /// What a server has said that has no such slab class.
+    no_class: Option<Vec<u8>>,
+    /// Whose crawlers are at work for it.
+    crawls: Vec<Crawl>,
+}
+
+impl Dump {
+    fn new(command: &Command<'_>, roll: Roll) -> Dump {
+        let left = match command {
+            Command::Cachedump { limit, .. } => Some(*limit).filter(|limit| *limit > 0),
+            Command::Metadump { .. } | Command::Mgdump { .. } => None,
+        };
+        let (prefix, line_end, end) = (command.prefix(), command.line_end(), command.end());
+        Dump { prefix, line_end, end, left, roll, is_listed: false, no_class: None, crawls: Vec::new() }
+    }
+
+    /// Whether one more line is wanted; it is counted.
+    fn wants(&mut self) -> bool {
+        match &mut self.left {
+            None => true,
+            Some(0) => false,
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+        }
+    }
+
+    /// A server's last line.
+    fn ends(&mut self, host: HostId, line: &[u8]) {
+        if line == self.end {
+            self.is_listed = true;
+            self.roll.confirm(host);
+        } else if NO_SUCH_CLASS.iter().any(|start| line.starts_with(start)) {
+            self.no_class.get_or_insert_with(|| line.to_vec());
+            self.roll.confirm(host);
+        } else {
+            self.roll.refuse(line, 0);
+        }
+    }
+
+    /// Writes the last line for the client.
+    fn write_end(&self, out: &mut Vec<u8>, failure: Option<Failure>) {
+        match (self.roll.verdict(failure, INCOMPLETE), &self.no_class) {
+            (Verdict::All, Some(line)) if !self.is_listed => answer::line(out, line),
+            (Verdict::All, _) => answer::line(out, self.end),
+            (Verdict::Refused(line, _), _) => answer::line(out, line),
+            (Verdict::Missing(line), _) => answer::line(out, &line),
+        }
+    }
+}
+
+impl Engine {
+    /// Asks all servers of the client's bucket for their lists, each once.
+    pub(in crate::proxy) fn dump(&mut self, id: ClientId, command: Command<'_>) -> Pumped {
+        if self.has_binary_servers(id) {
+            self.local_reply(id, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
+            return Pumped::Taken;
+        }
+        let Some(client) = self.upstream.clients.get_mut(id) else { return Pumped::Taken };
+        if client.unanswered > 0 {
+            // What the client has changed before is to be in it; and then it is its turn at once.
+            client.stopped = true;
+            return Pumped::Wait;
+        }
+        let bucket = client.bucket;
+        let mut hosts: Vec<HostId> = Vec::new();
+        for host in &self.buckets[bucket].hosts {
+            if !hosts.contains(host) {
+                hosts.push(*host);
+            }
+        }
+        let dump = Dump::new(&command, self.roll(&hosts));
+        // It takes no place among the bucket's requests: they would wait for it.
+        let request = self.new_request(id, Work::Dump(Box::new(dump)), false);
+        let is_crawl = !matches!(command, Command::Cachedump { .. });
+        for host in hosts {
+            if is_crawl && !self.may_crawl(request, host) {
+                continue;
+            }
+            match self.pick_dump(host) {
+                Ok(conn) => self.put_dump(request, conn, command),
+                Err(failure) => {
+                    if let Some(request) = self.flight.requests.get_mut(request) {
+                        request.failure.get_or_insert(failure);
+                    }
+                }
+            }
+        }
+        self.part_done(request);
+        Pumped::Taken
+    }
+
+    /// Whether the server's crawler is free for this request; if not, that is as if the server had said so.
+    fn may_crawl(&mut self, request: RequestId, host: HostId) -> bool {
+        let crawl = self.downstream.hosts.get(host).map(|host| Crawl::begin(&host.health));
+        let Some(dump) = self.dump_of(request) else { return false };
+        match crawl {
+            Some(None) => {
+                dump.roll.refuse(BUSY, 0);
+                false
+            }
+            crawl => {
+                dump.crawls.extend(crawl.flatten());
+                true
+            }
+        }
+    }
+
+    fn put_dump(&mut self, request: RequestId, conn_id: ConnId, command: Command<'_>) {
+        let Some(conn) = self.begin(conn_id) else { return };
+        let start = conn.output.end();
+        command::dump(conn.output.tail(), command);
+        let end = conn.output.end();
+        // Others may be given up before it is their turn.
+        conn.alone.push_back(start..end);
+        let expect = Expect::Dump { begun: false };
+        let entry = Entry { request, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false };
+        self.enqueue(conn_id, entry);
+    }
+
+    /// The server's connection for lists. It is one more than `downstream_conn_max` allows, as long as it is needed.
+    pub(in crate::proxy) fn pick_dump(&mut self, host_id: HostId) -> Result<ConnId, Failure> {
+        let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
+        if let Some(id) = host.dump
+            && self.downstream.conns.get(id).is_some_and(|conn| !conn.is_stalled)
+        {
+            return Ok(id);
+        }
+        if host.health.is_suspended() || host.dump.is_some() {
+            return Err(Failure::NoServer);
+        }
+        let id = self.connect(host_id);
+        if let Some(conn) = self.downstream.conns.get_mut(id) {
+            conn.is_for_dumps = true;
+        }
+        if let Some(host) = self.downstream.hosts.get_mut(host_id) {
+            host.conns.retain(|other| *other != id);
+            host.dump = Some(id);
+        }
+        Ok(id)
+    }
+
+    /// A line of a server's list.
+    pub(in crate::proxy) fn dump_reply(
+        &mut self,
+        id: ConnId,
+        request: RequestId,
+        reply: &Reply<'_>,
+    ) -> Result<(), Unfit> {
+        let line = match reply {
+            Reply::Stat { line } | Reply::Line { line } => *line,
+            Reply::End => b"END",
+            Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
+        };
+        let Some(host) = self.downstream.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
+        let Some(dump) = self.dump_of(request) else {
+            // It was given up before its turn came.
+            self.close_conn(id, Loss::Abandoned);
+            return Ok(());
+        };
+        if !line.starts_with(dump.prefix) {
+            dump.ends(host, line);
+            self.unlink(id, 0);
+            self.pop_head(id);
+            self.part_done(request);
+            return Ok(());
+        }
+        let (line_end, is_wanted) = (dump.line_end, dump.wants());
+        self.note_begun(id);
+        if let Some(conn) = self.downstream.conns.get_mut(id) {
+            // The list as a whole has no time limit.
+            conn.head_since = self.now;
+        }
+        if is_wanted && let Some(sink) = self.sink(request) {
+            sink.tail().extend_from_slice(line);
+            sink.tail().extend_from_slice(line_end);
+            if sink.unsent() >= AHEAD
+                && let Some(conn) = self.downstream.conns.get_mut(id)
+            {
+                conn.is_paused = true;
+            }
+            self.commit_part(request);
+        }
+        Ok(())
+    }
+
+    fn dump_of(&mut self, id: RequestId) -> Option<&mut Dump> {
+        match &mut self.flight.requests.get_mut(id).filter(|request| !request.is_done)?.work {
+            Work::Dump(dump) => Some(dump),
+            _ => None,
+        }
+    }
+
+    /// All servers have listed their keys, or failed.
+    pub(in crate::proxy) fn finish_dump(&mut self, id: RequestId) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let failure = request.failure;
+        if let Work::Dump(dump) = std::mem::replace(&mut request.work, Work::Local)
+            && let Some(sink) = self.sink(id)
+        {
+            dump.write_end(sink.tail(), failure);
+        }
+        self.complete(id);
+    }
+
+    /// The client has taken some of its output: servers whose lists it waits for are read again.
+    pub(in crate::proxy) fn resume_dump(&mut self, id: ClientId) {
+        let Some(client) = self.upstream.clients.get(id) else { return };
+        if client.output.unsent() > AHEAD / 2 {
+            return;
+        }
+        let Some(request) = client.order.front().and_then(|front| self.flight.requests.get(*front)) else { return };
+        if !matches!(request.work, Work::Dump(_)) {
+            return;
+        }
+        let conns: Vec<ConnId> = request.links.iter().collect();
+        for id in conns {
+            let Some(conn) = self.downstream.conns.get_mut(id) else { continue };
+            if std::mem::take(&mut conn.is_paused) {
+                conn.head_since = self.now;
+                self.arm_conn(id);
+                self.parse_replies(id);
+                self.actions.push(Action::ReadConn(id));
+            }
+        }
+    }
+
+    /// Nobody waits for the list any more that the server is at: it need not go on with it.
+    pub(in crate::proxy) fn drop_dump(&mut self, id: ConnId, request: RequestId) {
+        let Some(conn) = self.downstream.conns.get_mut(id).filter(|conn| conn.is_for_dumps) else { return };
+        let Some(head) = conn.fifo.get_mut(0).filter(|head| head.request == request) else { return };
+        head.request = RequestId::NONE;
+        self.close_conn(id, Loss::Abandoned);
+    }
+}

@@ -1,0 +1,245 @@
+//! A request in flight: what it is, which answers it waits for, what is already known of its reply.
+
+use crate::arena::Id;
+use crate::buffer::Output;
+use crate::protocol::op;
+use crate::protocol::status::CommandClass;
+
+use crate::proxy::downstream::ConnId;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::request::batch::Batch;
+use crate::proxy::request::broadcast::Broadcast;
+use crate::proxy::request::caching::Caching;
+use crate::proxy::request::dump::Dump;
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::multiget::MultiGet;
+use crate::proxy::timers::Micros;
+use crate::proxy::upstream::{Client, ClientId};
+
+/// Names a request.
+pub type RequestId = Id<Request>;
+
+/// What kind of answer a request waits for.
+#[derive(Debug)]
+pub enum Work {
+    /// None: the reply was known at once, and only waits for its turn.
+    Local,
+    /// A get of one key.
+    Get {
+        /// Whether the reply carries the CAS id.
+        cas: bool,
+        /// It sets the item's expiry, too.
+        touch: bool,
+    },
+    /// One key, one line or status.
+    Line(CommandClass),
+    /// A get of several keys.
+    MultiGet(Box<MultiGet>),
+    /// The same command on all servers.
+    Broadcast(Box<Broadcast>),
+    /// A list of keys from all servers.
+    Dump(Box<Dump>),
+    /// A packet of a binary client, to the server of its key.
+    Packet {
+        /// Its opcode.
+        opcode: u8,
+        /// Its opaque.
+        opaque: u32,
+    },
+    /// Quiet packets of a binary client, and the one that closed them.
+    Batch(Box<Batch>),
+}
+
+impl Work {
+    /// Whether it changes nothing on any server, so that nobody but its client misses it.
+    pub(in crate::proxy) fn is_read(&self) -> bool {
+        match self {
+            Work::Local | Work::Dump(_) | Work::Line(CommandClass::Getl | CommandClass::Version) => true,
+            Work::Get { touch, .. } => !touch,
+            Work::MultiGet(multiget) => !multiget.touches(),
+            Work::Broadcast(broadcast) => broadcast.is_read(),
+            Work::Batch(batch) => batch.is_read(),
+            Work::Packet { opcode, .. } => op::of(*opcode).is_needless(),
+            Work::Line(_) => false,
+        }
+    }
+}
+
+/// A request in flight.
+#[derive(Debug)]
+pub struct Request {
+    /// Whose it is.
+    pub client: ClientId,
+    /// Index of its bucket.
+    pub bucket: usize,
+    /// Its number among the client's requests.
+    pub sequence: u64,
+    /// What kind of answer it waits for.
+    pub work: Work,
+    /// The client gets no reply.
+    pub noreply: bool,
+    /// A server may be asked again although it may have done it already (03 §8.1).
+    pub may_repeat: bool,
+    /// It changes something at its servers.
+    pub changes: bool,
+    /// It holds one of the bucket's places (`downstream_max`).
+    pub has_place: bool,
+    /// All servers have answered, or were given up.
+    pub is_done: bool,
+    /// When it was made.
+    pub since: Micros,
+    /// How many values have come, of a get.
+    pub hits: u32,
+    /// How many bytes these had, line ends included.
+    pub value_bytes: u64,
+    /// What comes of its answer for the front cache.
+    pub caching: Caching,
+    /// How often a server has refused a part of it as "not my vbucket".
+    pub refusals: u32,
+    /// How many answers are missing.
+    pub pending: u32,
+    /// Of these, how many were refused and not asked for again yet.
+    pub refused: u32,
+    /// How many are behind others on a ready connection.
+    pub queued: u32,
+    /// When the first of these became so.
+    pub queued_since: Micros,
+    /// Where the answers are expected: one entry for each missing one.
+    pub links: Links,
+    /// The server it was sent to last, to be named when it fails.
+    pub target: Option<HostId>,
+    /// The first failure of a part of it.
+    pub failure: Option<Failure>,
+    /// The complete part of its reply, while it is not its turn.
+    pub parked: Output,
+}
+
+impl Request {
+    /// A request that has not been sent yet.
+    pub fn new(client: ClientId, bucket: usize, sequence: u64, work: Work, noreply: bool) -> Request {
+        Request {
+            client,
+            bucket,
+            sequence,
+            work,
+            noreply,
+            may_repeat: true,
+            changes: false,
+            has_place: false,
+            is_done: false,
+            since: 0,
+            hits: 0,
+            value_bytes: 0,
+            caching: Caching::None,
+            refusals: 0,
+            pending: 0,
+            refused: 0,
+            queued: 0,
+            queued_since: 0,
+            links: Links::default(),
+            target: None,
+            failure: None,
+            parked: Output::default(),
+        }
+    }
+}
+
+impl Request {
+    /// A get of one key, the next request of `client`, that holds a place.
+    pub(in crate::proxy) fn get(id: ClientId, client: &Client, now: Micros) -> Request {
+        let work = Work::Get { cas: false, touch: false };
+        Request { has_place: true, since: now, ..Request::new(id, client.bucket, client.next_sequence, work, false) }
+    }
+
+    /// A value has come for a get: so many bytes, so often.
+    pub(in crate::proxy) fn note_hit(&mut self, bytes: usize, times: u32) {
+        self.hits += times;
+        self.value_bytes += (bytes as u64 + 2) * u64::from(times);
+    }
+
+    /// One more answer is to come, from this server on this connection.
+    pub(in crate::proxy) fn await_from(&mut self, host: HostId, conn: ConnId) {
+        self.pending += 1;
+        self.target = Some(host);
+        self.links.add(conn);
+    }
+
+    /// Notes whether what was just sent is behind others; tells whether something of the request is.
+    pub(in crate::proxy) fn note_queued(&mut self, is_queued: bool, now: Micros) -> bool {
+        if is_queued {
+            self.queued += 1;
+            if self.queued == 1 {
+                self.queued_since = now;
+            }
+        }
+        self.queued > 0
+    }
+}
+
+/// The connections on which a request's answers are expected. If there is one only, no allocation is made; requests of
+/// many keys lend the memory of those before them.
+#[derive(Debug, Default)]
+pub struct Links {
+    first: Option<ConnId>,
+    more: Vec<ConnId>,
+}
+
+impl Links {
+    /// No links, with memory for them.
+    pub fn with_memory(more: Vec<ConnId>) -> Links {
+        Links { first: None, more }
+    }
+
+    /// The memory, for other links.
+    pub fn into_memory(mut self) -> Vec<ConnId> {
+        self.more.clear();
+        self.more
+    }
+
+    /// One more answer is expected on `conn`.
+    pub fn add(&mut self, conn: ConnId) {
+        match self.first {
+            None => self.first = Some(conn),
+            Some(_) => self.more.push(conn),
+        }
+    }
+
+    /// One answer less is expected on `conn`.
+    pub fn remove(&mut self, conn: ConnId) {
+        if self.first == Some(conn) {
+            self.first = self.more.pop();
+        } else if let Some(at) = self.more.iter().position(|other| *other == conn) {
+            self.more.swap_remove(at);
+        }
+    }
+
+    /// Whether an answer is expected on `conn`.
+    pub fn contains(&self, conn: ConnId) -> bool {
+        self.first == Some(conn) || self.more.contains(&conn)
+    }
+
+    /// One of them.
+    pub fn last(&self) -> Option<ConnId> {
+        self.more.last().copied().or(self.first)
+    }
+
+    /// Takes one out.
+    pub fn pop(&mut self) -> Option<ConnId> {
+        self.more.pop().or_else(|| self.first.take())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = ConnId> {
+        self.first.into_iter().chain(self.more.iter().copied())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}

@@ -1,0 +1,485 @@
+//! A get of several keys: split over the servers, merged again (04 §7).
+//!
+//! Every server is asked once for each key, however often the client named it. If one server has all the keys, and
+//! each is named once, its values are passed on as they come; all others are put into the order of the request, a
+//! repeated key's value in every place where it was named. What the front cache has comes first, unless a key is
+//! repeated.
+
+mod duplicates;
+
+use std::ops::Range;
+
+use crate::buffer::{Output, Spare};
+use crate::front_cache::Value;
+use crate::metrics::counter::Counter;
+use crate::protocol::Keys;
+use crate::protocol::Protocol;
+use crate::protocol::ascii::answer;
+use crate::protocol::ascii::command as ascii;
+use crate::protocol::binary::command as binary;
+use crate::protocol::binary::packet::Packet;
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::{ConnId, Entry, Expect};
+use crate::proxy::request::caching::{Asked, write_value};
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::{Links, RequestId, Work};
+use crate::proxy::statistics::count_keys;
+use crate::proxy::upstream::ClientId;
+
+pub use duplicates::Duplicates;
+
+/// A get of several keys in flight.
+#[derive(Debug, Default)]
+pub struct MultiGet {
+    /// Whether the reply carries CAS ids.
+    pub cas: bool,
+    /// `gat`: the new expiry.
+    exptime: Option<i64>,
+    /// The client's command line; the keys lie in it.
+    line: Vec<u8>,
+    keys: Vec<Key>,
+    /// The first `used` ones are in use; the others keep their memory for the next request.
+    parts: Vec<Part>,
+    used: usize,
+    /// Memory for the links of the request.
+    links: Vec<ConnId>,
+    /// The values have to be put into the order of the request: they come from several servers, or one of them belongs
+    /// in several places; or a key was refused, and its value will come late. (What was passed on before a key was
+    /// refused stands before it.)
+    is_ordered: bool,
+    /// The values, while they cannot be passed on because of that.
+    values: Output,
+}
+
+/// A key of the request.
+#[derive(Debug)]
+struct Key {
+    /// Where it stands in the line; also its opaque (04 §6.1).
+    at: u32,
+    len: u32,
+    vbucket: u16,
+    /// The index of its first occurrence; its own, if this is it.
+    first: u32,
+    /// How often it occurs; kept at the first occurrence.
+    times: u32,
+    has_value: bool,
+    /// A server has refused it as "not my vbucket".
+    is_refused: bool,
+    /// Its value may be kept in the front cache.
+    asked: Option<Asked>,
+    /// Where its value lies in [`MultiGet::values`].
+    value: Range<u64>,
+}
+
+/// The keys that one server has.
+#[derive(Debug)]
+struct Part {
+    host: HostId,
+    keys: Vec<u32>,
+    /// Where to look for the next value's key.
+    cursor: usize,
+}
+
+impl MultiGet {
+    /// Forgets the request and keeps its memory for the next one.
+    pub(in crate::proxy) fn recycle(mut self: Box<MultiGet>, links: Links, spare: &mut Spare<Box<MultiGet>>) {
+        self.links = links.into_memory();
+        self.line.clear();
+        self.keys.clear();
+        self.used = 0;
+        self.is_ordered = false;
+        self.values.clear();
+        spare.give(self);
+    }
+
+    fn key(&self, index: u32) -> &[u8] {
+        let Some(key) = self.keys.get(index as usize) else { return &[] };
+        let start = key.at as usize;
+        self.line.get(start..start + key.len as usize).unwrap_or_default()
+    }
+
+    /// The part of `host`, made if it is new.
+    fn part_of(&mut self, host: HostId) -> &mut Part {
+        let found = self.parts[..self.used].iter().position(|part| part.host == host);
+        match found {
+            Some(index) => &mut self.parts[index],
+            None => self.push_part(host),
+        }
+    }
+
+    fn push_part(&mut self, host: HostId) -> &mut Part {
+        match self.parts.get_mut(self.used) {
+            Some(part) => {
+                part.host = host;
+                part.keys.clear();
+            }
+            None => self.parts.push(Part { host, keys: Vec::new(), cursor: 0 }),
+        }
+        self.used += 1;
+        &mut self.parts[self.used - 1]
+    }
+
+    /// Whether it sets the expiry of what it gets.
+    pub(in crate::proxy) fn touches(&self) -> bool {
+        self.exptime.is_some()
+    }
+
+    /// How many keys were asked for, repeated ones included.
+    pub(in crate::proxy) fn key_count(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
+    /// Keeps the value of the key with this index for its places in the reply. `write` gets the key.
+    fn put(&mut self, index: u32, write: impl FnOnce(&mut Output, &[u8])) {
+        let mut values = std::mem::take(&mut self.values);
+        let start = values.end();
+        write(&mut values, self.key(index));
+        if let Some(key) = self.keys.get_mut(index as usize) {
+            key.value = start..values.end();
+        }
+        self.values = values;
+    }
+
+    /// Whether a key of `part` has no value yet.
+    fn wants(&self, part: u32) -> bool {
+        let keys = self.parts.get(part as usize).map_or(&[][..], |part| &part.keys);
+        keys.iter().any(|index| self.keys.get(*index as usize).is_some_and(|key| !key.has_value))
+    }
+
+    /// The index of the key that a value from part `part` belongs to, if it was asked for and has none yet.
+    fn find(&mut self, part: u32, is_it: impl Fn(&MultiGet, u32) -> bool) -> Option<u32> {
+        let keys = &self.parts.get(part as usize)?.keys;
+        let (cursor, count) = (self.parts[part as usize].cursor, keys.len());
+        // Servers answer in the order of the keys; others are looked for, too.
+        let at = (cursor..count).chain(0..cursor.min(count)).find(|at| is_it(self, keys[*at]))?;
+        let index = keys[at];
+        self.parts[part as usize].cursor = at + 1;
+        let key = self.keys.get_mut(index as usize)?;
+        (!std::mem::replace(&mut key.has_value, true)).then_some(index)
+    }
+}
+
+/// What was found when the keys of a request were sorted.
+struct Sorted {
+    /// What the front cache has: the value of the key with this index.
+    cached: Vec<(u32, Value)>,
+    /// A key is named more than once.
+    has_repeated: bool,
+    /// A key has no server.
+    failure: Option<Failure>,
+}
+
+/// What a value is recognised by.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) enum Named<'a> {
+    /// An ASCII server repeats the key.
+    Key(&'a [u8]),
+    /// A binary server repeats the opaque, and usually the key.
+    Opaque(u32, &'a [u8]),
+}
+
+impl Engine {
+    /// A get of several keys.
+    pub(in crate::proxy) fn get_many(&mut self, client_id: ClientId, keys: Keys<'_>, cas: bool, exptime: Option<i64>) {
+        let Some(bucket) = self.upstream.clients.get(client_id).map(|client| client.bucket) else { return };
+        let mut multiget = self.flight.spare.take().unwrap_or_default();
+        multiget.cas = cas;
+        multiget.exptime = exptime;
+        multiget.line.extend_from_slice(keys.line());
+        let Sorted { cached, has_repeated, failure } = self.sort_keys(bucket, &keys, &mut multiget);
+        let parts = multiget.used as u32;
+        multiget.is_ordered = parts > 1 || has_repeated;
+        let links = Links::with_memory(std::mem::take(&mut multiget.links));
+        let id = self.one(client_id, Work::MultiGet(multiget), false, true);
+        if let Some(request) = self.flight.requests.get_mut(id) {
+            (request.failure, request.links, request.changes) = (failure, links, exptime.is_some());
+        }
+        if !cached.is_empty() {
+            self.take_cached(id, &cached, has_repeated);
+        }
+        if exptime.is_some() {
+            keys.iter().for_each(|(_, key)| self.note_change(id, Some(key)));
+        }
+        for part in 0..parts {
+            self.send_part(id, part, 0);
+        }
+        if self.flight.requests.get(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
+            self.finish_multiget(id);
+        }
+    }
+
+    /// Notes every key, and who has it.
+    fn sort_keys(&mut self, bucket: usize, keys: &Keys<'_>, multiget: &mut MultiGet) -> Sorted {
+        self.flight.duplicates.clear();
+        let mut sorted = Sorted { cached: Vec::new(), has_repeated: false, failure: None };
+        let (mut repeated, mut bytes) = (0, 0);
+        for (index, (at, key)) in keys.iter().enumerate() {
+            let index = index as u32;
+            let first = self.flight.duplicates.first(key, index, |other| multiget.key(other));
+            let mut entry = Key {
+                at: at as u32,
+                len: key.len() as u32,
+                vbucket: 0,
+                first,
+                times: 1,
+                has_value: false,
+                is_refused: false,
+                asked: None,
+                value: 0..0,
+            };
+            bytes += key.len();
+            if first == index {
+                if multiget.exptime.is_none()
+                    && let Some(front) = &self.buckets[bucket].front
+                    && let Some(asked) = front.ask(key)
+                {
+                    entry.asked = Some(asked);
+                    if let Some(value) = if multiget.cas { None } else { self.cached(bucket, key, asked) } {
+                        entry.has_value = true;
+                        sorted.cached.push((index, value));
+                        multiget.keys.push(entry);
+                        continue;
+                    }
+                }
+                let (host, vbucket) = self.route(bucket, key);
+                entry.vbucket = vbucket;
+                match host {
+                    Some(host) => multiget.part_of(host).keys.push(index),
+                    None => sorted.failure = Some(Failure::NoServer),
+                }
+            } else if let Some(first) = multiget.keys.get_mut(first as usize) {
+                sorted.has_repeated = true;
+                first.times += 1;
+                repeated += u64::from(!first.has_value);
+            }
+            multiget.keys.push(entry);
+        }
+        if let Some(counters) = self.counters(bucket) {
+            count_keys(counters, multiget.key_count(), bytes);
+            counters.add(Counter::MultigetKeysDedupe, repeated);
+        }
+        sorted
+    }
+
+    /// Answers what the front cache has, before anything that the servers have; or in its places, if keys are repeated.
+    fn take_cached(&mut self, id: RequestId, cached: &[(u32, Value)], has_repeated: bool) {
+        let Some(Work::MultiGet(multiget)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) else {
+            return;
+        };
+        let mut multiget = std::mem::take(&mut **multiget);
+        for (index, value) in cached {
+            let times = multiget.keys[*index as usize].times;
+            self.note_hit(id, value.data.len(), times);
+            // The look-up has counted one.
+            (1..times).for_each(|_| self.count_cached(id, value));
+            if has_repeated {
+                multiget.put(*index, |out, key| write_value(out, key, value));
+            } else if let Some(sink) = self.sink(id) {
+                write_value(sink, multiget.key(*index), value);
+            }
+        }
+        if let Some(Work::MultiGet(place)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            **place = multiget;
+        }
+        self.commit_part(id);
+    }
+
+    /// Asks a server for those of its keys that have no value yet.
+    pub(in crate::proxy) fn send_part(&mut self, id: RequestId, part: u32, retries: u32) {
+        let Some(request) = self.flight.requests.get(id) else { return };
+        let Work::MultiGet(multiget) = &request.work else { return };
+        let Some(host) = multiget.parts.get(part as usize).map(|part| part.host) else { return };
+        if !multiget.wants(part) {
+            return; // only the end was missing when the connection was lost
+        }
+        let conn_id = match self.pick(request.client, host, false) {
+            Ok(conn) => conn,
+            Err(failure) => {
+                if let Some(request) = self.flight.requests.get_mut(id) {
+                    request.failure.get_or_insert(failure);
+                }
+                return;
+            }
+        };
+        let speak = self.speak(conn_id);
+        self.seal(conn_id);
+        let Some(Work::MultiGet(multiget)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) else {
+            return;
+        };
+        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        conn.output.wake(&mut self.spare);
+        multiget.parts[part as usize].cursor = 0;
+        multiget.write(part as usize, speak, &mut conn.output);
+        let end = conn.output.end();
+        self.enqueue(
+            conn_id,
+            Entry {
+                request: id,
+                expect: Expect::MultiGet { part },
+                opaque: 0,
+                end,
+                retries,
+                may_repeat: true,
+                is_queued: false,
+            },
+        );
+    }
+
+    /// A value has come from a server, with these flags. `write` appends the whole block. `false` if no such key was
+    /// asked for.
+    pub(in crate::proxy) fn multiget_value(
+        &mut self,
+        id: RequestId,
+        part: u32,
+        named: Named<'_>,
+        (flags, data): (u32, &[u8]),
+        mut write: impl FnMut(&mut Output, bool, &[u8]),
+    ) -> bool {
+        let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return true };
+        let Work::MultiGet(multiget) = &mut request.work else { return false };
+        let found = match named {
+            Named::Key(key) => multiget.find(part, |multiget, index| multiget.key(index) == key),
+            Named::Opaque(at, name) => multiget.find(part, |multiget, index| {
+                let is_it = multiget.keys.get(index as usize).is_some_and(|key| key.at == at);
+                is_it && (name.is_empty() || multiget.key(index) == name)
+            }),
+        };
+        let Some(index) = found else { return false };
+        let (length, bucket) = (data.len(), request.bucket);
+        let (cas, times) = (multiget.cas, multiget.keys[index as usize].times);
+        if let Some(asked) = multiget.keys[index as usize].asked
+            && let Some(front) = self.buckets.get(bucket).and_then(|bucket| bucket.front.as_ref())
+        {
+            front.keep(asked, multiget.key(index), flags, data, self.now);
+        }
+        request.hits += times;
+        request.value_bytes += (length as u64 + 2) * u64::from(times);
+        if times > 1
+            && let Some(bucket) = self.buckets.get(request.bucket)
+        {
+            bucket.counters.add(Counter::MultigetBytesDedupe, (length as u64 + 2) * u64::from(times - 1));
+        }
+        if multiget.is_ordered {
+            multiget.put(index, |out, key| write(out, cas, key));
+            return true;
+        }
+        let mut taken = std::mem::take(multiget);
+        if let Some(sink) = self.sink(id) {
+            write(sink, cas, taken.key(index));
+        }
+        if let Some(Work::MultiGet(multiget)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            std::mem::swap(&mut taken, multiget);
+        }
+        self.commit_part(id);
+        true
+    }
+
+    /// A server has refused a key as "not my vbucket": it is asked for elsewhere when all have answered.
+    pub(in crate::proxy) fn multiget_refused(&mut self, conn: ConnId, id: RequestId, packet: &Packet<'_>) {
+        let Some(host) = self.downstream.conns.get(conn).map(|conn| conn.host) else { return };
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let is_first = request.refused == 0;
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        let Some(key) = multiget.keys.iter_mut().find(|key| key.at == packet.header.opaque) else { return };
+        key.is_refused = true;
+        multiget.is_ordered = true;
+        let vbucket = key.vbucket;
+        self.learn_of(id, vbucket, host, &packet.value);
+        if is_first {
+            self.send_keys_again(id);
+        }
+    }
+
+    /// Asks other servers for the keys that were refused, unless the request has failed anyway.
+    pub(in crate::proxy) fn send_refused_keys(&mut self, id: RequestId) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        if request.failure.is_some() {
+            return self.part_done(id);
+        }
+        let bucket = request.bucket;
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        let mut multiget = std::mem::take(&mut **multiget);
+        let first_new = multiget.used;
+        for index in 0..multiget.keys.len() {
+            if !std::mem::take(&mut multiget.keys[index].is_refused) {
+                continue;
+            }
+            if let (Some(host), _) = self.route(bucket, multiget.key(index as u32)) {
+                // A part of its own: the old ones have been answered.
+                match multiget.parts[first_new..multiget.used].iter_mut().find(|part| part.host == host) {
+                    Some(part) => part.keys.push(index as u32),
+                    None => multiget.push_part(host).keys.push(index as u32),
+                }
+            }
+        }
+        let (from, to) = (first_new as u32, multiget.used as u32);
+        if let Some(Work::MultiGet(place)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            **place = multiget;
+        }
+        for part in from..to {
+            self.send_part(id, part, 0);
+        }
+        self.part_done(id);
+    }
+
+    /// All servers have answered, or failed: the values in order, then the end.
+    pub(in crate::proxy) fn finish_multiget(&mut self, id: RequestId) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let (bucket, failure) = (request.bucket, request.failure);
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        let multiget = std::mem::take(&mut **multiget);
+        let is_error = self.buckets[bucket].config.get_errors
+            && match failure {
+                None | Some(Failure::Closed) => false,
+                Some(Failure::Connect | Failure::NoServer) => multiget.keys.iter().all(|key| !key.has_value),
+                Some(_) => true,
+            };
+        if let Some(sink) = self.sink(id) {
+            if multiget.is_ordered {
+                for key in &multiget.keys {
+                    if let Some(first) = multiget.keys.get(key.first as usize) {
+                        sink.copy_from(&multiget.values, first.value.clone());
+                    }
+                }
+            }
+            match failure.filter(|_| is_error) {
+                Some(failure) => failure.write_ascii(sink.tail(), None),
+                None => sink.tail().extend_from_slice(answer::END),
+            }
+        }
+        if let Some(Work::MultiGet(place)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            **place = multiget;
+        }
+        self.complete(id);
+    }
+}
+
+impl MultiGet {
+    /// Writes the request for the keys of `part` that have no value.
+    fn write(&self, part: usize, speak: Protocol, out: &mut Output) {
+        let wanted = self.parts[part].keys.iter().filter(|index| !self.keys[**index as usize].has_value);
+        let out = out.tail();
+        match (speak, self.exptime) {
+            (Protocol::Ascii, exptime) => {
+                match exptime {
+                    None => ascii::get_start(out, self.cas),
+                    Some(exptime) => ascii::gat_start(out, self.cas, exptime),
+                }
+                wanted.for_each(|index| ascii::key(out, self.key(*index)));
+                ascii::end(out);
+            }
+            (Protocol::Binary, exptime) => {
+                for index in wanted {
+                    let (key, entry) = (self.key(*index), &self.keys[*index as usize]);
+                    match exptime {
+                        None => binary::getq(out, key, entry.vbucket, entry.at),
+                        Some(exptime) => binary::gat(out, key, exptime, true, entry.vbucket, entry.at),
+                    }
+                }
+                binary::noop(out, 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! What each packet of a binary client does (04 §8).
+
+use crate::buffer::Input;
+use crate::protocol::Protocol;
+use crate::protocol::ascii::command as ascii;
+use crate::protocol::binary::breach::Breach;
+use crate::protocol::binary::opcode::{self, status};
+use crate::protocol::binary::packet::{self, HEADER, Packet, Parsed, parse_request, write_reply};
+use crate::protocol::op::{self, Target, is_quiet};
+use crate::protocol::status::text;
+use crate::protocol::translate;
+use crate::routing::Router;
+
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::{ConnId, Entry, Expect, Translated};
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::{RequestId, Work};
+use crate::proxy::statistics::proxy_word;
+use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::ascii_request::VERBOSITY_MAX;
+use crate::proxy::upstream::pump::{Admit, Verdict};
+use crate::proxy::{Action, Engine, VERSION};
+
+impl Engine {
+    /// Handles one packet of the client; `false` when nothing more can be done now.
+    pub(in crate::proxy) fn step_binary(&mut self, id: ClientId, input: &mut Input) -> bool {
+        let used = match parse_request(input.value()) {
+            Parsed::Incomplete { need } => {
+                input.expect(need, &mut self.upstream.buffers);
+                return false;
+            }
+            Parsed::Malformed(breach) => {
+                self.expel(id, breach);
+                input.len()
+            }
+            Parsed::Packet { packet, len } => match self.binary_request(id, &packet) {
+                Verdict::Taken => len,
+                Verdict::Wait => return false,
+            },
+        };
+        input.consume(used);
+        true
+    }
+
+    fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+        let code = packet.header.opcode;
+        if matches!(code, opcode::SASL_LIST_MECHS | opcode::SASL_AUTH | opcode::SASL_STEP) {
+            self.sasl(id, packet);
+            return Verdict::Taken;
+        }
+        let op = op::of(code);
+        if !op.fits(packet) {
+            // As memcached does; behind a wrong shape the stream cannot be trusted.
+            self.local_packet(id, packet, status::INVALID);
+            self.expel(id, Breach::Shape(code));
+            return Verdict::Taken;
+        }
+        match code {
+            opcode::VERSION => self.local_body(id, packet, status::SUCCESS, VERSION.as_bytes()),
+            opcode::HELLO => self.local_body(id, packet, status::SUCCESS, b""),
+            opcode::SELECT_BUCKET | opcode::BUCKET => self.select_bucket(id, packet),
+            opcode::VERBOSITY => self.verbosity(id, packet),
+            opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
+            opcode::STAT if proxy_word(packet.key).is_some() => self.stats_proxy_packets(id, packet),
+            opcode::QUIT | opcode::QUITQ => self.binary_quit(id, packet),
+            _ if op.is_needless() && self.is_deaf(id) => {}
+            // No key says which server may know it, so nobody does.
+            _ if op.is_foreign && packet.key.is_empty() => {
+                self.local_packet(id, packet, status::UNKNOWN_COMMAND);
+            }
+            _ if is_quiet(code) => return self.quiet_packet(id, packet),
+            _ => return self.binary_proxied(id, packet),
+        }
+        Verdict::Taken
+    }
+
+    fn local_body(&mut self, id: ClientId, packet: &Packet<'_>, code: u16, body: &[u8]) {
+        let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        self.local_reply(id, |out| write_reply(out, opcode, code, opaque, 0, &[], &[], body));
+    }
+
+    /// Answers a packet with a status and its usual text.
+    pub(in crate::proxy) fn local_packet(&mut self, id: ClientId, packet: &Packet<'_>, code: u16) {
+        self.local_body(id, packet, code, text(code).as_bytes());
+    }
+
+    /// Chooses a bucket: only the one the client is in already can be chosen without authentication.
+    fn select_bucket(&mut self, id: ClientId, packet: &Packet<'_>) {
+        let Some(client) = self.upstream.clients.get(id) else { return };
+        match self.buckets[client.bucket].config.name.as_bytes() == packet.key {
+            true => self.local_body(id, packet, status::SUCCESS, b""),
+            false => self.local_packet(id, packet, status::KEY_NOT_FOUND),
+        }
+    }
+
+    fn verbosity(&mut self, id: ClientId, packet: &Packet<'_>) {
+        let Some(level) = packet.extras.first_chunk::<4>() else {
+            return self.local_packet(id, packet, status::INVALID);
+        };
+        self.actions.push(Action::SetVerbosity(u32::from_be_bytes(*level).min(VERBOSITY_MAX) as u8));
+        self.local_body(id, packet, status::SUCCESS, b"");
+    }
+
+    /// The client takes its leave.
+    fn binary_quit(&mut self, id: ClientId, packet: &Packet<'_>) {
+        if packet.header.opcode == opcode::QUIT {
+            self.local_body(id, packet, status::SUCCESS, b"");
+        }
+        self.quit(id);
+    }
+
+    /// A packet that needs servers, and is answered. It closes the quiet ones that the same turn has brought.
+    fn binary_proxied(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+        let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        let op = op::of(opcode);
+        let is_broadcast = op.target == Target::All;
+        if let Some(failure) = self.no_servers(id) {
+            let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
+            self.fail(request, failure);
+            return Verdict::Taken;
+        }
+        if !self.knows_dialects(id, (!is_broadcast).then_some(packet.key), is_broadcast) {
+            return Verdict::Wait;
+        }
+        if let Some(batch) = self.open_batch(id) {
+            self.close_batch(batch, id, packet);
+            return Verdict::Taken;
+        }
+        match self.admit(id) {
+            Admit::Wait => return Verdict::Wait,
+            Admit::TooLate => {
+                let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
+                self.fail(request, Failure::WaitQueue);
+            }
+            Admit::Go if is_broadcast => {
+                let batch = self.new_batch(id);
+                self.close_batch(batch, id, packet);
+            }
+            Admit::Go => {
+                let request =
+                    self.one(id, Work::Packet { opcode, opaque }, false, op.may_repeat(packet.header.cas != 0));
+                self.send_packet(request, packet);
+            }
+        }
+        Verdict::Taken
+    }
+
+    /// Sends a packet to the server of its key.
+    pub(in crate::proxy) fn send_packet(&mut self, id: RequestId, packet: &Packet<'_>) {
+        let Some(request) = self.flight.requests.get(id) else { return };
+        let (client, bucket) = (request.client, request.bucket);
+        if packet.key.is_empty() {
+            return self.fail(id, Failure::NoServer);
+        }
+        let (host, vbucket) = self.route(bucket, packet.key);
+        let op = op::of(packet.header.opcode);
+        if let Some(host) = host
+            && op.changes()
+        {
+            self.take_over(client, host, Some(packet.key));
+        }
+        let conn = host.ok_or(Failure::NoServer).and_then(|host| match op.is_foreign {
+            true => self.pick_alone(client, host),
+            false => self.pick(client, host, false),
+        });
+        match conn {
+            Ok(conn) => self.put_packet(id, conn, packet, vbucket, 0),
+            Err(failure) => self.not_sent(id, packet, failure, host),
+        }
+    }
+
+    /// Writes a packet to a connection, or what says the same to an ASCII server, and notes the reply.
+    pub(in crate::proxy) fn put_packet(
+        &mut self,
+        id: RequestId,
+        conn_id: ConnId,
+        packet: &Packet<'_>,
+        vbucket: u16,
+        retries: u32,
+    ) {
+        let (code, opaque) = (packet.header.opcode, packet.header.opaque);
+        let op = op::of(code);
+        let Some(bucket) = self.flight.requests.get(id).map(|request| request.bucket) else { return };
+        if self.buckets[bucket].front.is_some() && op.changes() {
+            self.note_change(id, Some(packet.key).filter(|key| !key.is_empty()));
+        }
+        let has_map = matches!(self.buckets[bucket].config.router, Router::Vbucket(_));
+        let speak = self.speak(conn_id);
+        let is_meta = speak == Protocol::Ascii && self.writes_meta(conn_id, packet.key);
+        let place = self.note_place(id, conn_id, code);
+        if op.is_foreign {
+            // It travels alone, and so cannot bring the answers to the quiet ones before it.
+            self.close_group(conn_id);
+        }
+        let Some(conn) = self.begin_in(id, conn_id) else { return };
+        let start = conn.output.end();
+        let expect = match speak {
+            Protocol::Binary => {
+                let head = HEADER + packet.extras.len() + packet.key.len();
+                conn.output.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw.bytes));
+                if has_map && let Some(head) = conn.output.tail_from(start) {
+                    packet::set_vbucket(head, vbucket);
+                }
+                conn.output.push(packet.value);
+                if op.is_foreign {
+                    let end = conn.output.end();
+                    conn.alone.push_back(start..end);
+                }
+                match is_quiet(code) {
+                    true => Expect::Quiet { opcode: code, answered: false, place },
+                    false => Expect::Packet { opcode: code },
+                }
+            }
+            Protocol::Ascii => match translate::write(conn.output.tail(), packet, is_meta) {
+                Ok(written) => {
+                    if written.has_value {
+                        conn.output.push(packet.value);
+                        ascii::end(conn.output.tail());
+                    }
+                    Expect::Translated(Translated {
+                        opcode: code,
+                        place,
+                        is_meta,
+                        key_at: start + written.key_at as u64,
+                        key_len: written.key_len.min(255) as u8,
+                        is_encoded: written.is_encoded,
+                        create: written.create,
+                    })
+                }
+                Err(code) => return self.refuse_packet(id, conn_id, packet, code),
+            },
+        };
+        let end = self.downstream.conns.get(conn_id).map_or(start, |conn| conn.output.end());
+        let may_repeat = op.may_repeat(packet.header.cas != 0);
+        let entry = Entry { request: id, expect, opaque, end, retries, may_repeat, is_queued: false };
+        self.enqueue(conn_id, entry);
+        self.note_group(id, conn_id, code);
+    }
+
+    /// Answers a packet that the connection's ASCII server cannot be told.
+    fn refuse_packet(&mut self, id: RequestId, conn_id: ConnId, packet: &Packet<'_>, code: u16) {
+        let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
+        self.give_back(conn_id);
+        let place = self.out_of_line(id);
+        if let Some(sink) = self.packet_sink(id, (opcode, place)) {
+            write_reply(sink.tail(), opcode, code, opaque, 0, &[], &[], text(code).as_bytes());
+        }
+        self.packet_done(id);
+    }
+
+    /// Whether all ASCII servers that a request needs are known to understand meta commands or not. If not, they
+    /// are asked, and the client waits.
+    pub(in crate::proxy) fn knows_dialects(&mut self, id: ClientId, key: Option<&[u8]>, all: bool) -> bool {
+        let Some(client) = self.upstream.clients.get(id) else { return true };
+        let bucket = client.bucket;
+        let is_open = |host: &HostId| {
+            self.downstream
+                .hosts
+                .get(*host)
+                .is_some_and(|host| host.server.protocol == Protocol::Ascii && !host.dialect.is_settled())
+        };
+        if !self.buckets[bucket].hosts.iter().any(is_open) {
+            return true;
+        }
+        let mut hosts: Vec<HostId> = Vec::new();
+        let mut add = |host: Option<HostId>| {
+            if let Some(host) = host
+                && is_open(&host)
+                && !hosts.contains(&host)
+            {
+                hosts.push(host);
+            }
+        };
+        if all {
+            self.buckets[bucket].hosts.iter().for_each(|host| add(Some(*host)));
+        }
+        if let Some(key) = key {
+            add(self.route(bucket, key).0);
+        }
+        let mut is_known = true;
+        for host in hosts {
+            is_known &= self.knows_dialect(id, host);
+        }
+        is_known
+    }
+}

@@ -1,0 +1,263 @@
+//! A client connection as the engine sees it: what it sent, what it is owed, in which order.
+//!
+//! Its states are in LIFECYCLE.md beside this file.
+
+use std::collections::VecDeque;
+
+use crate::arena::{Arena, Id};
+use crate::buffer::{Input, Output, Spare};
+use crate::memcached::Session;
+use crate::protocol::Protocol;
+
+use crate::proxy::downstream::ConnId;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::masters::View;
+use crate::proxy::request::multiget::MultiGet;
+use crate::proxy::request::refused::Refused;
+use crate::proxy::request::{Request, RequestId, Work};
+use crate::proxy::timers::Micros;
+
+/// Names a client.
+pub type ClientId = Id<Client>;
+
+/// How far the client's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// It sends and receives.
+    Open,
+    /// It has finished sending. What it sent is answered, then the connection is closed.
+    HalfClosed,
+    /// It asked to quit, or sent what cannot be understood: no more requests; what is owed is sent, then the
+    /// connection is closed.
+    Quitting,
+    /// Its connection has gone. What it sent in full is carried out, then it is forgotten.
+    Gone,
+}
+
+/// Whether the client's next request has a place among the bucket's concurrent ones (`downstream_max`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It has not been asked yet.
+    Unasked,
+    /// It is in the wait queue. `since` is when it became the client's oldest unanswered one.
+    Waiting {
+        /// `None` while older requests of the client are unanswered.
+        since: Option<Micros>,
+    },
+    /// A place is kept for it.
+    Granted,
+    /// `wait_queue_timeout` has passed: it is answered with an error.
+    Expired,
+}
+
+/// The server connection that holds unanswered work of a client, or writes of it that were given up. Later work for the
+/// same server follows it there, so that a client's requests for one key stay in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Sticky {
+    /// The server.
+    pub host: HostId,
+    /// The connection.
+    pub conn: ConnId,
+    /// How many of its expected replies are for this client.
+    pub count: u32,
+}
+
+/// A client connection.
+#[derive(Debug)]
+pub struct Client {
+    /// Index of its bucket.
+    pub bucket: usize,
+    /// Instead of a bucket: it is a client of the built-in server.
+    pub session: Option<Session>,
+    /// What it speaks; `None`: no byte has come yet. The first one decides: 0x80 is binary, anything else ASCII.
+    pub protocol: Option<Protocol>,
+    /// How far its life has come.
+    pub phase: Phase,
+    /// Nothing can be sent to it any more: its replies are dropped.
+    pub is_deaf: bool,
+    /// What it sent and was not looked at yet.
+    pub input: Input,
+    /// What it is to receive.
+    pub output: Output,
+    /// Everything before this position in `output` may be sent. What is behind it belongs to a reply that is
+    /// not complete.
+    pub committed: u64,
+    /// The request that its quiet packets of this turn are part of.
+    pub batch: Option<RequestId>,
+    /// How many bytes the unanswered quiet packets have.
+    pub quiet_bytes: u64,
+    /// Bytes of a refused value that are still to be dropped.
+    pub swallow: u64,
+    /// Its requests that get a reply, oldest first. The first one is unfinished; finished ones behind it wait
+    /// for their turn.
+    pub order: VecDeque<RequestId>,
+    /// Its requests without a reply, oldest first, with finished ones in between.
+    pub quiet: VecDeque<RequestId>,
+    /// How many of all these the servers have not answered.
+    pub unanswered: u32,
+    /// When its oldest unanswered request became the oldest.
+    pub oldest_since: Micros,
+    /// When the last byte came from it or went to it, or a request of it was answered.
+    pub active_at: Micros,
+    /// The sequence number of its next request.
+    pub next_sequence: u64,
+    /// See [`Admission`].
+    pub admission: Admission,
+    /// Where its unanswered work is.
+    pub sticky: Vec<Sticky>,
+    /// By what its unanswered requests were sent.
+    pub view: View,
+    /// What servers have refused and is to be sent again, oldest request first.
+    pub refused: VecDeque<Refused>,
+    /// The refused request that is under way again. Nothing may overtake it.
+    pub retried: Option<RequestId>,
+    /// How many connections that were closed may still bring a server something of it.
+    pub parting: u32,
+    /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
+    /// output was taken.
+    pub stopped: bool,
+    /// Its input is being worked on, and therefore not in `input`.
+    pub is_pumped: bool,
+    /// It is on the worker's list of clients to look at again.
+    pub is_ready: bool,
+    /// It is on the worker's list of clients to flush.
+    pub is_dirty: bool,
+    /// The deadline it has an entry for.
+    pub timer: Option<Micros>,
+}
+
+impl Client {
+    /// A client that has just connected to bucket `bucket`, and must speak `binding` if that is one.
+    pub fn new(bucket: usize, binding: Option<Protocol>) -> Client {
+        Client {
+            bucket,
+            session: None,
+            protocol: binding,
+            phase: Phase::Open,
+            is_deaf: false,
+            input: Input::default(),
+            output: Output::default(),
+            committed: 0,
+            batch: None,
+            quiet_bytes: 0,
+            swallow: 0,
+            order: VecDeque::new(),
+            quiet: VecDeque::new(),
+            unanswered: 0,
+            oldest_since: 0,
+            active_at: 0,
+            next_sequence: 0,
+            admission: Admission::Unasked,
+            sticky: Vec::new(),
+            view: View::default(),
+            refused: VecDeque::new(),
+            retried: None,
+            parting: 0,
+            stopped: false,
+            is_pumped: false,
+            is_ready: false,
+            is_dirty: false,
+            timer: None,
+        }
+    }
+
+    /// Whether nothing is owed to it and nothing is left to send.
+    pub fn is_settled(&self) -> bool {
+        self.order.is_empty() && self.output.is_sent()
+    }
+
+    /// One more request is owed an answer, or at least to be done.
+    pub(in crate::proxy) fn owe(&mut self, request: RequestId, noreply: bool, now: Micros) {
+        self.next_sequence += 1;
+        self.batch = None;
+        if noreply { &mut self.quiet } else { &mut self.order }.push_back(request);
+        self.unanswered += 1;
+        if self.unanswered == 1 {
+            self.oldest_since = now;
+        }
+    }
+
+    /// Whether other requests of it are unanswered, or its next one waits.
+    pub(in crate::proxy) fn has_more(&self) -> bool {
+        self.unanswered > 0 || self.stopped || matches!(self.admission, Admission::Waiting { .. })
+    }
+
+    /// Moves complete replies whose turn has come into the output. The oldest request is complete.
+    pub(in crate::proxy) fn pass_on(
+        &mut self,
+        requests: &mut Arena<Request>,
+        spare: &mut Spare<Vec<u8>>,
+        multigets: &mut Spare<Box<MultiGet>>,
+    ) {
+        let mut done = 0;
+        while let Some(front) = self.order.front().copied() {
+            let Some(request) = requests.get_mut(front) else {
+                self.order.pop_front();
+                continue;
+            };
+            if !request.is_done && done > 0 {
+                self.committed = self.output.end();
+            }
+            if !request.parked.is_unused() {
+                self.output.wake(spare);
+                self.output.append(&mut request.parked);
+                request.parked.rest(spare);
+            }
+            if !request.is_done {
+                break;
+            }
+            done += 1;
+            if let Work::MultiGet(multiget) = std::mem::replace(&mut request.work, Work::Local) {
+                multiget.recycle(std::mem::take(&mut request.links), multigets);
+            }
+            requests.discard(front);
+            self.order.pop_front();
+        }
+        if self.order.is_empty() {
+            self.committed = self.output.end();
+        }
+        if self.is_deaf {
+            self.drop_output();
+        }
+    }
+
+    /// Drops answered requests without reply from the front of the list.
+    pub(in crate::proxy) fn forget_quiet(&mut self, requests: &mut Arena<Request>) {
+        while let Some(front) = self.quiet.front() {
+            if requests.get(*front).is_some_and(|request| !request.is_done) {
+                break;
+            }
+            requests.discard(*front);
+            self.quiet.pop_front();
+        }
+    }
+
+    /// Drops what it cannot receive any more.
+    pub fn drop_output(&mut self) {
+        self.output.clear();
+        self.committed = self.output.end();
+    }
+
+    /// The connection to `host` that holds unanswered work of this client.
+    pub fn sticky(&self, host: HostId) -> Option<ConnId> {
+        self.sticky.iter().find(|sticky| sticky.host == host).map(|sticky| sticky.conn)
+    }
+
+    /// Notes one more expected reply on `conn`.
+    pub fn stick(&mut self, host: HostId, conn: ConnId) {
+        match self.sticky.iter_mut().find(|sticky| sticky.conn == conn) {
+            Some(sticky) => sticky.count += 1,
+            None => self.sticky.push(Sticky { host, conn, count: 1 }),
+        }
+    }
+
+    /// Notes one expected reply less on `conn`.
+    pub fn unstick(&mut self, conn: ConnId) {
+        if let Some(at) = self.sticky.iter().position(|sticky| sticky.conn == conn) {
+            self.sticky[at].count -= 1;
+            if self.sticky[at].count == 0 {
+                self.sticky.swap_remove(at);
+            }
+        }
+    }
+}

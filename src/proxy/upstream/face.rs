@@ -1,0 +1,111 @@
+//! What the event loop calls for a client.
+
+use crate::buffer::Output;
+use crate::metrics::counter::Counter;
+use crate::proxy::Engine;
+
+use super::{Client, ClientId, Phase};
+
+impl Engine {
+    /// A client has connected to bucket `bucket`. `None`: it is to be turned away.
+    pub fn add_client(&mut self, bucket: usize) -> Option<ClientId> {
+        let counters = self.counters(bucket)?;
+        counters.count(Counter::Upstreams);
+        counters.count(Counter::TotUpstream);
+        let id =
+            self.upstream.clients.insert(Client { active_at: self.now, ..Client::new(bucket, self.settings.binding) });
+        self.arm_idle(id);
+        Some(id)
+    }
+
+    /// Where the client's next bytes are to be read to; `None` while it is not to be read from.
+    pub fn client_space(&mut self, id: ClientId) -> Option<&mut [u8]> {
+        let client = self.upstream.clients.get_mut(id)?;
+        if client.stopped || client.is_ready || client.phase != Phase::Open {
+            return None;
+        }
+        Some(client.input.space(&mut self.upstream.buffers))
+    }
+
+    /// `count` bytes were read into [`Engine::client_space`].
+    pub fn client_filled(&mut self, id: ClientId, count: usize) {
+        if let Some(client) = self.upstream.clients.get_mut(id) {
+            client.input.filled(count);
+            if count > 0 {
+                client.active_at = self.now;
+            }
+            if client.session.is_none() {
+                self.traffic.count_read(count);
+            }
+        }
+        self.pump(id);
+    }
+
+    /// Whether the client's last bytes end inside a request.
+    pub fn is_mid_request(&self, id: ClientId) -> bool {
+        self.upstream
+            .clients
+            .get(id)
+            .is_some_and(|client| !client.input.is_empty() && !client.stopped && !client.is_ready)
+    }
+
+    /// The next client that has something to be sent, with up to where.
+    pub fn next_dirty_client(&mut self) -> Option<ClientId> {
+        while let Some(id) = self.upstream.dirty.pop() {
+            if let Some(client) = self.upstream.clients.get_mut(id) {
+                client.is_dirty = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The client's output, and the position up to which it may be sent.
+    pub fn client_output(&self, id: ClientId) -> Option<(&Output, u64)> {
+        self.upstream.clients.get(id).map(|client| (&client.output, client.committed))
+    }
+
+    /// The client's socket took `count` bytes.
+    pub fn client_sent(&mut self, id: ClientId, count: usize) {
+        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        client.active_at = self.now;
+        client.output.advance(count);
+        client.output.release_sent();
+        if client.session.is_none() {
+            self.traffic.count_written(count);
+        }
+        let owes_nothing = client.order.is_empty();
+        if client.stopped {
+            self.make_ready(id);
+        }
+        if !owes_nothing {
+            self.resume_dump(id);
+        }
+        self.settle_client(id);
+    }
+
+    /// How many clients are connected.
+    pub fn client_count(&self) -> usize {
+        self.upstream.clients.len()
+    }
+
+    /// Puts the client on the list of those to look at again.
+    pub(in crate::proxy) fn make_ready(&mut self, id: ClientId) {
+        if let Some(client) = self.upstream.clients.get_mut(id)
+            && !client.is_ready
+        {
+            client.is_ready = true;
+            self.upstream.ready.push(id);
+        }
+    }
+
+    /// Puts the client on the list of those to flush.
+    pub(in crate::proxy) fn mark_client(&mut self, id: ClientId) {
+        if let Some(client) = self.upstream.clients.get_mut(id)
+            && !client.is_dirty
+        {
+            client.is_dirty = true;
+            self.upstream.dirty.push(id);
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! Replies in order: what is owed to a client, and when it may be sent.
+
+use crate::buffer::Output;
+use crate::metrics::counter::Counter;
+use crate::protocol::ascii::answer;
+use crate::protocol::status::CommandClass;
+
+use crate::proxy::Engine;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::{ConnId, Entry};
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::{RequestId, Work};
+use crate::proxy::upstream::{Admission, ClientId};
+
+/// A reply of several values may be sent in parts once this much of it is complete.
+const PART_MIN: u64 = 64 * 1024;
+
+impl Engine {
+    /// Answers the client's next request without asking a server.
+    pub(in crate::proxy) fn local_reply(&mut self, id: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        if client.is_deaf {
+            return;
+        }
+        if client.order.is_empty() {
+            client.output.wake(&mut self.spare);
+            write(client.output.tail());
+            client.committed = client.output.end();
+            return self.mark_client(id);
+        }
+        let request = self.new_request(id, Work::Local, false);
+        if let Some(request) = self.flight.requests.get_mut(request) {
+            write(request.parked.tail());
+        }
+        self.complete(request);
+    }
+
+    /// Where the reply of this request is written: straight into the client's output if it is its turn. `None` if
+    /// nobody wants it.
+    pub(in crate::proxy) fn sink(&mut self, id: RequestId) -> Option<&mut Output> {
+        let request = self.flight.requests.get_mut(id)?;
+        if request.noreply || request.is_done {
+            return None;
+        }
+        let client = self.upstream.clients.get_mut(request.client)?;
+        if client.is_deaf {
+            return None;
+        }
+        let output = if client.order.front() == Some(&id) { &mut client.output } else { &mut request.parked };
+        output.wake(&mut self.spare);
+        Some(output)
+    }
+
+    /// A value of a reply of several was written to [`Engine::sink`]: a long reply may go on its way in parts.
+    pub(in crate::proxy) fn commit_part(&mut self, id: RequestId) {
+        let Some(client_id) = self.flight.requests.get(id).map(|request| request.client) else { return };
+        let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
+        if client.order.front() == Some(&id) && client.output.end() - client.committed >= PART_MIN {
+            client.committed = client.output.end();
+            self.mark_client(client_id);
+        }
+    }
+
+    /// The reply of this request is complete in its sink: passes on whatever may be sent now.
+    pub(in crate::proxy) fn complete(&mut self, id: RequestId) {
+        self.reply(id, None, |_| {});
+    }
+
+    /// Has the reply of this request written, or what is missing of it, unless nobody wants it, and passes on whatever may
+    /// be sent now. `hit` is the size of a value that is in it.
+    #[inline]
+    pub(in crate::proxy) fn reply(&mut self, id: RequestId, hit: Option<usize>, write: impl FnOnce(&mut Output)) {
+        let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return };
+        if let Some(bytes) = hit {
+            request.note_hit(bytes, 1);
+        }
+        let client_id = request.client;
+        let mut client = self.upstream.clients.get_mut(client_id);
+        if let Some(client) = client.as_deref_mut()
+            && !request.noreply
+            && !client.is_deaf
+        {
+            let is_next = client.order.front() == Some(&id);
+            let out = if is_next { &mut client.output } else { &mut request.parked };
+            out.wake(&mut self.spare);
+            write(out);
+        }
+        request.is_done = true;
+        let (bucket_id, sequence, noreply) = (request.bucket, request.sequence, request.noreply);
+        let mut is_awaited = false;
+        if let Some(bucket) = self.buckets.get_mut(bucket_id) {
+            bucket.count_answered(request, self.now);
+            bucket.settle_changes(&request.caching);
+            if request.has_place {
+                bucket.active = bucket.active.saturating_sub(1);
+                is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
+            }
+        }
+        if let Some(client) = client {
+            client.unanswered = client.unanswered.saturating_sub(1);
+            client.active_at = self.now;
+            self.flight.is_refused_due |= !client.refused.is_empty();
+            if noreply {
+                client.forget_quiet(&mut self.flight.requests);
+            } else if client.order.front() == Some(&id) {
+                client.pass_on(&mut self.flight.requests, &mut self.spare, &mut self.flight.spare);
+                if !client.is_deaf && !client.is_dirty {
+                    client.is_dirty = true;
+                    self.upstream.dirty.push(client_id);
+                }
+            }
+            if client.has_more() {
+                self.go_on(client_id, sequence);
+            } else if client.is_settled() {
+                // If there is nothing to send, nobody else looks at a client that waits to be closed.
+                self.settle_client(client_id);
+            }
+        }
+        if is_awaited {
+            self.grant_places(bucket_id);
+        }
+    }
+
+    /// The request with this number was answered, and its client has others, or waits.
+    fn go_on(&mut self, id: ClientId, sequence: u64) {
+        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        if client.unanswered > 0 {
+            let next = self.oldest(id).and_then(|oldest| self.flight.requests.get(oldest));
+            let was_oldest = next.is_some_and(|next| next.sequence > sequence);
+            if was_oldest && let Some(client) = self.upstream.clients.get_mut(id) {
+                client.oldest_since = self.now;
+                self.arm_client(id);
+            }
+        } else if let Admission::Waiting { since: since @ None } = &mut client.admission {
+            *since = Some(self.now);
+            self.arm_client(id);
+        }
+        let Some(client) = self.upstream.clients.get(id) else { return };
+        if client.stopped && !matches!(client.admission, Admission::Waiting { .. }) {
+            self.make_ready(id);
+        }
+        self.settle_client(id);
+    }
+
+    /// The reply to `entry` will not come from server `host`.
+    pub(in crate::proxy) fn entry_failed(
+        &mut self,
+        id: RequestId,
+        entry: &Entry,
+        host: Option<HostId>,
+        failure: Failure,
+    ) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        match (&request.work, entry.expect.packet()) {
+            (Work::Batch(_), Some((code, place))) => {
+                self.packet_failed(id, (code, place), entry.opaque, failure, host);
+            }
+            (Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) | Work::Batch(_), _) => {
+                request.failure.get_or_insert(failure);
+                self.part_done(id);
+            }
+            (Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. }, _) => self.fail(id, failure),
+        }
+    }
+
+    /// A part of a request has been answered, or has failed.
+    pub(in crate::proxy) fn part_done(&mut self, id: RequestId) {
+        let Some(request) = self.flight.requests.get(id) else { return };
+        if request.pending > 0 || request.is_done {
+            return;
+        }
+        match &request.work {
+            Work::MultiGet(_) => self.finish_multiget(id),
+            Work::Broadcast(_) => self.finish_broadcast(id),
+            Work::Dump(_) => self.finish_dump(id),
+            Work::Batch(_) => self.packet_done(id),
+            Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. } => {}
+        }
+    }
+
+    /// The request has failed as a whole.
+    pub(in crate::proxy) fn fail(&mut self, id: RequestId, failure: Failure) {
+        let Some(request) = self.flight.requests.get(id) else { return };
+        let (bucket, noreply) = (request.bucket, request.noreply);
+        let is_batch = matches!(request.work, Work::Batch(_));
+        match failure {
+            Failure::ConnQueue => self.count(bucket, Counter::ConnQueueTimeout),
+            Failure::WaitQueue => self.count(bucket, Counter::WaitQueueTimeout),
+            Failure::NoServer => self.count(bucket, Counter::PropagateFailed),
+            _ => {}
+        }
+        if is_batch {
+            return self.fail_batch(id, failure);
+        }
+        self.give_up(id, !noreply);
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        request.pending = 0;
+        match request.work {
+            Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) => {
+                request.failure = Some(failure);
+                return self.part_done(id);
+            }
+            Work::Packet { opcode, opaque } => {
+                let host = request.target;
+                self.write_failure(id, opcode, opaque, failure, host);
+                return self.complete(id);
+            }
+            Work::Local | Work::Get { .. } | Work::Line(_) | Work::Batch(_) => {}
+        }
+        let is_get = matches!(request.work, Work::Get { .. } | Work::Line(CommandClass::Getl));
+        let (target, bucket) = (request.target, request.bucket);
+        let is_miss = is_get && (failure == Failure::Closed || !self.buckets[bucket].config.get_errors);
+        let host =
+            target.and_then(|host| self.downstream.hosts.get(host)).map(|host| std::sync::Arc::clone(&host.server));
+        if let Some(sink) = self.sink(id) {
+            if is_miss {
+                sink.tail().extend_from_slice(answer::END);
+            } else {
+                let named = !(is_get && failure == Failure::Timeout);
+                failure.write_ascii(sink.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str()));
+            }
+        }
+        self.complete(id);
+    }
+
+    /// Nobody waits any more for the answers of this connection to the request.
+    pub(in crate::proxy) fn release_links(&mut self, conn_id: ConnId, id: RequestId) {
+        while let Some(request) = self.flight.requests.get_mut(id).filter(|request| request.links.contains(conn_id)) {
+            let (client, bucket, queued) = (request.client, request.bucket, std::mem::take(&mut request.queued));
+            request.links.remove(conn_id);
+            if let Some(counters) = self.counters(bucket) {
+                counters.add(Counter::ConnQueueRemove, u64::from(queued));
+                counters.count(Counter::ConnReleased);
+            }
+            if let Some(client) = self.upstream.clients.get_mut(client) {
+                client.unstick(conn_id);
+            }
+            if let Some(conn) = self.downstream.conns.get_mut(conn_id) {
+                conn.wanted = conn.wanted.saturating_sub(1);
+            }
+            self.drop_dump(conn_id, id);
+        }
+    }
+
+    /// Takes entry `index` of the connection's expected replies from its request: the answer is there, or will not
+    /// come. `None` if nobody waits for it.
+    pub(in crate::proxy) fn unlink(&mut self, conn_id: ConnId, index: usize) -> Option<RequestId> {
+        let conn = self.downstream.conns.get_mut(conn_id)?;
+        let entry = conn.fifo.get_mut(index)?;
+        let id = std::mem::replace(&mut entry.request, RequestId::NONE);
+        let request = self.flight.requests.get_mut(id).filter(|request| !request.is_done)?;
+        conn.wanted = conn.wanted.saturating_sub(1);
+        request.pending = request.pending.saturating_sub(1);
+        request.links.remove(conn_id);
+        self.flight.is_refused_due |= request.refused > 0;
+        let was_queued = std::mem::take(&mut entry.is_queued);
+        request.queued = request.queued.saturating_sub(u32::from(was_queued));
+        if let Some(bucket) = self.buckets.get(request.bucket) {
+            bucket.counters.count(Counter::ConnReleased);
+            if was_queued {
+                bucket.counters.count(Counter::ConnQueueRemove);
+            }
+        }
+        if let Some(client) = self.upstream.clients.get_mut(request.client) {
+            client.unstick(conn_id);
+        }
+        Some(id)
+    }
+
+    /// The client has gone: its request is forgotten, and the answers still to come will find nobody.
+    pub(in crate::proxy) fn forget_request(&mut self, id: RequestId) {
+        self.give_up(id, false);
+        let Some(mut request) = self.flight.requests.remove(id) else { return };
+        if !request.is_done
+            && let Some(bucket) = self.buckets.get(request.bucket)
+        {
+            bucket.settle_changes(&request.caching);
+        }
+        if request.has_place && !request.is_done {
+            self.count(request.bucket, Counter::Released);
+            self.count(request.bucket, Counter::UpstreamUnpaused);
+            self.return_place(request.bucket);
+        }
+        let end = request.parked.end();
+        request.parked.release(end);
+        if let Work::MultiGet(multiget) = request.work {
+            multiget.recycle(request.links, &mut self.flight.spare);
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! A client's input, request by request: what may go on, what must wait.
+
+use crate::arena::Arena;
+use crate::buffer::Input;
+use crate::memcached::Session;
+use crate::metrics::counter::Counter;
+use crate::protocol::ascii::request::{self, Parsed};
+use crate::protocol::binary::breach::Breach;
+use crate::protocol::binary::packet::is_binary;
+use crate::protocol::{Protocol, trace};
+use crate::routing::Router;
+
+use crate::proxy::bucket::Bucket;
+use crate::proxy::request::Request;
+use crate::proxy::timers::{Micros, Owner, deadline};
+use crate::proxy::upstream::mcmux::destination::Allowed;
+use crate::proxy::upstream::{Admission, Client, ClientId, Phase};
+use crate::proxy::{Action, Engine};
+
+/// What became of a request that was just parsed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Verdict {
+    /// It is under way or answered; its bytes are no longer needed.
+    Taken,
+    /// It has to wait for a place; its bytes stay.
+    Wait,
+}
+
+impl Client {
+    /// Whether its next request has to wait for those before it.
+    fn must_wait(&mut self, bucket: &mut Bucket, requests: &Arena<Request>) -> bool {
+        let behavior = &bucket.config.behavior;
+        let count = (self.order.len() + self.quiet.len()) as u64;
+        let unsent = self.output.unsent();
+        if self.is_retrying(requests)
+            || count > 0 && count >= u64::from(behavior.upstream_requests_max) && self.open_batch(requests).is_none()
+            || unsent > 0 && unsent >= behavior.upstream_output_max
+        {
+            return true;
+        }
+        bucket.masters.update(&bucket.config.learned);
+        let view = bucket.masters.view();
+        if self.unanswered == 0 {
+            self.view = view;
+        }
+        // It may go elsewhere than one before it for the same key, and would overtake it.
+        self.view != view
+    }
+
+    /// Whether something that it has sent before is still to be sent again, or may yet be carried out elsewhere.
+    fn is_retrying(&self, requests: &Arena<Request>) -> bool {
+        self.parting > 0
+            || !self.refused.is_empty()
+            || self.retried.and_then(|id| requests.get(id)).is_some_and(|request| !request.is_done)
+    }
+
+    /// Whether nothing of its own is in the way of its next request.
+    fn goes_straight(&self) -> bool {
+        !self.is_deaf && self.admission == Admission::Unasked
+    }
+}
+
+impl Bucket {
+    /// Whether one more request may be sent.
+    fn has_room(&self) -> bool {
+        let most = self.config.behavior.downstream_max;
+        most == 0 || self.active < most && self.waiting.is_empty()
+    }
+
+    /// Whether a get needs no more than to be sent.
+    fn goes_straight(&self) -> bool {
+        self.front.is_none() && !self.hosts.is_empty() && self.has_room()
+    }
+}
+
+impl Engine {
+    /// Looks again at those clients that can go on, and adds their names to `looked_at`.
+    pub(in crate::proxy) fn pump_ready(&mut self, looked_at: &mut Vec<ClientId>) {
+        let ready = std::mem::take(&mut self.upstream.ready);
+        for id in &ready {
+            if let Some(client) = self.upstream.clients.get_mut(*id) {
+                client.is_ready = false;
+                client.stopped = false;
+                self.pump(*id);
+                looked_at.push(*id);
+            }
+        }
+        if self.upstream.ready.is_empty() && ready.capacity() > 0 {
+            self.upstream.ready = ready;
+            self.upstream.ready.clear();
+        }
+    }
+
+    /// Handles as many of the client's requests as may be handled now.
+    pub(in crate::proxy) fn pump(&mut self, id: ClientId) {
+        if self.downstream.has_lost() {
+            // What has to be sent again goes before what comes now.
+            return self.make_ready(id);
+        }
+        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        let mut input = std::mem::take(&mut client.input);
+        client.is_pumped = true;
+        let mut budget = self.settings.requests_per_turn.max(1);
+        while if self.is_tracing { self.step_traced(id, &mut input) } else { self.step(id, &mut input) } {
+            budget = budget.saturating_sub(1);
+            // Quiet packets and what closes them count as one request.
+            if budget == 0 && self.open_batch(id).is_none() {
+                if input.is_worth_parsing() {
+                    self.count_yield(id);
+                    self.make_ready(id);
+                }
+                break;
+            }
+        }
+        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        if client.phase == Phase::Quitting {
+            input.consume(usize::MAX);
+        }
+        input.rest(&mut self.upstream.buffers);
+        client.input = input;
+        client.is_pumped = false;
+        self.settle_client(id);
+    }
+
+    /// The same as [`Engine::step`], and shows the request in the log.
+    #[cold]
+    fn step_traced(&mut self, id: ClientId, input: &mut Input) -> bool {
+        // A refused value comes first; it is dropped together with the request behind it.
+        let swallow = self.upstream.clients.get(id).map_or(0, |client| {
+            client.session.as_ref().map_or(client.swallow, Session::swallow).min(input.len() as u64) as usize
+        });
+        let request = trace::shown(&input.data()[swallow..]);
+        let (length, at) = (input.len(), self.actions.len());
+        let goes_on = self.step(id, input);
+        if input.len() + swallow < length {
+            self.actions.insert(at, Action::Trace(id, request));
+        }
+        goes_on
+    }
+
+    /// Handles one request; `false` when nothing more can be done now.
+    #[inline(always)] // into the loop, although it has two callers
+    fn step(&mut self, id: ClientId, input: &mut Input) -> bool {
+        let Some(client) = self.upstream.clients.get_mut(id) else { return false };
+        if client.phase == Phase::Quitting {
+            return false;
+        }
+        if client.session.is_some() {
+            return self.step_memcached(id, input);
+        }
+        if client.swallow > 0 {
+            let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());
+            input.consume(count);
+            client.swallow -= count as u64;
+        }
+        if !input.is_worth_parsing() {
+            return false;
+        }
+        let bucket_id = client.bucket;
+        let bucket = &mut self.buckets[bucket_id];
+        if client.must_wait(bucket, &self.flight.requests) {
+            client.stopped = true;
+            return false;
+        }
+        let is_named = matches!(bucket.config.router, Router::Named);
+        match client.protocol {
+            None => {
+                client.protocol = Some(if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii });
+                return true;
+            }
+            Some(Protocol::Binary) => return self.step_binary(id, input),
+            Some(Protocol::Ascii) => {}
+        }
+        if !is_named
+            && client.goes_straight()
+            && bucket.goes_straight()
+            && let Some((key, length)) = request::plain_get(input.data())
+        {
+            bucket.active += 1;
+            self.get_straight(id, key, length);
+            input.consume(length);
+            return true;
+        }
+        let value_max = bucket.config.behavior.value_max;
+        match is_named {
+            true => self.step_named(id, bucket_id, input, value_max),
+            false => self.step_ascii(id, input, value_max, (0, Allowed::All)),
+        }
+    }
+
+    /// Handles one request that begins behind `skip` bytes, if it is one of those allowed.
+    pub(in crate::proxy) fn step_ascii(
+        &mut self,
+        id: ClientId,
+        input: &mut Input,
+        value_max: u64,
+        (skip, allowed): (usize, Allowed),
+    ) -> bool {
+        let mut scanned = input.scanned.saturating_sub(skip);
+        let all = input.value();
+        let text = all.bytes.get(skip..).unwrap_or_default();
+        let used = match allowed.only(request::parse(all.with(text), &mut scanned, value_max)) {
+            Parsed::Incomplete { need } => {
+                input.scanned = scanned + skip;
+                input.expect(need + skip, &mut self.upstream.buffers);
+                return false;
+            }
+            Parsed::Request { request, noreply, len } => match self.ascii_request(id, &request, noreply) {
+                Verdict::Taken => {
+                    self.count_request(id, &request, noreply, len);
+                    len
+                }
+                Verdict::Wait => return false,
+            },
+            Parsed::Rejected { reply, noreply, len } => {
+                self.count_refused(id, text, noreply, reply);
+                if !noreply {
+                    self.local_reply(id, |out| out.extend_from_slice(reply));
+                }
+                len
+            }
+            Parsed::TooLarge { reply, noreply, len, swallow } => {
+                self.count_refused(id, text, noreply, reply);
+                if !noreply {
+                    self.local_reply(id, |out| out.extend_from_slice(reply));
+                }
+                if let Some(client) = self.upstream.clients.get_mut(id) {
+                    client.swallow = swallow;
+                }
+                len
+            }
+            Parsed::Http => {
+                self.count_refused(id, text, false, request::ERROR);
+                self.expel(id, Breach::Http);
+                text.len()
+            }
+            Parsed::LineTooLong => {
+                self.local_reply(id, |out| out.extend_from_slice(request::LINE_TOO_LONG));
+                self.quit(id);
+                text.len()
+            }
+        };
+        input.consume(used + skip);
+        true
+    }
+
+    /// The client's requests so far are the last ones.
+    pub(in crate::proxy) fn quit(&mut self, id: ClientId) {
+        if let Some(client) = self.upstream.clients.get_mut(id) {
+            client.phase = Phase::Quitting;
+            self.note_parting(id);
+        }
+    }
+
+    /// The client has broken the rules of its protocol: it gets what it is owed, and is closed.
+    pub(in crate::proxy) fn expel(&mut self, id: ClientId, breach: Breach) {
+        self.actions.push(Action::Breach(id, breach));
+        self.quit(id);
+    }
+
+    /// Whether the client's next request may be sent: it gets a place among the bucket's concurrent requests, or
+    /// the client joins the wait queue.
+    pub(in crate::proxy) fn admit(&mut self, id: ClientId) -> Admit {
+        let Some(client) = self.upstream.clients.get_mut(id) else { return Admit::Wait };
+        let bucket = &mut self.buckets[client.bucket];
+        match client.admission {
+            Admission::Granted => {
+                // Counted when it was granted.
+                client.admission = Admission::Unasked;
+                Admit::Go
+            }
+            Admission::Expired => {
+                client.admission = Admission::Unasked;
+                Admit::TooLate
+            }
+            Admission::Unasked if bucket.has_room() => {
+                bucket.active += 1;
+                Admit::Go
+            }
+            Admission::Unasked => {
+                let since = (client.unanswered == 0).then_some(self.now);
+                bucket.counters.count(Counter::MaxReached);
+                client.admission = Admission::Waiting { since };
+                client.stopped = true;
+                bucket.waiting.push_back(id);
+                if since.is_some() {
+                    self.arm_client(id);
+                }
+                Admit::Wait
+            }
+            Admission::Waiting { .. } => {
+                client.stopped = true;
+                Admit::Wait
+            }
+        }
+    }
+
+    /// A request of bucket `bucket` has been answered: its place is free.
+    pub(in crate::proxy) fn return_place(&mut self, bucket: usize) {
+        let places = &mut self.buckets[bucket];
+        places.active = places.active.saturating_sub(1);
+        self.grant_places(bucket);
+    }
+
+    /// Gives free places of bucket `bucket` to clients in its wait queue.
+    pub(in crate::proxy) fn grant_places(&mut self, bucket: usize) {
+        let bucket = &mut self.buckets[bucket];
+        let most = bucket.config.behavior.downstream_max;
+        while most == 0 || bucket.active < most {
+            let Some(id) = bucket.waiting.pop_front() else {
+                bucket.is_crowded = false;
+                return;
+            };
+            let Some(client) = self.upstream.clients.get_mut(id) else { continue };
+            if let Admission::Waiting { .. } = client.admission {
+                client.admission = Admission::Granted;
+                bucket.active += 1;
+                bucket.counters.count(Counter::AssignDownstream);
+                bucket.counters.count(Counter::AssignUpstream);
+                if !client.is_ready {
+                    client.is_ready = true;
+                    self.upstream.ready.push(id);
+                }
+            }
+        }
+    }
+
+    /// The bucket is about to be shut down: what has arrived for it is sent while it still has servers. They answer it
+    /// before their connections are closed.
+    pub(in crate::proxy) fn send_waiting(&mut self, index: usize) {
+        let waits = |client: &Client| client.bucket == index && client.input.is_worth_parsing();
+        let ids: Vec<ClientId> =
+            self.upstream.clients.iter().filter(|(_, client)| waits(client)).map(|(id, _)| id).collect();
+        for id in ids {
+            while let Some(client) = self.upstream.clients.get_mut(id).filter(|client| waits(client)) {
+                let length = client.input.len();
+                if let Admission::Waiting { .. } = client.admission {
+                    client.admission = Admission::Granted;
+                    self.buckets[index].active += 1;
+                }
+                client.stopped = false;
+                self.pump(id);
+                if self.upstream.clients.get(id).is_none_or(|client| client.input.len() == length) {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the client is looked at when its oldest request, or its place in the wait queue, is overdue.
+    pub(in crate::proxy) fn arm_client(&mut self, id: ClientId) {
+        if let Some(at) = self.client_deadline(id) {
+            self.arm_client_at(id, at);
+        }
+    }
+
+    /// The same when a request of the client, if not its only one, has come to be behind others.
+    pub(in crate::proxy) fn arm_queued(&mut self, id: ClientId, queued_since: Micros) {
+        let Some(client) = self.upstream.clients.get(id) else { return };
+        if client.unanswered != 1 {
+            return self.arm_client(id);
+        }
+        // It is the oldest one itself.
+        let limit = self.buckets[client.bucket].config.behavior.downstream_conn_queue_timeout;
+        if let Some(at) = deadline(client.oldest_since.max(queued_since), limit) {
+            self.arm_client_at(id, at);
+        }
+    }
+
+    fn arm_client_at(&mut self, id: ClientId, at: Micros) {
+        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        if client.timer.is_none_or(|armed| at < armed) {
+            client.timer = Some(at);
+            self.timers.add(at, Owner::Client(id));
+        }
+    }
+}
+
+/// The answer of [`Engine::admit`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Admit {
+    /// It has a place.
+    Go,
+    /// It waits; its bytes stay in the input.
+    Wait,
+    /// It has waited too long.
+    TooLate,
+}
