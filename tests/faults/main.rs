@@ -21,6 +21,3 @@ mod processes;
 mod recovery;
 mod relay;
 mod soak;
-
-/// What moxi may speak with its servers.
-const PROTOCOLS: [&str; 2] = ["ascii", "binary"];

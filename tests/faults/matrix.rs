@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use moxi_test_support::{Down, Memcached, Moxi, moxi};
+use moxi_test_support::{Down, Memcached, Moxi, PROTOCOLS, moxi};
 
-use crate::PROTOCOLS;
 use crate::kinds::{Keys, Kind, Outcome, ask};
 use crate::relay::{Fault, Relay};
 
@@ -16,7 +15,7 @@ const LIMIT: Duration = Duration::from_millis(2500);
 pub fn start(ports: [u16; 2], protocol: &str) -> Moxi {
     moxi!()
         .servers(ports)
-        .set(format!("downstream_protocol={protocol}"))
+        .speaking(protocol)
         .set("downstream_timeout=150")
         .set("connect_timeout=200")
         .set("auth_timeout=200")
@@ -98,7 +97,7 @@ fn a_trickle() {
         let mut relay = Relay::new(servers[1].port());
         let moxi = moxi!()
             .servers([servers[0].port(), relay.port()])
-            .set(format!("downstream_protocol={protocol}"))
+            .speaking(protocol)
             .set("downstream_conn_queue_timeout=5000")
             .start();
         let keys = Keys::find(&moxi, &servers[1], 2);

@@ -1,12 +1,11 @@
 //! How soon a server that is well again is used again: within `connect_retry_interval` and a second, and a suspended
 //! one as soon as a probe has found it (03 §17, §21.2).
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use moxi_test_support::{Memcached, MoxiBuilder, moxi};
+use moxi_test_support::wait::within;
+use moxi_test_support::{Memcached, MoxiBuilder, PROTOCOLS, moxi};
 
-use crate::PROTOCOLS;
 use crate::kinds::{Keys, Kind, Outcome, ask};
 use crate::relay::{Fault, GARBAGE, Relay};
 
@@ -18,7 +17,7 @@ fn recovers(builder: MoxiBuilder, protocol: &str, fault: Fault, limit: Duration)
     let mut relay = Relay::new(servers[1].port());
     let moxi = builder
         .servers([servers[0].port(), relay.port()])
-        .set(format!("downstream_protocol={protocol}"))
+        .speaking(protocol)
         .set("downstream_timeout=100")
         .set("connect_timeout=200")
         .set("connect_max_errors=2")
@@ -37,15 +36,9 @@ fn recovers(builder: MoxiBuilder, protocol: &str, fault: Fault, limit: Duration)
         }
     }
     relay.set(Fault::None);
-    let start = Instant::now();
-    loop {
-        let outcome = ask(&moxi, &keys, Kind::Set, LIMIT);
-        if outcome == Outcome::Good {
-            break;
-        }
-        assert!(start.elapsed() < limit, "{protocol} servers, {fault:?}: still {outcome:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
+    within(limit, &format!("the recovery of {protocol} servers from {fault:?}"), || {
+        (ask(&moxi, &keys, Kind::Set, LIMIT) == Outcome::Good).then_some(())
+    });
     keys.store(&moxi);
     for kind in Kind::ALL {
         assert_ne!(ask(&moxi, &keys, kind, LIMIT), Outcome::Failed, "{protocol} servers, {fault:?}: {kind:?}");

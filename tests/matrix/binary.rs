@@ -196,7 +196,7 @@ pub fn steps() -> Vec<Step> {
     step("and back", (0..4).map(|number| key(op::GETKQ, &format!("l{number}"))).collect());
 
     step("version", one(Packet::request(op::VERSION)));
-    step("noop", one(Packet::request(op::NOOP)));
+    step("noop", one(Packet::noop(0)));
     step("long key", one(store(op::SET, &"k".repeat(250), 1, "x")));
     step("get of it", one(key(op::GETK, &"k".repeat(250))));
 

@@ -68,7 +68,7 @@ impl Servers {
         let ports = self.behind.iter().take(cell.servers).map(Memcached::port);
         // The machine may be busy: no time limit is to be the reason for a difference.
         let builder = moxi!()
-            .set(format!("downstream_protocol={}", cell.protocol))
+            .speaking(cell.protocol)
             .set("wait_queue_timeout=0,downstream_conn_queue_timeout=0,connect_timeout=0");
         match cell.hash {
             "vbucket" => {
@@ -84,7 +84,7 @@ impl Servers {
 pub fn built_in(protocol: &str) -> (Moxi, Port) {
     let port = Port::reserve();
     let number = port.number();
-    let builder = moxi!().servers([number]).set(format!("downstream_protocol={protocol}"));
+    let builder = moxi!().servers([number]).speaking(protocol);
     (builder.argument("-p").argument(number.to_string()).start(), port)
 }
 

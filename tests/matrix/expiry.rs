@@ -173,7 +173,7 @@ fn binary_clients() {
                 let run = |side: &mut Side| {
                     side.packets(&[Packet::request(op::DELETE).key("k")]);
                     if !is_new {
-                        side.packets(&[Packet::request(op::SET).extra64(0).key("k").value("1")]);
+                        side.packets(&[Packet::storing(op::SET, "k", "1")]);
                     }
                     let mut replies = side.packets(std::slice::from_ref(&packet));
                     replies.extend(side.packets(&[Packet::request(op::GETK).key("k")]));
@@ -231,7 +231,7 @@ fn delayed_flushes() {
         {
             let run = |side: &mut Side| {
                 side.packets(&[Packet::request(op::FLUSH)]);
-                side.packets(&[Packet::request(op::SET).extra64(0).key("k").value("1")]);
+                side.packets(&[Packet::storing(op::SET, "k", "1")]);
                 side.packets(&[Packet::request(code).extra32(delay)]);
                 side.packets(&[Packet::request(op::GETK).key("k")])[0].status == 0
             };

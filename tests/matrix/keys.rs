@@ -96,7 +96,7 @@ fn the_key_itself_chooses_the_server() {
         let (over_ascii, over_binary) = (servers.moxi(ascii), binary.start());
         let (mut setter, mut getter) = (Side::new(over_ascii.client()), Side::new(over_binary.client()));
         let keys: Vec<_> = (0..40).map(|number| format!("k {number}\r\n")).collect();
-        let sets: Vec<_> = keys.iter().map(|key| Packet::request(op::SETQ).extra64(0).key(key).value(key)).collect();
+        let sets: Vec<_> = keys.iter().map(|key| Packet::storing(op::SETQ, key, key)).collect();
         assert_eq!(setter.packets(&sets), [], "{ascii:?}");
         let gets: Vec<_> = keys.iter().map(|key| Packet::request(op::GETK).key(key)).collect();
         let hit = |key: &String| Packet::reply(op::GETK).extra32(0).cas(1).key(key).value(key);
@@ -115,9 +115,9 @@ fn how_long_they_may_be() {
         for length in [1, 2, 3, LONGEST - 1, LONGEST, LONGEST + 1, 249, 250] {
             let key = vec![b' '; length];
             let packets = [
-                Packet::request(op::SET).extra64(0).key(&key).value("flush_all\r\n").opaque(1),
+                Packet::storing(op::SET, &key, "flush_all\r\n").opaque(1),
                 Packet::request(op::GETK).key(&key).opaque(2),
-                Packet::request(op::SETQ).extra64(0).key(&key).value("flush_all\r\n").opaque(3),
+                Packet::storing(op::SETQ, &key, "flush_all\r\n").opaque(3),
                 Packet::request(op::GETKQ).key(&key).opaque(4),
                 Packet::request(op::GETQ).key("none").opaque(5),
                 Packet::request(op::GET).key("none").opaque(6),
