@@ -219,7 +219,7 @@ fn what_is_behind_an_overdue_request_is_done() {
     for protocol in PROTOCOLS {
         for write in WRITES {
             let mock = Mock::new();
-            let builder = over(protocol, &[mock.port()]).set("downstream_conn_max=1").set("downstream_timeout=100");
+            let builder = over(protocol, &[mock.port()]).set("downstream_conn_max=1").set("downstream_timeout=500");
             let (moxi, _, mut line) =
                 warm(builder.set("downstream_conn_queue_timeout=0"), Dialect::of(protocol), &mock);
             let mut first = moxi.client();

@@ -32,7 +32,7 @@ fn a_quiet_batch_does_not_wait_for_itself() {
 #[test]
 fn unknown_commands_hold_up_nobody() {
     let mock = Mock::new();
-    let builder = over(&[&mock]).set("downstream_timeout=150").set("downstream_conn_max=2");
+    let builder = over(&[&mock]).set("downstream_timeout=800").set("downstream_conn_max=2");
     let (moxi, mut client, mut first) = warm(builder, Dialect::Binary, &mock);
     let getl = Packet::request(op::GETL).key("locked").opaque(5);
     let get = Packet::request(op::GETK).key("a").opaque(6);

@@ -277,7 +277,7 @@ fn servers_that_are_down_are_named() {
 #[test]
 fn lists_that_break_off() {
     let request = "lru_crawler metadump all\r\n";
-    let (mocks, moxi, mut client, mut lines) = scripted(request, "downstream_timeout=150");
+    let (mocks, moxi, mut client, mut lines) = scripted(request, "downstream_timeout=800");
     lines[0].send("key=a exp=-1\nEND\r\n");
     taken(&moxi);
     lines[1].send("key=b exp=-1\nkey=c");

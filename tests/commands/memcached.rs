@@ -87,7 +87,9 @@ fn all_commands(moxi: &Moxi, servers: &[Memcached]) {
         client.ask(format!("decr n-{key} 1\r\n"), "14\r\n");
         client.ask(format!("decr n-{key} 100\r\n"), "0\r\n");
         client.ask(format!("incr n-{key} 18446744073709551615\r\n"), "18446744073709551615\r\n");
-        client.ask(format!("incr n-{key} 1\r\n"), "0\r\n");
+        // memcached does not always count on from there: `tests/matrix/cells.rs`.
+        client.ask(set(&format!("n-{key}"), "1"), "STORED\r\n");
+        client.ask(format!("incr n-{key} 18446744073709551615\r\n"), "0\r\n");
         client.ask(format!("incr none-{key} 1\r\n"), "NOT_FOUND\r\n");
         client.ask(format!("decr none-{key} 1\r\n"), "NOT_FOUND\r\n");
         let text = "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
@@ -341,7 +343,7 @@ fn clients_on_a_unix_socket() {
 fn commands_that_memcached_does_not_know() {
     for protocol in ["ascii", "binary"] {
         let servers = Memcached::several(1, &[]);
-        let moxi = builder(&servers, protocol, "ketama").threads(1).set("downstream_timeout=300").start();
+        let moxi = builder(&servers, protocol, "ketama").threads(1).set("downstream_timeout=800").start();
         let mut client = moxi.client();
         let mut other = moxi.client();
         for round in 0..3 {
@@ -404,13 +406,18 @@ fn line_and_data_in_separate_writes() {
         let mut client = moxi.client();
         // As simple clients do: Nagle's algorithm on, two writes.
         client.socket().set_tcp_nodelay(false).expect("no delay off");
-        let start = Instant::now();
-        for _ in 0..50 {
-            client.send("set key 5 0 5\r\n");
-            client.send("hello\r\n");
-            client.expect("STORED\r\n");
-        }
-        // 40 ms each, were the first half not acknowledged at once.
-        assert!(start.elapsed() < Duration::from_millis(1000), "{protocol}: {:?}", start.elapsed());
+        let mut times: Vec<Duration> = (0..200)
+            .map(|_| {
+                let start = Instant::now();
+                client.send("set key 5 0 5\r\n");
+                client.send("hello\r\n");
+                client.expect("STORED\r\n");
+                start.elapsed()
+            })
+            .collect();
+        times.sort();
+        // 40 ms each, were the first half not acknowledged at once: all but those few at the beginning that the kernel
+        // acknowledges at once anyway. On a busy machine some take as long for another reason.
+        assert!(times[50] < Duration::from_millis(30), "{protocol}: {times:?}");
     }
 }

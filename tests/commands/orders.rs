@@ -97,7 +97,7 @@ fn a_hung_server_is_named() {
     for protocol in PROTOCOLS {
         let mut servers = Memcached::several(2, &[]);
         let ports = [servers[0].port(), servers[1].port()];
-        let moxi = over(protocol, ports).set("downstream_timeout=150,downstream_conn_max=1").start();
+        let moxi = over(protocol, ports).set("downstream_timeout=800,downstream_conn_max=1").start();
         let mut client = moxi.client();
         client.send("set a 0 0 1\r\n1\r\nset b 0 0 1\r\n1\r\nset c 0 0 1\r\n1\r\nset d 0 0 1\r\n1\r\n");
         client.expect("STORED\r\n".repeat(4));
@@ -129,7 +129,7 @@ fn a_late_confirmation_is_nobodys() {
     let moxi = moxi!()
         .vbuckets(mocks.iter().map(Mock::port), &[0, 1, 0, 1])
         .ascii()
-        .set("downstream_timeout=300,downstream_conn_max=1,downstream_conn_queue_timeout=0")
+        .set("downstream_timeout=800,downstream_conn_max=1,downstream_conn_queue_timeout=0")
         .start();
     let (mut operator, mut other) = (moxi.client(), moxi.client());
     operator.send("flush_all\r\n");

@@ -131,9 +131,9 @@ fn connection_queue() {
     conn.expect("incr a 1\r\n");
     for count in 1..=2 {
         let mut others: Vec<_> = (0..5).map(|_| moxi.client()).collect();
-        for other in &mut others {
-            other.send("incr b 1\r\n");
-        }
+        // In one turn: they wait, and give up, together.
+        others.iter().for_each(|_| moxi.turn());
+        moxi.at_once(|| others.iter_mut().for_each(|other| other.send("incr b 1\r\n")));
         for other in &mut others {
             other.expect("SERVER_ERROR proxy downstream timeout\r\n");
         }
@@ -163,9 +163,9 @@ fn wait_queue() {
     conn.expect("incr a 1\r\n");
     for count in 1..=2 {
         let mut others: Vec<_> = (0..5).map(|_| moxi.client()).collect();
-        for other in &mut others {
-            other.send("incr b 1\r\n");
-        }
+        // In one turn: they wait, and give up, together.
+        others.iter().for_each(|_| moxi.turn());
+        moxi.at_once(|| others.iter_mut().for_each(|other| other.send("incr b 1\r\n")));
         for other in &mut others {
             other.expect("SERVER_ERROR proxy wait queue timeout\r\n");
         }

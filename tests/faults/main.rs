@@ -21,3 +21,13 @@ mod processes;
 mod recovery;
 mod relay;
 mod soak;
+
+/// Runs `test` for both protocols of servers at the same time: it does nothing but wait.
+fn at_once(test: impl Fn(&str) + Sync) {
+    std::thread::scope(|scope| {
+        for protocol in moxi_test_support::PROTOCOLS {
+            let test = &test;
+            scope.spawn(move || test(protocol));
+        }
+    });
+}

@@ -8,12 +8,15 @@ use moxi_test_support::wait::within;
 use moxi_test_support::{LIMIT, Memcached, Moxi, PROTOCOLS, moxi, wait_for};
 use nix::sys::signal::Signal;
 
+use crate::at_once;
 use crate::kinds::{Keys, Kind, Outcome, ask};
-use crate::matrix::start;
+use crate::matrix::{IN_TIME, Limits, start};
 
 /// Those that work while servers are restarted.
 const CLIENTS: usize = 8;
-const IN_TIME: Duration = Duration::from_millis(2500);
+
+/// So soon a server that is well again is used again, on a busy machine.
+const SOON: Duration = Duration::from_millis(2500);
 
 fn becomes_good(moxi: &Moxi, keys: &Keys, limit: Duration) {
     within(limit, "its recovery", || (ask(moxi, keys, Kind::Set, IN_TIME) == Outcome::Good).then_some(()));
@@ -23,14 +26,14 @@ fn becomes_good(moxi: &Moxi, keys: &Keys, limit: Duration) {
 fn killed() {
     for protocol in PROTOCOLS {
         let mut servers = Memcached::several(2, &[]);
-        let moxi = start([servers[0].port(), servers[1].port()], protocol);
+        let moxi = start([servers[0].port(), servers[1].port()], protocol, Limits::Long);
         let keys = Keys::find(&moxi, &servers[1], 3);
         let port = servers.remove(1).kill();
         for kind in Kind::ALL {
             assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Good, "{protocol} servers, {kind:?}");
         }
         servers.push(Memcached::revive(port, &[]));
-        becomes_good(&moxi, &keys, Duration::from_millis(1000));
+        becomes_good(&moxi, &keys, SOON);
         for kind in Kind::ALL {
             keys.store(&moxi);
             assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Failed, "{protocol} servers, {kind:?}");
@@ -41,9 +44,9 @@ fn killed() {
 /// It takes connections and requests but answers nothing; later it answers all of them, and nobody may hear that.
 #[test]
 fn stopped_and_continued() {
-    for protocol in PROTOCOLS {
+    at_once(|protocol| {
         let mut servers = Memcached::several(2, &[]);
-        let moxi = start([servers[0].port(), servers[1].port()], protocol);
+        let moxi = start([servers[0].port(), servers[1].port()], protocol, Limits::Short);
         let keys = Keys::find(&moxi, &servers[1], 3);
         for round in 0..2 {
             servers[1].process().signal(Signal::SIGSTOP);
@@ -51,14 +54,14 @@ fn stopped_and_continued() {
                 assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Good, "{protocol} servers, {kind:?}");
             }
             servers[1].process().signal(Signal::SIGCONT);
-            becomes_good(&moxi, &keys, Duration::from_millis(1000));
+            becomes_good(&moxi, &keys, SOON);
             for kind in Kind::ALL {
                 keys.store(&moxi);
                 let outcome = ask(&moxi, &keys, kind, IN_TIME);
                 assert_ne!(outcome, Outcome::Failed, "{protocol} servers, {kind:?}, round {round}");
             }
         }
-    }
+    });
 }
 
 /// A pause within the limits delays, and fails nothing.
@@ -110,7 +113,7 @@ impl Drop for Over<'_> {
 fn restarted_under_load() {
     for protocol in PROTOCOLS {
         let mut servers = Memcached::several(2, &[]);
-        let moxi = start([servers[0].port(), servers[1].port()], protocol);
+        let moxi = start([servers[0].port(), servers[1].port()], protocol, Limits::Long);
         let keys = Keys::find(&moxi, &servers[1], 3);
         let (is_over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
         // Each client has had its turn with the servers as they are now.
@@ -149,7 +152,7 @@ fn restarted_under_load() {
                 assert!(client.join().expect("a client") > number + 1);
             }
         });
-        becomes_good(&moxi, &keys, Duration::from_millis(1000));
+        becomes_good(&moxi, &keys, SOON);
         for kind in Kind::ALL {
             keys.store(&moxi);
             assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Failed, "{protocol} servers, {kind:?}");

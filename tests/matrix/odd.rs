@@ -129,7 +129,7 @@ fn quit() {
 fn unknown_opcodes() {
     let servers = Servers::start();
     for cell in few() {
-        let moxi = servers.builder(cell).set("downstream_timeout=150").start();
+        let moxi = servers.builder(cell).set("downstream_timeout=500").start();
         let (mut direct, mut proxied) = (Side::new(servers.direct()), Side::new(moxi.client()));
         for opcode in [0x25, 0x60, op::SASL_LIST, 0xc1] {
             let packet = [Packet::request(opcode).opaque(7)];

@@ -1,8 +1,8 @@
 //! Bugs of the C program's history, each as a scenario of its own: the symptom must not come back (07 §8).
 //!
 //! Others stand where their subject is: MB-2649, MB-2825 and MB-3129 in `servers/timers.rs`, MB-2660 and MB-2689 in
-//! `servers/failures.rs`, MB-3113 and MB-3575 in `configuration/rest.rs`, MB-4003 in `commands/ascii_over_binary.rs`, MB-12763 in
-//! `servers/hostile_servers.rs`, MB-24509 in `commands/memcached.rs`.
+//! `servers/failures.rs`, MB-3113 in `configuration/rest.rs`, MB-3575 in `configuration/rest_failures.rs`, MB-4003 in
+//! `commands/ascii_over_binary.rs`, MB-12763 in `servers/hostile_servers.rs`, MB-24509 in `commands/memcached.rs`.
 
 use std::process::Command;
 use std::time::Duration;
@@ -69,8 +69,8 @@ fn mb_2811_a_frozen_server_does_not_hold_up_a_new_configuration() {
 fn mb_2972_a_failed_get_is_an_error_or_a_miss() {
     let (manager, port) = (Manager::new(), free_port());
     let mut server = Memcached::start(&[]);
-    let limits = "downstream_timeout=300,wait_queue_timeout=300,connect_timeout=300,auth_timeout=300,\
-                  downstream_conn_queue_timeout=300,connect_max_errors=0";
+    let limits = "downstream_timeout=1000,wait_queue_timeout=1000,connect_timeout=1000,auth_timeout=1000,\
+                  downstream_conn_queue_timeout=1000,connect_max_errors=0";
     let _moxi = dynamic(&manager, port, limits);
     manager.stream().document(&bucket(&[server.port()], 0));
     let mut client = client(port);
@@ -147,7 +147,7 @@ fn mb_3076_some_servers_are_down() {
             let moxi = moxi!()
                 .servers(ports)
                 .speaking(protocol)
-                .set("downstream_conn_max=1,downstream_max=0,downstream_timeout=500,connect_max_errors=0")
+                .set("downstream_conn_max=1,downstream_max=0,downstream_timeout=15000,connect_max_errors=0")
                 .start();
             let mut client = moxi.client();
             let keys: Vec<String> = (0..60).map(|number| format!("key{number}")).collect();

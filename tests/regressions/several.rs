@@ -20,7 +20,7 @@ fn two(ports: [u16; 2], protocol: &str) -> MoxiBuilder {
 fn commit_0f3a435_mb_4334_refused_by_one_server_while_the_other_is_silent() {
     let mocks = Mock::several(2);
     let moxi = two([mocks[0].port(), mocks[1].port()], "binary")
-        .set("downstream_timeout=150,downstream_conn_max=1,connect_max_errors=0")
+        .set("downstream_timeout=600,downstream_conn_max=1,connect_max_errors=0")
         .start();
     let mut client = moxi.client();
     for _ in 0..2 {

@@ -208,7 +208,7 @@ fn authenticating(port: u16) -> MoxiBuilder {
         .set("usr=fictional-user")
         .set("pwd=fictional-password")
         .set("connect_max_errors=0")
-        .set("auth_timeout=200")
+        .set("auth_timeout=1000")
 }
 
 fn auth_request() -> Vec<u8> {

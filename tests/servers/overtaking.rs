@@ -122,7 +122,7 @@ fn a_set_that_was_given_up_is_not_overtaken_by_the_next() {
             .moxi(&mock)
             .set("downstream_conn_max=2")
             .set("downstream_timeout=0")
-            .set("downstream_conn_queue_timeout=200")
+            .set("downstream_conn_queue_timeout=800")
             .start();
         let mut stuck = Stuck::new(speak, &mock, &moxi);
         let mut client = moxi.client();
@@ -159,7 +159,7 @@ fn neighbours_of_what_was_taken_back_are_unharmed() {
             .moxi(&mock)
             .set("downstream_conn_max=1")
             .set("downstream_timeout=0")
-            .set("downstream_conn_queue_timeout=600")
+            .set("downstream_conn_queue_timeout=1500")
             .start();
         let (mut line, mut stuck, _sent) = given_up(speak, &mock, &moxi);
         // From here on nothing is sent before an answer comes.
@@ -170,7 +170,7 @@ fn neighbours_of_what_was_taken_back_are_unharmed() {
         early[1].send(set("early1", &large));
         early[2].send("get early2\r\n");
         early[3].send("delete early3\r\n");
-        line.expect_nothing(Duration::from_millis(400));
+        line.expect_nothing(Duration::from_millis(700));
         // The middle is taken out while these are queued in front and behind.
         late[0].send(set("late0", &large));
         late[1].send("delete late1\r\n");
@@ -227,7 +227,7 @@ fn what_the_client_is_not_told_of_is_not_taken_back() {
             .moxi(&mock)
             .set("downstream_conn_max=1")
             .set("downstream_timeout=0")
-            .set("downstream_conn_queue_timeout=150")
+            .set("downstream_conn_queue_timeout=500")
             .start();
         let (mut line, _stuck, _sent) = given_up(speak, &mock, &moxi);
         let mut client = moxi.client();
@@ -264,7 +264,7 @@ fn a_client_that_comes_back_does_not_overtake_itself() {
             let moxi = speak
                 .moxi(&mock)
                 .set("downstream_conn_max=2")
-                .set(if answers { "downstream_timeout=0" } else { "downstream_timeout=400" })
+                .set(if answers { "downstream_timeout=0" } else { "downstream_timeout=900" })
                 .set("downstream_conn_queue_timeout=0")
                 .start();
             let mut stuck = Stuck::new(speak, &mock, &moxi);
@@ -319,7 +319,7 @@ fn a_set_on_a_connection_that_was_closed_is_not_overtaken() {
             let patience = if closes { 10_000 } else { 200 };
             let moxi = speak
                 .moxi(&mock)
-                .set("downstream_timeout=150")
+                .set("downstream_timeout=500")
                 .set(format!("downstream_conn_queue_timeout={patience}"))
                 .start();
             let mut idle = moxi.client();
@@ -360,7 +360,7 @@ fn a_get_that_was_given_up_keeps_nobody() {
             .moxi(&mock)
             .set("downstream_conn_max=2")
             .set("downstream_timeout=0")
-            .set("downstream_conn_queue_timeout=150")
+            .set("downstream_conn_queue_timeout=400")
             .start();
         let mut stuck = Stuck::new(speak, &mock, &moxi);
         let mut client = moxi.client();

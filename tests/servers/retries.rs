@@ -221,7 +221,7 @@ fn a_multi_get_with_repeated_keys_keeps_its_order() {
 fn a_multi_get_whose_second_try_is_not_answered() {
     const WHOLE: &str = "VALUE a 0 10\r\n0123456789\r\n";
     let mock = Mock::new();
-    let moxi = over_ascii(mock.port()).set("downstream_timeout=200").start();
+    let moxi = over_ascii(mock.port()).set("downstream_timeout=800").start();
     let mut client = moxi.client();
     client.send("get a b\r\n");
     let mut line = mock.accept();

@@ -142,7 +142,7 @@ fn clients_are_counted_whichever_worker_has_them() {
 #[test]
 fn failures_are_counted() {
     let mock = Mock::new();
-    let moxi = moxi!().servers([mock.port()]).ascii().set("downstream_timeout=50").start();
+    let moxi = moxi!().servers([mock.port()]).ascii().set("downstream_timeout=500").start();
     let mut client = moxi.client();
     client.send("get a\r\n");
     let mut server = mock.accept();
