@@ -2,7 +2,8 @@
 //!
 //! | file | what it proves |
 //! |---|---|
-//! | `process` | listeners, signals, standard input, the log |
+//! | `process` | signals, standard input, the log, the limit of open files |
+//! | `listeners` | ports and sockets that are taken, left behind, or cannot be |
 //! | `daemon` | in the background: what its parent reports, the pid file, the user it becomes |
 //! | `alive` | `--check-alive`: exit code and words for whatever is at an address |
 //! | `systemd` | what a service manager is told, and the sockets it hands over |
@@ -14,6 +15,7 @@ mod launch;
 
 mod alive;
 mod daemon;
+mod listeners;
 mod make_run;
 mod memcached_beside;
 mod process;

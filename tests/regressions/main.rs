@@ -8,8 +8,8 @@
 //! | MB-24509 large values without reply | `commands/memcached.rs` |
 //! | CBSE-3717, MB-12763 (server side), bug 1792 (ASCII servers) | `servers/hostile_servers.rs` |
 //! | MB-21591, bug 2345 binary packets of wrong shape | `clients/binary_clients.rs`, `matrix/odd.rs`; for the built-in server here |
-//! | MB-10415, MB-3308, bugs 1876, 1958, 1961 | `configuration/rest.rs` |
-//! | MB-17253, 656ca64, bug 1813 | `configuration/cli.rs`, `process/process.rs` |
+//! | MB-10415, MB-3308, bugs 1876, 1958, 1961 | `configuration/rest.rs`, `rest_failures.rs` |
+//! | MB-17253, 656ca64, bug 1813 | `configuration/cli.rs`, `process/listeners.rs` |
 //! | 1f5d894, bugs 1251, 1710 standard input | `process/process.rs` |
 //! | MB-5488 refused flush, bug 2287 temporary failure | `commands/several_servers.rs`, `commands/ascii_over_binary.rs` |
 //! | a17b424 idle connections that die; what is sent twice (07 §12.4) | `servers/retries.rs` |

@@ -8,6 +8,7 @@
 //! | `overtaking` | what was given up is carried out before what its client sends next, or never |
 //! | `timers` | every limit of time: who fails, when, with which words |
 //! | `refusals` | "not my vbucket": moxi learns where a key is, and the client gets its answer |
+//! | `refused_order` | and nothing of the same client overtakes it meanwhile |
 //! | `hostile_servers` | servers that say what nobody asked for cost one connection and nothing else |
 //! | `unix_servers` | servers on unix sockets |
 //! | `ipv6` | servers and managers on IPv6 addresses |
@@ -21,6 +22,7 @@ mod hostile_servers;
 mod ipv6;
 mod overtaking;
 mod refusals;
+mod refused_order;
 mod retries;
 mod timers;
 mod unix_servers;
