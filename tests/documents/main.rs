@@ -1,7 +1,15 @@
-//! The manual pages, the README, the page about the architecture and the manifests say what the program does.
+//! The manual pages, the README, the page about the architecture and the manifests say what the program does, and those about
+//! the tests what there is.
+//!
+//! | file | what it proves |
+//! |---|---|
+//! | `manual`, `roff` | moxi(1) has the entries of the tables, and is well formed |
+//! | `architecture` | docs/ARCHITECTURE.md: imports, functions, files |
+//! | `places` | tests/README.md and CONTRIBUTING.md: folders and files of tests |
 
 mod architecture;
 mod manual;
+mod places;
 mod roff;
 
 use std::fs;

@@ -1,5 +1,13 @@
 //! The regression catalogue (07 §12): bugs that the C program once had, each with its trigger. None may come back.
 //!
+//! | file | what it proves |
+//! |---|---|
+//! | `historical` | the issue scripts, each as a scenario of its own |
+//! | `clients` | clients that misbehave |
+//! | `servers`, `several` | one server that behaves in an unusual way; several, of which some do |
+//! | `cluster`, `documents` | buckets and credentials of a cluster manager; documents that cannot be used |
+//! | `time` | the engine by itself, and a clock that the test turns |
+//!
 //! A test here is named after the ticket, or after the commit where there is none. Those that have a place elsewhere:
 //!
 //! | ticket | where |
