@@ -8,9 +8,9 @@ use moxi_test_support::wait::within;
 use moxi_test_support::{LIMIT, Memcached, Moxi, PROTOCOLS, moxi, wait_for};
 use nix::sys::signal::Signal;
 
-use crate::at_once;
 use crate::kinds::{Keys, Kind, Outcome, ask};
 use crate::matrix::{IN_TIME, Limits, start};
+use crate::{at_once, with_both};
 
 /// Those that work while servers are restarted.
 const CLIENTS: usize = 8;
@@ -44,15 +44,13 @@ fn killed() {
 /// It takes connections and requests but answers nothing; later it answers all of them, and nobody may hear that.
 #[test]
 fn stopped_and_continued() {
-    at_once(|protocol| {
+    at_once(with_both(&Kind::ALL), |(protocol, kind)| {
         let mut servers = Memcached::several(2, &[]);
         let moxi = start([servers[0].port(), servers[1].port()], protocol, Limits::Short);
         let keys = Keys::find(&moxi, &servers[1], 3);
         for round in 0..2 {
             servers[1].process().signal(Signal::SIGSTOP);
-            for kind in Kind::ALL {
-                assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Good, "{protocol} servers, {kind:?}");
-            }
+            assert_ne!(ask(&moxi, &keys, kind, IN_TIME), Outcome::Good, "{protocol} servers, {kind:?}");
             servers[1].process().signal(Signal::SIGCONT);
             becomes_good(&moxi, &keys, SOON);
             for kind in Kind::ALL {

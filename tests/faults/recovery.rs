@@ -9,6 +9,7 @@ use moxi_test_support::{Memcached, MoxiBuilder, PROTOCOLS, moxi};
 use crate::kinds::{Keys, Kind, Outcome, ask};
 use crate::matrix::IN_TIME;
 use crate::relay::{Fault, GARBAGE, Relay};
+use crate::{at_once, with_both};
 
 /// So much later it may be on a busy machine.
 const LATE: Duration = Duration::from_millis(1500);
@@ -20,8 +21,8 @@ fn recovers(builder: MoxiBuilder, protocol: &str, fault: Fault, limit: Duration)
     let moxi = builder
         .servers([servers[0].port(), relay.port()])
         .speaking(protocol)
-        .set("downstream_timeout=500")
-        .set("connect_timeout=500")
+        .set("downstream_timeout=1500")
+        .set("connect_timeout=1500")
         .set("connect_max_errors=2")
         .start();
     let keys = Keys::find(&moxi, &servers[1], 2);
@@ -50,11 +51,10 @@ fn recovers(builder: MoxiBuilder, protocol: &str, fault: Fault, limit: Duration)
 
 #[test]
 fn within_the_interval_and_a_second() {
-    for protocol in PROTOCOLS {
-        for fault in [Fault::Refused, Fault::Reset, Fault::Close, Fault::HalfReply, Fault::Silent, Fault::Garbage(7)] {
-            recovers(moxi!().set("connect_retry_interval=300"), protocol, fault, Duration::from_millis(1300));
-        }
-    }
+    let faults = [Fault::Refused, Fault::Reset, Fault::Close, Fault::HalfReply, Fault::Silent, Fault::Garbage(7)];
+    at_once(with_both(&faults), |(protocol, fault)| {
+        recovers(moxi!().set("connect_retry_interval=300"), protocol, fault, Duration::from_millis(1300));
+    });
 }
 
 /// The interval is half a minute by default; a probe is faster.
