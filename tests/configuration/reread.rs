@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::launch::{self, Daemon, Running, connect, content, finish, free_port, refuses, text, wait_for};
+use moxi_test_support::ports::is_free;
 use moxi_test_support::{Mock, Wire};
 use tempfile::TempDir;
 
@@ -305,6 +306,8 @@ fn a_new_port_that_is_in_use_on_one_kind_of_addresses() {
     assert!(refuses(taken));
     goes_over(&mut client, &mut conn);
     drop(held);
+    // A child that another test is just starting has a copy of the listener until it runs its program.
+    wait_for("the port to be free", || is_free(taken));
     assert_eq!(bench.again(), read(&format!("port {taken} added, to {}", at(&server))));
     drop(connect(taken));
     goes_over(&mut client, &mut conn);

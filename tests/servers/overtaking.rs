@@ -264,7 +264,7 @@ fn a_client_that_comes_back_does_not_overtake_itself() {
             let moxi = speak
                 .moxi(&mock)
                 .set("downstream_conn_max=2")
-                .set(if answers { "downstream_timeout=0" } else { "downstream_timeout=900" })
+                .set(if answers { "downstream_timeout=0" } else { "downstream_timeout=2000" })
                 .set("downstream_conn_queue_timeout=0")
                 .start();
             let mut stuck = Stuck::new(speak, &mock, &moxi);
