@@ -29,7 +29,8 @@ $c->talk("decr n 1\r\n",  "0\r\n",  'decr stops at 0');
 $c->talk("incr n 5\r\n",  "5\r\n",  'from where incr goes on');
 $c->talk("decr n 18446744073709551615\r\n", "0\r\n", 'decr by the largest number');
 
-# 32, 63 and 64 bits.
+# 32, 63 and 64 bits. From 2^63 on memcached looks for a minus sign behind the
+# value, up to a zero byte: nothing longer may have been stored here before.
 my @sums = (
     ['4294967295',           '1',                    '4294967296'],
     ['4294967296',           '1',                    '4294967297'],

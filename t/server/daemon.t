@@ -78,6 +78,7 @@ unlike($text, qr/^UDP/m, 'and none for UDP');
 $c = wait_for(sub { eval { Moxi::Client->new($chosen) } });
 is($bench->stats(undef, $c)->{pid}, $pid, 'it is the server');
 kill 'HUP', $pid;
+# For an end that should not come there is nothing to wait for.
 sleep 0.2;
 $c->in_step('still there after a hangup');
 kill 'TERM', $pid;

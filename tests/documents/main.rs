@@ -1,7 +1,15 @@
-//! The manual pages, the README, the page about the architecture and the manifests say what the program does.
+//! The manual pages, the README, the page about the architecture and the manifests say what the program does, and those about
+//! the tests what there is.
+//!
+//! | file | what it proves |
+//! |---|---|
+//! | `manual`, `roff` | moxi(1) has the entries of the tables, and is well formed |
+//! | `architecture` | docs/ARCHITECTURE.md: imports, functions, files |
+//! | `places` | tests/README.md and CONTRIBUTING.md: folders and files of tests |
 
 mod architecture;
 mod manual;
+mod places;
 mod roff;
 
 use std::fs;
@@ -17,13 +25,12 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
-        if path.is_dir() {
+        if path.is_dir() && !path.ends_with("tests") {
             files.extend(sources(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
             files.push(path);
         }
     }
-    files.retain(|path| !path.components().any(|part| part.as_os_str() == "tests"));
     files
 }
 

@@ -246,18 +246,18 @@ const STATUSES: [u16; 3] = [0, 0x84, 0x85];
 
 fn binary(client: &mut Wire, keys: &Keys, kind: Kind) -> Outcome {
     let ill = &keys.ill[0];
-    let storing = |opcode, key: &str| Packet::request(opcode).extra32(0).extra32(0).key(key).value(value_of(key));
+    let storing = |opcode, key: &str| Packet::storing(opcode, key, value_of(key));
     let mut requests = match kind {
         Kind::BinaryGet => vec![Packet::request(op::GETK).key(ill)],
         Kind::BinarySet => vec![storing(op::SET, ill)],
-        Kind::BinaryNoop => vec![Packet::request(op::NOOP)],
+        Kind::BinaryNoop => vec![Packet::noop(0)],
         _ => vec![
             storing(op::SETQ, ill),
             Packet::request(GETKQ).key(ill),
             Packet::request(GETKQ).key(&keys.well[0]),
             Packet::request(GETKQ).key("no-such-key"),
             Packet::request(GETKQ).key(&keys.well[1]),
-            Packet::request(op::NOOP),
+            Packet::noop(0),
         ],
     };
     requests.push(Packet::request(op::VERSION));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use moxi_test_support::packet::{HEADER, Packet, op};
-use moxi_test_support::{Mock, Moxi, Wire, moxi};
+use moxi_test_support::{Mock, Moxi, PROTOCOLS, Wire, moxi};
 
 const SIZE: usize = 8 << 20;
 const REFUSAL: &str = "SERVER_ERROR object too large for cache\r\n";
@@ -58,12 +58,12 @@ fn play(moxi: &Moxi, mock: &Mock, protocol: &str, then: Then) {
 
 #[test]
 fn an_early_refusal() {
-    for protocol in crate::PROTOCOLS {
+    for protocol in PROTOCOLS {
         for then in [Then::Drains, Then::Closes, Then::Resets] {
             let mock = Mock::new();
             let moxi = moxi!()
                 .servers([mock.port()])
-                .set(format!("downstream_protocol={protocol}"))
+                .speaking(protocol)
                 .set("downstream_retry=0")
                 .set("downstream_timeout=3000")
                 .set("connect_max_errors=0")
@@ -81,12 +81,8 @@ fn an_early_refusal() {
 #[test]
 fn a_real_refusal() {
     let server = moxi_test_support::Memcached::start(&["-m", "64"]);
-    for protocol in crate::PROTOCOLS {
-        let moxi = moxi!()
-            .servers([server.port()])
-            .set(format!("downstream_protocol={protocol}"))
-            .set("downstream_timeout=3000")
-            .start();
+    for protocol in PROTOCOLS {
+        let moxi = moxi!().servers([server.port()]).speaking(protocol).set("downstream_timeout=3000").start();
         let mut client = moxi.client();
         let sender = std::thread::spawn({
             let socket = client.socket().try_clone().expect("a second handle");

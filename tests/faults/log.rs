@@ -1,22 +1,17 @@
 //! What the log says of servers that fail: phase, server and age; one line for each change of state, not one for each
 //! request.
 
-use std::time::{Duration, Instant};
-
-use moxi_test_support::{Down, LIMIT, Mock, Moxi, moxi};
+use moxi_test_support::{Down, Mock, Moxi, moxi, wait_to_get};
 
 /// The lines that contain `text`, once there are so many.
 fn lines(moxi: &mut Moxi, text: &str, count: usize) -> Vec<String> {
-    let limit = Instant::now() + LIMIT;
-    loop {
+    let found = wait_to_get(&format!("{count} lines with {text:?}"), || {
         let logged = moxi.process().stderr();
         let found: Vec<String> = logged.lines().filter(|line| line.contains(text)).map(String::from).collect();
-        if found.len() >= count || Instant::now() > limit {
-            assert_eq!(found.len(), count, "lines with {text:?} in:\n{logged}");
-            return found;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        (found.len() >= count).then_some(found)
+    });
+    assert_eq!(found.len(), count, "{found:?}");
+    found
 }
 
 /// `after N ms`, not below `least`.
@@ -136,9 +131,9 @@ fn connection_queue() {
     conn.expect("incr a 1\r\n");
     for count in 1..=2 {
         let mut others: Vec<_> = (0..5).map(|_| moxi.client()).collect();
-        for other in &mut others {
-            other.send("incr b 1\r\n");
-        }
+        // In one turn: they wait, and give up, together.
+        others.iter().for_each(|_| moxi.turn());
+        moxi.at_once(|| others.iter_mut().for_each(|other| other.send("incr b 1\r\n")));
         for other in &mut others {
             other.expect("SERVER_ERROR proxy downstream timeout\r\n");
         }
@@ -168,9 +163,9 @@ fn wait_queue() {
     conn.expect("incr a 1\r\n");
     for count in 1..=2 {
         let mut others: Vec<_> = (0..5).map(|_| moxi.client()).collect();
-        for other in &mut others {
-            other.send("incr b 1\r\n");
-        }
+        // In one turn: they wait, and give up, together.
+        others.iter().for_each(|_| moxi.turn());
+        moxi.at_once(|| others.iter_mut().for_each(|other| other.send("incr b 1\r\n")));
         for other in &mut others {
             other.expect("SERVER_ERROR proxy wait queue timeout\r\n");
         }

@@ -22,5 +22,20 @@ mod recovery;
 mod relay;
 mod soak;
 
-/// What moxi may speak with its servers.
-const PROTOCOLS: [&str; 2] = ["ascii", "binary"];
+/// Runs `test` for all cases at the same time: those that do little but wait.
+fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    std::thread::scope(|scope| {
+        for case in cases {
+            let test = &test;
+            scope.spawn(move || test(case));
+        }
+    });
+}
+
+/// Each of `these` with both protocols of servers.
+fn with_both<T: Copy>(these: &[T]) -> Vec<(&'static str, T)> {
+    moxi_test_support::PROTOCOLS
+        .into_iter()
+        .flat_map(|protocol| these.iter().map(move |this| (protocol, *this)))
+        .collect()
+}

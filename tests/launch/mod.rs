@@ -6,12 +6,12 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+
+pub use moxi_test_support::process::is_milestone;
+pub use moxi_test_support::wait_for;
 
 use moxi_test_support::ports::Port;
-
-/// Longest wait for anything. Generous: the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+use moxi_test_support::wait_to_get;
 
 /// A run that has ended.
 pub struct Finished {
@@ -28,12 +28,6 @@ impl Finished {
     pub fn complaints(&self) -> String {
         self.stderr.split_inclusive('\n').filter(|line| !is_milestone(line)).collect()
     }
-}
-
-/// Whether a line of the log tells of a start, a stop, or a new configuration.
-pub fn is_milestone(line: &str) -> bool {
-    let events = [") moxi 7.0.0 started: ", ") moxi 7.0.0 stopped: ", ") configuration from "];
-    events.iter().any(|words| line.contains(words))
 }
 
 /// A command for the program, with nothing inherited that could change its behaviour.
@@ -141,12 +135,7 @@ impl Running {
     }
 
     fn wait(&mut self) -> ExitStatus {
-        let mut status = None;
-        wait_for("the end of the program", || {
-            status = self.child.try_wait().expect("a child");
-            status.is_some()
-        });
-        status.expect("waited for")
+        wait_to_get("the end of the program", || self.child.try_wait().expect("a child"))
     }
 }
 
@@ -222,15 +211,6 @@ pub fn signal(id: u32, name: &str) {
     let _ = nix::sys::signal::kill(id, number);
 }
 
-/// Waits until `condition` holds.
-pub fn wait_for(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < end, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// A port that nobody listens on, and no other test takes while this process lives.
 pub fn free_port() -> u16 {
     let port = Port::reserve();
@@ -241,12 +221,7 @@ pub fn free_port() -> u16 {
 
 /// Connects to a port of this machine, when somebody listens there.
 pub fn connect(port: u16) -> TcpStream {
-    let mut stream = None;
-    wait_for("a listener", || {
-        stream = TcpStream::connect(("127.0.0.1", port)).ok();
-        stream.is_some()
-    });
-    stream.expect("waited for")
+    wait_to_get("a listener", || TcpStream::connect(("127.0.0.1", port)).ok())
 }
 
 /// Whether nobody listens on a port of this machine.

@@ -10,7 +10,8 @@ fn set(verb: &str, key: &str, value: &str) -> String {
     format!("{verb} {key} 5 0 {}\r\n{value}\r\n", value.len())
 }
 
-/// The requests, in their order; what stands in one is sent at once.
+/// The requests, in their order; what stands in one is sent at once. Nothing counts on from 2^63 or above
+/// ([`crate::cells`]).
 pub fn steps() -> Vec<String> {
     let mut steps: Vec<String> = [
         "get none\r\n",
@@ -52,8 +53,10 @@ pub fn steps() -> Vec<String> {
         "incr n 5\r\n",
         "decr n 1\r\n",
         "decr n 100\r\n",
+        "incr n 18446744073709551615\r\nget n\r\n",
+        "set n 0 0 1\r\n5\r\n",
         "incr n 18446744073709551615\r\n",
-        "incr n 1\r\n",
+        "incr n 1\r\nget n\r\n",
         "incr a 1\r\n",
         "incr n abc\r\n",
         "incr n -1\r\n",
@@ -118,7 +121,7 @@ fn brief(text: &str) -> String {
 #[test]
 fn ascii_clients() {
     let servers = Servers::start();
-    let bad: Vec<_> = cells::all().into_iter().flat_map(|cell| cells::stable(|| differences(&servers, cell))).collect();
+    let bad: Vec<_> = cells::all().into_iter().flat_map(|cell| differences(&servers, cell)).collect();
     assert!(bad.is_empty(), "{} differences:\n{}", bad.len(), bad.join("\n"));
 }
 

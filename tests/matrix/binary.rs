@@ -54,7 +54,7 @@ fn touch(opcode: u8, name: &str, exptime: u32) -> Packet {
     key(opcode, name).extra32(exptime)
 }
 
-/// The requests, in their order.
+/// The requests, in their order. Nothing counts on from 2^63 or above ([`crate::cells`]).
 pub fn steps() -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let mut opaque = 0x1000;
@@ -110,14 +110,15 @@ pub fn steps() -> Vec<Step> {
     step("incr creates", one(count(op::INCR, "n", 5, 100, 0)));
     step("incr", one(count(op::INCR, "n", 5, 100, 0)));
     step("decr", one(count(op::DECR, "n", 6, 100, 0)));
-    step("decr creates", one(count(op::DECR, "m", 6, u64::MAX, 0)));
-    step("incr over the end", one(count(op::INCR, "m", 2, 0, 0)));
+    step("decr creates", one(count(op::DECR, "most", 6, u64::MAX, 0)));
+    step("incr creates", one(count(op::INCR, "m", 1, 5, 0)));
+    step("incr over the end", one(count(op::INCR, "m", u64::MAX, 0, 0)));
     step("decr below 0", one(count(op::DECR, "m", 9, 0, 0)));
     step("incr without creation", one(count(op::INCR, "none", 1, 5, u32::MAX)));
     step("decr without creation", one(count(op::DECR, "none", 1, 5, u32::MAX)));
     step("incr of a word", one(count(op::INCR, "a", 1, 5, 0)));
     step("incr by much", one(count(op::INCR, "m", u64::MAX, 5, 0)));
-    step("the numbers", ["n", "m", "none"].map(|name| key(op::GETK, name)).to_vec());
+    step("the numbers", ["n", "m", "most", "none"].map(|name| key(op::GETK, name)).to_vec());
     step("incr with the wrong id", one(count(op::INCR, "n", 1, 5, 0).cas(WRONG_CAS)));
     step("get for the id", one(key(op::GET, "n")));
     step("incr with the right id", one(count(op::INCR, "n", 1, 5, 0).cas(LAST_CAS)));
@@ -196,7 +197,7 @@ pub fn steps() -> Vec<Step> {
     step("and back", (0..4).map(|number| key(op::GETKQ, &format!("l{number}"))).collect());
 
     step("version", one(Packet::request(op::VERSION)));
-    step("noop", one(Packet::request(op::NOOP)));
+    step("noop", one(Packet::noop(0)));
     step("long key", one(store(op::SET, &"k".repeat(250), 1, "x")));
     step("get of it", one(key(op::GETK, &"k".repeat(250))));
 
@@ -221,8 +222,7 @@ fn in_order(mut replies: Vec<Packet>) -> Vec<Packet> {
 fn binary_clients() {
     let servers = Servers::start();
     let steps = steps();
-    let bad: Vec<_> =
-        cells::all().into_iter().flat_map(|cell| cells::stable(|| differences(&servers, cell, &steps))).collect();
+    let bad: Vec<_> = cells::all().into_iter().flat_map(|cell| differences(&servers, cell, &steps)).collect();
     assert!(bad.is_empty(), "{} differences:\n{}", bad.len(), bad.join("\n"));
 }
 

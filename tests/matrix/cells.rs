@@ -1,7 +1,11 @@
 //! The combinations.
-
-use std::thread;
-use std::time::Duration;
+//!
+//! Two things are left out of all comparisons, because memcached itself does not answer them alike each time:
+//!
+//! * Counting on from a stored number of 2^63 or above. memcached 1.6.18 then looks for a minus sign up to the next zero
+//!   byte, which may be far behind the item; what it finds there depends on what the memory has held and on where it is.
+//! * An expiry of a second or two. The clock goes by seconds, each server's by its own, so that such an item may be gone at
+//!   once, and at one of the two only.
 
 use moxi_test_support::ports::Port;
 use moxi_test_support::{Memcached, Moxi, MoxiBuilder, Wire, moxi};
@@ -68,7 +72,7 @@ impl Servers {
         let ports = self.behind.iter().take(cell.servers).map(Memcached::port);
         // The machine may be busy: no time limit is to be the reason for a difference.
         let builder = moxi!()
-            .set(format!("downstream_protocol={}", cell.protocol))
+            .speaking(cell.protocol)
             .set("wait_queue_timeout=0,downstream_conn_queue_timeout=0,connect_timeout=0");
         match cell.hash {
             "vbucket" => {
@@ -84,19 +88,6 @@ impl Servers {
 pub fn built_in(protocol: &str) -> (Moxi, Port) {
     let port = Port::reserve();
     let number = port.number();
-    let builder = moxi!().servers([number]).set(format!("downstream_protocol={protocol}"));
+    let builder = moxi!().servers([number]).speaking(protocol);
     (builder.argument("-p").argument(number.to_string()).start(), port)
-}
-
-/// Looks for differences a second time if there are any: a memcached's clock has a resolution of one second, and what
-/// `flush_all` does to an item that was stored just before depends on whether a second has ended between them.
-pub fn stable(differences: impl Fn() -> Vec<String>) -> Vec<String> {
-    let first = differences();
-    if first.is_empty() {
-        return first;
-    }
-    println!("once more, because of:\n{}", first.join("\n"));
-    // What is stored now is older than the next `flush_all` then.
-    thread::sleep(Duration::from_millis(1_100));
-    differences()
 }

@@ -86,7 +86,7 @@ impl Healthy {
             self.ascii.expect("good\r\nEND\r\n");
         }
         self.binary.rename(format!("{label}, binary"));
-        let set = Packet::request(op::SET).extra64(0).key(&key).value("good").opaque(self.turn);
+        let set = Packet::storing(op::SET, &key, "good").opaque(self.turn);
         let get = Packet::request(op::GETK).key(&key).opaque(self.turn);
         self.binary.send(join([set, get]));
         let stored = self.binary.packet();

@@ -80,7 +80,7 @@ fn wrong_shapes_end_the_connection() {
         let moxi = servers.moxi(cell);
         let mut neighbour = Side::new(moxi.client());
         for packet in wrong_shapes() {
-            let got = to_the_end(moxi.client(), &join([packet.clone(), Packet::request(op::NOOP)]));
+            let got = to_the_end(moxi.client(), &join([packet.clone(), Packet::noop(0)]));
             let what = format!("{cell:?}: {}got\n{}", brief(std::slice::from_ref(&packet)), brief(&got));
             assert_eq!(got.len(), 1, "{what}");
             assert_eq!((got[0].opcode, got[0].status, got[0].opaque), (packet.opcode, 4, 5), "{what}");
@@ -113,8 +113,8 @@ fn quit() {
     for cell in few() {
         let moxi = servers.moxi(cell);
         for opcode in [op::QUIT, op::QUITQ] {
-            let set = Packet::request(op::SETQ).extra64(0).key(format!("q{opcode}")).value("1").opaque(1);
-            let bytes = join([set, Packet::request(opcode).opaque(2), Packet::request(op::NOOP).opaque(3)]);
+            let set = Packet::storing(op::SETQ, format!("q{opcode}"), "1").opaque(1);
+            let bytes = join([set, Packet::request(opcode).opaque(2), Packet::noop(3)]);
             assert_eq!(to_the_end(moxi.client(), &bytes), to_the_end(servers.direct(), &bytes), "{cell:?}");
             // What was quiet has been done.
             let mut client = Side::new(moxi.client());
@@ -129,7 +129,7 @@ fn quit() {
 fn unknown_opcodes() {
     let servers = Servers::start();
     for cell in few() {
-        let moxi = servers.builder(cell).set("downstream_timeout=150").start();
+        let moxi = servers.builder(cell).set("downstream_timeout=500").start();
         let (mut direct, mut proxied) = (Side::new(servers.direct()), Side::new(moxi.client()));
         for opcode in [0x25, 0x60, op::SASL_LIST, 0xc1] {
             let packet = [Packet::request(opcode).opaque(7)];
@@ -185,7 +185,7 @@ fn statistics() {
         let names = |got: &[Packet]| -> Vec<String> {
             got.iter().map(|reply| String::from_utf8_lossy(&reply.key).into_owned()).collect()
         };
-        client.packets(&[Packet::request(op::SET).extra64(0).key("a").value("1")]);
+        client.packets(&[Packet::storing(op::SET, "a", "1")]);
         let all = stats(&mut client, "");
         let items = all.iter().find(|reply| reply.key == b"curr_items").expect("curr_items");
         assert_ne!(items.value, b"0", "{cell:?}");
@@ -207,7 +207,7 @@ fn half_a_packet() {
     for cell in few() {
         let moxi = servers.moxi(cell);
         let mut neighbour = Side::new(moxi.client());
-        let set = Packet::request(op::SET).extra64(0).key("a").value("value").bytes();
+        let set = Packet::storing(op::SET, "a", "value").bytes();
         for at in [1, 12, 23, 24, 30, 34] {
             let mut half = moxi.client();
             half.send(&set[..at]);

@@ -36,13 +36,13 @@ impl Side {
             };
             bytes.extend_from_slice(&packet.bytes());
         }
-        bytes.extend_from_slice(&Packet::request(op::NOOP).opaque(MARK).bytes());
+        bytes.extend_from_slice(&Packet::noop(MARK).bytes());
         self.wire.send(bytes);
         let mut replies = Vec::new();
         loop {
             let reply = self.wire.packet();
             if reply.opcode == op::NOOP && reply.opaque == MARK {
-                assert_eq!(reply, Packet::reply(op::NOOP).opaque(MARK));
+                assert_eq!(reply, Packet::noop_done(MARK));
                 return replies;
             }
             if reply.cas != 0 {

@@ -103,6 +103,7 @@ fn changes_without_end() {
     let result = bench.under_load(plan, || {
         change(done, &cluster, &mut order);
         bench.publish_and_wait(cluster.document(&order, None));
+        // So many changes are spread over the load; the figures are of a time, too.
         thread::sleep(interval);
         let quarter = &mut used[done * 4 / changes];
         *quarter = quarter.max(Use::of(process));

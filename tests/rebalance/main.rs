@@ -4,6 +4,12 @@
 //! The servers are scripted: they share one store, and each carries out what it is the master for at that moment, and
 //! refuses the rest. So a request that is carried out by anybody is carried out once, and its effect is seen by all.
 //!
+//! | file | what it proves |
+//! |---|---|
+//! | `cluster`, `server`, `bench` | the servers and what they share; moxi before them, its manager and the load |
+//! | `moving` | all vbuckets move to other servers, again and again: no client sees it |
+//! | `changes` | servers join, leave and change places, and nothing is left of those that have gone |
+//!
 //! `cargo test` runs it for seconds. For the figures:
 //!
 //! ```text

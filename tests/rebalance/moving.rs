@@ -49,6 +49,7 @@ fn run(name: &str, body: Body, forward: bool) {
         }
         let vbucket = vbucket(moved);
         cluster.hand_over(vbucket, goal[vbucket]);
+        // So many moves a second: the load has its requests between them.
         thread::sleep(Duration::from_micros(400));
         moved += 1;
         moved < moves

@@ -4,16 +4,16 @@ use std::thread;
 use std::time::Duration;
 
 use moxi_test_support::packet::{HEADER, Packet, join, op};
-use moxi_test_support::{Memcached, Mock, MoxiBuilder, Wire, moxi};
+use moxi_test_support::{Memcached, Mock, MoxiBuilder, PROTOCOLS, SHORT, Wire, moxi};
 
+use crate::PATIENT;
 use crate::launch::{Running, free_port};
-use crate::{PATIENT, PROTOCOLS, SHORT};
 
 /// The largest body (03 §7).
 const BODY_MAX: u32 = 22_020_096;
 
 fn over(protocol: &str, port: u16) -> MoxiBuilder {
-    moxi!().servers([port]).set(PATIENT).set(format!("downstream_protocol={protocol}"))
+    moxi!().servers([port]).set(PATIENT).speaking(protocol)
 }
 
 fn large(length: usize) -> Vec<u8> {
@@ -98,7 +98,7 @@ fn mb_14288_values_of_several_megabytes() {
         for length in [(1 << 20) + 1, 5 << 20, 20 << 20] {
             let value = large(length);
             let mut client = moxi.client();
-            let set = Packet::request(op::SET).key("large").extra64(0).value(&value).bytes();
+            let set = Packet::storing(op::SET, "large", &value).bytes();
             let socket = client.socket().try_clone().expect("a second handle");
             let sender = thread::spawn(move || Wire::new("sender", socket).send(set));
             assert_eq!(client.packet().status, 0, "{protocol}, {length} bytes");
@@ -115,7 +115,7 @@ fn mb_3845_nothing_is_left_of_a_client() {
     for protocol in PROTOCOLS {
         let server = Memcached::start(&[]);
         let moxi = over(protocol, server.port()).set("downstream_conn_max=1").start();
-        let set = Packet::request(op::SET).key("a").extra64(0).value("12345").bytes();
+        let set = Packet::storing(op::SET, "a", "12345").bytes();
         for half in [
             b"set a 0 0 10\r\n123".to_vec(),
             b"get a".to_vec(),
@@ -123,7 +123,7 @@ fn mb_3845_nothing_is_left_of_a_client() {
             b"gets a b c d e\r\nget ".to_vec(),
             set[..HEADER - 1].to_vec(),
             set[..HEADER + 9].to_vec(),
-            Packet::request(op::SETQ).key("a").extra64(0).value("quiet").bytes()[..HEADER + 10].to_vec(),
+            Packet::storing(op::SETQ, "a", "quiet").bytes()[..HEADER + 10].to_vec(),
             join([Packet::request(op::GETKQ).key("a"), Packet::request(op::GETKQ).key("b")]),
         ] {
             for is_reset in [false, true] {
@@ -176,11 +176,7 @@ fn bug_1825_a_quiet_flush() {
         let moxi = over(protocol, server.port()).start();
         let mut client = moxi.client();
         for flush in [Packet::request(op::FLUSHQ).extra32(0), Packet::request(op::FLUSHQ)] {
-            client.send(join([
-                Packet::request(op::SET).key("a").extra64(0).value("1").opaque(1),
-                flush.opaque(2),
-                Packet::request(op::NOOP).opaque(3),
-            ]));
+            client.send(join([Packet::storing(op::SET, "a", "1").opaque(1), flush.opaque(2), Packet::noop(3)]));
             assert_eq!((client.packet().opaque, client.packet().opaque), (1, 3), "{protocol}");
             client.send(Packet::request(op::GETK).key("other").opaque(4).bytes());
             let reply = client.packet();

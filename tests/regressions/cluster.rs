@@ -1,12 +1,12 @@
 //! Behind a cluster manager: buckets, credentials, clients without a bucket.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use moxi_test_support::packet::{Packet, op};
 use moxi_test_support::ports::Port;
 use moxi_test_support::process::Process;
-use moxi_test_support::{LIMIT, Manager, Memcached, Mock, Wire};
+use moxi_test_support::{Manager, Memcached, Mock, SHORT, Wire, wait_for};
 
 use crate::PATIENT;
 
@@ -40,7 +40,7 @@ impl Cluster {
     /// Waits for the port to be opened.
     pub fn client(&self) -> Wire {
         let mut client = None;
-        wait("the port", || {
+        wait_for("the port", || {
             client = Wire::try_connect("client", self.port.number()).ok();
             client.is_some()
         });
@@ -56,21 +56,13 @@ impl Cluster {
 
     /// Waits until clients are not turned away any more.
     pub fn served(&self) -> Wire {
-        wait("a bucket", || self.once("version").starts_with(b"VERSION "));
+        wait_for("a bucket", || self.once("version").starts_with(b"VERSION "));
         self.client()
     }
 
     /// How many file descriptors it has.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.process.id())).expect("descriptors").count()
-    }
-}
-
-pub fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let limit = Instant::now() + LIMIT;
-    while !done() {
-        assert!(Instant::now() < limit, "waited too long for {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -107,15 +99,10 @@ fn auth(user: &str, password: &str) -> Vec<u8> {
     Packet::request(op::SASL_AUTH).key("PLAIN").value(format!("\0{user}\0{password}")).bytes()
 }
 
-fn ask(client: &mut Wire, request: &str, reply: &str) {
-    client.send(request);
-    client.expect(reply);
-}
-
 /// A memcached with its own name in the key `where`.
 pub fn named(name: &str) -> Memcached {
     let server = Memcached::start(&[]);
-    ask(&mut server.client(), &format!("set where 0 0 {}\r\n{name}\r\n", name.len()), "STORED\r\n");
+    server.client().ask(format!("set where 0 0 {}\r\n{name}\r\n", name.len()), "STORED\r\n");
     server
 }
 
@@ -134,10 +121,10 @@ fn mb_3162_clients_that_are_turned_away_leave_nothing() {
         }
         client.expect_closed();
     }
-    wait("the descriptors", || cluster.descriptors() <= before);
+    wait_for("the descriptors", || cluster.descriptors() <= before);
     let server = named("here");
     stream.document(&list(&[bucket("default", &[server.port()])]));
-    ask(&mut cluster.served(), "get where\r\n", "VALUE where 0 4\r\nhere\r\nEND\r\n");
+    cluster.served().ask("get where\r\n", "VALUE where 0 4\r\nhere\r\nEND\r\n");
 }
 
 /// The default bucket is deleted: new clients are in none, statistics do not stumble over it, and it may come back.
@@ -149,18 +136,18 @@ fn bug_1998_mbt_21_the_default_bucket_is_deleted() {
     let other = bucket("other", &[second.port()]);
     stream.document(&list(&[bucket("default", &[first.port()]), other.clone()]));
     let mut old = cluster.served();
-    ask(&mut old, "get where\r\n", "VALUE where 0 5\r\nfirst\r\nEND\r\n");
+    old.ask("get where\r\n", "VALUE where 0 5\r\nfirst\r\nEND\r\n");
     stream.document(&list(std::slice::from_ref(&other)));
     let unauthorized = b"SERVER_ERROR unauthorized, null bucket\r\n";
-    wait("the end of the bucket", || cluster.once("incr a 1") == unauthorized);
+    wait_for("the end of the bucket", || cluster.once("incr a 1") == unauthorized);
     for request in ["stats proxy\r\n", "stats proxy all\r\n", "stats proxy timings\r\n", "stats proxy config\r\n"] {
         let mut client = cluster.client();
         client.send(request);
         while client.line() != b"END\r\n" {}
     }
-    ask(&mut old, "incr a 1\r\n", "SERVER_ERROR proxy out of downstreams\r\n");
+    old.ask("incr a 1\r\n", "SERVER_ERROR proxy out of downstreams\r\n");
     stream.document(&list(&[bucket("default", &[first.port()]), other]));
-    wait("the bucket again", || {
+    wait_for("the bucket again", || {
         old.send("get where\r\n");
         if old.line() == b"END\r\n" {
             return false;
@@ -230,12 +217,12 @@ fn bug_2608_unhealthy_nodes_get_no_keys() {
     stream.document(&ketama("k", &[(ill.port(), "unhealthy"), (well.port(), "healthy"), (ill.port(), "warmup")]));
     let mut client = cluster.client();
     for key in 0..100 {
-        ask(&mut client, &format!("set k{key} 0 0 1\r\n1\r\n"), "STORED\r\n");
+        client.ask(format!("set k{key} 0 0 1\r\n1\r\n"), "STORED\r\n");
     }
     stream.document(&ketama("k", &[(well.port(), "unhealthy")]));
-    wait("the complaint", || !cluster.process.complaints().is_empty());
-    ask(&mut client, "get where\r\n", "VALUE where 0 4\r\nwell\r\nEND\r\n");
-    ill.expect_no_connection(crate::SHORT);
+    wait_for("the complaint", || !cluster.process.complaints().is_empty());
+    client.ask("get where\r\n", "VALUE where 0 4\r\nwell\r\nEND\r\n");
+    ill.expect_no_connection(SHORT);
 }
 
 /// 03 §6: what is under way when a new document comes is answered by the server it went to.
@@ -251,11 +238,11 @@ fn a_new_document_disturbs_no_request() {
     line.expect("incr a 1\r\n");
     stream.document(&bucket("b", &[second.port()]));
     let mut idle = cluster.client();
-    wait("the new document", || {
+    wait_for("the new document", || {
         idle.send("get where\r\n");
         // Until then it goes to the first server, over a connection of its own.
         let (moment, mut other) = (Duration::from_millis(1), None);
-        wait("an answer", || {
+        wait_for("an answer", || {
             other = first.try_accept(moment);
             other.is_some() || idle.readable(moment)
         });
@@ -271,5 +258,5 @@ fn a_new_document_disturbs_no_request() {
     line.send("41\r\n");
     busy.expect("41\r\n");
     line.expect_closed();
-    ask(&mut busy, "get where\r\n", "VALUE where 0 6\r\nsecond\r\nEND\r\n");
+    busy.ask("get where\r\n", "VALUE where 0 6\r\nsecond\r\nEND\r\n");
 }

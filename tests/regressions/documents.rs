@@ -1,9 +1,8 @@
 //! Documents of a cluster manager that cannot be used, that come too often, or that hold secrets.
 
-use moxi_test_support::{Manager, Mock, Wire};
+use moxi_test_support::{Manager, Mock, SHORT, Wire, wait_for};
 
-use crate::SHORT;
-use crate::cluster::{Cluster, bucket, ketama, list, named, wait};
+use crate::cluster::{Cluster, bucket, ketama, list, named};
 
 fn is_at(client: &mut Wire, name: &str) -> bool {
     client.send("get where\r\n");
@@ -80,7 +79,7 @@ fn mb_16524_mb_8601_broken_documents_change_nothing() {
     }
     // The last one has been looked at when the next one is in force.
     stream.document(&bucket("b", &[new.port()]));
-    wait("the good document", || is_at(&mut client, "new"));
+    wait_for("the good document", || is_at(&mut client, "new"));
     for line in cluster.process.stderr().lines() {
         assert!(line.len() < 5000, "bug 1984: {} bytes in a line of the log", line.len());
     }
@@ -109,7 +108,7 @@ fn mb_5904_passwords_are_not_shown() {
             shown += &String::from_utf8_lossy(&line);
         }
     }
-    wait("the log", || cluster.process.stderr().contains(&format!("127.0.0.1:{server_port}")));
+    wait_for("the log", || cluster.process.stderr().contains(&format!("127.0.0.1:{server_port}")));
     let logged = cluster.process.stderr();
     for secret in ["pw-b", "pw-c", "pw-of-the-admin"] {
         assert!(!logged.contains(secret), "{logged}");
@@ -135,7 +134,7 @@ fn mb_4896_many_configurations_cost_nothing() {
         for (server, name) in [(&first, "first"), (&second, "second")] {
             stream.document(&bucket("b", &[server.port()]));
             let client = client.get_or_insert_with(|| cluster.client());
-            wait("the last document", || is_at(client, name));
+            wait_for("the last document", || is_at(client, name));
         }
     };
     let memory = || {

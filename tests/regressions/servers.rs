@@ -5,19 +5,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use moxi_test_support::packet::{Packet, join, op};
-use moxi_test_support::{Memcached, Mock, Moxi, MoxiBuilder, Wire, moxi};
+use moxi_test_support::{Memcached, Mock, MoxiBuilder, PROTOCOLS, SHORT, Wire, moxi};
 
-use crate::{PATIENT, PROTOCOLS, SHORT};
+use crate::PATIENT;
 
 fn over(protocol: &str, port: u16) -> MoxiBuilder {
-    moxi!().servers([port]).set(PATIENT).set(format!("downstream_protocol={protocol}"))
-}
-
-/// Lets the only worker notice what has happened.
-fn turn(moxi: &Moxi) {
-    let mut control = moxi.client();
-    control.send("version\r\n");
-    control.line();
+    moxi!().servers([port]).set(PATIENT).speaking(protocol)
 }
 
 /// A server that died gave up its place among `downstream_conn_max` only by half. Here with a real one.
@@ -156,7 +149,7 @@ fn bug_1792_bug_1497_bug_1349_failed_noreply_commands() {
             "set a 0 0 x noreply\r\n",
         ] {
             quiet.send(request);
-            turn(&moxi);
+            moxi.turn();
             other.send("get a\r\nincr a 0\r\n");
             other.expect("VALUE a 0 1\r\n1\r\nEND\r\n1\r\n");
         }
@@ -269,7 +262,7 @@ fn mb_9990_every_address_of_a_name() {
         client.expect("2\r\n");
         line.close();
         drop(listener);
-        turn(&moxi);
+        moxi.turn();
     };
     serve(four, &mut client);
     client.send("incr a 1\r\n");
@@ -300,7 +293,7 @@ fn mb_2802_a_silent_server_and_binary_gets_of_several_keys() {
         client.send(join([
             Packet::request(op::GETKQ).key("a").opaque(1),
             Packet::request(op::GETKQ).key("b").opaque(2),
-            Packet::request(op::NOOP).opaque(3),
+            Packet::noop(3),
         ]));
         let mut line = mock.accept();
         assert_eq!(line.packet().opcode, op::GETKQ, "round {round}");

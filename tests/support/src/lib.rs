@@ -12,6 +12,8 @@
 //! | [`packet`] | memcached's binary packets |
 //! | [`golden`] | tables of exchanges and the driver that replays them at every byte split |
 //! | [`load`] | clients that know what every reply must be |
+//! | [`wait`] | waiting for a condition |
+//! | [`warm`] | a scripted server whose connection is ready |
 //!
 //! Nothing here waits for time to pass in the hope that something has happened: every wait is for a
 //! condition, with a limit after which the test fails.
@@ -26,6 +28,8 @@ pub mod packet;
 pub mod ports;
 pub mod process;
 pub mod text;
+pub mod wait;
+pub mod warm;
 pub mod wire;
 
 pub use golden::{Exchange, Stage};
@@ -34,6 +38,8 @@ pub use memcached::{Memcached, SocketMemcached};
 pub use mock::{Down, Mock};
 pub use moxi::{Moxi, MoxiBuilder};
 pub use packet::Packet;
+pub use wait::{wait_for, wait_to_get};
+pub use warm::{Dialect, warm};
 pub use wire::Wire;
 
 use std::time::Duration;
@@ -41,7 +47,15 @@ use std::time::Duration;
 /// After this long a condition that was waited for counts as never coming.
 ///
 /// Generous, because the machine may be busy; a passing test never waits for it.
-pub const LIMIT: Duration = Duration::from_secs(15);
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// Long enough for something that should not happen to happen.
+///
+/// There is no condition to wait for then, so that this time is spent by tests that pass.
+pub const SHORT: Duration = Duration::from_millis(30);
+
+/// What moxi may speak with its servers: the values of `downstream_protocol`.
+pub const PROTOCOLS: [&str; 2] = ["ascii", "binary"];
 
 /// A [`MoxiBuilder`] for the binary that this test run has built.
 #[macro_export]

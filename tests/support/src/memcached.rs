@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 use crate::moxi::wait_until;
 use crate::ports::Port;
 use crate::process::Process;
+use crate::wait::wait_for;
 use crate::wire::Wire;
 
 /// A running memcached on 127.0.0.1; stopped when dropped.
@@ -49,6 +50,23 @@ impl Memcached {
     /// A direct connection to it.
     pub fn client(&self) -> Wire {
         Wire::connect("memcached", self.port())
+    }
+
+    /// Waits until it has this value for the key, or none. `what` is for the message.
+    #[track_caller]
+    pub fn wait_for_value(&self, key: &str, value: Option<&str>, what: &str) {
+        let wanted = value.map_or_else(String::new, |value| format!("VALUE {key} 0 {}\r\n{value}\r\n", value.len()));
+        let wanted = wanted + "END\r\n";
+        let mut reader = self.client();
+        let mut seen = String::new();
+        wait_for(&format!("{what}: {key} to be {value:?}"), || {
+            reader.send(format!("get {key}\r\n"));
+            seen.clear();
+            while !seen.ends_with("END\r\n") {
+                seen.push_str(&String::from_utf8_lossy(&reader.line()));
+            }
+            seen == wanted
+        });
     }
 
     /// Its process.

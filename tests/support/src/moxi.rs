@@ -3,14 +3,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::LIMIT;
 use crate::ports::Port;
 use crate::process::Process;
+use crate::wait::wait_for;
 use crate::wire::Wire;
 
 /// A running moxi; stopped with SIGINT when dropped. That it died before is a failure of the test.
@@ -39,13 +37,33 @@ impl Moxi {
     /// Has it find in one turn what `send` sends: it is stopped meanwhile.
     pub fn at_once(&mut self, send: impl FnOnce()) {
         self.process.signal(Signal::SIGSTOP);
-        // That it has stopped is seen in its state.
-        let path = format!("/proc/{}/stat", self.process.id());
-        while !std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T ")) {
-            thread::yield_now();
-        }
         send();
         self.process.signal(Signal::SIGCONT);
+    }
+
+    /// Lets its only worker take what has been sent to it before, by whomever: this request, on a connection of its own,
+    /// is answered in the same turn or a later one.
+    pub fn turn(&self) {
+        let mut control = self.client();
+        control.send("version\r\n");
+        control.line();
+    }
+
+    /// The number behind `NAME` in `stats proxy`, of the only bucket or the first; a statistic that is missing fails the
+    /// test.
+    pub fn counter(&self, name: &str) -> u64 {
+        let mut client = self.client();
+        client.send("stats proxy\r\n");
+        let mut found = None;
+        loop {
+            let line = String::from_utf8(client.line()).expect("text");
+            if line == "END\r\n" {
+                return found.unwrap_or_else(|| panic!("no {name}"));
+            }
+            if let Some((_, number)) = line.trim_end().split_once(&format!(":{name} ")) {
+                found = found.or(Some(number.parse().expect("a number")));
+            }
+        }
     }
 
     /// Stops it now.
@@ -114,6 +132,11 @@ impl MoxiBuilder {
     /// Binary servers.
     pub fn binary(self) -> MoxiBuilder {
         self.set("downstream_protocol=binary")
+    }
+
+    /// Servers of this protocol, one of [`crate::PROTOCOLS`].
+    pub fn speaking(self, protocol: &str) -> MoxiBuilder {
+        self.set(format!("downstream_protocol={protocol}"))
     }
 
     /// Adds `key=value` to `-Z`.
@@ -188,15 +211,11 @@ impl MoxiBuilder {
 
 /// Waits until `ready` holds, or fails the test when `process` ends before or the time limit has passed.
 pub fn wait_until(process: &mut Process, ready: impl Fn() -> bool) {
-    let limit = Instant::now() + LIMIT;
-    while !ready() {
-        if let Some(status) = process.ended() {
-            // Its end is reported with its messages when it is dropped.
-            panic!("it ended while starting: {status}");
-        }
-        assert!(Instant::now() < limit, "it does not accept connections");
-        thread::sleep(Duration::from_millis(1));
-    }
+    wait_for("connections to be accepted", || {
+        // Its end is reported with its messages when it is dropped.
+        assert!(process.ended().is_none(), "it ended while starting");
+        ready()
+    });
 }
 
 fn address(port: u16) -> String {

@@ -77,6 +77,27 @@ impl Packet {
         Packet { magic: 0x81, opcode, ..Packet::default() }
     }
 
+    /// A request that stores `value`, with flags and expiry 0. For opcodes such as [`op::SET`] and [`op::ADDQ`].
+    pub fn storing(opcode: u8, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Packet {
+        Packet::request(opcode).extra64(0).key(key).value(value)
+    }
+
+    /// A request that counts up or down by `delta`; what is missing is created as `initial`, to expire after
+    /// `exptime` seconds, unless that is [`u32::MAX`].
+    pub fn counting(opcode: u8, key: impl AsRef<[u8]>, delta: u64, initial: u64, exptime: u32) -> Packet {
+        Packet::request(opcode).key(key).extra64(delta).extra64(initial).extra32(exptime)
+    }
+
+    /// The request that closes quiet ones.
+    pub fn noop(opaque: u32) -> Packet {
+        Packet::request(op::NOOP).opaque(opaque)
+    }
+
+    /// Its answer.
+    pub fn noop_done(opaque: u32) -> Packet {
+        Packet::reply(op::NOOP).opaque(opaque)
+    }
+
     /// Sets the vbucket id or the status.
     pub fn status(mut self, status: u16) -> Packet {
         self.status = status;

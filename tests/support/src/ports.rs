@@ -56,9 +56,9 @@ fn claim(number: u16) -> Option<UnixDatagram> {
     }
 }
 
-/// Whether nobody listens. Binds without listening: a child that another thread is just starting has a copy of the
-/// socket until it runs its program, and clients of the new owner would end in that one's queue.
-fn is_free(number: u16) -> bool {
+/// Whether nobody listens on a port, on any kind of addresses. Binds without listening: a child that another thread is just
+/// starting has a copy of the socket until it runs its program, and clients of the new owner would end in that one's queue.
+pub fn is_free(number: u16) -> bool {
     let bind = |ip: IpAddr| {
         let socket = Socket::new(if ip.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 }, Type::STREAM, None)?;
         if ip.is_ipv6() {

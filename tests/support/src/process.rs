@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::wait::wait_for;
+
 /// How long a child may take to end after it was asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -65,9 +67,7 @@ impl Process {
 
     /// The same without the lines that tell of a start, a stop, or a new configuration.
     pub fn complaints(&self) -> String {
-        let events = [") moxi 7.0.0 started: ", ") moxi 7.0.0 stopped: ", ") configuration from "];
-        let is_event = |line: &str| events.iter().any(|words| line.contains(words));
-        self.stderr().split_inclusive('\n').filter(|line| !is_event(line)).collect()
+        self.stderr().split_inclusive('\n').filter(|line| !is_milestone(line)).collect()
     }
 
     /// The exit status if it has ended.
@@ -80,10 +80,8 @@ impl Process {
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("pid");
         kill(Pid::from_raw(pid), signal).unwrap_or_else(|error| panic!("{}: {signal}: {error}", self.name));
-        let limit = Instant::now() + STOP_LIMIT;
-        while signal == Signal::SIGSTOP && !self.all_threads_stopped() {
-            assert!(Instant::now() < limit, "{} does not stop", self.name);
-            thread::sleep(Duration::from_millis(1));
+        if signal == Signal::SIGSTOP {
+            wait_for("all threads to stop", || self.all_threads_stopped());
         }
     }
 
@@ -115,6 +113,7 @@ impl Process {
                 }
                 panic!("{} did not end on {signal}; stderr:\n{}", self.name, self.stderr());
             }
+            // There is nothing to wait on that has a limit.
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -126,6 +125,12 @@ impl Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether a line of moxi's log tells of a start, a stop, or a new configuration.
+pub fn is_milestone(line: &str) -> bool {
+    let events = [") moxi 7.0.0 started: ", ") moxi 7.0.0 stopped: ", ") configuration from "];
+    events.iter().any(|words| line.contains(words))
 }
 
 impl Drop for Process {

@@ -62,6 +62,12 @@ impl Wire {
         self.socket.write_all(bytes).unwrap_or_else(|error| panic!("{}: sending {}: {error}", self.name, show(bytes)));
     }
 
+    /// Sends `request`, and requires `reply` next.
+    pub fn ask(&mut self, request: impl AsRef<[u8]>, reply: impl AsRef<[u8]>) {
+        self.send(request);
+        self.expect(reply);
+    }
+
     /// Sends `bytes` to a peer that may have closed already.
     pub fn send_into_the_dark(&mut self, bytes: impl AsRef<[u8]>) {
         // Whether they arrive is not the question.

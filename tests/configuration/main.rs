@@ -1,0 +1,21 @@
+//! Where moxi has its configuration from, what it makes of it, and what it says of one that it cannot use.
+//!
+//! | file | what it proves |
+//! |---|---|
+//! | `cli` | every flag's check, message and exit code |
+//! | `field` | the command lines that are in use out there start, and serve |
+//! | `reread` | SIGHUP: the static file is read again, clients stay |
+//! | `rest` | a cluster manager: documents, buckets that come and go |
+//! | `rest_failures` | a manager that is down, refuses, or says what cannot be used |
+//! | `tls` | the same behind `https://`, in a build with the feature `tls` |
+
+#[path = "../launch/mod.rs"]
+mod launch;
+
+mod cli;
+mod field;
+mod reread;
+mod rest;
+mod rest_failures;
+#[cfg(feature = "tls")]
+mod tls;
