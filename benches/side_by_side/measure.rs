@@ -9,7 +9,7 @@ use super::keys::Keys;
 use super::load::{Group, Load};
 use super::plan::WARM_UP;
 use super::process::{Counter, Process, cpu};
-use super::programs::{Program, start_server};
+use super::programs::{Program, Server};
 use super::request::{Kind, Protocol, Request};
 use super::results::{Cell, Sample};
 use super::workload::Workload;
@@ -24,7 +24,9 @@ const CHUNK: usize = 64 * 1024;
 /// A program that is up, with servers of its own.
 pub struct Subject {
     process: Process,
-    servers: Vec<Process>,
+    /// Where it listens.
+    address: SocketAddr,
+    servers: Vec<Server>,
     groups: Vec<Group>,
     /// Open as long as the program runs.
     idle: Vec<TcpStream>,
@@ -42,18 +44,18 @@ impl Subject {
             return Ok(None);
         }
         let count = if program.is_echo() || program.is_server() { 0 } else { workload.servers };
-        let servers = (0..count).map(|_| start_server(directory)).collect::<Result<Vec<_>, _>>()?;
-        let process = program.start(&servers, directory)?;
-        if workload.is_binary && !speaks_binary(process.address) {
+        let servers = (0..count).map(|_| program.start_server(directory)).collect::<Result<Vec<_>, _>>()?;
+        let (process, address) = program.start(&servers, directory)?;
+        if workload.is_binary && !speaks_binary(address) {
             return Ok(None);
         }
         let groups = workload.groups(program.is_echo());
         if !program.is_echo() {
             for group in &groups {
-                fill(process.address, &group.keys).map_err(|error| format!("storing values: {error}"))?;
+                fill(address, &group.keys).map_err(|error| format!("storing values: {error}"))?;
             }
         }
-        let mut subject = Subject { process, servers, groups, idle: Vec::new(), cell: Cell::default() };
+        let mut subject = Subject { process, address, servers, groups, idle: Vec::new(), cell: Cell::default() };
         subject.open_idle(workload.idle).map_err(|error| format!("idle connections: {error}"))?;
         Ok(Some(subject))
     }
@@ -65,7 +67,7 @@ impl Subject {
         }
         let before = self.process.resident();
         for _ in 0..count {
-            let mut stream = TcpStream::connect(self.process.address)?;
+            let mut stream = TcpStream::connect(self.address)?;
             stream.set_read_timeout(Some(PATIENCE))?;
             stream.write_all(b"get none\r\n")?;
             stream.read_exact(&mut [0; 5])?;
@@ -81,10 +83,10 @@ impl Subject {
     /// # Errors
     /// When an answer is wrong or does not come.
     pub fn sample(&mut self, time: Duration, keys_per_request: u32) -> Result<(), String> {
-        let mut load = Load::connect(self.process.address, &self.groups).map_err(|error| error.to_string())?;
+        let mut load = Load::connect(self.address, &self.groups).map_err(|error| error.to_string())?;
         let (process, servers) = (&self.process, &self.servers);
         let result = load.run(WARM_UP, time, || {
-            let behind: Duration = servers.iter().map(Process::cpu).sum();
+            let behind: Duration = servers.iter().map(|server| server.process.cpu()).sum();
             (process.cpu(), behind, cpu("self"))
         })?;
         if result.answers == 0 {
@@ -117,7 +119,7 @@ impl Subject {
         keys_per_request: u32,
         directory: &Path,
     ) -> Result<(), String> {
-        let mut load = Load::connect(self.process.address, &self.groups).map_err(|error| error.to_string())?;
+        let mut load = Load::connect(self.address, &self.groups).map_err(|error| error.to_string())?;
         load.run(Duration::ZERO, WARM_UP, || ())?;
         let Ok(counting) = self.process.count_calls(counter, &directory.join("calls")) else { return Ok(()) };
         let result = load.run(Duration::ZERO, time, || ());

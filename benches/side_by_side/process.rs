@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -20,16 +19,14 @@ const ATTACH: Duration = Duration::from_millis(300);
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    /// Where it listens.
-    pub address: SocketAddr,
 }
 
 impl Process {
-    /// Starts `command`, its output going to the file `log`, and waits until it accepts connections on `port`.
+    /// Starts `command`, its output going to the file `log`, and waits until `is_up`: it accepts connections.
     ///
     /// # Errors
     /// When it cannot be started or does not listen; the text has what it wrote.
-    pub fn start(command: &[String], port: u16, log: &Path) -> Result<Process, String> {
+    pub fn start(command: &[String], is_up: &dyn Fn() -> bool, log: &Path) -> Result<Process, String> {
         let (name, arguments) = command.split_first().ok_or("an empty command line")?;
         let file = File::create(log).map_err(|error| error.to_string())?;
         let again = file.try_clone().map_err(|error| error.to_string())?;
@@ -40,9 +37,9 @@ impl Process {
             .stderr(again)
             .spawn()
             .map_err(|error| format!("{name}: {error}"))?;
-        let mut process = Process { child, address: ([127, 0, 0, 1], port).into() };
+        let mut process = Process { child };
         let limit = Instant::now() + PATIENCE;
-        while TcpStream::connect(process.address).is_err() {
+        while !is_up() {
             let has_ended = process.child.try_wait().is_ok_and(|status| status.is_some());
             if has_ended || Instant::now() >= limit {
                 let said = fs::read_to_string(log).unwrap_or_default();

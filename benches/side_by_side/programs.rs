@@ -1,6 +1,8 @@
 //! The programs that are compared, and how each is started.
 
 use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use super::process::{Process, free_port};
@@ -10,6 +12,8 @@ use super::process::{Process, free_port};
 enum Start {
     /// moxi, speaking the named protocol to its servers.
     Moxi(&'static str),
+    /// moxi, whose servers listen on unix sockets: a sidecar beside a local memcached.
+    MoxiUnix,
     /// twemproxy.
     Twemproxy,
     /// A command line with `{listen}` and `{servers}` in it.
@@ -20,6 +24,15 @@ enum Start {
     Memcached,
     /// This program, sending back what it reads.
     Echo,
+}
+
+/// A memcached behind one of the programs.
+#[derive(Debug)]
+pub struct Server {
+    /// The program.
+    pub process: Process,
+    /// What a proxy calls it: `host:port`, or the path of a socket.
+    pub name: String,
 }
 
 /// One column of the comparison.
@@ -38,8 +51,11 @@ impl Program {
     /// When an entry of `peers` is not of that form.
     pub fn all(peers: &str) -> Result<Vec<Program>, String> {
         let program = |name: &str, start| Program { name: name.to_owned(), start };
-        let mut all =
-            vec![program("moxi", Start::Moxi("ascii")), program("moxi, binary servers", Start::Moxi("binary"))];
+        let mut all = vec![
+            program("moxi", Start::Moxi("ascii")),
+            program("moxi, binary servers", Start::Moxi("binary")),
+            program("moxi, unix sockets", Start::MoxiUnix),
+        ];
         if is_in_path("nutcracker") {
             all.push(program("twemproxy", Start::Twemproxy));
         }
@@ -65,21 +81,37 @@ impl Program {
         matches!(self.start, Start::Memcached | Start::Store)
     }
 
-    /// Starts it in front of `servers`; its files go to `directory`.
+    /// Starts a memcached to be a server behind it.
     ///
     /// # Errors
     /// When it does not come up.
-    pub fn start(&self, servers: &[Process], directory: &Path) -> Result<Process, String> {
+    pub fn start_server(&self, directory: &Path) -> Result<Server, String> {
         let port = free_port().map_err(|error| error.to_string())?;
-        let list: Vec<String> = servers.iter().map(|server| server.address.to_string()).collect();
+        let log = directory.join(format!("memcached-{port}.log"));
+        if let Start::MoxiUnix = self.start {
+            let path = directory.join(format!("{port}.sock"));
+            let command = ["memcached", "-u", "root", "-t", "1", "-c", "10000", "-m", "1024", "-s"];
+            let command =
+                command.map(str::to_owned).into_iter().chain([path.display().to_string()]).collect::<Vec<_>>();
+            let process = Process::start(&command, &|| UnixStream::connect(&path).is_ok(), &log)?;
+            return Ok(Server { process, name: path.display().to_string() });
+        }
+        let address = local(port);
+        let process = Process::start(&server("memcached".to_owned(), port), &|| accepts(address), &log)?;
+        Ok(Server { process, name: address.to_string() })
+    }
+
+    /// Starts it in front of `servers`; its files go to `directory`. The address is where it listens.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start(&self, servers: &[Server], directory: &Path) -> Result<(Process, SocketAddr), String> {
+        let port = free_port().map_err(|error| error.to_string())?;
+        let list: Vec<&str> = servers.iter().map(|server| &server.name[..]).collect();
         let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
         let command = match &self.start {
-            Start::Moxi(protocol) => {
-                let sections = format!("{port}={}", list.join(","));
-                let behavior = format!("downstream_protocol={protocol}");
-                let options = ["-u", "root", "-t", "1", "-c", "10000", "-z", &sections, "-Z", &behavior];
-                [moxi()].into_iter().chain(options.map(str::to_owned)).collect()
-            }
+            Start::Moxi(protocol) => moxi_before(port, &list, protocol),
+            Start::MoxiUnix => moxi_before(port, &list, "ascii"),
             Start::Twemproxy => {
                 let file = directory.join(format!("twemproxy-{port}.yml"));
                 let mut text = format!(
@@ -103,17 +135,26 @@ impl Program {
                 vec![own.display().to_string(), "--echo".to_owned(), port.to_string()]
             }
         };
-        Process::start(&command, port, &directory.join(format!("{port}.log")))
+        let address = local(port);
+        let process = Process::start(&command, &|| accepts(address), &directory.join(format!("{port}.log")))?;
+        Ok((process, address))
     }
 }
 
-/// Starts a memcached to be a server behind the others.
-///
-/// # Errors
-/// When it does not come up.
-pub fn start_server(directory: &Path) -> Result<Process, String> {
-    let port = free_port().map_err(|error| error.to_string())?;
-    Process::start(&server("memcached".to_owned(), port), port, &directory.join(format!("memcached-{port}.log")))
+/// The command line of moxi in front of servers of these names.
+fn moxi_before(port: u16, servers: &[&str], protocol: &str) -> Vec<String> {
+    let sections = format!("{port}={}", servers.join(","));
+    let behavior = format!("downstream_protocol={protocol}");
+    let options = ["-u", "root", "-t", "1", "-c", "10000", "-z", &sections, "-Z", &behavior];
+    [moxi()].into_iter().chain(options.map(str::to_owned)).collect()
+}
+
+fn local(port: u16) -> SocketAddr {
+    ([127, 0, 0, 1], port).into()
+}
+
+fn accepts(address: SocketAddr) -> bool {
+    TcpStream::connect(address).is_ok()
 }
 
 /// The moxi that is measured.
