@@ -7,16 +7,16 @@ use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode, packet};
 use crate::protocol::op;
 
+use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State, Step};
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::ClientId;
-use crate::proxy::{Action, Engine};
 
 /// How many keys a joined get has at most.
-const JOIN_KEYS: u32 = 100;
+pub(super) const JOIN_KEYS: u32 = 100;
 
 /// How long a joined get may become in bytes: well within a socket buffer.
 const JOIN_BYTES: u64 = 16 * 1024;
@@ -302,110 +302,6 @@ impl Engine {
             conn.head_since = self.now;
             self.arm_conn(id);
         }
-    }
-
-    /// The connection that takes the client's next request for `host`.
-    pub(in crate::proxy) fn pick(
-        &mut self,
-        client: ClientId,
-        host_id: HostId,
-        joinable: bool,
-    ) -> Result<ConnId, Failure> {
-        // Where the client's unanswered work for this server is, its order is kept; also behind what it has given up.
-        if let Some(conn) = self.upstream.clients.get(client).and_then(|client| client.sticky(host_id))
-            && self.downstream.conns.contains(conn)
-        {
-            return Ok(conn);
-        }
-        let Some(host) = self.downstream.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };
-        if joinable
-            && let Some(conn) = host.open
-            && self.downstream.conns.get(conn).and_then(|conn| conn.open).is_some_and(|open| open.keys < JOIN_KEYS)
-        {
-            return Ok(conn);
-        }
-        if let Some(id) = host.fresh
-            && self.downstream.conns.get(id).is_some_and(Conn::takes_more)
-        {
-            return Ok(id);
-        }
-        while let Some(conn) = host.idle.pop() {
-            if self.downstream.conns.get(conn).is_some_and(|conn| conn.is_idle) {
-                return Ok(conn);
-            }
-        }
-        let most = host.behavior.downstream_conn_max as usize;
-        let is_short = self.now < host.short_until && !host.conns.is_empty();
-        if (most == 0 || host.conns.len() < most) && !is_short {
-            if !host.health.is_suspended() {
-                return Ok(self.connect(host_id));
-            }
-            let (bucket, has_none) = (host.bucket, host.conns.is_empty());
-            self.count(bucket, Counter::ConnectInterval);
-            if has_none {
-                return Err(Failure::NoServer);
-            }
-        } else if !is_short {
-            let bucket = host.bucket;
-            self.count(bucket, Counter::ConnectMaxReached);
-        }
-        let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
-        let load = |id: &&ConnId| {
-            self.downstream.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
-        };
-        host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
-    }
-
-    /// The connection that takes a command which the server may not know, and may never answer. There is at most one
-    /// such connection to a server, so that a client which sends such commands does not keep others from it.
-    pub(in crate::proxy) fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
-        let is_sticky = self.upstream.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
-        let is_alone = |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty());
-        let found = self.downstream.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));
-        match found {
-            Some(id) if !is_sticky => Ok(*id),
-            _ => self.pick(client, host_id, false),
-        }
-    }
-
-    /// The connection was picked, but nothing has been written to it.
-    pub(in crate::proxy) fn give_back(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get(id).filter(|conn| conn.is_idle) else { return };
-        if let Some(host) = self.downstream.hosts.get_mut(conn.host)
-            && !host.idle.contains(&id)
-        {
-            host.idle.push(id);
-        }
-    }
-
-    /// Begins a new connection to `host`.
-    pub(in crate::proxy) fn connect(&mut self, host_id: HostId) -> ConnId {
-        let speak = self.downstream.hosts.get(host_id).map_or(Protocol::Binary, |host| host.server.protocol);
-        let mut conn = Conn::new(host_id, speak, self.now);
-        if let Some(host) = self.downstream.hosts.get(host_id)
-            && speak == Protocol::Binary
-        {
-            let server = &host.server;
-            if !server.user.is_empty() {
-                binary::sasl_plain(conn.output.tail(), server.user.as_bytes(), server.password.reveal().as_bytes());
-                conn.handshake[0] = Some((Step::Authenticate, conn.output.end()));
-            }
-            if !server.bucket.is_empty() {
-                binary::select_bucket(conn.output.tail(), server.bucket.as_bytes());
-                conn.handshake[1] = Some((Step::Select, conn.output.end()));
-            }
-            conn.answered_to = conn.output.end();
-        }
-        let id = self.downstream.conns.insert(conn);
-        if let Some(host) = self.downstream.hosts.get_mut(host_id) {
-            host.conns.push(id);
-            self.actions.push(Action::Connect(id, std::sync::Arc::clone(&host.server)));
-        }
-        for counter in [Counter::Conns, Counter::TotConn, Counter::ConnectStarted, Counter::ConnectWait] {
-            self.count_host(host_id, counter);
-        }
-        self.arm_conn(id);
-        id
     }
 }
 

@@ -15,7 +15,7 @@
 //! | `host`, `hosts` | one server, and what all workers know of it; which ones there are |
 //! | `named` | servers that clients have named (`-X`) |
 //! | `face` | what the event loop calls |
-//! | `dispatch` | which connection a request takes; joining gets |
+//! | `dispatch`, `pick` | sending; joining gets; which connection a request takes |
 //! | `connection` | handshakes, and replies one by one |
 //! | `loss`, `resend`, `deadlines` | lost connections, what of them is sent again, and what is overdue |
 //! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
@@ -37,6 +37,7 @@ pub(in crate::proxy) mod loss;
 pub(in crate::proxy) mod masters;
 mod named;
 pub(in crate::proxy) mod parting;
+mod pick;
 mod resend;
 pub mod shortage;
 

@@ -64,6 +64,54 @@ impl Engine {
                 Some((_, key)) => self.get_one(id, key, cas),
                 None => self.get_many(id, keys, cas, None),
             },
+            Request::Gat { .. } | Request::Getl { .. } => self.retrieve(id, request),
+            Request::Store(store) => self.store(id, &store, noreply),
+            Request::Arith { key, delta, decr } => {
+                let code = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
+                let work = self.line(id, code, noreply);
+                self.send_key(work, key, code, |speak, out, vbucket, _| match speak {
+                    Ascii => ascii::arith(out.tail(), key, delta, decr),
+                    Binary => binary::arith(out.tail(), key, delta, decr, vbucket, u32::from(vbucket)),
+                });
+            }
+            Request::Delete { key } => {
+                let work = self.line(id, opcode::DELETE, noreply);
+                self.send_key(work, key, opcode::DELETE, |speak, out, vbucket, _| match speak {
+                    Ascii => ascii::delete(out.tail(), key),
+                    Binary => binary::delete(out.tail(), key, vbucket, u32::from(vbucket)),
+                });
+            }
+            Request::Touch { key, exptime } => {
+                let work = self.line(id, opcode::TOUCH, noreply);
+                self.send_key(work, key, opcode::TOUCH, |speak, out, vbucket, _| match speak {
+                    Ascii => ascii::touch(out.tail(), key, exptime),
+                    Binary => binary::touch(out.tail(), key, exptime, vbucket, u32::from(vbucket)),
+                });
+            }
+            Request::Unl { key, cas } => {
+                let work = self.line(id, opcode::UNL, false);
+                self.send_key(work, key, opcode::UNL, |speak, out, vbucket, _| match speak {
+                    Ascii => ascii::unl(out.tail(), key, cas),
+                    Binary => binary::unl(out.tail(), key, cas, vbucket, u32::from(vbucket)),
+                });
+            }
+            Request::Flush { .. } | Request::Stats { .. } | Request::MemLimit { .. } => {
+                self.order_all(id, request, noreply)
+            }
+            Request::Version => {
+                let work = self.line(id, opcode::VERSION, noreply);
+                self.send_key(work, b"", opcode::VERSION, |speak, out, _, _| match speak {
+                    Ascii => ascii::version(out.tail()),
+                    Binary => binary::version(out.tail(), 0),
+                });
+            }
+            Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } | Request::Dump(_) => {}
+        }
+    }
+
+    /// A get that changes something.
+    fn retrieve(&mut self, id: ClientId, request: &Request<'_>) {
+        match *request {
             Request::Gat { exptime, keys, cas } => match keys.single() {
                 Some((_, key)) => {
                     let work = self.one(id, Work::Get { cas, touch: true }, false, true);
@@ -95,36 +143,13 @@ impl Engine {
                     }
                 });
             }
-            Request::Store(store) => self.store(id, &store, noreply),
-            Request::Arith { key, delta, decr } => {
-                let code = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
-                let work = self.line(id, code, noreply);
-                self.send_key(work, key, code, |speak, out, vbucket, _| match speak {
-                    Ascii => ascii::arith(out.tail(), key, delta, decr),
-                    Binary => binary::arith(out.tail(), key, delta, decr, vbucket, u32::from(vbucket)),
-                });
-            }
-            Request::Delete { key } => {
-                let work = self.line(id, opcode::DELETE, noreply);
-                self.send_key(work, key, opcode::DELETE, |speak, out, vbucket, _| match speak {
-                    Ascii => ascii::delete(out.tail(), key),
-                    Binary => binary::delete(out.tail(), key, vbucket, u32::from(vbucket)),
-                });
-            }
-            Request::Touch { key, exptime } => {
-                let work = self.line(id, opcode::TOUCH, noreply);
-                self.send_key(work, key, opcode::TOUCH, |speak, out, vbucket, _| match speak {
-                    Ascii => ascii::touch(out.tail(), key, exptime),
-                    Binary => binary::touch(out.tail(), key, exptime, vbucket, u32::from(vbucket)),
-                });
-            }
-            Request::Unl { key, cas } => {
-                let work = self.line(id, opcode::UNL, false);
-                self.send_key(work, key, opcode::UNL, |speak, out, vbucket, _| match speak {
-                    Ascii => ascii::unl(out.tail(), key, cas),
-                    Binary => binary::unl(out.tail(), key, cas, vbucket, u32::from(vbucket)),
-                });
-            }
+            _ => {}
+        }
+    }
+
+    /// A request that all servers are to do.
+    fn order_all(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) {
+        match *request {
             Request::Flush { delay } => {
                 let order = self.order(id, Order::Flush);
                 self.broadcast(id, order, noreply, opcode::FLUSH, |speak, out| match speak {
@@ -142,19 +167,12 @@ impl Engine {
                     Binary => binary::stat(out.tail(), args),
                 });
             }
-            Request::Version => {
-                let work = self.line(id, opcode::VERSION, noreply);
-                self.send_key(work, b"", opcode::VERSION, |speak, out, _, _| match speak {
-                    Ascii => ascii::version(out.tail()),
-                    Binary => binary::version(out.tail(), 0),
-                });
-            }
             Request::MemLimit { megabytes } => {
                 let order = self.order(id, Order::MemLimit);
                 // Binary servers were ruled out.
                 self.broadcast(id, order, noreply, opcode::NOOP, |_, out| ascii::memory_limit(out.tail(), megabytes));
             }
-            Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } | Request::Dump(_) => {}
+            _ => {}
         }
     }
 

@@ -1,0 +1,149 @@
+//! What servers answer to the parts of a get of several keys, and what the client is told.
+
+use crate::buffer::Output;
+use crate::metrics::counter::Counter;
+use crate::protocol::ascii::answer;
+use crate::protocol::binary::packet::Packet;
+use crate::proxy::Engine;
+use crate::proxy::downstream::ConnId;
+use crate::proxy::request::error::Failure;
+use crate::proxy::request::{RequestId, Work};
+
+/// What a value is recognised by.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) enum Named<'a> {
+    /// An ASCII server repeats the key.
+    Key(&'a [u8]),
+    /// A binary server repeats the opaque, and usually the key.
+    Opaque(u32, &'a [u8]),
+}
+
+impl Engine {
+    /// A value has come from a server, with these flags. `write` appends the whole block. `false` if no such key was
+    /// asked for.
+    pub(in crate::proxy) fn multiget_value(
+        &mut self,
+        id: RequestId,
+        part: u32,
+        named: Named<'_>,
+        (flags, data): (u32, &[u8]),
+        mut write: impl FnMut(&mut Output, bool, &[u8]),
+    ) -> bool {
+        let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return true };
+        let Work::MultiGet(multiget) = &mut request.work else { return false };
+        let found = match named {
+            Named::Key(key) => multiget.find(part, |multiget, index| multiget.key(index) == key),
+            Named::Opaque(at, name) => multiget.find(part, |multiget, index| {
+                let is_it = multiget.keys.get(index as usize).is_some_and(|key| key.at == at);
+                is_it && (name.is_empty() || multiget.key(index) == name)
+            }),
+        };
+        let Some(index) = found else { return false };
+        let (length, bucket) = (data.len(), request.bucket);
+        let (cas, times) = (multiget.cas, multiget.keys[index as usize].times);
+        if let Some(asked) = multiget.keys[index as usize].asked
+            && let Some(front) = self.buckets.get(bucket).and_then(|bucket| bucket.front.as_ref())
+        {
+            front.keep(asked, multiget.key(index), flags, data, self.now);
+        }
+        request.hits += times;
+        request.value_bytes += (length as u64 + 2) * u64::from(times);
+        if times > 1
+            && let Some(bucket) = self.buckets.get(request.bucket)
+        {
+            bucket.counters.add(Counter::MultigetBytesDedupe, (length as u64 + 2) * u64::from(times - 1));
+        }
+        if multiget.is_ordered {
+            multiget.put(index, |out, key| write(out, cas, key));
+            return true;
+        }
+        let mut taken = std::mem::take(multiget);
+        if let Some(sink) = self.sink(id) {
+            write(sink, cas, taken.key(index));
+        }
+        if let Some(Work::MultiGet(multiget)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            std::mem::swap(&mut taken, multiget);
+        }
+        self.commit_part(id);
+        true
+    }
+
+    /// A server has refused a key as "not my vbucket": it is asked for elsewhere when all have answered.
+    pub(in crate::proxy) fn multiget_refused(&mut self, conn: ConnId, id: RequestId, packet: &Packet<'_>) {
+        let Some(host) = self.downstream.conns.get(conn).map(|conn| conn.host) else { return };
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let is_first = request.refused == 0;
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        let Some(key) = multiget.keys.iter_mut().find(|key| key.at == packet.header.opaque) else { return };
+        key.is_refused = true;
+        multiget.is_ordered = true;
+        let vbucket = key.vbucket;
+        self.learn_of(id, vbucket, host, &packet.value);
+        if is_first {
+            self.send_keys_again(id);
+        }
+    }
+
+    /// Asks other servers for the keys that were refused, unless the request has failed anyway.
+    pub(in crate::proxy) fn send_refused_keys(&mut self, id: RequestId) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        if request.failure.is_some() {
+            return self.part_done(id);
+        }
+        let bucket = request.bucket;
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        let mut multiget = std::mem::take(&mut **multiget);
+        let first_new = multiget.used;
+        for index in 0..multiget.keys.len() {
+            if !std::mem::take(&mut multiget.keys[index].is_refused) {
+                continue;
+            }
+            if let (Some(host), _) = self.route(bucket, multiget.key(index as u32)) {
+                // A part of its own: the old ones have been answered.
+                match multiget.parts[first_new..multiget.used].iter_mut().find(|part| part.host == host) {
+                    Some(part) => part.keys.push(index as u32),
+                    None => multiget.push_part(host).keys.push(index as u32),
+                }
+            }
+        }
+        let (from, to) = (first_new as u32, multiget.used as u32);
+        if let Some(Work::MultiGet(place)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            **place = multiget;
+        }
+        for part in from..to {
+            self.send_part(id, part, 0);
+        }
+        self.part_done(id);
+    }
+
+    /// All servers have answered, or failed: the values in order, then the end.
+    pub(in crate::proxy) fn finish_multiget(&mut self, id: RequestId) {
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let (bucket, failure) = (request.bucket, request.failure);
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        let multiget = std::mem::take(&mut **multiget);
+        let is_error = self.buckets[bucket].config.get_errors
+            && match failure {
+                None | Some(Failure::Closed) => false,
+                Some(Failure::Connect | Failure::NoServer) => multiget.keys.iter().all(|key| !key.has_value),
+                Some(_) => true,
+            };
+        if let Some(sink) = self.sink(id) {
+            if multiget.is_ordered {
+                for key in &multiget.keys {
+                    if let Some(first) = multiget.keys.get(key.first as usize) {
+                        sink.copy_from(&multiget.values, first.value.clone());
+                    }
+                }
+            }
+            match failure.filter(|_| is_error) {
+                Some(failure) => failure.write_ascii(sink.tail(), None),
+                None => sink.tail().extend_from_slice(answer::END),
+            }
+        }
+        if let Some(Work::MultiGet(place)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+            **place = multiget;
+        }
+        self.complete(id);
+    }
+}
