@@ -69,6 +69,26 @@ pub fn with_client(mocks: &[Mock]) -> (Moxi, Wire) {
     (moxi, client)
 }
 
+/// What a server may not know travels alone (04 §8.6) to the next server, too: nothing is sent behind it there before it
+/// is answered.
+#[test]
+fn what_travels_alone_does_so_again() {
+    let mocks = Mock::several(2);
+    let moxi = moxi!().vbuckets(mocks.iter().map(Mock::port), &[0; 4]).binary().set("downstream_conn_max=1").start();
+    let (mut client, mut other) = (moxi.client(), moxi.client());
+    let getl = Packet::request(op::GETL).key(KEYS[0]).opaque(5);
+    client.send(getl.bytes());
+    let mut first = mocks[0].accept();
+    first.expect(getl.bytes());
+    first.send(Packet::reply(op::GETL).status(REFUSED).opaque(5).bytes());
+    let mut second = mocks[1].accept();
+    second.expect(getl.bytes());
+    ask(&mut other, 0);
+    second.expect_nothing(Duration::from_millis(100));
+    second.send(Packet::reply(op::GETL).status(1).opaque(5).bytes());
+    obeys(&mut second, 0, &mut other);
+}
+
 /// 03 §18: a refusal moves the request to another server, and the lesson is kept.
 #[test]
 fn not_my_vbucket() {

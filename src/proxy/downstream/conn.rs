@@ -145,6 +145,17 @@ impl Expect {
         }
     }
 
+    /// The opcode of a request for one key that is sent to a binary server by itself.
+    pub fn opcode(&self) -> Option<u8> {
+        match *self {
+            Expect::One { opcode }
+            | Expect::Value { opcode, .. }
+            | Expect::Packet { opcode }
+            | Expect::Quiet { opcode, .. } => Some(opcode),
+            _ => None,
+        }
+    }
+
     /// Where the key stands in the connection's output, if that is needed to understand the reply.
     pub fn key_at(&mut self) -> Option<&mut u64> {
         match self {
@@ -221,6 +232,16 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether nothing may be sent behind it before it is answered, nor it before all before it are. A list of keys takes
+    /// long, and others may be given up before it is their turn; a command that a binary server does not know makes it
+    /// lose its place in the stream, or is never answered (04 §8.6).
+    pub fn travels_alone(&self, speak: Protocol) -> bool {
+        match self.expect {
+            Expect::Dump { .. } => true,
+            expect => speak == Protocol::Binary && expect.opcode().is_some_and(|code| op::of(code).is_foreign),
+        }
+    }
+
     /// Whether it is the last reply to what one request on the wire asked for.
     pub fn is_last(&self) -> bool {
         !matches!(self.expect, Expect::Get { last: false, .. } | Expect::Quiet { .. })
@@ -380,12 +401,17 @@ impl Conn {
         self.range(index).start < self.output.sent()
     }
 
-    /// Adds an expected reply, and notes in it whether it is behind those of other requests; tells that.
+    /// Adds an expected reply, and notes in it whether it is behind those of other requests; tells that. What travels
+    /// alone is kept apart.
     #[inline]
     pub fn expect(&mut self, mut entry: Entry) -> bool {
         let is_behind = self.fifo.front().is_some_and(|first| first.request != entry.request)
             && self.open.is_none_or(|open| open.first != self.fifo.first_number());
         entry.is_queued = is_behind && self.state == State::Ready;
+        if entry.travels_alone(self.speak) {
+            let start = self.fifo.back().map_or(self.answered_to, |before| before.end);
+            self.alone.push_back(start..entry.end);
+        }
         self.fifo.push(entry);
         entry.is_queued
     }

@@ -118,7 +118,7 @@ impl Engine {
         {
             self.take_over(client, host, Some(key));
         }
-        let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
+        let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick_for(client, host, code)) {
             Ok(conn) => conn,
             Err(failure) => return self.fail(id, failure),
         };
@@ -128,10 +128,6 @@ impl Engine {
         let mut key_at = start;
         encode(speak, &mut conn.output, vbucket, &mut key_at);
         let end = conn.output.end();
-        if speak == Protocol::Binary && op.is_foreign {
-            // memcached does not know them, and loses its place in the stream over them (04 §8.6).
-            conn.alone.push_back(start..end);
-        }
         let expect = match op.gives_value() {
             false => Expect::One { opcode: code },
             true => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },

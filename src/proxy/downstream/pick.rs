@@ -2,8 +2,8 @@
 //! new one, or the least loaded.
 
 use crate::metrics::counter::Counter;
-use crate::protocol::Protocol;
 use crate::protocol::binary::command as binary;
+use crate::protocol::{Protocol, op};
 use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::ClientId;
 use crate::proxy::{Action, Engine};
@@ -65,9 +65,18 @@ impl Engine {
         host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
     }
 
-    /// The connection that takes a command which the server may not know, and may never answer. There is at most one
-    /// such connection to a server, so that a client which sends such commands does not keep others from it.
-    pub(in crate::proxy) fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
+    /// The connection that takes the command with this opcode. If the server may not know it, and may never answer: there
+    /// is at most one such connection to a server, so that a client which sends such commands does not keep others from
+    /// it.
+    pub(in crate::proxy) fn pick_for(&mut self, client: ClientId, id: HostId, code: u8) -> Result<ConnId, Failure> {
+        let is_binary = self.downstream.hosts.get(id).is_some_and(|host| host.server.protocol == Protocol::Binary);
+        match is_binary && op::of(code).is_foreign {
+            true => self.pick_alone(client, id),
+            false => self.pick(client, id, false),
+        }
+    }
+
+    fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
         let is_sticky = self.upstream.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
         let is_alone = |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty());
         let found = self.downstream.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));

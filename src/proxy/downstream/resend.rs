@@ -68,8 +68,9 @@ impl Engine {
                     return None;
                 }
                 let client = self.flight.requests.get(id).map(|request| request.client)?;
-                let picked = match entry.expect {
-                    Expect::Dump { .. } => self.pick_dump(old.host),
+                let picked = match (entry.expect, entry.expect.opcode()) {
+                    (Expect::Dump { .. }, _) => self.pick_dump(old.host),
+                    (_, Some(code)) => self.pick_for(client, old.host, code),
                     _ => self.pick(client, old.host, false),
                 };
                 let conn_id = match picked {
@@ -85,9 +86,6 @@ impl Engine {
                 let start = conn.output.end();
                 conn.output.copy_from(&old.output, range.clone());
                 let end = conn.output.end();
-                if old.alone.contains(&range) {
-                    conn.alone.push_back(start..end);
-                }
                 let mut expect = entry.expect;
                 if let Some(key_at) = expect.key_at() {
                     *key_at = *key_at - range.start + start;

@@ -156,11 +156,8 @@ impl Engine {
 
     fn put_dump(&mut self, request: RequestId, conn_id: ConnId, command: Command<'_>) {
         let Some(conn) = self.begin(conn_id) else { return };
-        let start = conn.output.end();
         command::dump(conn.output.tail(), command);
         let end = conn.output.end();
-        // Others may be given up before it is their turn.
-        conn.alone.push_back(start..end);
         let expect = Expect::Dump { begun: false };
         let entry = Entry { request, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false };
         self.enqueue(conn_id, entry);

@@ -15,9 +15,9 @@ pub(in crate::proxy) use told::Told;
 
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
+use crate::protocol::Protocol;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::{HEADER, Header, Packet};
-use crate::protocol::{Protocol, op};
 
 use crate::proxy::downstream::dispatch::Get;
 use crate::proxy::downstream::host::HostId;
@@ -285,7 +285,11 @@ impl Engine {
         let host = master.and_then(|master| bucket.hosts.get(master).copied()).filter(|host| {
             self.downstream.hosts.get(*host).is_some_and(|host| host.server.protocol == Protocol::Binary)
         });
-        let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick(client, host, false)) {
+        let picked = host.ok_or(Failure::NoServer).and_then(|host| match entry.expect.opcode() {
+            Some(code) => self.pick_for(client, host, code),
+            None => self.pick(client, host, false),
+        });
+        let conn_id = match picked {
             Ok(conn) => conn,
             Err(failure) => {
                 self.entry_failed(id, entry, host, failure);
@@ -293,7 +297,6 @@ impl Engine {
             }
         };
         let conn = self.begin(conn_id)?;
-        let start = conn.output.end();
         conn.output.copy_from(bytes, 0..bytes.end());
         let end = conn.output.end();
         let mut expect = entry.expect;
@@ -303,9 +306,6 @@ impl Engine {
         }
         if let Expect::Quiet { answered, .. } = &mut expect {
             *answered = false;
-        }
-        if matches!(entry.expect, Expect::Value { opcode, .. } | Expect::One { opcode } if op::of(opcode).is_foreign) {
-            conn.alone.push_back(start..end);
         }
         self.enqueue(conn_id, Entry { request: id, expect, end, retries: 0, ..*entry });
         Some(conn_id)

@@ -159,10 +159,7 @@ impl Engine {
         {
             self.take_over(client, host, Some(packet.key));
         }
-        let conn = host.ok_or(Failure::NoServer).and_then(|host| match op.is_foreign {
-            true => self.pick_alone(client, host),
-            false => self.pick(client, host, false),
-        });
+        let conn = host.ok_or(Failure::NoServer).and_then(|host| self.pick_for(client, host, packet.header.opcode));
         match conn {
             Ok(conn) => self.put_packet(id, conn, packet, vbucket, 0),
             Err(failure) => self.not_sent(id, packet, failure, host),
@@ -202,10 +199,6 @@ impl Engine {
                     packet::set_vbucket(head, vbucket);
                 }
                 conn.output.push(packet.value);
-                if op.is_foreign {
-                    let end = conn.output.end();
-                    conn.alone.push_back(start..end);
-                }
                 match is_quiet(code) {
                     true => Expect::Quiet { opcode: code, answered: false, place },
                     false => Expect::Packet { opcode: code },
