@@ -217,7 +217,8 @@ fn stat(access: &Access<'_>, key: &[u8], reply: &mut Reply<'_>) {
 impl Reply<'_> {
     fn write(&mut self, status: u16, cas: u64, extras: &[u8], key: &[u8], value: &[u8]) {
         let Header { opcode, opaque, .. } = self.header;
-        packet::write_reply(self.out.tail(), opcode, status, opaque, cas, extras, key, value);
+        crate::protocol::binary::reply::Reply { opcode, opaque, status, cas, extras, key, value }
+            .write(self.out.tail());
     }
 
     fn success(&mut self, is_quiet: bool, cas: u64, extras: &[u8], key: &[u8], value: &[u8]) {

@@ -8,11 +8,11 @@ use super::ascii::command::{flush, key as push_key};
 use super::ascii::meta::{self, is_word};
 use super::ascii::reply::Reply;
 use super::binary::opcode::{self, status};
-use super::binary::packet::{Packet, write_reply};
+use super::binary::packet::Packet;
+use super::binary::reply::Reply as BinaryReply;
 use super::expiry;
 use super::numbers::{parse_u64, push_u64};
 use super::op::{self, Answer, Op, is_quiet};
-use super::status::text;
 use crate::buffer::{Output, Value};
 
 /// "Do not create a missing number" (memcached's `protocol_binary.txt`).
@@ -309,22 +309,15 @@ fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
 
 fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: Value<'_>) {
     let key = if op::of(asked.opcode).gives_key() { asked.key } else { &[] };
-    super::binary::packet::write_reply_head(
-        out.tail(),
-        asked.opcode,
-        status::SUCCESS,
-        asked.opaque,
-        cas,
-        &flags.to_be_bytes(),
-        key,
-        data.len(),
-    );
+    let reply = BinaryReply { cas, extras: &flags.to_be_bytes(), key, ..BinaryReply::to(asked.opcode, asked.opaque) };
+    reply.write_head(out.tail(), data.len());
     out.push(data);
 }
 
 fn counted(out: &mut Output, asked: &Asked<'_>, number: u64, cas: u64) {
     if !is_quiet(asked.opcode) {
-        write_reply(out.tail(), asked.opcode, status::SUCCESS, asked.opaque, cas, &[], &[], &number.to_be_bytes());
+        let value = &number.to_be_bytes();
+        BinaryReply { cas, value, ..BinaryReply::to(asked.opcode, asked.opaque) }.write(out.tail());
     }
 }
 
@@ -339,7 +332,7 @@ fn done(out: &mut Output, asked: &Asked<'_>, flags: &[u8]) {
     let client_flags = (meta_flag(flags, b'f').unwrap_or(0) as u32).to_be_bytes();
     // memcached's answer to a touch carries the item's flags.
     let extras: &[u8] = if asked.opcode == opcode::TOUCH { &client_flags } else { &[] };
-    write_reply(out.tail(), asked.opcode, status::SUCCESS, asked.opaque, cas, extras, &[], &[]);
+    BinaryReply { cas, extras, ..BinaryReply::to(asked.opcode, asked.opaque) }.write(out.tail());
 }
 
 /// Anything but success. A quiet get that misses hears nothing.
@@ -349,9 +342,10 @@ fn refuse(out: &mut Output, asked: &Asked<'_>, code: u16) {
         return;
     }
     if op.gives_key() && code == status::KEY_NOT_FOUND {
-        return write_reply(out.tail(), asked.opcode, code, asked.opaque, 0, &[], asked.key, &[]);
+        let reply = BinaryReply { status: code, key: asked.key, ..BinaryReply::to(asked.opcode, asked.opaque) };
+        return reply.write(out.tail());
     }
-    write_reply(out.tail(), asked.opcode, code, asked.opaque, 0, &[], &[], text(code).as_bytes());
+    BinaryReply::refused(asked.opcode, asked.opaque, code).write(out.tail());
 }
 
 #[cfg(test)]

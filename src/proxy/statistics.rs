@@ -6,7 +6,8 @@ use crate::metrics::counter::{Command, Counter, Counters, Field, Timing};
 use crate::protocol::Protocol;
 use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::status;
-use crate::protocol::binary::packet::{Packet, write_reply};
+use crate::protocol::binary::packet::Packet;
+use crate::protocol::binary::reply::Reply;
 use crate::protocol::{Request, StoreVerb};
 
 use crate::proxy::Engine;
@@ -267,7 +268,7 @@ impl Engine {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         let mut packets = Vec::new();
         let mut stat = |status: u16, name: &[u8], value: &[u8]| {
-            write_reply(&mut packets, opcode, status, opaque, 0, &[], name, value);
+            Reply { status, key: name, value, ..Reply::to(opcode, opaque) }.write(&mut packets);
         };
         match Question::parse(word) {
             Err(complaint) => stat(status::INVALID, b"", complaint.trim_end().as_bytes()),

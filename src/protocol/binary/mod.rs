@@ -4,10 +4,12 @@
 //! |---|---|
 //! | [`breach`] | what a client must not do |
 //! | [`opcode`] | opcode and status numbers |
-//! | [`packet`] | headers and whole packets, parsed and written |
+//! | [`packet`] | headers and whole packets, parsed |
+//! | [`reply`] | replies, written |
 //! | [`command`] | [`Request`](super::Request) to the packet a binary server gets |
 
 pub mod breach;
 pub mod command;
 pub mod opcode;
 pub mod packet;
+pub mod reply;

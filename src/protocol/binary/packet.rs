@@ -164,47 +164,6 @@ fn parse(all: Value<'_>, magic: u8) -> Parsed<'_> {
     Parsed::Packet { packet: Packet { header, extras, key, value: all.with(value), raw: all.with(raw) }, len }
 }
 
-/// Appends a reply.
-///
-/// Extras of at most 255 bytes and a key of at most 65,535 are the caller's duty; what is longer is cut there,
-/// so that lengths and bytes always agree.
-#[expect(clippy::too_many_arguments, reason = "a packet has that many parts")]
-pub fn write_reply(
-    out: &mut Vec<u8>,
-    opcode: u8,
-    status: u16,
-    opaque: u32,
-    cas: u64,
-    extras: &[u8],
-    key: &[u8],
-    value: &[u8],
-) {
-    write_reply_head(out, opcode, status, opaque, cas, extras, key, value.len());
-    out.extend_from_slice(value);
-}
-
-/// Appends a reply up to its value, which is `value_len` bytes that the caller appends. Limits as for
-/// [`write_reply`].
-#[expect(clippy::too_many_arguments, reason = "a packet has that many parts")]
-pub fn write_reply_head(
-    out: &mut Vec<u8>,
-    opcode: u8,
-    status: u16,
-    opaque: u32,
-    cas: u64,
-    extras: &[u8],
-    key: &[u8],
-    value_len: usize,
-) {
-    let extras = &extras[..extras.len().min(usize::from(u8::MAX))];
-    let key = &key[..key.len().min(usize::from(u16::MAX))];
-    let header =
-        Header { opcode, vbucket_or_status: status, opaque, cas, ..lengths(extras.len(), key.len(), value_len) };
-    header.write(out, REPLY_MAGIC);
-    out.extend_from_slice(extras);
-    out.extend_from_slice(key);
-}
-
 /// A header with these lengths, all else 0.
 pub(crate) fn lengths(extras: usize, key: usize, value: usize) -> Header {
     debug_assert!(extras <= usize::from(u8::MAX) && key <= usize::from(u16::MAX));
@@ -220,6 +179,7 @@ pub(crate) fn lengths(extras: usize, key: usize, value: usize) -> Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::binary::reply::Reply;
     use proptest::prelude::*;
 
     /// A GETK hit as of 04 §17: status 0, opaque 4, flags 110.
@@ -243,7 +203,8 @@ mod tests {
         assert_eq!((packet.extras, packet.key, packet.value.bytes), (&b"\0\0\0\x6e"[..], &b"a"[..], &b"xyz"[..]));
         assert_eq!(packet.raw.bytes, HIT);
         let mut out = Vec::new();
-        write_reply(&mut out, 0x0c, 0, 4, 9, packet.extras, packet.key, &packet.value);
+        let (extras, key, value) = (packet.extras, packet.key, &packet.value[..]);
+        Reply { opcode: 0x0c, opaque: 4, cas: 9, extras, key, value, ..Reply::default() }.write(&mut out);
         assert_eq!(out, HIT);
     }
 
@@ -297,7 +258,7 @@ mod tests {
     #[test]
     fn over_long_parts_of_a_reply_are_cut_so_that_lengths_agree() {
         let mut out = Vec::new();
-        write_reply(&mut out, 0, 0, 0, 0, &[1; 300], &[2; 70_000], b"v");
+        Reply { extras: &[1; 300], key: &[2; 70_000], value: b"v", ..Reply::default() }.write(&mut out);
         let Parsed::Packet { packet, len } = parse_reply(&out) else { panic!("not a packet") };
         assert_eq!(
             (packet.extras.len(), packet.key.len(), packet.value.bytes, len),

@@ -236,10 +236,8 @@ impl Entry {
     /// long, and others may be given up before it is their turn; a command that a binary server does not know makes it
     /// lose its place in the stream, or is never answered (04 §8.6).
     pub fn travels_alone(&self, speak: Protocol) -> bool {
-        match self.expect {
-            Expect::Dump { .. } => true,
-            expect => speak == Protocol::Binary && expect.opcode().is_some_and(|code| op::of(code).is_foreign),
-        }
+        matches!(self.expect, Expect::Dump { .. })
+            || speak == Protocol::Binary && self.expect.opcode().is_some_and(|code| op::of(code).is_foreign)
     }
 
     /// Whether it is the last reply to what one request on the wire asked for.

@@ -6,7 +6,7 @@ use crate::buffer::Output;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::status;
-use crate::protocol::binary::packet;
+use crate::protocol::binary::reply::Reply;
 use crate::protocol::op;
 use crate::protocol::status::text;
 
@@ -181,7 +181,7 @@ impl Broadcast {
     /// Writes the one answer for a binary client.
     pub(in crate::proxy) fn write_binary(&self, out: &mut Vec<u8>, code: u8, opaque: u32, failure: Option<Failure>) {
         let mut packet = |status: u16, key: &[u8], value: &[u8]| {
-            packet::write_reply(out, code, status, opaque, 0, &[], key, value);
+            Reply { status, key, value, ..Reply::to(code, opaque) }.write(out);
         };
         let failed = |failure: Failure| {
             let mut line = Vec::new();

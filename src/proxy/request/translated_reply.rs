@@ -3,9 +3,8 @@
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::status;
-use crate::protocol::binary::packet::write_reply;
+use crate::protocol::binary::reply;
 use crate::protocol::op;
-use crate::protocol::status::text;
 use crate::protocol::translate::{self, Asked, Outcome};
 
 use crate::proxy::Engine;
@@ -102,10 +101,7 @@ impl Engine {
                         translate::created(sink, &Asked { opcode, opaque, key: &[], may_create: false }, initial);
                     }
                     // Somebody else was quicker: the client may try again.
-                    _ => {
-                        let code = status::TEMPORARY_FAILURE;
-                        write_reply(sink.tail(), opcode, code, opaque, 0, &[], &[], text(code).as_bytes());
-                    }
+                    _ => reply::Reply::refused(opcode, opaque, status::TEMPORARY_FAILURE).write(sink.tail()),
                 }
             }
             self.packet_done(request);

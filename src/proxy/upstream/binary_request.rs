@@ -5,7 +5,8 @@ use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::opcode::{self, status};
-use crate::protocol::binary::packet::{self, HEADER, Packet, Parsed, parse_request, write_reply};
+use crate::protocol::binary::packet::{self, HEADER, Packet, Parsed, parse_request};
+use crate::protocol::binary::reply::Reply;
 use crate::protocol::op::{self, Target, is_quiet};
 use crate::protocol::status::text;
 use crate::protocol::translate;
@@ -76,7 +77,8 @@ impl Engine {
 
     fn local_body(&mut self, id: ClientId, packet: &Packet<'_>, code: u16, body: &[u8]) {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
-        self.local_reply(id, |out| write_reply(out, opcode, code, opaque, 0, &[], &[], body));
+        let reply = Reply { status: code, value: body, ..Reply::to(opcode, opaque) };
+        self.local_reply(id, |out| reply.write(out));
     }
 
     /// Answers a packet with a status and its usual text.
@@ -236,7 +238,7 @@ impl Engine {
         self.give_back(conn_id);
         let place = self.out_of_line(id);
         if let Some(sink) = self.packet_sink(id, (opcode, place)) {
-            write_reply(sink.tail(), opcode, code, opaque, 0, &[], &[], text(code).as_bytes());
+            Reply::refused(opcode, opaque, code).write(sink.tail());
         }
         self.packet_done(id);
     }

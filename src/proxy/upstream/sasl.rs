@@ -2,7 +2,8 @@
 
 use crate::metrics::counter::Counter;
 use crate::protocol::binary::opcode::{self, status};
-use crate::protocol::binary::packet::{Packet, write_reply};
+use crate::protocol::binary::packet::Packet;
+use crate::protocol::binary::reply::Reply;
 
 use crate::proxy::Engine;
 use crate::proxy::upstream::ClientId;
@@ -43,7 +44,8 @@ impl Engine {
             opcode::SASL_LIST_MECHS => return self.local_packet(id, packet, status::INVALID),
             _ => return self.local_packet(id, packet, status::AUTH_ERROR),
         };
-        self.local_reply(id, |out| write_reply(out, code, status::SUCCESS, opaque, 0, &[], &[], body));
+        let reply = Reply { value: body, ..Reply::to(code, opaque) };
+        self.local_reply(id, |out| reply.write(out));
     }
 
     /// The live bucket that this user and password open. All are compared, whichever matches.

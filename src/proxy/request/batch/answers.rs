@@ -2,7 +2,8 @@
 
 use crate::buffer::Output;
 use crate::protocol::binary::opcode;
-use crate::protocol::binary::packet::{Packet, write_reply};
+use crate::protocol::binary::packet::Packet;
+use crate::protocol::binary::reply::Reply;
 use crate::protocol::op::{self, is_quiet};
 use crate::proxy::Engine;
 use crate::proxy::downstream::ConnId;
@@ -98,7 +99,7 @@ impl Engine {
             _ => {
                 let body = self.failure_body(failure, host);
                 if let Some(sink) = self.packet_sink(id, (code, place)) {
-                    write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
+                    Reply { status: failure.status(), value: &body, ..Reply::to(code, opaque) }.write(sink.tail());
                 }
             }
         }
@@ -116,7 +117,7 @@ impl Engine {
     ) {
         let body = self.failure_body(failure, host);
         if let Some(sink) = self.sink(id) {
-            write_reply(sink.tail(), code, failure.status(), opaque, 0, &[], &[], &body);
+            Reply { status: failure.status(), value: &body, ..Reply::to(code, opaque) }.write(sink.tail());
         }
     }
 
