@@ -57,6 +57,17 @@ impl ServerPort {
     }
 }
 
+/// How far `--check` goes. Each does what the one before it does, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// `--check=config`: the texts and the user, as forgiving as a start is.
+    Config,
+    /// `--check`: what a start needs of this machine, too, and nothing in the texts is forgiven.
+    Start,
+    /// `--check=deep`: also whoever moxi would connect to.
+    Deep,
+}
+
 /// Everything the command line says, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -73,7 +84,7 @@ pub struct Options {
     /// Whether items of the built-in server carry CAS ids; `-C` turns it off.
     pub cas: bool,
     /// `--check`: only say whether all this can be used.
-    pub check: bool,
+    pub check: Option<Depth>,
     /// `--check-alive`: only ask whether somebody answers there.
     pub check_alive: Option<Address>,
     /// `-d`: run in the background.
@@ -133,7 +144,7 @@ impl Default for Options {
             binding: None,
             connections: 1024,
             cas: true,
-            check: false,
+            check: None,
             check_alive: None,
             daemon: false,
             prefix_delimiter: None,

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::argument::Argument;
 use super::flags::{self, Action, Flag};
-use super::{Options, ServerPort};
+use super::{Depth, Options, ServerPort};
 use crate::config::address::Address;
 use crate::failure::{Failure, GENERAL, USAGE};
 use crate::protocol::Protocol;
@@ -18,8 +18,8 @@ use crate::protocol::Protocol;
 pub enum Command {
     /// Run with these options.
     Run(Box<Options>),
-    /// Only check these options.
-    Check(Box<Options>),
+    /// Only check these options, so far.
+    Check(Box<Options>, Depth),
     /// Only ask whether somebody answers there, in this protocol.
     CheckAlive(Address, Option<Protocol>),
     /// Print this text on standard output and stop with exit code 0.
@@ -53,7 +53,7 @@ where
                 let flag = flags::by_name(name).ok_or_else(|| {
                     illegal(&program, &format!("unrecognized option '--{name}'"), &format!("--{name}"))
                 })?;
-                if !flag.has_argument() && parser.optional_value().is_some() {
+                if flag.argument().is_none() && parser.optional_value().is_some() {
                     let name = flag.name.unwrap_or_default();
                     let complaint = format!("option '--{name}' doesn't allow an argument");
                     return Err(illegal(&program, &complaint, &format!("--{name}")));
@@ -62,6 +62,7 @@ where
             }
             Err(error) => return Err(illegal(&program, &error.to_string(), "?")),
         };
+        let form = flag.form();
         match flag.action {
             Action::Print(text) => return Ok(Command::Print(text())),
             Action::PrintFor(_, text) => {
@@ -69,9 +70,14 @@ where
                 return text(&value).map(Command::Print);
             }
             Action::Switch(set) => set(&mut options),
+            Action::Optional(_, set) => {
+                let value = parser.optional_value();
+                let argument = value.as_ref().map(|value| Argument { flag: &form, value });
+                set(&mut options, argument.as_ref())?;
+            }
             Action::Value(_, set) => {
                 let value = parser.value().map_err(|_| missing(&program, flag))?;
-                set(&mut options, &Argument { flag: &flag.form(), value: &value })?;
+                set(&mut options, &Argument { flag: &form, value: &value })?;
             }
         }
     }
@@ -80,8 +86,10 @@ where
     }
     take_operands(&mut options, &operands)?;
     check(&options)?;
-    let command = if options.check { Command::Check } else { Command::Run };
-    Ok(command(Box::new(options)))
+    Ok(match options.check {
+        Some(depth) => Command::Check(Box::new(options), depth),
+        None => Command::Run(Box::new(options)),
+    })
 }
 
 /// What getopt and then the program say about a word that is no flag. (The C program's second line named `?`.)

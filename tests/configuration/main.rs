@@ -2,7 +2,9 @@
 //!
 //! | file | what it proves |
 //! |---|---|
+//! | `check` | what `--check` finds wrong, what it says would be served, and that it leaves nothing behind |
 //! | `cli` | every flag's check, message and exit code |
+//! | `deep_check` | `--check=deep` asks servers and cluster managers |
 //! | `field` | the command lines that are in use out there start, and serve |
 //! | `reread` | SIGHUP: the static file is read again, clients stay |
 //! | `rest` | a cluster manager: documents, buckets that come and go |
@@ -12,7 +14,9 @@
 #[path = "../launch/mod.rs"]
 mod launch;
 
+mod check;
 mod cli;
+mod deep_check;
 mod field;
 mod reread;
 mod rest;
