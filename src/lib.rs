@@ -31,7 +31,7 @@
 //! | [`cli`] | the flags, help, version | 01 |
 //! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | 01 |
 //! | [`alive`] | `--check-alive`: is there somebody who answers? | 01 §19 |
-//! | [`check`] | `--check`: what a start would do, without one | 01 §15.1 |
+//! | [`check`] | `--check`, `--print-config`: what a start would do, without one | 01 §15.1 |
 //! | [`milestones`] | the lines that a start and a stop leave in the log | 01 §10 |
 //! | [`systemd`] | the service manager: it is told how we are | 01 §19 |
 //! | [`config`] | texts and documents to configuration | 05 |

@@ -45,6 +45,13 @@ fn main() -> ExitCode {
                 |()| ExitCode::SUCCESS,
             )
         }
+        Ok(Command::PrintConfig(options)) => {
+            let told = |report| {
+                tell(&report);
+                ExitCode::SUCCESS
+            };
+            check::effective::report(&options).map_or_else(|failure| complain(&failure), told)
+        }
         Ok(Command::Check(options, depth)) => tell(&check::run(&options, depth)),
         Ok(Command::Run(options)) => {
             log::set_verbosity(options.verbosity);

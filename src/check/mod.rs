@@ -1,4 +1,4 @@
-//! Looking before leaping (01 §15.1): what a start with these options would do, and what would be in its way.
+//! Looking before leaping (01 §15.1, §15.2): what a start with these options would do, and what would be in its way.
 //!
 //! | file | what |
 //! |---|---|
@@ -7,9 +7,11 @@
 //! | `managers` | cluster managers, for one document each |
 //! | `servers` | servers, for their versions |
 //! | `table` | what would be served |
+//! | [`effective`] | `--print-config`: every setting, and where it comes from |
 //!
 //! Nothing is started or written. Ports are bound for a moment, the rest is only looked at.
 
+pub mod effective;
 mod managers;
 mod places;
 mod servers;

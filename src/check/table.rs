@@ -98,7 +98,8 @@ fn masters(bucket: &BucketConfig) -> Option<Vec<usize>> {
     Some(counts)
 }
 
-fn word(protocol: Protocol) -> &'static str {
+/// The word for it in `-Z`.
+pub(super) fn word(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Ascii => "ascii",
         Protocol::Binary => "binary",

@@ -189,6 +189,19 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_that_may_be_missing_follows_an_equals_sign() {
+        for (shell, part) in [
+            ("bash", " --check --check=config --check=deep "),
+            ("zsh", "'--check=-["),
+            ("zsh", "]::depth:(config deep)'"),
+            ("fish", " -l check -a 'config deep' "),
+        ] {
+            assert!(text(OsStr::new(shell)).unwrap().contains(part), "{shell}: {part}");
+        }
+        assert!(!bash().contains("    --check)"));
+    }
+
+    #[test]
     fn words_are_those_that_the_flags_take() {
         use crate::cli::{Command, parse};
         for flag in FLAGS {

@@ -204,6 +204,16 @@ pub static FLAGS: &[Flag] = &[
         ..FLAG
     },
     Flag {
+        name: Some("print-config"),
+        action: Action::Switch(|options| options.print_config = true),
+        help: "only print every setting that a start with the other flags would have, with its value and where that comes \
+               from, and exit",
+        more: "Flags, keys of `-Z`, cluster managers and servers, a line each. A value comes from the command line, \
+               `-Z`, `-z`, a file, a JSON document in one of them, the environment, or is the default. Passwords are shown \
+               as `XXXXXX`. Cluster managers are not asked: that does `--check=deep`.",
+        ..FLAG
+    },
+    Flag {
         name: Some("check-alive"),
         action: Action::Value("address", |options, argument| {
             let wanted = "HOST:PORT, [IPV6]:PORT, or the absolute path of a unix socket";

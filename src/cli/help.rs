@@ -136,14 +136,11 @@ fn describe_key(text: &mut String, name: &str, key: &Key) {
         Unit::Bytes => help.push_str(" In bytes."),
         Unit::None => {}
     }
-    if let Some((_, variable)) = VARIABLES.iter().find(|(key, _)| *key == name) {
+    if let Some(variable) = key.variable() {
         let _ = write!(help, " By default the value of the environment variable {variable}.");
     }
     wrap(text, &help, 6, 6);
 }
-
-/// Keys whose default comes from the environment (01 §9).
-const VARIABLES: [(&str, &str); 2] = [("usr", "MOXI_SASL_PLAIN_USR"), ("pwd", "MOXI_SASL_PLAIN_PWD")];
 
 const EXAMPLES: &str = "
 Examples:

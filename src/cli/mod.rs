@@ -111,6 +111,8 @@ pub struct Options {
     pub tcp_port: Option<ServerPort>,
     /// `-P`: pid file, as typed; written only together with `-d`.
     pub pid_file: Option<PathBuf>,
+    /// `--print-config`: only show what all this comes to.
+    pub print_config: bool,
     /// `-r`: allow core files, and stay in the starting directory.
     pub core_files: bool,
     /// `-R`: requests served per connection before others have their turn, above 0.
@@ -131,6 +133,8 @@ pub struct Options {
     pub cluster: Option<String>,
     /// `-Z`: proxy behaviour.
     pub behavior: Option<String>,
+    /// Each flag that was given, as [`flags::Flag::form`] has it, with its argument, in their order. May hold secrets.
+    pub typed: Vec<(String, String)>,
     /// Whether an operand was given that is not used. Its text may hold a password.
     pub stray_operand: bool,
 }
@@ -158,6 +162,7 @@ impl Default for Options {
             log_file: None,
             tcp_port: None,
             pid_file: None,
+            print_config: false,
             core_files: false,
             requests_per_turn: 20,
             threads: 4,
@@ -168,6 +173,7 @@ impl Default for Options {
             watch_stdin: false,
             cluster: None,
             behavior: None,
+            typed: Vec::new(),
             stray_operand: false,
         }
     }

@@ -20,6 +20,8 @@ pub enum Command {
     Run(Box<Options>),
     /// Only check these options, so far.
     Check(Box<Options>, Depth),
+    /// Only show what these options come to.
+    PrintConfig(Box<Options>),
     /// Only ask whether somebody answers there, in this protocol.
     CheckAlive(Address, Option<Protocol>),
     /// Print this text on standard output and stop with exit code 0.
@@ -69,7 +71,10 @@ where
                 let value = parser.value().map_err(|_| missing(&program, flag))?;
                 return text(&value).map(Command::Print);
             }
-            Action::Switch(set) => set(&mut options),
+            Action::Switch(set) => {
+                set(&mut options);
+                options.typed.push((form, String::new()));
+            }
             Action::Optional(_, set) => {
                 let value = parser.optional_value();
                 let argument = value.as_ref().map(|value| Argument { flag: &form, value });
@@ -78,6 +83,7 @@ where
             Action::Value(_, set) => {
                 let value = parser.value().map_err(|_| missing(&program, flag))?;
                 set(&mut options, &Argument { flag: &form, value: &value })?;
+                options.typed.push((form, value.to_string_lossy().into_owned()));
             }
         }
     }
@@ -87,6 +93,7 @@ where
     take_operands(&mut options, &operands)?;
     check(&options)?;
     Ok(match options.check {
+        _ if options.print_config => Command::PrintConfig(Box::new(options)),
         Some(depth) => Command::Check(Box::new(options), depth),
         None => Command::Run(Box::new(options)),
     })
