@@ -64,27 +64,8 @@ where
             }
             Err(error) => return Err(illegal(&program, &error.to_string(), "?")),
         };
-        let form = flag.form();
-        match flag.action {
-            Action::Print(text) => return Ok(Command::Print(text())),
-            Action::PrintFor(_, text) => {
-                let value = parser.value().map_err(|_| missing(&program, flag))?;
-                return text(&value).map(Command::Print);
-            }
-            Action::Switch(set) => {
-                set(&mut options);
-                options.typed.push((form, String::new()));
-            }
-            Action::Optional(_, set) => {
-                let value = parser.optional_value();
-                let argument = value.as_ref().map(|value| Argument { flag: &form, value });
-                set(&mut options, argument.as_ref())?;
-            }
-            Action::Value(_, set) => {
-                let value = parser.value().map_err(|_| missing(&program, flag))?;
-                set(&mut options, &Argument { flag: &form, value: &value })?;
-                options.typed.push((form, value.to_string_lossy().into_owned()));
-            }
+        if let Some(command) = apply(flag, &mut parser, &program, &mut options)? {
+            return Ok(command);
         }
     }
     if let Some(address) = options.check_alive {
@@ -97,6 +78,38 @@ where
         Some(depth) => Command::Check(Box::new(options), depth),
         None => Command::Run(Box::new(options)),
     })
+}
+
+/// Does what a flag says. A command is all that is asked for: what follows it is not read.
+fn apply(
+    flag: &'static Flag,
+    parser: &mut lexopt::Parser,
+    program: &OsStr,
+    options: &mut Options,
+) -> Result<Option<Command>, Failure> {
+    let form = flag.form();
+    match flag.action {
+        Action::Print(text) => return Ok(Some(Command::Print(text()))),
+        Action::PrintFor(_, text) => {
+            let value = parser.value().map_err(|_| missing(program, flag))?;
+            return text(&value).map(|text| Some(Command::Print(text)));
+        }
+        Action::Switch(set) => {
+            set(options);
+            options.typed.push((form, String::new()));
+        }
+        Action::Optional(_, set) => {
+            let value = parser.optional_value();
+            let argument = value.as_ref().map(|value| Argument { flag: &form, value });
+            set(options, argument.as_ref())?;
+        }
+        Action::Value(_, set) => {
+            let value = parser.value().map_err(|_| missing(program, flag))?;
+            set(options, &Argument { flag: &form, value: &value })?;
+            options.typed.push((form, value.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// What getopt and then the program say about a word that is no flag. (The C program's second line named `?`.)
