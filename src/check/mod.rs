@@ -40,6 +40,7 @@ pub fn run(options: &Options, depth: Depth) -> Report {
         true => managers::ask(&loaded, &mut problems),
         false => (*loaded.config).clone(),
     };
+    places::descriptors(options, &config, &mut problems);
     let mut rows = table::rows(options, &loaded, &config);
     if is_deep {
         servers::ask(options, &loaded, &mut rows, &mut problems);

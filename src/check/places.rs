@@ -8,10 +8,13 @@ use std::path::Path;
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::builtin;
 use crate::cli::{Options, ServerPort};
 use crate::config::Loaded;
+use crate::config::snapshot::Config;
 use crate::daemon;
 use crate::failure::reason;
+use crate::net::descriptors::{self, Budget, Need};
 use crate::net::inherited::Inherited;
 use crate::net::listener::{self, Origin};
 
@@ -84,6 +87,20 @@ fn ports(options: &Options, loaded: Option<&Loaded>, problems: &mut Vec<String>)
     if let Err(why) = listener::udp(host, datagrams) {
         problems.push(format!("failed to listen on UDP port {datagrams}: {why}"));
     }
+}
+
+/// Whether there are descriptors enough for servers and clients.
+pub(super) fn descriptors(options: &Options, config: &Config, problems: &mut Vec<String>) {
+    let clients = u64::from(options.connections);
+    let workers = u64::from(options.threads);
+    let connections = config.connections_most().map(|most| most.saturating_mul(workers));
+    let has_memcached = builtin::is_wanted(options, !config.buckets.is_empty() || config.dynamic.is_some());
+    let need = Need { connections, has_memcached };
+    // What is open all the time is not known before it is: three for each thread and as many for each port.
+    let used = 3 * (workers + 2 + config.buckets.len() as u64);
+    descriptors::raise(clients, used, need);
+    let budget = descriptors::limit().map(|limit| Budget::new(limit, used, need));
+    problems.extend(budget.and_then(|budget| budget.warning()));
 }
 
 /// Whether the unix socket could be had. One that is there is replaced, other files are not.

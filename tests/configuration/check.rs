@@ -200,6 +200,22 @@ fn users_limits_and_files() {
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
 
+/// Ten servers, of which each of four workers may have five connections: more than a hundred.
+#[test]
+fn too_few_descriptors_for_the_servers() {
+    let servers = (1..=10).map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",");
+    let section = format!("{}={servers}", free_port());
+    let check = |limit: u32| {
+        let words = format!("ulimit -n {limit} && exec \"$0\" --check -c 10 -z {section}");
+        finish(std::process::Command::new("sh").args(["-c", &words, env!("CARGO_BIN_EXE_moxi")]))
+    };
+    let low = check(100);
+    let start = "WARNING: a limit of 100 open files is too low (ulimit -n): ";
+    assert!(low.stderr.starts_with(start) && low.stderr.contains(" which may need 232, "), "{}", low.stderr);
+    assert_eq!((low.code, low.stderr.lines().count()), (Some(1), 1));
+    problems(&check(1000), &[]);
+}
+
 #[test]
 fn a_flag_that_is_refused_is_refused_as_ever() {
     assert_eq!(check(&["-p", "abc"]).code, Some(64));
