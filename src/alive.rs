@@ -26,6 +26,12 @@ const ASCII_PATIENCE: Duration = Duration::from_secs(2);
 /// The longest version that is taken for one.
 const LONGEST: usize = 255;
 
+/// The longest body of a reply that is waited for.
+const LONGEST_BODY: usize = 64 << 10;
+
+/// What messages call the request.
+const VERSION: &str = "version";
+
 /// Asks for the version at `address`, in the protocol of `binding`, or in ASCII first and then in binary.
 ///
 /// Returns the line that says so.
@@ -33,23 +39,30 @@ const LONGEST: usize = 255;
 /// # Errors
 /// Why it is not alive.
 pub fn check(address: &Address, binding: Option<Protocol>) -> Result<String, Failure> {
-    let until = Instant::now() + PATIENCE;
-    let asked = look_up(address).and_then(|places| {
-        let mut why = "it has no address".to_owned();
-        for (index, place) in places.iter().enumerate() {
-            let shares = u32::try_from(places.len() - index).unwrap_or(1).max(1);
-            let share = until.saturating_duration_since(Instant::now()) / shares;
-            match ask(place, binding, share) {
-                Ok(version) => return Ok(version),
-                Err(error) => why = error,
-            }
-        }
-        Err(why)
-    });
-    match asked {
+    match reach(address, |place, until| ask(place, binding, until)) {
         Ok(version) => Ok(format!("{address} is alive: version {version}\n")),
         Err(why) => Err(Failure::new(GENERAL, format!("{address} is not alive: {why}\n"))),
     }
+}
+
+/// Asks at each place that `address` has until one answers. `ask` is told where, and when its time is over; all of it
+/// takes 5 seconds at most.
+///
+/// # Errors
+/// Why none has answered; the last one's reason.
+pub fn reach<T>(address: &Address, mut ask: impl FnMut(&SockAddr, Instant) -> Result<T, String>) -> Result<T, String> {
+    let until = Instant::now() + PATIENCE;
+    let places = look_up(address)?;
+    let mut why = "it has no address".to_owned();
+    for (index, place) in places.iter().enumerate() {
+        let shares = u32::try_from(places.len() - index).unwrap_or(1).max(1);
+        let share = until.saturating_duration_since(Instant::now()) / shares;
+        match ask(place, Instant::now() + share) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => why = error,
+        }
+    }
+    Err(why)
 }
 
 /// Where to connect to. The system's look-up of names has no limit of time, so it has a thread.
@@ -71,8 +84,7 @@ fn look_up(address: &Address) -> Result<Vec<SockAddr>, String> {
 }
 
 /// The version that is told at `place`, or why none is.
-fn ask(place: &SockAddr, binding: Option<Protocol>, time: Duration) -> Result<String, String> {
-    let until = Instant::now() + time;
+fn ask(place: &SockAddr, binding: Option<Protocol>, until: Instant) -> Result<String, String> {
     match binding {
         Some(Protocol::Ascii) => Conn::open(place, until)?.ascii(),
         Some(Protocol::Binary) => Conn::open(place, until)?.binary(),
@@ -91,13 +103,18 @@ fn ask(place: &SockAddr, binding: Option<Protocol>, time: Duration) -> Result<St
 }
 
 /// A blocking connection that is given up when its time is over.
-struct Conn {
+#[derive(Debug)]
+pub struct Conn {
     socket: Socket,
     until: Instant,
 }
 
 impl Conn {
-    fn open(place: &SockAddr, until: Instant) -> Result<Conn, String> {
+    /// Connects to `place`. At `until` everything that is done with the connection has failed.
+    ///
+    /// # Errors
+    /// Why it cannot be connected.
+    pub fn open(place: &SockAddr, until: Instant) -> Result<Conn, String> {
         let connect = || {
             let socket = Socket::new(Domain::from(i32::from(place.family())), Type::STREAM, None)?;
             let conn = Conn { socket, until };
@@ -149,42 +166,78 @@ impl Conn {
         receive().map_err(|error| words(&error))
     }
 
-    fn ascii(mut self) -> Result<String, String> {
+    /// The version that is told in ASCII.
+    ///
+    /// # Errors
+    /// Why none is.
+    pub fn ascii(mut self) -> Result<String, String> {
         self.send(b"version\r\n")?;
         let mut reply = Vec::new();
         self.receive(&mut reply, |bytes| bytes.contains(&b'\n') || bytes.len() > LONGEST)?;
         let version = reply.strip_prefix(b"VERSION ").and_then(|rest| rest.strip_suffix(b"\r\n"));
-        version.map(|version| version.escape_ascii().to_string()).ok_or_else(|| odd(&reply))
+        version.map(|version| version.escape_ascii().to_string()).ok_or_else(|| odd(&reply, VERSION))
     }
 
-    fn binary(mut self) -> Result<String, String> {
+    /// The version that is told in binary.
+    ///
+    /// # Errors
+    /// Why none is.
+    pub fn binary(mut self) -> Result<String, String> {
         let mut request = Vec::new();
         command::version(&mut request, 0);
-        self.send(&request)?;
-        let mut reply = Vec::new();
-        self.receive(&mut reply, |bytes| bytes.len() >= HEADER)?;
-        let Some(head) = reply.first_chunk::<HEADER>() else { return Err(odd(&reply)) };
+        let reply = self.exchange(&request, opcode::VERSION, VERSION)?;
+        let is_version = reply.header.vbucket_or_status == 0 && reply.body().len() <= LONGEST;
+        match is_version {
+            true => Ok(reply.body().escape_ascii().to_string()),
+            false => Err(odd(&reply.bytes, VERSION)),
+        }
+    }
+
+    /// Sends a packet, and takes the reply to it. `name` is what messages call the request.
+    ///
+    /// # Errors
+    /// When none comes, or something else.
+    pub fn exchange(&mut self, request: &[u8], opcode: u8, name: &str) -> Result<Reply, String> {
+        self.send(request)?;
+        let mut bytes = Vec::new();
+        self.receive(&mut bytes, |bytes| bytes.len() >= HEADER)?;
+        let Some(head) = bytes.first_chunk::<HEADER>() else { return Err(odd(&bytes, name)) };
         let header = Header::parse(head);
         let length = usize::try_from(header.body_len).unwrap_or(usize::MAX);
-        let is_version = (head[0], header.opcode, header.vbucket_or_status) == (REPLY_MAGIC, opcode::VERSION, 0);
-        if !is_version || length > LONGEST {
-            return Err(odd(&reply));
+        if (head[0], header.opcode) != (REPLY_MAGIC, opcode) || length > LONGEST_BODY {
+            return Err(odd(&bytes, name));
         }
-        self.receive(&mut reply, |bytes| bytes.len() >= HEADER + length)?;
-        match reply.get(HEADER..HEADER + length) {
-            Some(version) => Ok(version.escape_ascii().to_string()),
-            None => Err(odd(&reply)),
+        self.receive(&mut bytes, |bytes| bytes.len() >= HEADER + length)?;
+        match bytes.len() < HEADER + length {
+            true => Err(odd(&bytes, name)),
+            false => Ok(Reply { header, bytes }),
         }
     }
 }
 
-/// What to say of a reply that is no version.
-fn odd(reply: &[u8]) -> String {
+/// A packet that was answered.
+#[derive(Debug)]
+pub struct Reply {
+    /// Its header.
+    pub header: Header,
+    /// All of it.
+    bytes: Vec<u8>,
+}
+
+impl Reply {
+    /// What follows the header.
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(HEADER..).unwrap_or(&[])
+    }
+}
+
+/// What to say of a reply that is none to the request called `name`.
+fn odd(reply: &[u8], name: &str) -> String {
     match reply {
         [] => "it closes the connection without an answer".to_owned(),
         _ => {
             let start = reply.get(..60).unwrap_or(reply);
-            format!("its answer to \"version\" is \"{}\"", start.escape_ascii())
+            format!("its answer to \"{name}\" is \"{}\"", start.escape_ascii())
         }
     }
 }
@@ -194,7 +247,7 @@ fn words(error: &io::Error) -> String {
     match error.kind() {
         // The limits of time of a socket end in the second one.
         ErrorKind::TimedOut | ErrorKind::WouldBlock => "no answer in time".to_owned(),
-        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => odd(&[]),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => odd(&[], VERSION),
         _ => reason(error),
     }
 }

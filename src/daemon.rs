@@ -159,10 +159,13 @@ pub fn find_user(name: &str) -> Result<Option<User>, Failure> {
     if !Uid::current().is_root() && !Uid::effective().is_root() {
         return Ok(None);
     }
-    match User::from_name(name) {
-        Ok(Some(user)) => Ok(Some(user)),
-        _ => Err(Failure::new(NO_USER, format!("can't find the user {name} to switch to"))),
-    }
+    user(name).map(Some)
+}
+
+/// The user of this name.
+pub fn user(name: &str) -> Result<User, Failure> {
+    let found = User::from_name(name).ok().flatten();
+    found.ok_or_else(|| Failure::new(NO_USER, format!("can't find the user {name} to switch to")))
 }
 
 /// Becomes `user`, with the groups of `user` and no others.

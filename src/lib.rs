@@ -31,9 +31,11 @@
 //! | [`cli`] | the flags, help, version | 01 |
 //! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | 01 |
 //! | [`alive`] | `--check-alive`: is there somebody who answers? | 01 §19 |
+//! | [`check`] | `--check`, `--print-config`: what a start would do, without one | 01 §15.1 |
 //! | [`milestones`] | the lines that a start and a stop leave in the log | 01 §10 |
 //! | [`systemd`] | the service manager: it is told how we are | 01 §19 |
 //! | [`config`] | texts and documents to configuration | 05 |
+//! | [`texts`] | which texts the options name, and the environment | 01 §6 |
 //! | [`control`] | what changes it while the program runs: cluster managers, the file of `-z` | 05 §6 |
 //! | [`routing`] | key to server: vbuckets, ketama, modula | 05 §10 |
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | 04 |
@@ -57,6 +59,7 @@ pub mod alive;
 pub mod arena;
 pub mod buffer;
 pub mod builtin;
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod control;
@@ -73,4 +76,5 @@ pub mod proxy;
 pub mod routing;
 pub mod signals;
 pub mod systemd;
+pub mod texts;
 pub mod tools;

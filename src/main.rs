@@ -3,15 +3,14 @@
 //! Everything that can be found wrong is found before the process goes into the background, and every port
 //! is bound before it gives up its privileges. No thread is started before both have happened.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use moxi::builtin::{self, Sockets};
-use moxi::cli::{self, Command, Options};
-use moxi::config::{self, Loaded};
+use moxi::cli::{self, Command, Depth, Options};
+use moxi::config::Loaded;
 use moxi::control::cluster::Cluster;
 use moxi::control::rest;
 use moxi::control::rest::proxies::Proxies;
@@ -28,7 +27,7 @@ use moxi::proxy::Settings;
 
 use moxi::signals::{Signals, Starting};
 use moxi::systemd::Manager;
-use moxi::{alive, log, milestones, signals};
+use moxi::{alive, check, log, milestones, signals, texts};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -36,9 +35,9 @@ fn main() -> ExitCode {
         Ok(Command::CheckAlive(address, binding)) => {
             alive::check(&address, binding).map_or_else(|failure| complain(&failure), |line| print(&line))
         }
-        Ok(Command::Check(options)) => {
+        Ok(Command::Check(options, Depth::Config)) => {
             log::set_verbosity(options.verbosity);
-            check(&options).map_or_else(
+            check_config(&options).map_or_else(
                 |failure| {
                     log!(0, "{failure}");
                     ExitCode::from(failure.code)
@@ -46,6 +45,14 @@ fn main() -> ExitCode {
                 |()| ExitCode::SUCCESS,
             )
         }
+        Ok(Command::PrintConfig(options)) => {
+            let told = |report| {
+                tell(&report);
+                ExitCode::SUCCESS
+            };
+            check::effective::report(&options).map_or_else(|failure| complain(&failure), told)
+        }
+        Ok(Command::Check(options, depth)) => tell(&check::run(&options, depth)),
         Ok(Command::Run(options)) => {
             log::set_verbosity(options.verbosity);
             let fallback = if options.daemon { Fallback::Syslog } else { Fallback::Stderr };
@@ -88,8 +95,19 @@ fn complain(failure: &Failure) -> ExitCode {
     ExitCode::from(failure.code)
 }
 
+/// What a check has found.
+fn tell(report: &check::Report) -> ExitCode {
+    print(&report.table);
+    let mut problems = report.problems.join("\n");
+    if problems.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    problems.push('\n');
+    complain(&Failure::new(GENERAL, problems))
+}
+
 /// Everything of a start that leaves no trace. What is wrong but no failure is logged.
-fn check(options: &Options) -> Result<(), Failure> {
+fn check_config(options: &Options) -> Result<(), Failure> {
     load(options, cluster_text(options)?)?;
     options.user.as_deref().map(daemon::find_user).transpose()?;
     Ok(())
@@ -194,14 +212,10 @@ fn ended(stop: io::Result<Stop>) -> Run {
 
 /// The cluster configuration to serve, if there is one.
 fn cluster_text(options: &Options) -> Result<Option<&str>, Failure> {
-    let cluster = options.cluster.as_deref().filter(|text| !text.is_empty() && !options.mcmux);
     if options.stray_operand {
-        log!(0, "WARNING: the last word of the command line is not used as cluster configuration: files need -z");
+        log!(0, "{}", texts::STRAY);
     }
-    if cluster.is_none() && !options.mcmux && !builtin::is_wanted(options, false) {
-        return Err(Failure::new(GENERAL, "ERROR: need cluster configuration. See usage (-h)."));
-    }
-    Ok(cluster)
+    texts::cluster(options)
 }
 
 fn system(what: &str, error: &io::Error) -> Failure {
@@ -210,13 +224,7 @@ fn system(what: &str, error: &io::Error) -> Failure {
 
 /// Turns the configuration texts into configuration.
 fn load(options: &Options, cluster: Option<&str>) -> Result<Loaded, Failure> {
-    let environment = |name: &str| std::env::var_os(name).map(lossy);
-    let behavior = options.behavior.as_deref();
-    let loaded = match cluster {
-        _ if options.mcmux => config::mcmux::load_mcmux(builtin::mcmux_port(options), behavior, &environment),
-        Some(cluster) => config::load(cluster, behavior, &environment),
-        None => Ok(Loaded::default()),
-    };
+    let loaded = texts::load(options, cluster, options.behavior.as_deref());
     let loaded = loaded.map_err(|error| Failure::new(GENERAL, error.to_string()))?;
     for line in &loaded.log {
         log!(0, "{line}");
@@ -226,11 +234,7 @@ fn load(options: &Options, cluster: Option<&str>) -> Result<Loaded, Failure> {
 
 /// The name of this machine, for statistics.
 fn hostname() -> String {
-    nix::unistd::gethostname().map(lossy).unwrap_or_default()
-}
-
-fn lossy(value: OsString) -> String {
-    value.to_string_lossy().into_owned()
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The listeners, each with whose clients connect there.
@@ -354,7 +358,7 @@ fn start_agents(
     let (config, behavior) = (Arc::clone(&loaded.config), Arc::clone(&loaded.behavior));
     let cluster = Cluster::new(config, behavior, is_listening);
     let reporter = acceptor.follow(cluster, place.clone());
-    let proxies = Proxies::from_env(&|name| std::env::var_os(name).map(lossy));
+    let proxies = Proxies::from_env(&texts::environment);
     for (index, (agent, refresh)) in loaded.agents.iter().zip(refreshes).enumerate() {
         let reporter = reporter.clone();
         rest::spawn(index, agent, proxies.clone(), Arc::clone(refresh), seed(), move |event| reporter.report(event))?;

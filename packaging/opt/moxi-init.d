@@ -62,7 +62,7 @@ stop() {
 
 check() {
     # shellcheck disable=SC2086 # a list of words
-    "$program" --check -u moxi $OPTIONS -Z "$behavior" -z "$cluster"
+    "$program" --check=config -u moxi $OPTIONS -Z "$behavior" -z "$cluster"
 }
 
 hangup() {

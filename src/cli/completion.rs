@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 
-use super::flags::{Action, FLAGS, Flag};
+use super::flags::{FLAGS, Flag};
 use crate::config::behavior::KEYS;
 use crate::failure::{Failure, USAGE};
 
@@ -38,15 +38,8 @@ fn kind(argument: &str) -> Kind {
         "protocol" => Kind::Word(&["auto", "ascii", "binary"]),
         "y|n" => Kind::Word(&["y", "n"]),
         "shell" => Kind::Word(&["bash", "zsh", "fish"]),
+        "depth" => Kind::Word(&["config", "deep"]),
         _ => Kind::Other,
-    }
-}
-
-/// The argument's name, if the flag has one.
-fn argument(flag: &Flag) -> Option<&'static str> {
-    match flag.action {
-        Action::Value(name, _) | Action::PrintFor(name, _) => Some(name),
-        Action::Switch(_) | Action::Print(_) => None,
     }
 }
 
@@ -55,6 +48,14 @@ fn forms(flag: &Flag) -> Vec<String> {
     let short = flag.short().map(|letter| format!("-{letter}"));
     let long = flag.name.map(|name| format!("--{name}"));
     short.into_iter().chain(long).collect()
+}
+
+/// `--check=deep`: a flag whose argument may be missing, with each that it can be.
+fn with_words(flag: &Flag) -> Vec<String> {
+    match flag.argument().filter(|(_, is_needed)| !is_needed).map(|(name, _)| kind(name)) {
+        Some(Kind::Word(words)) => words.iter().map(|word| format!("{}={word}", flag.form())).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn keys() -> String {
@@ -72,11 +73,14 @@ complete -o filenames -F _moxi moxi
 fn bash() -> String {
     let mut text = "# bash completion for moxi\n_moxi() {\n".to_owned();
     text.push_str("    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}\n");
-    let flags: Vec<String> = FLAGS.iter().flat_map(forms).collect();
+    let flags: Vec<String> = FLAGS.iter().flat_map(|flag| [forms(flag), with_words(flag)].concat()).collect();
     let _ = writeln!(text, "    local flags='{}'", flags.join(" "));
     let _ = writeln!(text, "    local keys='{}'", keys());
     text.push_str("    COMPREPLY=()\n    case $prev in\n");
-    for (flag, name) in FLAGS.iter().filter_map(|flag| Some((flag, argument(flag)?))) {
+    // An argument that may be missing is no word of its own.
+    let needed =
+        |flag: &'static Flag| flag.argument().filter(|(_, is_needed)| *is_needed).map(|(name, _)| (flag, name));
+    for (flag, name) in FLAGS.iter().filter_map(needed) {
         let action = match kind(name) {
             Kind::File => "COMPREPLY=($(compgen -f -- \"$cur\"))".to_owned(),
             Kind::User => "COMPREPLY=($(compgen -u -- \"$cur\"))".to_owned(),
@@ -104,12 +108,17 @@ fn zsh() -> String {
     for flag in FLAGS {
         let help = for_zsh(flag.help);
         for form in forms(flag) {
-            let _ = match argument(flag) {
+            let _ = match flag.argument() {
                 None if form == "-v" => write!(text, " \\\n    '*-v[{help}]'"),
                 None => write!(text, " \\\n    '{form}[{help}]'"),
-                Some(name) => {
+                Some((name, is_needed)) => {
                     // The argument may follow at once, or after `=`, or be the next word.
-                    let joint = if form.starts_with("--") { '=' } else { '+' };
+                    let joint = match form.starts_with("--") {
+                        true if is_needed => "=",
+                        true => "=-",
+                        false => "+",
+                    };
+                    let colon = if is_needed { ":" } else { "::" };
                     let label = for_zsh(name);
                     let action = match kind(name) {
                         Kind::File => "_files".to_owned(),
@@ -118,7 +127,7 @@ fn zsh() -> String {
                         Kind::Keys => format!("{{_files; _sequence compadd -S = - {}}}", keys()),
                         Kind::Other => String::new(),
                     };
-                    write!(text, " \\\n    '{form}{joint}[{help}]:{label}:{action}'")
+                    write!(text, " \\\n    '{form}{joint}[{help}]{colon}{label}:{action}'")
                 }
             };
         }
@@ -137,8 +146,12 @@ fn fish() -> String {
         if let Some(name) = flag.name {
             let _ = write!(text, " -l {name}");
         }
-        match argument(flag).map(kind) {
+        let may_miss = flag.argument().is_some_and(|(_, is_needed)| !is_needed);
+        match flag.argument().map(|(name, _)| kind(name)) {
             None => {}
+            Some(Kind::Word(words)) if may_miss => {
+                let _ = write!(text, " -a '{}'", words.join(" "));
+            }
             Some(Kind::File) => text.push_str(" -r -F"),
             Some(Kind::User) => text.push_str(" -x -a '(__fish_complete_users)'"),
             Some(Kind::Word(words)) => {
@@ -176,15 +189,27 @@ mod tests {
     }
 
     #[test]
+    fn an_argument_that_may_be_missing_follows_an_equals_sign() {
+        for (shell, part) in [
+            ("bash", " --check --check=config --check=deep "),
+            ("zsh", "'--check=-["),
+            ("zsh", "]::depth:(config deep)'"),
+            ("fish", " -l check -a 'config deep' "),
+        ] {
+            assert!(text(OsStr::new(shell)).unwrap().contains(part), "{shell}: {part}");
+        }
+        assert!(!bash().contains("    --check)"));
+    }
+
+    #[test]
     fn words_are_those_that_the_flags_take() {
         use crate::cli::{Command, parse};
         for flag in FLAGS {
-            let (Some(Kind::Word(words)), Some(letter)) = (argument(flag).map(kind), flag.short()) else { continue };
+            let Some(Kind::Word(words)) = flag.argument().map(|(name, _)| kind(name)) else { continue };
             for word in words {
-                assert!(
-                    matches!(parse(["moxi", &format!("-{letter}"), word]), Ok(Command::Run(_))),
-                    "-{letter} {word}"
-                );
+                let typed = flag.short().map_or_else(|| format!("{}={word}", flag.form()), |it| format!("-{it}{word}"));
+                let command = parse(["moxi", &typed]);
+                assert!(matches!(command, Ok(Command::Run(_) | Command::Check(..) | Command::Print(_))), "{typed}");
             }
         }
     }

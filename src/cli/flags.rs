@@ -6,7 +6,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::argument::Argument;
-use super::{Options, ServerPort, completion, help, licence};
+use super::{Depth, Options, ServerPort, completion, help, licence};
 use crate::config::address::{Address, SOCKET_PATH_MAX};
 use crate::failure::{Failure, USAGE};
 use crate::protocol::Protocol;
@@ -39,6 +39,8 @@ pub enum Action {
     Switch(fn(&mut Options)),
     /// Has an argument of this name.
     Value(&'static str, Setter),
+    /// May have an argument of this name, behind `=`.
+    Optional(&'static str, OptionalSetter),
     /// Prints a text and ends the program.
     Print(fn() -> String),
     /// Has an argument of this name, prints the text for it and ends the program.
@@ -59,14 +61,21 @@ impl Flag {
         }
     }
 
-    /// Whether a word must follow it.
-    pub fn has_argument(&self) -> bool {
-        matches!(self.action, Action::Value(..) | Action::PrintFor(..))
+    /// The name of its argument, and whether it must be there; `None` if it cannot be.
+    pub fn argument(&self) -> Option<(&'static str, bool)> {
+        match self.action {
+            Action::Value(name, _) | Action::PrintFor(name, _) => Some((name, true)),
+            Action::Optional(name, _) => Some((name, false)),
+            Action::Switch(_) | Action::Print(_) => None,
+        }
     }
 }
 
 /// Checks an argument and notes it in the options.
 pub type Setter = fn(&mut Options, &Argument<'_>) -> Result<(), Failure>;
+
+/// The same for an argument that may be missing.
+pub type OptionalSetter = fn(&mut Options, Option<&Argument<'_>>) -> Result<(), Failure>;
 
 /// The flag with this letter.
 pub fn by_letter(letter: char) -> Option<&'static Flag> {
@@ -177,11 +186,31 @@ pub static FLAGS: &[Flag] = &[
     },
     Flag {
         name: Some("check"),
-        action: Action::Switch(|options| options.check = true),
-        help: "only check the other flags and the files that they name: says what is wrong, opens no port and no log, \
-               and exits, with 0 if a start would come as far as the ports",
-        more: "What is wrong is written to standard error, and the exit code is that of the start. No server is asked, \
-               and whether the ports are free and the files of `-P` and `-O` can be written is not tried.",
+        action: Action::Optional("depth", |options, argument| {
+            options.check = Some(argument.map_or(Ok(Depth::Start), depth)?);
+            Ok(())
+        }),
+        help: "only check the other flags, the files that they name, ports, user and limits, with --check=deep also \
+               servers and cluster managers, say what would be served and what is wrong, and exit, with 1 if anything \
+               is",
+        more: "Standard output has a table of what would be served, standard error a line for each mistake. Nothing is \
+               started, written, or left behind. It is strict: an unknown key of `-Z` or a number with a unit, which a \
+               start only warns of, is a mistake. Ports are bound for a moment, so those of a moxi that runs are taken; \
+               whether `-P`, `-O` and `-s` can be had is looked at, not tried.\n\nWith `--check=deep` each server is asked \
+               for its version, after authentication where there is any, and each URL of a cluster manager for one document, \
+               within 5 seconds each. What that names is in the table, and is asked, too. Servers that this moxi would \
+               itself be are left out.\n\n`--check=config` looks at flags, texts and the user alone, as a start does: with its \
+               messages, its patience and its exit code. It is for a moxi that runs, before `SIGHUP`.",
+        ..FLAG
+    },
+    Flag {
+        name: Some("print-config"),
+        action: Action::Switch(|options| options.print_config = true),
+        help: "only print every setting that a start with the other flags would have, with its value and where that comes \
+               from, and exit",
+        more: "Flags, keys of `-Z`, cluster managers and servers, a line each. A value comes from the command line, \
+               `-Z`, `-z`, a file, a JSON document in one of them, the environment, or is the default. Passwords are shown \
+               as `XXXXXX`. Cluster managers are not asked: that does `--check=deep`.",
         ..FLAG
     },
     Flag {
@@ -465,6 +494,15 @@ pub static FLAGS: &[Flag] = &[
         ..FLAG
     },
 ];
+
+/// The word behind `--check=`.
+fn depth(argument: &Argument<'_>) -> Result<Depth, Failure> {
+    match argument.value.to_str() {
+        Some("config") => Ok(Depth::Config),
+        Some("deep") => Ok(Depth::Deep),
+        _ => Err(argument.refuse("config, deep, or nothing")),
+    }
+}
 
 fn binding(argument: &Argument<'_>) -> Result<Option<Protocol>, Failure> {
     match argument.value.as_bytes() {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::VERSION;
-use super::flags::{Action, FLAGS, Flag};
+use super::flags::{FLAGS, Flag};
 use crate::config::behavior::{KEYS, Key, Unit};
 
 /// Where the description of a flag begins.
@@ -37,9 +37,11 @@ fn describe(text: &mut String, flag: &Flag) {
     let short = flag.short().map(|letter| format!("-{letter}"));
     let long = flag.name.map(|name| format!("--{name}"));
     let mut form = short.into_iter().chain(long).collect::<Vec<_>>().join(", ");
-    if let Action::Value(argument, _) | Action::PrintFor(argument, _) = flag.action {
-        let _ = write!(form, " <{argument}>");
-    }
+    let _ = match flag.argument() {
+        Some((argument, true)) => write!(form, " <{argument}>"),
+        Some((argument, false)) => write!(form, "[=<{argument}>]"),
+        None => Ok(()),
+    };
     let mut help = String::new();
     if flag.deprecated {
         help.push_str("[deprecated] ");
@@ -134,14 +136,11 @@ fn describe_key(text: &mut String, name: &str, key: &Key) {
         Unit::Bytes => help.push_str(" In bytes."),
         Unit::None => {}
     }
-    if let Some((_, variable)) = VARIABLES.iter().find(|(key, _)| *key == name) {
+    if let Some(variable) = key.variable() {
         let _ = write!(help, " By default the value of the environment variable {variable}.");
     }
     wrap(text, &help, 6, 6);
 }
-
-/// Keys whose default comes from the environment (01 §9).
-const VARIABLES: [(&str, &str); 2] = [("usr", "MOXI_SASL_PLAIN_USR"), ("pwd", "MOXI_SASL_PLAIN_PWD")];
 
 const EXAMPLES: &str = "
 Examples:

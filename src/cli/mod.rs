@@ -57,6 +57,17 @@ impl ServerPort {
     }
 }
 
+/// How far `--check` goes. Each does what the one before it does, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// `--check=config`: the texts and the user, as forgiving as a start is.
+    Config,
+    /// `--check`: what a start needs of this machine, too, and nothing in the texts is forgiven.
+    Start,
+    /// `--check=deep`: also whoever moxi would connect to.
+    Deep,
+}
+
 /// Everything the command line says, checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -73,7 +84,7 @@ pub struct Options {
     /// Whether items of the built-in server carry CAS ids; `-C` turns it off.
     pub cas: bool,
     /// `--check`: only say whether all this can be used.
-    pub check: bool,
+    pub check: Option<Depth>,
     /// `--check-alive`: only ask whether somebody answers there.
     pub check_alive: Option<Address>,
     /// `-d`: run in the background.
@@ -100,6 +111,8 @@ pub struct Options {
     pub tcp_port: Option<ServerPort>,
     /// `-P`: pid file, as typed; written only together with `-d`.
     pub pid_file: Option<PathBuf>,
+    /// `--print-config`: only show what all this comes to.
+    pub print_config: bool,
     /// `-r`: allow core files, and stay in the starting directory.
     pub core_files: bool,
     /// `-R`: requests served per connection before others have their turn, above 0.
@@ -120,6 +133,8 @@ pub struct Options {
     pub cluster: Option<String>,
     /// `-Z`: proxy behaviour.
     pub behavior: Option<String>,
+    /// Each flag that was given, as [`flags::Flag::form`] has it, with its argument, in their order. May hold secrets.
+    pub typed: Vec<(String, String)>,
     /// Whether an operand was given that is not used. Its text may hold a password.
     pub stray_operand: bool,
 }
@@ -133,7 +148,7 @@ impl Default for Options {
             binding: None,
             connections: 1024,
             cas: true,
-            check: false,
+            check: None,
             check_alive: None,
             daemon: false,
             prefix_delimiter: None,
@@ -147,6 +162,7 @@ impl Default for Options {
             log_file: None,
             tcp_port: None,
             pid_file: None,
+            print_config: false,
             core_files: false,
             requests_per_turn: 20,
             threads: 4,
@@ -157,6 +173,7 @@ impl Default for Options {
             watch_stdin: false,
             cluster: None,
             behavior: None,
+            typed: Vec::new(),
             stray_operand: false,
         }
     }

@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 
 use super::argument::Argument;
 use super::flags::{self, Action, Flag};
-use super::{Options, ServerPort};
+use super::{Depth, Options, ServerPort};
 use crate::config::address::Address;
 use crate::failure::{Failure, GENERAL, USAGE};
 use crate::protocol::Protocol;
@@ -18,8 +18,10 @@ use crate::protocol::Protocol;
 pub enum Command {
     /// Run with these options.
     Run(Box<Options>),
-    /// Only check these options.
-    Check(Box<Options>),
+    /// Only check these options, so far.
+    Check(Box<Options>, Depth),
+    /// Only show what these options come to.
+    PrintConfig(Box<Options>),
     /// Only ask whether somebody answers there, in this protocol.
     CheckAlive(Address, Option<Protocol>),
     /// Print this text on standard output and stop with exit code 0.
@@ -53,7 +55,7 @@ where
                 let flag = flags::by_name(name).ok_or_else(|| {
                     illegal(&program, &format!("unrecognized option '--{name}'"), &format!("--{name}"))
                 })?;
-                if !flag.has_argument() && parser.optional_value().is_some() {
+                if flag.argument().is_none() && parser.optional_value().is_some() {
                     let name = flag.name.unwrap_or_default();
                     let complaint = format!("option '--{name}' doesn't allow an argument");
                     return Err(illegal(&program, &complaint, &format!("--{name}")));
@@ -62,17 +64,8 @@ where
             }
             Err(error) => return Err(illegal(&program, &error.to_string(), "?")),
         };
-        match flag.action {
-            Action::Print(text) => return Ok(Command::Print(text())),
-            Action::PrintFor(_, text) => {
-                let value = parser.value().map_err(|_| missing(&program, flag))?;
-                return text(&value).map(Command::Print);
-            }
-            Action::Switch(set) => set(&mut options),
-            Action::Value(_, set) => {
-                let value = parser.value().map_err(|_| missing(&program, flag))?;
-                set(&mut options, &Argument { flag: &flag.form(), value: &value })?;
-            }
+        if let Some(command) = apply(flag, &mut parser, &program, &mut options)? {
+            return Ok(command);
         }
     }
     if let Some(address) = options.check_alive {
@@ -80,8 +73,43 @@ where
     }
     take_operands(&mut options, &operands)?;
     check(&options)?;
-    let command = if options.check { Command::Check } else { Command::Run };
-    Ok(command(Box::new(options)))
+    Ok(match options.check {
+        _ if options.print_config => Command::PrintConfig(Box::new(options)),
+        Some(depth) => Command::Check(Box::new(options), depth),
+        None => Command::Run(Box::new(options)),
+    })
+}
+
+/// Does what a flag says. A command is all that is asked for: what follows it is not read.
+fn apply(
+    flag: &'static Flag,
+    parser: &mut lexopt::Parser,
+    program: &OsStr,
+    options: &mut Options,
+) -> Result<Option<Command>, Failure> {
+    let form = flag.form();
+    match flag.action {
+        Action::Print(text) => return Ok(Some(Command::Print(text()))),
+        Action::PrintFor(_, text) => {
+            let value = parser.value().map_err(|_| missing(program, flag))?;
+            return text(&value).map(|text| Some(Command::Print(text)));
+        }
+        Action::Switch(set) => {
+            set(options);
+            options.typed.push((form, String::new()));
+        }
+        Action::Optional(_, set) => {
+            let value = parser.optional_value();
+            let argument = value.as_ref().map(|value| Argument { flag: &form, value });
+            set(options, argument.as_ref())?;
+        }
+        Action::Value(_, set) => {
+            let value = parser.value().map_err(|_| missing(program, flag))?;
+            set(options, &Argument { flag: &form, value: &value })?;
+            options.typed.push((form, value.to_string_lossy().into_owned()));
+        }
+    }
+    Ok(None)
 }
 
 /// What getopt and then the program say about a word that is no flag. (The C program's second line named `?`.)

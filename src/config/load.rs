@@ -20,6 +20,14 @@ pub(super) const STATIC_BUCKET: &str = "default";
 pub(super) const LONGEST_USER: usize = 249;
 pub(super) const LONGEST_PASSWORD: usize = 899;
 
+/// How the lines begin that tell of a variable of the environment, which is no mistake.
+const FROM_ENVIRONMENT: &str = "env: ";
+
+/// Whether a line of [`Loaded::log`] says that something was not understood, or not written in full.
+pub fn is_complaint(line: &str) -> bool {
+    !line.starts_with(FROM_ENVIRONMENT)
+}
+
 /// A checked configuration.
 #[derive(Debug, Default)]
 pub struct Loaded {
@@ -120,7 +128,7 @@ pub fn load_behavior(
     let mut log = Vec::new();
     let mut variable = |name: &str, longest: usize| {
         let value = truncated(&env(name)?, longest);
-        log.push(format!("env: {name} ({})", value.len()));
+        log.push(format!("{FROM_ENVIRONMENT}{name} ({})", value.len()));
         Some(value)
     };
     if let Some(user) = variable("MOXI_SASL_PLAIN_USR", LONGEST_USER) {

@@ -3,6 +3,11 @@
 /// What stands in the place of a password, whatever its length.
 const MASK: &str = "XXXXXX";
 
+/// What is shown of a password; nothing if there is none.
+pub fn secret(is_set: bool) -> &'static str {
+    if is_set { MASK } else { "" }
+}
+
 /// `text` without line ends, and with the value of every JSON member whose name ends in `password` replaced.
 ///
 /// The text need not be good JSON. The value of such a member that is not a string is shown.

@@ -14,6 +14,7 @@
 //! | [`reread()`] | a static configuration file that has changed, and the configuration so far | the next configuration |
 //! | [`files`] | the path of a file in place of a text | the text |
 //! | [`changes`] | two configurations | what is different, for the log |
+//! | [`origin`] | a text, or two, and the environment | where each value comes from |
 //! | [`mcmux`] | `-X` | a bucket without servers |
 //! | [`snapshot`] | – | the immutable result that workers share |
 //!
@@ -31,11 +32,12 @@ pub mod files;
 mod load;
 pub mod masking;
 pub mod mcmux;
+pub mod origin;
 mod reread;
 pub mod server_list;
 pub mod snapshot;
 pub mod url;
 
 pub use error::ConfigError;
-pub use load::{Loaded, Section, load, load_behavior};
+pub use load::{Loaded, Section, is_complaint, load, load_behavior};
 pub use reread::{Reread, failed, reread};

@@ -128,6 +128,17 @@ pub enum Origin {
     Flag,
 }
 
+impl Origin {
+    /// What to change if the port cannot be had.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Origin::Section => "It is the one before the = of a section in -z.",
+            Origin::PortListen => "Please use -Z port_listen=PORT_NUM to specify a different port number.",
+            Origin::Flag => "It is the one of -p.",
+        }
+    }
+}
+
 /// Listens on a proxy port; see [`Place::listen`].
 ///
 /// # Errors
@@ -135,12 +146,7 @@ pub enum Origin {
 pub fn proxy(place: &Place, port: u16, origin: Origin) -> Result<Vec<Listener>, Failure> {
     log!(2, "cproxy_listen on port {port}");
     let bound = place.listen(port).map_err(|why| {
-        let hint = match origin {
-            Origin::Section => "It is the one before the = of a section in -z.",
-            Origin::PortListen => "Please use -Z port_listen=PORT_NUM to specify a different port number.",
-            Origin::Flag => "It is the one of -p.",
-        };
-        Failure::new(GENERAL, format!("{why}\nERROR: could not listen on port {port}. {hint}"))
+        Failure::new(GENERAL, format!("{why}\nERROR: could not listen on port {port}. {}", origin.hint()))
     })?;
     log!(2, "moxi listening on {port} with {} conns", bound.len());
     Ok(bound)
@@ -159,6 +165,15 @@ pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>,
     Ok(bound.into_iter().map(Listener::Tcp).collect())
 }
 
+/// Whether [`tcp`] could have `port`. It is bound for a moment; nobody can connect to it.
+///
+/// # Errors
+/// As for [`tcp`].
+pub fn is_free(host: Option<&str>, port: u16) -> Result<(), String> {
+    let bound_to = |socket: &Socket| socket.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::Unsupported.into());
+    bind_all(host, port, bound, bound_to).map(drop)
+}
+
 /// Receives datagrams on `port`; everything else as [`tcp`].
 ///
 /// # Errors
@@ -168,6 +183,12 @@ pub fn udp(host: Option<&str>, port: u16) -> Result<Vec<UdpSocket>, String> {
 }
 
 fn tcp_at(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = bound(address)?;
+    socket.listen(backlog)?;
+    Ok(TcpListener::from_std(socket.into()))
+}
+
+fn bound(address: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // The IPv4 half has a socket of its own.
@@ -179,8 +200,7 @@ fn tcp_at(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    Ok(TcpListener::from_std(socket.into()))
+    Ok(socket)
 }
 
 fn udp_at(address: SocketAddr) -> io::Result<UdpSocket> {

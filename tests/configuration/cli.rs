@@ -233,33 +233,6 @@ fn the_name_of_the_program_is_the_one_it_was_started_with() {
 }
 
 #[test]
-fn a_check_says_what_is_wrong_and_leaves_nothing_behind() {
-    let directory = tempfile::tempdir().unwrap();
-    let log = directory.path().join("log");
-    let log = log.to_str().unwrap();
-    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let section = format!("{}=127.0.0.1:1", held.local_addr().unwrap().port());
-    let check = |arguments: &[&str]| run(&[&["--check", "-O", log, "-d"], arguments].concat());
-    // A port in use is none of its business, and there is no daemon.
-    let good = check(&["-z", &section]);
-    assert_eq!((good.code, good.stdout.as_str(), good.stderr.as_str()), (Some(0), "", ""));
-    for (arguments, complaint) in [
-        (["-z", "/nonexistent"], "ERROR: could not read cfg file: /nonexistent"),
-        (["-z", "11211"], "bad moxi config, missing = (section 1)"),
-        (["-Z", "cycle=5"], "ERROR: need cluster configuration."),
-    ] {
-        let bad = check(&arguments);
-        assert_eq!(bad.code, Some(1));
-        assert!(bad.stderr.contains(complaint), "{arguments:?}: {}", bad.stderr);
-    }
-    let warned = check(&["-z", &section, "-Z", "frob=1"]);
-    assert_eq!(warned.code, Some(0));
-    assert!(warned.stderr.contains("frob"), "{}", warned.stderr);
-    assert_eq!(check(&["-z", &section, "-t", "0"]).code, Some(1));
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
-}
-
-#[test]
 fn completions() {
     for shell in ["bash", "zsh", "fish"] {
         let separate = run(&["--completion", shell]);

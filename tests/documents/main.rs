@@ -64,8 +64,10 @@ fn the_readme_has_a_behaviour_file_without_a_mistake() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("moxi.cfg");
     fs::write(&path, example).unwrap();
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_moxi")).args(["--check", "-z", "1=127.0.0.1:1", "-Z"]).arg(&path).output();
+    let output = Command::new(env!("CARGO_BIN_EXE_moxi"))
+        .args(["--check=config", "-z", "1=127.0.0.1:1", "-Z"])
+        .arg(&path)
+        .output();
     let output = output.unwrap();
     assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
 }

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use moxi::cli::flags::{Action, Flag};
+use moxi::cli::flags::Flag;
 use moxi::config::behavior::{Key, Unit};
 
 /// Longest line of a page's source.
@@ -17,8 +17,9 @@ pub fn flag(flag: &Flag) -> String {
     let name = flag.name.map(|name| format!("\\-\\-{}", hyphens(name)));
     let form = letter.into_iter().chain(name).collect::<Vec<_>>().join(" \", \" ");
     let mut page = ".TP\n".to_owned();
-    let _ = match flag.action {
-        Action::Value(argument, _) | Action::PrintFor(argument, _) => writeln!(page, ".BI {form} \" {argument}\""),
+    let _ = match flag.argument() {
+        Some((argument, true)) => writeln!(page, ".BI {form} \" {argument}\""),
+        Some((argument, false)) => writeln!(page, ".BR {form} [=\\fI{argument}\\fR]"),
         _ if form.contains(' ') => writeln!(page, ".BR {form}"),
         _ => writeln!(page, ".B {form}"),
     };

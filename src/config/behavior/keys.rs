@@ -7,6 +7,9 @@ use super::setting::{Accepted, HashOptions, Kind, Setting};
 use crate::config::snapshot::Secret;
 use crate::protocol::Protocol;
 
+/// Keys whose default comes from the environment (01 §9).
+const VARIABLES: [(&str, &str); 2] = [("usr", "MOXI_SASL_PLAIN_USR"), ("pwd", "MOXI_SASL_PLAIN_PWD")];
+
 /// What a number counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -75,6 +78,11 @@ impl Key {
     /// Whether `name` is the primary name or a synonym.
     pub fn is_called(&self, name: &str) -> bool {
         self.names().any(|own| own == name)
+    }
+
+    /// The variable of the environment that its default comes from.
+    pub fn variable(&self) -> Option<&'static str> {
+        VARIABLES.iter().find(|(name, _)| *name == self.name).map(|(_, variable)| *variable)
     }
 
     /// Whether the value must not be shown.

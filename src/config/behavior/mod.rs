@@ -26,8 +26,15 @@ impl Behavior {
     ///
     /// The second value is what to log: one line for each item that was not understood, or not typed in full.
     pub fn with_text(&self, text: &str) -> (Behavior, Vec<String>) {
+        let (behavior, log, _) = self.with_keys(text);
+        (behavior, log)
+    }
+
+    /// The same. The third value has the names of the keys that the text has set.
+    pub(super) fn with_keys(&self, text: &str) -> (Behavior, Vec<String>, Vec<&'static str>) {
         let mut behavior = self.clone();
         let mut log = Vec::new();
+        let mut set = Vec::new();
         let mut after_secret = false;
         for item in items::split(text) {
             if after_secret && item.value.is_none() {
@@ -35,23 +42,23 @@ impl Behavior {
                 log.push("ERROR: config error in key: *** value: (null)".to_owned());
                 continue;
             }
-            behavior.apply(&item, &mut log);
+            set.extend(behavior.apply(&item, &mut log));
             after_secret = Key::matching(item.key).is_some_and(Key::is_secret);
         }
-        (behavior, log)
+        (behavior, log, set)
     }
 
-    /// Applies one item.
-    fn apply(&mut self, item: &items::Item<'_>, log: &mut Vec<String>) {
+    /// Applies one item. Gives the name of the key that it has set.
+    fn apply(&mut self, item: &items::Item<'_>, log: &mut Vec<String>) -> Option<&'static str> {
         let found = Key::matching(item.key);
         let Some((key, value)) = found.zip(item.value) else {
             log.push(rejected(item, found));
-            return;
+            return None;
         };
         match (key.set)(self, value, &key.limit) {
             Accepted::No => {
                 log.push(rejected(item, found));
-                return;
+                return None;
             }
             Accepted::Yes => {}
             Accepted::Number => log.push(format!(
@@ -69,6 +76,7 @@ impl Behavior {
         if !key.is_called(item.key) {
             log.push(format!("WARNING: key is abbreviated: {} is taken as {}", printable(item.key), key.name));
         }
+        Some(key.name)
     }
 
     /// Every key that may be shown, in table order, with its value as text: the `-vv` dump. No passwords.

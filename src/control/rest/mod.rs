@@ -8,6 +8,7 @@
 //! | `response` | the response, without a socket |
 //! | `documents` | the documents in its body |
 //! | [`fetch`] | one request over a connection, which may be used again |
+//! | [`once`] | one document, without a thread that goes on |
 //! | [`refresh`] | interrupting a stream, or a pause |
 //! | `standing` | what the log is told of it |
 //! | `pause` | when to ask again |
@@ -23,6 +24,7 @@
 
 mod documents;
 pub mod fetch;
+pub mod once;
 mod pause;
 pub mod proxies;
 pub mod refresh;
