@@ -29,8 +29,8 @@ pub struct Written {
     pub is_encoded: bool,
     /// The packet's value and a line end are to follow.
     pub has_value: bool,
-    /// A missing number is to be created with this value and expiry, by a further command.
-    pub create: Option<(u64, u32)>,
+    /// A missing number is to be created, by a further command.
+    pub create: Option<Create>,
 }
 
 /// What a reply means for its request.
@@ -187,7 +187,7 @@ fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<Writ
             out.push(b' ');
             push_u64(out, number(extras, 0));
             let exptime = short(extras, 16);
-            create = (exptime != NO_CREATE).then(|| (number(extras, 8), exptime));
+            create = (exptime != NO_CREATE).then(|| Create { initial: number(extras, 8), exptime });
         }
         opcode::GET | opcode::GETK | opcode::DELETE => push_key(out, key),
         _ => {
@@ -208,8 +208,18 @@ fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<Writ
     Ok(Written { key_at, key_len: key.len(), is_encoded: false, has_value, create })
 }
 
+/// A number that is to be created if it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Create {
+    /// Its value.
+    pub initial: u64,
+    /// Its expiry, as the packet has it.
+    pub exptime: u32,
+}
+
 /// Appends the command that creates a missing number. It is answered like an `add`.
-pub fn write_create(out: &mut Vec<u8>, key: &[u8], (initial, exptime): (u64, u32)) {
+pub fn write_create(out: &mut Vec<u8>, key: &[u8], create: Create) {
+    let Create { initial, exptime } = create;
     let mut digits = Vec::with_capacity(20);
     push_u64(&mut digits, initial);
     out.extend_from_slice(b"add");

@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
+use crate::protocol::binary::packet::Header;
+use crate::protocol::translate::Create;
 use crate::protocol::{Protocol, op};
 
 use crate::proxy::downstream::abandoned::Abandoned;
@@ -52,6 +54,24 @@ pub enum Step {
     Authenticate,
     /// Bucket selection.
     Select,
+}
+
+/// A packet of a binary client, as its answer names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketName {
+    /// Its opcode.
+    pub opcode: u8,
+    /// Its opaque.
+    pub opaque: u32,
+    /// Its place among the packets of its batch; 0 if it closes them, or is by itself.
+    pub place: u32,
+}
+
+impl PacketName {
+    /// Of the packet with this header, or of the answer to it.
+    pub fn of(header: &Header, place: u32) -> PacketName {
+        PacketName { opcode: header.opcode, opaque: header.opaque, place }
+    }
 }
 
 /// What an expected reply looks like.
@@ -134,15 +154,15 @@ pub enum Expect {
 }
 
 impl Expect {
-    /// If it is the answer to a binary client's packet for one key, or to a quiet one: the packet's opcode, and its place
-    /// in its batch.
-    pub fn packet(&self) -> Option<(u8, u32)> {
-        match self {
-            Expect::Quiet { opcode, place, .. } | Expect::Create { opcode, place, .. } => Some((*opcode, *place)),
-            Expect::Translated(translated) => Some((translated.opcode, translated.place)),
-            Expect::Packet { opcode } => Some((*opcode, 0)),
-            _ => None,
-        }
+    /// If it is the answer to a binary client's packet for one key, or to a quiet one: which.
+    fn packet(&self, opaque: u32) -> Option<PacketName> {
+        let (opcode, place) = match *self {
+            Expect::Quiet { opcode, place, .. } | Expect::Create { opcode, place, .. } => (opcode, place),
+            Expect::Translated(Translated { opcode, place, .. }) => (opcode, place),
+            Expect::Packet { opcode } => (opcode, 0),
+            _ => return None,
+        };
+        Some(PacketName { opcode, opaque, place })
     }
 
     /// The opcode of a request for one key that is sent to a binary server by itself.
@@ -209,7 +229,7 @@ pub struct Translated {
     pub is_encoded: bool,
     /// The number to begin with and its expiry, if the client wants a missing one created and the server has no
     /// command for it.
-    pub create: Option<(u64, u32)>,
+    pub create: Option<Create>,
 }
 
 /// An expected reply.
@@ -232,6 +252,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// If it is the answer to a binary client's packet for one key, or to a quiet one: which.
+    pub fn packet(&self) -> Option<PacketName> {
+        self.expect.packet(self.opaque)
+    }
+
     /// Whether nothing may be sent behind it before it is answered, nor it before all before it are. A list of keys takes
     /// long, and others may be given up before it is their turn; a command that a binary server does not know makes it
     /// lose its place in the stream, or is never answered (04 §8.6).

@@ -41,7 +41,7 @@ mod pick;
 mod resend;
 pub mod shortage;
 
-pub use conn::{Conn, ConnId, Entry, Expect, OpenGet, Question, State, Step, Translated};
+pub use conn::{Conn, ConnId, Entry, Expect, OpenGet, PacketName, Question, State, Step, Translated};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
 use crate::proxy::request::multiget::Named;
 use crate::proxy::request::{RequestId, Work};
 
@@ -56,7 +56,7 @@ impl Engine {
             Expect::Dump { .. } => self.dump_reply(id, head.request, reply),
             Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply),
             Expect::Create { opcode, place, initial } => {
-                self.create_reply(id, (opcode, place), initial, head.opaque, reply)
+                self.create_reply(id, PacketName { opcode, opaque: head.opaque, place }, initial, reply)
             }
             Expect::Probe(question) => self.probe_reply(id, question, reply),
             // These are sent to binary servers only.

@@ -9,7 +9,7 @@ use crate::protocol::status::{CommandClass, line, no_value, unl_line};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::{ConnId, Entry, Expect};
+use crate::proxy::downstream::{ConnId, Entry, Expect, PacketName};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::multiget::Named;
 
@@ -45,7 +45,7 @@ impl Engine {
             Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
             Expect::Packet { opcode } if code == opcode && packet.header.opaque == head.opaque => {
                 if let Some(request) = self.unlink(id, 0) {
-                    if let Some(sink) = self.packet_sink(request, (opcode, 0)) {
+                    if let Some(sink) = self.packet_sink(request, PacketName::of(&packet.header, 0)) {
                         sink.push(packet.raw);
                     }
                     self.packet_done(request);
@@ -137,14 +137,10 @@ impl Engine {
             self.try_elsewhere(id, index, &packet.value);
             return Ok(());
         }
-        let place = self
-            .downstream
-            .conns
-            .get(id)
-            .and_then(|conn| conn.fifo.get(index)?.expect.packet())
-            .map_or(0, |(_, at)| at);
+        let place =
+            self.downstream.conns.get(id).and_then(|conn| conn.fifo.get(index)?.packet()).map_or(0, |name| name.place);
         if let Some(request) = self.unlink(id, index) {
-            if let Some(sink) = self.packet_sink(request, (code, place)) {
+            if let Some(sink) = self.packet_sink(request, PacketName::of(&packet.header, place)) {
                 sink.push(packet.raw);
             }
             self.commit_part(request);

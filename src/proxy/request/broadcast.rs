@@ -12,7 +12,7 @@ use crate::protocol::status::text;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{Entry, Expect};
+use crate::proxy::downstream::{Entry, Expect, PacketName};
 use crate::proxy::merge::Merger;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::roll::{Roll, Verdict};
@@ -294,12 +294,11 @@ impl Engine {
         }
     }
 
-    /// Writes the reply to a quiet flush, given by its opcode and place, that says which server has not done it.
+    /// Writes the reply to a quiet flush that says which server has not done it.
     pub(in crate::proxy) fn write_unflushed(
         &mut self,
         id: RequestId,
-        name: (u8, u32),
-        opaque: u32,
+        name: PacketName,
         failure: Failure,
         host: Option<HostId>,
     ) {
@@ -307,7 +306,7 @@ impl Engine {
         let broadcast = Broadcast::order(Order::Flush, Roll::new(server.into_iter().collect()));
         self.complain(&broadcast, Some(failure));
         if let Some(sink) = self.packet_sink(id, name) {
-            broadcast.write_binary(sink.tail(), name.0, opaque, Some(failure));
+            broadcast.write_binary(sink.tail(), name.opcode, name.opaque, Some(failure));
         }
     }
 

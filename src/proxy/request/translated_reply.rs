@@ -5,11 +5,12 @@ use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::reply;
 use crate::protocol::op;
+use crate::protocol::translate::Create;
 use crate::protocol::translate::{self, Asked, Outcome};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::{ConnId, Entry, Expect, Translated};
+use crate::proxy::downstream::{ConnId, Entry, Expect, PacketName, Translated};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 
@@ -22,7 +23,7 @@ impl Engine {
         opaque: u32,
         reply: &Reply<'_>,
     ) -> Result<(), Unfit> {
-        let name = (asked.opcode, asked.place);
+        let name = PacketName { opcode: asked.opcode, opaque, place: asked.place };
         let ends = match reply {
             Reply::Value { .. } if op::of(asked.opcode).gives_value() && !asked.is_meta => false, // END follows
             Reply::Value { .. } | Reply::Stat { .. } => return Err(Unfit),
@@ -52,12 +53,12 @@ impl Engine {
             self.pop_head(id);
         }
         match (request, outcome, asked.create) {
-            (Some(request), Outcome::Missing, Some(create)) => self.create(id, request, &asked, &key, create, opaque),
+            (Some(request), Outcome::Missing, Some(create)) => self.create(id, request, name, &key, create),
             (Some(request), Outcome::Answered | Outcome::Missing, _) => self.packet_done(request),
             // Only this packet: its batch may have answers from other servers.
             (Some(request), Outcome::Unfit, _) => {
                 let host = self.downstream.conns.get(id).map(|conn| conn.host);
-                self.packet_failed(request, name, opaque, Failure::Closed, host);
+                self.packet_failed(request, name, Failure::Closed, host);
             }
             (None, ..) => {}
         }
@@ -66,21 +67,14 @@ impl Engine {
     }
 
     /// Creates a missing number, on the connection that said so.
-    fn create(
-        &mut self,
-        conn_id: ConnId,
-        request: RequestId,
-        asked: &Translated,
-        key: &[u8],
-        create: (u64, u32),
-        opaque: u32,
-    ) {
+    fn create(&mut self, conn_id: ConnId, request: RequestId, name: PacketName, key: &[u8], create: Create) {
         // What came behind it is answered before.
         self.out_of_line(request);
         let Some(conn) = self.begin(conn_id) else { return };
         translate::write_create(conn.output.tail(), key, create);
         let end = conn.output.end();
-        let expect = Expect::Create { opcode: asked.opcode, place: asked.place, initial: create.0 };
+        let PacketName { opcode, opaque, place } = name;
+        let expect = Expect::Create { opcode, place, initial: create.initial };
         self.enqueue(conn_id, Entry { request, expect, opaque, end, retries: 0, may_repeat: false, is_queued: false });
     }
 
@@ -88,14 +82,14 @@ impl Engine {
     pub(in crate::proxy) fn create_reply(
         &mut self,
         id: ConnId,
-        (opcode, place): (u8, u32),
+        name: PacketName,
         initial: u64,
-        opaque: u32,
         reply: &Reply<'_>,
     ) -> Result<(), Unfit> {
         let Reply::Line { line } = reply else { return Err(Unfit) };
+        let PacketName { opcode, opaque, .. } = name;
         if let Some(request) = self.unlink(id, 0) {
-            if let Some(sink) = self.packet_sink(request, (opcode, place)) {
+            if let Some(sink) = self.packet_sink(request, name) {
                 match *line {
                     b"STORED" => {
                         translate::created(sink, &Asked { opcode, opaque, key: &[], may_create: false }, initial);

@@ -13,7 +13,7 @@ use crate::protocol::translate;
 use crate::routing::Router;
 
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{ConnId, Entry, Expect, Translated};
+use crate::proxy::downstream::{ConnId, Entry, Expect, PacketName, Translated};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::statistics::proxy_word;
@@ -237,7 +237,7 @@ impl Engine {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         self.give_back(conn_id);
         let place = self.out_of_line(id);
-        if let Some(sink) = self.packet_sink(id, (opcode, place)) {
+        if let Some(sink) = self.packet_sink(id, PacketName::of(&packet.header, place)) {
             Reply::refused(opcode, opaque, code).write(sink.tail());
         }
         self.packet_done(id);

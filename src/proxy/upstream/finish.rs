@@ -151,10 +151,8 @@ impl Engine {
         failure: Failure,
     ) {
         let Some(request) = self.flight.requests.get_mut(id) else { return };
-        match (&request.work, entry.expect.packet()) {
-            (Work::Batch(_), Some((code, place))) => {
-                self.packet_failed(id, (code, place), entry.opaque, failure, host);
-            }
+        match (&request.work, entry.packet()) {
+            (Work::Batch(_), Some(name)) => self.packet_failed(id, name, failure, host),
             (Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) | Work::Batch(_), _) => {
                 request.failure.get_or_insert(failure);
                 self.part_done(id);

@@ -6,8 +6,8 @@ use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::reply::Reply;
 use crate::protocol::op::{self, is_quiet};
 use crate::proxy::Engine;
-use crate::proxy::downstream::ConnId;
 use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::{ConnId, PacketName};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 
@@ -43,13 +43,13 @@ impl Engine {
         failure: Failure,
         host: Option<HostId>,
     ) {
-        let place = self.out_of_line(id);
-        self.packet_failed(id, (packet.header.opcode, place), packet.header.opaque, failure, host);
+        let name = PacketName::of(&packet.header, self.out_of_line(id));
+        self.packet_failed(id, name, failure, host);
     }
 
-    /// Where the answer to a packet of this request is written: its opcode and its place are given. That of the
-    /// closing packet is kept to the end.
-    pub(in crate::proxy) fn packet_sink(&mut self, id: RequestId, (code, place): (u8, u32)) -> Option<&mut Output> {
+    /// Where the answer to a packet of this request is written. That of the closing packet is kept to the end.
+    pub(in crate::proxy) fn packet_sink(&mut self, id: RequestId, name: PacketName) -> Option<&mut Output> {
+        let PacketName { opcode: code, place, .. } = name;
         let request = self.flight.requests.get(id)?;
         if request.is_done {
             return None;
@@ -84,22 +84,23 @@ impl Engine {
     pub(in crate::proxy) fn packet_failed(
         &mut self,
         id: RequestId,
-        (code, place): (u8, u32),
-        opaque: u32,
+        name: PacketName,
         failure: Failure,
         host: Option<HostId>,
     ) {
+        let code = name.opcode;
         let Some(request) = self.flight.requests.get_mut(id) else { return };
         let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
         let op = op::of(code);
         match op.opcode {
             _ if !is_quiet(code) => batch.failure = Some((failure, host)),
             _ if op.gives_value() => {}
-            opcode::FLUSH => self.write_unflushed(id, (code, place), opaque, failure, host),
+            opcode::FLUSH => self.write_unflushed(id, name, failure, host),
             _ => {
                 let body = self.failure_body(failure, host);
-                if let Some(sink) = self.packet_sink(id, (code, place)) {
-                    Reply { status: failure.status(), value: &body, ..Reply::to(code, opaque) }.write(sink.tail());
+                if let Some(sink) = self.packet_sink(id, name) {
+                    let (status, value) = (failure.status(), &body[..]);
+                    Reply { status, value, ..Reply::to(code, name.opaque) }.write(sink.tail());
                 }
             }
         }
@@ -169,15 +170,14 @@ impl Engine {
         if let Some(request) = self.flight.requests.get_mut(id) {
             request.pending = 0;
         }
-        for (name, opaque, host) in packets {
-            self.packet_failed(id, name, opaque, failure, host);
+        for (name, host) in packets {
+            self.packet_failed(id, name, failure, host);
         }
         self.end_packet(id);
     }
 
-    /// The packets that are not answered, those included that are to be sent again: opcode and place, opaque, and server
-    /// of each.
-    fn unanswered(&self, id: RequestId) -> Vec<((u8, u32), u32, Option<HostId>)> {
+    /// The packets that are not answered, those included that are to be sent again, each with its server.
+    fn unanswered(&self, id: RequestId) -> Vec<(PacketName, Option<HostId>)> {
         let Some(request) = self.flight.requests.get(id) else { return Vec::new() };
         let mut conns: Vec<ConnId> = Vec::new();
         for conn in request.links.iter() {
@@ -194,6 +194,6 @@ impl Engine {
         let refused = self.upstream.clients.get(request.client).map(|client| &client.refused);
         let refused = refused.into_iter().flatten().filter_map(|refused| Some((request.target, refused.entry(id)?)));
         let all = sent.chain(lost).chain(refused);
-        all.filter_map(|(host, entry)| Some((entry.expect.packet()?, entry.opaque, host))).collect()
+        all.filter_map(|(host, entry)| Some((entry.packet()?, host))).collect()
     }
 }
