@@ -1,5 +1,6 @@
 //! Server connections: their handshake (03 §16.2), and their replies one by one.
 
+use crate::buffer::Input;
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii;
@@ -130,50 +131,17 @@ impl Engine {
     pub(in crate::proxy) fn parse_replies(&mut self, id: ConnId) {
         let Some(conn) = self.downstream.conns.get_mut(id) else { return };
         let mut input = std::mem::take(&mut conn.input);
-        let speak = self.speak(id);
+        let speak = conn.speak;
         let mut fits = Ok(());
         while fits.is_ok()
             && input.is_worth_parsing()
             && self.downstream.conns.get(id).is_some_and(|conn| !conn.is_paused)
         {
-            let used = match speak {
-                Protocol::Ascii => {
-                    let mut scanned = input.scanned;
-                    match ascii::reply::parse(input.value(), &mut scanned) {
-                        ascii::reply::Parsed::Incomplete { need } => {
-                            input.scanned = scanned;
-                            input.expect(need, &mut self.downstream.buffers);
-                            break;
-                        }
-                        ascii::reply::Parsed::Reply { reply, len } => {
-                            fits = self.ascii_reply(id, &reply);
-                            len
-                        }
-                        ascii::reply::Parsed::Malformed => {
-                            fits = Err(Unfit);
-                            0
-                        }
-                    }
-                }
-                Protocol::Binary => match packet::parse_reply(input.value()) {
-                    packet::Parsed::Incomplete { need } => {
-                        input.expect(need, &mut self.downstream.buffers);
-                        break;
-                    }
-                    packet::Parsed::Packet { packet, len } => {
-                        fits = match self.downstream.conns.get(id).map(|conn| conn.state) {
-                            Some(State::Handshake(step)) => self.handshake_reply(id, step, &packet),
-                            _ => self.binary_reply(id, &packet),
-                        };
-                        len
-                    }
-                    packet::Parsed::Malformed(_) => {
-                        fits = Err(Unfit);
-                        0
-                    }
-                },
-            };
-            input.consume(used);
+            match self.next_reply(id, speak, &mut input) {
+                Some(Ok(length)) => input.consume(length),
+                Some(Err(Unfit)) => fits = Err(Unfit),
+                None => break,
+            }
         }
         input.rest(&mut self.downstream.buffers);
         if let Some(conn) = self.downstream.conns.get_mut(id) {
@@ -187,6 +155,40 @@ impl Engine {
         if fits.is_err() {
             self.close_conn(id, Loss::Malformed);
         }
+    }
+
+    /// Understands the next reply, and tells its length. `None`: not all of it is there.
+    #[inline]
+    fn next_reply(&mut self, id: ConnId, speak: Protocol, input: &mut Input) -> Option<Result<usize, Unfit>> {
+        let (fits, length) = match speak {
+            Protocol::Ascii => {
+                let mut scanned = input.scanned;
+                match ascii::reply::parse(input.value(), &mut scanned) {
+                    ascii::reply::Parsed::Incomplete { need } => {
+                        input.scanned = scanned;
+                        input.expect(need, &mut self.downstream.buffers);
+                        return None;
+                    }
+                    ascii::reply::Parsed::Reply { reply, len } => (self.ascii_reply(id, &reply), len),
+                    ascii::reply::Parsed::Malformed => return Some(Err(Unfit)),
+                }
+            }
+            Protocol::Binary => match packet::parse_reply(input.value()) {
+                packet::Parsed::Incomplete { need } => {
+                    input.expect(need, &mut self.downstream.buffers);
+                    return None;
+                }
+                packet::Parsed::Packet { packet, len } => {
+                    let fits = match self.downstream.conns.get(id).map(|conn| conn.state) {
+                        Some(State::Handshake(step)) => self.handshake_reply(id, step, &packet),
+                        _ => self.binary_reply(id, &packet),
+                    };
+                    (fits, len)
+                }
+                packet::Parsed::Malformed(_) => return Some(Err(Unfit)),
+            },
+        };
+        Some(fits.map(|()| length))
     }
 
     fn handshake_reply(&mut self, id: ConnId, step: Step, packet: &Packet<'_>) -> Result<(), Unfit> {

@@ -62,37 +62,42 @@ impl Engine {
             | Expect::Translated(_)
             | Expect::Create { .. }
             | Expect::Dump { .. }
-            | Expect::Broadcast { .. } => {
-                if self.is_unknown_now(old.host, entry) {
-                    self.entry_failed(id, entry, Some(old.host), Failure::Closed);
-                    return None;
-                }
-                let client = self.flight.requests.get(id).map(|request| request.client)?;
-                let picked = match (entry.expect, entry.expect.opcode()) {
-                    (Expect::Dump { .. }, _) => self.pick_dump(old.host),
-                    (_, Some(code)) => self.pick_for(client, old.host, code),
-                    _ => self.pick(client, old.host, false),
-                };
-                let conn_id = match picked {
-                    Ok(conn) => conn,
-                    Err(failure) => {
-                        self.entry_failed(id, entry, Some(old.host), failure);
-                        return None;
-                    }
-                };
-                self.ask_before(conn_id, entry);
-                let range = old.range(index);
-                let conn = self.begin(conn_id)?;
-                let start = conn.output.end();
-                conn.output.copy_from(&old.output, range.clone());
-                let end = conn.output.end();
-                let mut expect = entry.expect;
-                if let Some(key_at) = expect.key_at() {
-                    *key_at = *key_at - range.start + start;
-                }
-                self.enqueue(conn_id, Entry { expect, end, retries, request: id, ..*entry });
-                Some(conn_id)
-            }
+            | Expect::Broadcast { .. } => self.copy(id, old, index),
         }
+    }
+
+    /// Sends one of them again as it was; gives the connection.
+    fn copy(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
+        let entry = old.fifo.get(index)?;
+        let retries = entry.retries + 1;
+        if self.is_unknown_now(old.host, entry) {
+            self.entry_failed(id, entry, Some(old.host), Failure::Closed);
+            return None;
+        }
+        let client = self.flight.requests.get(id).map(|request| request.client)?;
+        let picked = match (entry.expect, entry.expect.opcode()) {
+            (Expect::Dump { .. }, _) => self.pick_dump(old.host),
+            (_, Some(code)) => self.pick_for(client, old.host, code),
+            _ => self.pick(client, old.host, false),
+        };
+        let conn_id = match picked {
+            Ok(conn) => conn,
+            Err(failure) => {
+                self.entry_failed(id, entry, Some(old.host), failure);
+                return None;
+            }
+        };
+        self.ask_before(conn_id, entry);
+        let range = old.range(index);
+        let conn = self.begin(conn_id)?;
+        let start = conn.output.end();
+        conn.output.copy_from(&old.output, range.clone());
+        let end = conn.output.end();
+        let mut expect = entry.expect;
+        if let Some(key_at) = expect.key_at() {
+            *key_at = *key_at - range.start + start;
+        }
+        self.enqueue(conn_id, Entry { expect, end, retries, request: id, ..*entry });
+        Some(conn_id)
     }
 }
