@@ -1,4 +1,4 @@
-//! ASCII commands of the built-in server (02 §5, §6).
+//! Classic ASCII commands of the built-in server (02 §5, §6); `meta` has the others.
 //!
 //! Lines are parsed as on a proxied port. What that parser refuses, and what is stricter or laxer here, gets a second
 //! look at the words.
@@ -8,8 +8,8 @@ use super::arith::{Arith, Computed};
 use super::clock::Tick;
 use super::counters::Count;
 use super::session::{OUTPUT_MAX, Rest, Session, Step, Unfinished};
-use super::storing::{NewItem, Stored};
-use super::{VERSION, dump, statistics};
+use super::storing::{NewItem, Stored, Terms};
+use super::{VERSION, dump, meta, statistics};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::ascii::line;
 use crate::protocol::ascii::request::{self, Parsed};
@@ -76,6 +76,9 @@ pub(super) fn step(
         Some(Unfinished::Dump(cursor, len)) => return metadump(session, access, input, (cursor, len), out),
         None => {}
     }
+    if let Some(step) = meta::step(session, access, input, pool, out) {
+        return step;
+    }
     let all = input.value();
     let data = all.bytes;
     let mut scanned = input.scanned;
@@ -124,7 +127,7 @@ pub(super) fn step(
                 }
             }
         }
-        Parsed::TooLarge { reply, noreply, len, swallow } => {
+        Parsed::ValueRefused { reply, noreply, len, swallow } => {
             count(len);
             session.swallow = swallow;
             let words = Words::split(line());
@@ -211,7 +214,7 @@ fn metadump(
 fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: bool, out: &mut Output) -> Answer {
     match *request {
         Request::Store(store) => Answer::Line(stored(access, &store)),
-        Request::Arith { key, delta, decr } => match access.arith(&Arith { key, delta, decr, cas: 0, initial: None }) {
+        Request::Arith { key, delta, decr } => match access.arith(&Arith { key, delta, decr, ..Arith::default() }) {
             Computed::Yes(..) if noreply => Answer::Written,
             Computed::Yes(number, _) => {
                 push_u64(out.tail(), number);
@@ -276,7 +279,8 @@ fn memory_limit(access: &Access<'_>, megabytes: u32) -> &'static [u8] {
 
 fn stored(access: &Access<'_>, store: &Store<'_>) -> &'static [u8] {
     let Store { verb, key, flags, exptime, cas, value } = *store;
-    let new = NewItem { verb, key, flags, expires: access.expiry(expiry::read(exptime).into()), cas, value };
+    let expires = access.expiry(expiry::read(exptime).into());
+    let new = NewItem { verb, key, flags, expires, cas, value, terms: Terms::default() };
     match access.store(&new) {
         Stored::Yes(_) => STORED,
         Stored::No => NOT_STORED,
