@@ -88,15 +88,21 @@ impl<'a> Access<'a> {
 
     /// Gives an item a new expiry. The result is its flags and CAS id, if it is there.
     pub fn touch(&self, key: &[u8], expires: Tick) -> Option<(u32, u64)> {
-        self.with_live(key, |shard, slot| {
+        self.counters.add(Count::CmdTouch, 1);
+        let touched = self.with_live(key, |shard, slot| {
             shard.bump(slot, self.memcached.next_use(), self.tick);
             Self::set_expiry(shard, slot, expires);
             let entry = shard.get(slot);
+            self.counters.add_class(entry.class(), ClassCount::TouchHits);
             (entry.flags, entry.cas)
-        })
+        });
+        if touched.is_none() {
+            self.counters.add(Count::TouchMisses, 1);
+        }
+        touched
     }
 
-    fn set_expiry(shard: &mut Shard, slot: Slot, expires: Tick) {
+    pub(super) fn set_expiry(shard: &mut Shard, slot: Slot, expires: Tick) {
         let entry = shard.get_mut(slot);
         entry.expires = expires;
         let class = entry.class();

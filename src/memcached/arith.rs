@@ -6,7 +6,6 @@ use super::clock::Tick;
 use super::counters::{ClassCount, Count};
 use super::item::{Body, Entry, Slot};
 use super::shard::Shard;
-use super::storing::Stored;
 use crate::protocol::numbers::{parse_u64, push_u64};
 
 /// A number that is not there is made.
@@ -19,7 +18,7 @@ pub struct Initial {
 }
 
 /// What is to be done to a number.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Arith<'a> {
     /// The key.
     pub key: &'a [u8],
@@ -31,6 +30,23 @@ pub struct Arith<'a> {
     pub cas: u64,
     /// What to do if the item is not there.
     pub initial: Option<Initial>,
+    /// Whether an empty value is no number; else it counts as 0.
+    pub is_strict: bool,
+    /// The CAS id that it is to get.
+    pub new_cas: Option<u64>,
+}
+
+/// A number that has just been computed, while its item is locked.
+#[derive(Debug)]
+pub(super) struct Counted<'a> {
+    /// Where the item is.
+    pub shard: &'a mut Shard,
+    /// Its place there.
+    pub slot: Slot,
+    /// The number.
+    pub number: u64,
+    /// Whether it was not there before.
+    pub is_new: bool,
 }
 
 /// What became of it.
@@ -51,6 +67,11 @@ pub enum Computed {
 impl Access<'_> {
     /// Adds to a number or subtracts from it. Sums wrap at 2^64, differences stop at 0.
     pub fn arith(&self, request: &Arith<'_>) -> Computed {
+        self.arith_then(request, |_| ())
+    }
+
+    /// The same; what has become of the item is looked at before anybody else can change it.
+    pub(super) fn arith_then(&self, request: &Arith<'_>, look: impl FnOnce(Counted<'_>)) -> Computed {
         let (index, hash) = self.memcached.place(request.key);
         // The chunk that was taken for the result.
         let mut taken: Option<ClassId> = None;
@@ -59,7 +80,12 @@ impl Access<'_> {
             let found = self.find_live(&mut shard, hash, request.key);
             let goal = match self.goal(request, &mut shard, found.live) {
                 Ok(goal) => goal,
-                Err(end) => break end,
+                Err(end) => {
+                    if let (Computed::Yes(number, _), Some(slot)) = (end, found.live) {
+                        look(Counted { shard: &mut shard, slot, number, is_new: false });
+                    }
+                    break end;
+                }
             };
             let mut digits = Vec::with_capacity(20);
             push_u64(&mut digits, goal.number);
@@ -83,18 +109,21 @@ impl Access<'_> {
             let body = Body::new(request.key, [&digits, b""]);
             let entry = Entry::new(body, class, hash, goal.flags, goal.expires);
             taken = None;
-            let linked = self.link(&mut shard, entry, hash);
-            drop(shard);
-            drop(gone);
-            break match linked {
-                Stored::Yes(cas) => {
+            let linked = self.link_at(&mut shard, entry, hash, request.new_cas);
+            let computed = match linked {
+                Some(slot) => {
                     if let Some(class) = goal.class {
                         self.count_hit(request.decr, class);
                     }
+                    let cas = shard.get(slot).cas;
+                    look(Counted { shard: &mut shard, slot, number: goal.number, is_new: goal.class.is_none() });
                     Computed::Yes(goal.number, cas)
                 }
-                _ => Computed::OutOfMemory,
+                None => Computed::OutOfMemory,
             };
+            drop(shard);
+            drop(gone);
+            break computed;
         };
         if let Some(class) = taken {
             self.give(class);
@@ -114,6 +143,9 @@ impl Access<'_> {
             };
         };
         let entry = shard.get_mut(slot);
+        if request.is_strict && entry.body.value().is_empty() {
+            return Err(Computed::NonNumeric);
+        }
         if request.cas != 0 && request.cas != entry.cas {
             return Err(Computed::Exists);
         }
@@ -126,7 +158,7 @@ impl Access<'_> {
         if in_place.is_none() {
             return Ok(Goal { number, flags: entry.flags, expires: entry.expires, class: Some(entry.class()) });
         }
-        entry.cas = self.memcached.next_cas();
+        entry.cas = self.cas_id(request.new_cas);
         self.count_hit(request.decr, entry.class());
         Err(Computed::Yes(number, entry.cas))
     }

@@ -1,4 +1,4 @@
-//! ASCII commands of the built-in server (02 §5, §6).
+//! Classic ASCII commands of the built-in server (02 §5, §6); `meta` has the others.
 //!
 //! Lines are parsed as on a proxied port. What that parser refuses, and what is stricter or laxer here, gets a second
 //! look at the words.
@@ -8,8 +8,8 @@ use super::arith::{Arith, Computed};
 use super::clock::Tick;
 use super::counters::Count;
 use super::session::{OUTPUT_MAX, Rest, Session, Step, Unfinished};
-use super::storing::{NewItem, Stored};
-use super::{VERSION, dump, statistics};
+use super::storing::{NewItem, Stored, Terms};
+use super::{VERSION, dump, meta, statistics};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::ascii::line;
 use crate::protocol::ascii::request::{self, Parsed};
@@ -57,6 +57,8 @@ enum Answer {
     Line(&'static [u8]),
     /// This line, whatever the client wants.
     Error(&'static [u8]),
+    /// This line, and the connection is closed.
+    Last(&'static [u8]),
     /// What has been written already.
     Written,
     /// What follows from it.
@@ -71,45 +73,30 @@ pub(super) fn step(
     pool: &mut Pool,
     out: &mut Output,
 ) -> Step {
-    match session.unfinished.take() {
-        Some(Unfinished::Get(rest)) => return get(session, access, input, rest, out),
-        Some(Unfinished::Dump(cursor, len)) => return metadump(session, access, input, (cursor, len), out),
-        None => {}
+    if let Some(unfinished) = session.unfinished.take() {
+        return go_on(session, access, input, unfinished, out);
+    }
+    if let Some(step) = meta::step(session, access, input, pool, out) {
+        return step;
     }
     let all = input.value();
     let data = all.bytes;
     let mut scanned = input.scanned;
     let parsed = request::parse(all, &mut scanned, VALUE_MAX);
-    let line_len = scanned + 1;
     let line = || request::cut(data.get(..scanned).unwrap_or_default());
-    let count = |len: usize| access.counters.add(Count::BytesRead, (line_len + len) as u64);
+    let count = |len: usize| access.counters.add(Count::BytesRead, (scanned + 1 + len) as u64);
     let (answer, noreply, len) = match parsed {
         Parsed::Incomplete { need } => {
             input.scanned = scanned;
             input.expect(need, pool);
             return Step::Wait;
         }
-        Parsed::Request { request: Request::Get { keys, cas }, len, .. } => {
-            count(len);
-            let rest = rest_of(data, &keys, len, GetMode { cas, touch: None });
-            return get(session, access, input, rest, out);
-        }
-        Parsed::Request { request: Request::Gat { exptime, keys, cas }, len, .. } => {
-            count(len);
-            let rest =
-                rest_of(data, &keys, len, GetMode { cas, touch: Some(access.expiry(expiry::read(exptime).into())) });
-            return get(session, access, input, rest, out);
-        }
-        Parsed::Request { request: Request::Dump(Dump::Metadump { classes }), len, .. } => {
-            count(len);
-            match dump::Cursor::new(classes, access.memcached.classes.count()) {
-                Some(cursor) => return metadump(session, access, input, (cursor, len), out),
-                None => (Answer::Line(line::BAD_CLASS), false, len),
-            }
-        }
         Parsed::Request { request, noreply, len } => {
             count(len);
-            (execute(access, &request, line(), noreply, out), noreply, len)
+            match begin(access, data, &request, len) {
+                Some(unfinished) => return go_on(session, access, input, unfinished, out),
+                None => (execute(access, &request, line(), noreply, out), noreply, len),
+            }
         }
         Parsed::Rejected { reply, noreply, len } => {
             count(len);
@@ -124,7 +111,7 @@ pub(super) fn step(
                 }
             }
         }
-        Parsed::TooLarge { reply, noreply, len, swallow } => {
+        Parsed::ValueRefused { reply, noreply, len, swallow } => {
             count(len);
             session.swallow = swallow;
             let words = Words::split(line());
@@ -134,19 +121,47 @@ pub(super) fn step(
             (Answer::Line(reply), noreply, len)
         }
         Parsed::Http => (Answer::End(Step::Breach(Breach::Http)), false, data.len()),
-        Parsed::LineTooLong => {
-            out.tail().extend_from_slice(request::LINE_TOO_LONG);
-            (Answer::End(Step::Quit), false, data.len())
-        }
+        Parsed::LineTooLong => (Answer::Last(request::LINE_TOO_LONG), false, data.len()),
     };
     input.consume(len);
+    write(answer, noreply, out)
+}
+
+/// Writes what a request is answered with.
+fn write(answer: Answer, noreply: bool, out: &mut Output) -> Step {
     match answer {
         Answer::Line(line) if !noreply => out.tail().extend_from_slice(line),
         Answer::Error(line) => out.tail().extend_from_slice(line),
+        Answer::Last(line) => {
+            out.tail().extend_from_slice(line);
+            return Step::Quit;
+        }
         Answer::End(step) => return step,
         Answer::Line(_) | Answer::Written => {}
     }
     Step::Done
+}
+
+/// A request whose answer may be long, before anything of it is written. `None`: it is none of these.
+fn begin(access: &Access<'_>, data: &[u8], request: &Request<'_>, len: usize) -> Option<Unfinished> {
+    let get = |keys, cas, touch| Some(Unfinished::Get(rest_of(data, keys, len, GetMode { cas, touch })));
+    match request {
+        Request::Get { keys, cas } => get(keys, *cas, None),
+        Request::Gat { exptime, keys, cas } => get(keys, *cas, Some(access.expiry(expiry::read(*exptime).into()))),
+        Request::Dump(Dump::Metadump { classes }) => {
+            let cursor = dump::Cursor::new(classes, access.memcached.classes.count())?;
+            Some(Unfinished::Dump(cursor, len))
+        }
+        _ => None,
+    }
+}
+
+/// Writes the next part of such an answer.
+fn go_on(session: &mut Session, access: &Access<'_>, input: &mut Input, what: Unfinished, out: &mut Output) -> Step {
+    match what {
+        Unfinished::Get(rest) => get(session, access, input, rest, out),
+        Unfinished::Dump(cursor, len) => metadump(session, access, input, (cursor, len), out),
+    }
 }
 
 /// A get that has not begun. `keys` are in a line that begins, behind some blanks, at the start of `data`.
@@ -211,7 +226,7 @@ fn metadump(
 fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: bool, out: &mut Output) -> Answer {
     match *request {
         Request::Store(store) => Answer::Line(stored(access, &store)),
-        Request::Arith { key, delta, decr } => match access.arith(&Arith { key, delta, decr, cas: 0, initial: None }) {
+        Request::Arith { key, delta, decr } => match access.arith(&Arith { key, delta, decr, ..Arith::default() }) {
             Computed::Yes(..) if noreply => Answer::Written,
             Computed::Yes(number, _) => {
                 push_u64(out.tail(), number);
@@ -252,12 +267,14 @@ fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: boo
             Answer::End(Step::Verbosity(level.min(VERBOSITY_MAX) as u8))
         }
         Request::Quit => Answer::End(Step::Quit),
-        // Gets and lists were dealt with before; the others are not commands of this server.
+        // Of classes that there are, the list has begun.
+        Request::Dump(Dump::Metadump { .. }) => Answer::Line(line::BAD_CLASS),
+        // Gets were dealt with before; the others are not commands of this server.
         Request::Get { .. }
         | Request::Gat { .. }
         | Request::Getl { .. }
         | Request::Unl { .. }
-        | Request::Dump(Dump::Metadump { .. } | Dump::Mgdump { .. })
+        | Request::Dump(Dump::Mgdump { .. })
         | Request::StatsProxy { .. } => Answer::Error(ERROR),
     }
 }
@@ -276,7 +293,8 @@ fn memory_limit(access: &Access<'_>, megabytes: u32) -> &'static [u8] {
 
 fn stored(access: &Access<'_>, store: &Store<'_>) -> &'static [u8] {
     let Store { verb, key, flags, exptime, cas, value } = *store;
-    let new = NewItem { verb, key, flags, expires: access.expiry(expiry::read(exptime).into()), cas, value };
+    let expires = access.expiry(expiry::read(exptime).into());
+    let new = NewItem { verb, key, flags, expires, cas, value, terms: Terms::default() };
     match access.store(&new) {
         Stored::Yes(_) => STORED,
         Stored::No => NOT_STORED,

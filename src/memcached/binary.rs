@@ -5,7 +5,7 @@ use super::arith::{Arith, Computed, Initial};
 use super::ascii::VALUE_MAX;
 use super::counters::Count;
 use super::session::{Session, Step};
-use super::storing::{NewItem, Stored};
+use super::storing::{NewItem, Stored, Terms};
 use super::{VERSION, statistics};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::StoreVerb;
@@ -80,7 +80,7 @@ fn too_large<'a>(access: &Access<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
         return None;
     }
     let cas = Some(header.cas).filter(|cas| *cas != 0);
-    access.stale(&NewItem { verb, key, flags: 0, expires: 0, cas, value: b"".into() });
+    access.stale(&NewItem { verb, key, flags: 0, expires: 0, cas, value: b"".into(), terms: Terms::default() });
     Some(packet)
 }
 
@@ -170,9 +170,10 @@ fn store(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, rep
         expires: access.expiry(number(packet.extras, 4)),
         cas,
         value: packet.value,
+        terms: Terms::default(),
     };
     match access.store(&new) {
-        Stored::Yes(cas) => reply.success(is_quiet, cas, b"", b"", b""),
+        Stored::Yes(kept) => reply.success(is_quiet, kept.cas, b"", b"", b""),
         Stored::No => reply.error(match verb {
             StoreVerb::Add => status::KEY_EXISTS,
             StoreVerb::Replace => status::KEY_NOT_FOUND,
@@ -189,7 +190,7 @@ fn arith(access: &Access<'_>, packet: &Packet<'_>, decr: bool, is_quiet: bool, r
     let (delta, value) = (long(packet.extras, 0), long(packet.extras, 8));
     let exptime = number(packet.extras, 16);
     let initial = (exptime != i64::from(DO_NOT_CREATE)).then(|| Initial { value, expires: access.expiry(exptime) });
-    let request = Arith { key: packet.key, delta, decr, cas: packet.header.cas, initial };
+    let request = Arith { key: packet.key, delta, decr, cas: packet.header.cas, initial, ..Arith::default() };
     match access.arith(&request) {
         Computed::Yes(number, cas) => reply.success(is_quiet, cas, b"", b"", &number.to_be_bytes()),
         Computed::NotFound => reply.error(status::KEY_NOT_FOUND),

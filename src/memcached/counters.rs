@@ -16,6 +16,12 @@ pub enum Count {
     CmdFlush,
     /// Storage commands whose data block arrived, but did not end where it should.
     BadSet,
+    /// Items that were to get another expiry, whether they were there or not.
+    CmdTouch,
+    /// `me` commands: memcached counts no others.
+    CmdMeta,
+    /// Meta commands of any kind. Not shown.
+    AnyMeta,
     /// Keys asked for and not there.
     GetMisses,
     /// As their names say.
@@ -26,6 +32,8 @@ pub enum Count {
     DecrMisses,
     /// As their names say.
     CasMisses,
+    /// Items that were to get another expiry and were not there.
+    TouchMisses,
     /// Bytes received; command lines and headers count twice (02 §13.1).
     BytesRead,
     /// Bytes of replies.
@@ -55,9 +63,11 @@ pub enum ClassCount {
     CasHits,
     /// `cas` with another id.
     CasBadval,
+    /// Items that got another expiry.
+    TouchHits,
 }
 
-const CLASS_COUNTS: usize = ClassCount::CasBadval as usize + 1;
+const CLASS_COUNTS: usize = ClassCount::TouchHits as usize + 1;
 
 /// One worker's counters.
 #[derive(Debug)]

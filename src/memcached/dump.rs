@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Memcached;
 use super::classes::ClassId;
 use super::clock::{NEVER, Tick};
-use super::item::{END, Entry};
+use super::item::{END, Entry, Mark};
 use crate::protocol::numbers::{parse_u32, push_u64};
 
 /// Longest text of a `cachedump` in bytes.
@@ -154,7 +154,7 @@ fn push_meta(out: &mut Vec<u8>, memcached: &Memcached, entry: &Entry, total: u64
         out.extend_from_slice(name);
         push_u64(out, number);
     }
-    out.extend_from_slice(if entry.is_fetched() { b" fetch=yes" } else { b" fetch=no" });
+    out.extend_from_slice(if entry.has(Mark::Fetched) { b" fetch=yes" } else { b" fetch=no" });
     for (name, number) in [(&b" cls="[..], u64::from(entry.class()) + 1), (b" size=", total)] {
         out.extend_from_slice(name);
         push_u64(out, number);

@@ -24,7 +24,7 @@ pub struct Entry {
     pub body: Body,
     /// CAS id; 0 if there are none (`-C`).
     pub cas: u64,
-    /// Use, whether it was ever asked for, tag and class.
+    /// Use, marks, tag and class.
     stamp: u64,
     /// Next entry of the same bucket, or of the list of vacant slots.
     pub chain: Slot,
@@ -44,11 +44,23 @@ const _: () = assert!(size_of::<Entry>() == 56);
 
 /// Where the tag begins in a stamp; the class is below it.
 const TAG_AT: u32 = 8;
-/// The bit of a stamp that says whether the item was ever asked for.
-const FETCHED: u64 = 1 << 12;
-/// Where the position in the order of use begins in a stamp. It has 51 bits: enough for 70 years of a million uses
+/// Where the position in the order of use begins in a stamp. It has 48 bits: enough for nine years of a million uses
 /// in a second.
-const USED_AT: u32 = 13;
+const USED_AT: u32 = 16;
+
+/// What is remembered of an item: one bit of its stamp each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Mark {
+    /// It was asked for.
+    Fetched = 1 << 12,
+    /// A client has said that it is out of date (`md` with `I`).
+    Stale = 1 << 13,
+    /// A client has won the right to store it anew.
+    Won = 1 << 14,
+    /// Its key was written in base64 by the client that has stored it.
+    Encoded = 1 << 15,
+}
 
 impl Entry {
     /// An entry of a slot that is not in use.
@@ -88,14 +100,14 @@ impl Entry {
         self.stamp = used << USED_AT | self.stamp & ((1 << USED_AT) - 1);
     }
 
-    /// Whether it was ever asked for.
-    pub fn is_fetched(&self) -> bool {
-        self.stamp & FETCHED != 0
+    /// Whether it has this mark.
+    pub fn has(&self, mark: Mark) -> bool {
+        self.stamp & mark as u64 != 0
     }
 
-    /// Notes that it was asked for.
-    pub fn set_fetched(&mut self) {
-        self.stamp |= FETCHED;
+    /// Gives it this mark, or takes it away.
+    pub fn mark(&mut self, mark: Mark, on: bool) {
+        self.stamp = self.stamp & !(mark as u64) | if on { mark as u64 } else { 0 };
     }
 
     /// Whether a key with this hash can be the entry's.
@@ -221,16 +233,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_has_four_parts() {
+    fn a_stamp_has_several_parts() {
         let mut entry = Entry::new(Body::default(), 199, 0xa000_0001, 7, 9);
         assert_eq!((entry.class(), entry.used(), entry.flags, entry.expires), (199, 0, 7, 9));
         assert!(entry.may_have(0xafff_ffff) && !entry.may_have(0xb000_0001));
-        for used in [1, 12345, (1 << 51) - 1] {
+        for used in [1, 12345, (1 << 48) - 1] {
             entry.set_used(used);
             assert_eq!((entry.class(), entry.used()), (199, used));
-            assert_eq!(entry.is_fetched(), used > 1);
-            entry.set_fetched();
+            assert_eq!(entry.has(Mark::Fetched), used > 1);
+            entry.mark(Mark::Fetched, true);
             assert!(entry.may_have(0xa000_0001));
+        }
+        for mark in [Mark::Stale, Mark::Won, Mark::Encoded] {
+            assert!(!entry.has(mark));
+            entry.mark(mark, true);
+            assert!(entry.has(mark) && entry.has(Mark::Fetched) && entry.class() == 199);
+            entry.mark(mark, false);
+            assert!(!entry.has(mark) && entry.used() == (1 << 48) - 1);
         }
     }
 

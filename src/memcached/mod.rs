@@ -6,7 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `session` | a client: its protocol, and its requests one by one |
-//! | `ascii`, `binary` | what each command does and answers |
+//! | `ascii`, `binary`, `meta` | what each command does and answers |
 //! | [`access`](mod@access), `storing`, `arith` | what can be done to items, whichever protocol asks |
 //! | `memory` | where the memory for an item comes from, and who must go for it |
 //! | `classes` | slab classes and pages |
@@ -36,6 +36,7 @@ pub mod counters;
 mod dump;
 mod item;
 mod memory;
+mod meta;
 mod prefix;
 mod session;
 mod shard;

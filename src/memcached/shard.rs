@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::classes::{ClassId, Classes, NONE};
 use super::clock::{NEVER, Tick};
-use super::item::{END, Entry, Slot};
+use super::item::{END, Entry, Mark, Slot};
 use super::slots::{Piece, Slots};
 use super::table::Table;
 
@@ -80,11 +80,11 @@ impl Shard {
         self.classes.total(entry.body.key().len(), entry.flags, entry.body.value().len())
     }
 
-    /// Adds an item, whose key has this hash, as the most recently used one; `false` if there are as many as can be
+    /// Adds an item, whose key has this hash, as the most recently used one; `None` if there are as many as can be
     /// numbered.
-    pub fn link(&mut self, entry: Entry, hash: u32) -> bool {
+    pub fn link(&mut self, entry: Entry, hash: u32) -> Option<Slot> {
         let (class, expires, total) = (entry.class(), entry.expires, self.total(&entry));
-        let Some(slot) = self.slots.insert(entry) else { return false };
+        let slot = self.slots.insert(entry)?;
         self.count += 1;
         self.table.add(&mut self.slots, slot, hash, self.count, |key| hash_of(&self.hasher, key));
         self.push(class, slot);
@@ -92,7 +92,7 @@ impl Shard {
         line.count += 1;
         line.requested += total;
         self.note_expiry(class, expires);
-        true
+        Some(slot)
     }
 
     /// Takes an item out. Its chunk is the caller's to give back.
@@ -111,9 +111,14 @@ impl Shard {
 
     /// The item was asked for: it becomes the most recently used one.
     pub fn bump(&mut self, slot: Slot, used: u64, tick: Tick) {
+        self.slots.get_mut(slot).mark(Mark::Fetched, true);
+        self.promote(slot, used, tick);
+    }
+
+    /// The item becomes the most recently used one, although nobody has asked for its value.
+    pub fn promote(&mut self, slot: Slot, used: u64, tick: Tick) {
         let entry = self.slots.get_mut(slot);
         entry.set_used(used);
-        entry.set_fetched();
         entry.accessed = tick;
         let class = entry.class();
         if entry.newer == END {
@@ -235,7 +240,7 @@ mod tests {
         let hash = hash_of(&shard.hasher, key);
         let mut entry = Entry::new(body, 0, hash, 0, expires);
         entry.set_used(used);
-        assert!(shard.link(entry, hash));
+        assert!(shard.link(entry, hash).is_some());
     }
 
     fn find(shard: &Shard, key: &[u8]) -> Option<Slot> {

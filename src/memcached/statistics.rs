@@ -98,7 +98,7 @@ pub(super) fn binary(access: &Access<'_>, key: &[u8], emit: &mut Emit<'_>) -> bo
     true
 }
 
-/// `stats`: 35 lines.
+/// `stats`: 35 lines, and four more from the first meta command on.
 fn general(access: &Access<'_>, emit: &mut Emit<'_>) {
     let memcached = access.memcached;
     let totals = memcached.totals();
@@ -119,6 +119,13 @@ fn general(access: &Access<'_>, emit: &mut Emit<'_>) {
     emit("total_items", &totals.get(Count::TotalItems));
     let evictions: u64 = memcached.classes.iter().map(|(_, class)| class.evicted.load(Relaxed)).sum();
     emit("evictions", &evictions);
+    // What memcached 1.4.1 did not have, and who speaks as then does not expect.
+    if totals.get(Count::AnyMeta) > 0 {
+        emit("cmd_touch", &totals.get(Count::CmdTouch));
+        emit("cmd_meta", &totals.get(Count::CmdMeta));
+        emit("touch_hits", &totals.of_classes(ClassCount::TouchHits));
+        emit("touch_misses", &totals.get(Count::TouchMisses));
+    }
 }
 
 /// What the process as a whole has done.

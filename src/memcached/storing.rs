@@ -4,7 +4,7 @@ use super::access::Access;
 use super::classes::ClassId;
 use super::clock::Tick;
 use super::counters::{ClassCount, Count};
-use super::item::{Body, Entry, Slot};
+use super::item::{Body, Entry, Mark, Slot};
 use super::prefix::Deed;
 use super::shard::Shard;
 use crate::buffer::Value;
@@ -25,13 +25,37 @@ pub struct NewItem<'a> {
     pub cas: Option<u64>,
     /// The value, or what is added to it.
     pub value: Value<'a>,
+    /// What only meta commands ask for.
+    pub terms: Terms,
+}
+
+/// Terms on which only meta commands store something.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Terms {
+    /// An id below that of the item will do, but then what is stored is stale, and keeps the item's expiry (`I`).
+    pub accepts_stale: bool,
+    /// The CAS id that it is to get (`E`).
+    pub new_cas: Option<u64>,
+    /// Where there is nothing to add a value to, it is stored with this expiry (`N`).
+    pub vivify: Option<Tick>,
+    /// The key was written in base64 (`b`).
+    pub is_encoded: bool,
+}
+
+/// What is there now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its CAS id.
+    pub cas: u64,
+    /// The length of its value.
+    pub length: usize,
 }
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// Done; this is the new CAS id.
-    Yes(u64),
+    /// Done.
+    Yes(Kept),
     /// The verb's condition was not met.
     No,
     /// The item has another CAS id.
@@ -80,41 +104,55 @@ impl Access<'_> {
         let (index, hash) = self.memcached.place(new.key);
         let mut shard = self.memcached.shard(index);
         let found = self.find_live(&mut shard, hash, new.key);
-        if let Some(refusal) = self.refusal(new, &mut shard, found.live) {
-            self.give(class);
-            drop(shard);
-            return refusal;
-        }
+        let is_late = match self.condition(new, &mut shard, found.live) {
+            Ok(condition) => condition == Condition::Late,
+            Err(refusal) => {
+                self.give(class);
+                drop(shard);
+                return refusal;
+            }
+        };
         let old = found.live.map(|slot| self.remove(&mut shard, slot));
-        let entry = Entry::new(body, class, hash, new.flags, new.expires);
-        let stored = self.link(&mut shard, entry, hash);
+        let mut entry = Entry::new(body, class, hash, new.flags, new.expires);
+        entry.mark(Mark::Encoded, new.terms.is_encoded);
+        if let Some(old) = old.as_ref().filter(|_| is_late) {
+            entry.expires = old.expires;
+            entry.mark(Mark::Stale, true);
+            entry.mark(Mark::Won, old.has(Mark::Won));
+        }
+        let stored = self.link(&mut shard, entry, hash, new.terms.new_cas);
         // What was replaced is freed when nobody waits for the lock.
         drop(shard);
         drop((old, found.expired));
         stored
     }
 
-    /// Whether the condition of a whole item is not met.
-    fn refusal(&self, new: &NewItem<'_>, shard: &mut Shard, slot: Option<Slot>) -> Option<Stored> {
+    /// Whether the condition of a whole item is met.
+    fn condition(&self, new: &NewItem<'_>, shard: &mut Shard, slot: Option<Slot>) -> Result<Condition, Stored> {
         if let Some(cas) = new.cas {
             let Some(slot) = slot else {
                 self.counters.add(Count::CasMisses, 1);
-                return Some(Stored::NotFound);
+                return Err(Stored::NotFound);
             };
             let entry = shard.get(slot);
             // Without CAS ids (`-C`) all are the same.
             let is_same = entry.cas == cas || !self.memcached.settings.cas;
-            let what = if is_same { ClassCount::CasHits } else { ClassCount::CasBadval };
-            self.counters.add_class(entry.class(), what);
-            return (!is_same).then_some(Stored::Exists);
+            let is_late = !is_same && new.terms.accepts_stale && cas != 0 && cas < entry.cas;
+            let is_met = is_same || is_late;
+            self.counters.add_class(entry.class(), if is_met { ClassCount::CasHits } else { ClassCount::CasBadval });
+            return match (is_met, is_late) {
+                (false, _) => Err(Stored::Exists),
+                (_, true) => Ok(Condition::Late),
+                _ => Ok(Condition::Met),
+            };
         }
         match (new.verb, slot) {
             (StoreVerb::Add, Some(slot)) => {
-                shard.bump(slot, self.memcached.next_use(), self.tick);
-                Some(Stored::No)
+                shard.promote(slot, self.memcached.next_use(), self.tick);
+                Err(Stored::No)
             }
-            (StoreVerb::Replace, None) => Some(Stored::No),
-            _ => None,
+            (StoreVerb::Replace, None) => Err(Stored::No),
+            _ => Ok(Condition::Met),
         }
     }
 
@@ -126,15 +164,14 @@ impl Access<'_> {
         let stored = loop {
             let mut shard = self.memcached.shard(index);
             let found = self.find_live(&mut shard, hash, new.key);
-            let Some(slot) = found.live else {
-                drop(shard);
-                break Stored::No;
+            let (flags, expires, value) = match (found.live.map(|slot| shard.get(slot)), new.terms.vivify) {
+                (Some(old), _) if new.cas.is_some_and(|cas| cas != old.cas && self.memcached.settings.cas) => {
+                    break Stored::Exists;
+                }
+                (Some(old), _) => (old.flags, old.expires, old.body.value()),
+                (None, Some(expires)) => (new.flags, expires, &b""[..]),
+                (None, None) => break Stored::No,
             };
-            let old = shard.get(slot);
-            if new.cas.is_some_and(|cas| cas != old.cas && self.memcached.settings.cas) {
-                break Stored::Exists;
-            }
-            let (flags, expires, value) = (old.flags, old.expires, old.body.value());
             let total = self.memcached.classes.total(new.key.len(), flags, value.len() + new.value.len());
             let Some(class) = self.memcached.classes.of(total) else { break Stored::No };
             if taken != Some(class) {
@@ -149,12 +186,14 @@ impl Access<'_> {
                 continue;
             }
             let parts = if new.verb == StoreVerb::Append { [value, &new.value] } else { [&new.value, value] };
-            let entry = Entry::new(Body::new(new.key, parts), class, hash, flags, expires);
-            let old = self.remove(&mut shard, slot);
+            let mut entry = Entry::new(Body::new(new.key, parts), class, hash, flags, expires);
+            // As in memcached: of a longer one it is not known any more how its key was written.
+            entry.mark(Mark::Encoded, new.terms.is_encoded && found.live.is_none());
+            let old = found.live.map(|slot| self.remove(&mut shard, slot));
             taken = None;
-            let stored = self.link(&mut shard, entry, hash);
+            let stored = self.link(&mut shard, entry, hash, new.terms.new_cas);
             drop(shard);
-            drop(old);
+            drop((old, found.expired));
             break stored;
         };
         if let Some(class) = taken {
@@ -164,16 +203,35 @@ impl Access<'_> {
     }
 
     /// Makes a new item, whose chunk has been taken, the most recently used one.
-    pub(super) fn link(&self, shard: &mut Shard, mut entry: Entry, hash: u32) -> Stored {
-        let (class, cas) = (entry.class(), self.memcached.next_cas());
-        entry.set_used(self.memcached.next_use());
-        (entry.cas, entry.accessed) = (cas, self.tick);
-        if !shard.link(entry, hash) {
-            self.give(class);
-            return Stored::OutOfMemory;
+    pub(super) fn link(&self, shard: &mut Shard, entry: Entry, hash: u32, cas: Option<u64>) -> Stored {
+        match self.link_at(shard, entry, hash, cas) {
+            Some(slot) => {
+                let entry = shard.get(slot);
+                Stored::Yes(Kept { cas: entry.cas, length: entry.body.value().len() })
+            }
+            None => Stored::OutOfMemory,
         }
-        self.counters.add(Count::TotalItems, 1);
-        Stored::Yes(cas)
+    }
+
+    /// The same. The result is its place; `None`, and its chunk given back, if there are as many items as can be numbered.
+    pub(super) fn link_at(&self, shard: &mut Shard, mut entry: Entry, hash: u32, cas: Option<u64>) -> Option<Slot> {
+        let class = entry.class();
+        entry.set_used(self.memcached.next_use());
+        (entry.cas, entry.accessed) = (self.cas_id(cas), self.tick);
+        let slot = shard.link(entry, hash);
+        match slot {
+            Some(_) => self.counters.add(Count::TotalItems, 1),
+            None => self.give(class),
+        }
+        slot
+    }
+
+    /// The CAS id for what is changed now: the one that a client wants it to have, or the next one.
+    pub(super) fn cas_id(&self, wanted: Option<u64>) -> u64 {
+        match wanted {
+            Some(cas) if self.memcached.settings.cas => cas,
+            _ => self.memcached.next_cas(),
+        }
     }
 
     /// The item with this key, if it has not expired. If it has, it is taken out.
@@ -185,6 +243,15 @@ impl Access<'_> {
             live => Found { live, expired: None },
         }
     }
+}
+
+/// How the condition of a whole item is met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    /// As it was asked for.
+    Met,
+    /// Only because a stale value will do.
+    Late,
 }
 
 /// What [`Access::find_live`] found.

@@ -13,6 +13,7 @@
 //! | `joined_gets` | gets of one turn for one server leave as one request |
 //! | `front_cache` | what is answered without a server, and never for longer than it is true |
 //! | `memcached` | every command against real servers, one to four of them, every way to choose one |
+//! | `not_proxied` | what is refused as no command, and its value with it |
 //! | `load` | many clients and requests, every reply checked |
 
 mod ascii_over_ascii;
@@ -24,6 +25,7 @@ mod front_cache;
 mod joined_gets;
 mod load;
 mod memcached;
+mod not_proxied;
 mod orders;
 mod quiet;
 mod several_servers;

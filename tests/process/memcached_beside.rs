@@ -97,6 +97,30 @@ fn both_serve() {
     }
 }
 
+/// Binary clients over ASCII get what only meta commands can say: the built-in server knows those.
+#[test]
+fn binary_clients_of_the_proxy_get_meta_commands() {
+    let both = Both::start("ascii", 1);
+    let (mut client, mut direct) = (both.proxied(), both.direct());
+    let mut ask = |packet: Packet| {
+        client.send(packet.bytes());
+        client.packet()
+    };
+    let stored = ask(Packet::storing(op::SET, "a b\r\n", "value"));
+    assert_eq!(stored.status, 0);
+    assert_ne!(stored.cas, 0);
+    let got = ask(Packet::request(op::GET).key("a b\r\n"));
+    assert_eq!((got.value.as_slice(), got.cas), (&b"value"[..], stored.cas));
+    assert_eq!(ask(Packet::storing(op::SET, "a b\r\n", "other").cas(stored.cas + 1)).status, 2);
+    assert_eq!(ask(Packet::request(op::APPEND).key("a b\r\n").value("+").cas(stored.cas)).status, 0);
+    let counted = ask(Packet::counting(op::INCR, "n", 5, 40, 0));
+    assert_eq!((counted.status, counted.value.as_slice()), (0, &40u64.to_be_bytes()[..]));
+    assert_eq!(ask(Packet::counting(op::INCR, "n", 5, 40, 0)).value, 45u64.to_be_bytes());
+    direct.ask("mg YSBiDQo= b v\r\n", "VA 6\r\nvalue+\r\n");
+    assert_eq!(ask(Packet::request(op::DELETE).key("a b\r\n")).status, 0);
+    assert_eq!(ask(Packet::request(op::GET).key("a b\r\n")).status, 1);
+}
+
 /// Many clients at once of a process that waits for itself.
 #[test]
 fn many_clients_of_both() {

@@ -4,6 +4,7 @@ mod ascii;
 mod binary;
 mod lists;
 mod memory;
+mod meta;
 mod statistics;
 mod threads;
 mod time;

@@ -76,3 +76,28 @@ fn accounts_balance_under_eviction_and_flushes() {
     server.say("flush_all\r\n");
     assert_eq!((server.stat("", "curr_items"), server.stat("", "bytes")), ("0".to_owned(), "0".to_owned()));
 }
+
+/// Whoever is told to store an item anew is the only one.
+#[test]
+fn one_client_wins() {
+    const ROUNDS: usize = 300;
+    let server = Server::default();
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let worker = worker(&server);
+            thread::spawn(move || {
+                let count = |request: String| usize::from(worker.say(request).contains(" W"));
+                let made = (0..ROUNDS).map(|round| count(format!("mg made{round} N0\r\n"))).sum::<usize>();
+                let counted = (0..ROUNDS).map(|_| count("ma n N0 J1 q\r\n".to_owned())).sum::<usize>();
+                assert_eq!(counted, 0);
+                made
+            })
+        })
+        .collect();
+    let won: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+    assert_eq!(won, ROUNDS);
+    assert_eq!(server.say("mg n v\r\n"), format!("VA 4\r\n{}\r\n", 4 * ROUNDS));
+    // What was taken for an item that another client has made meanwhile was given back.
+    let used: u64 = server.stat("slabs", "1:used_chunks").parse().unwrap();
+    assert_eq!(used, ROUNDS as u64 + 1);
+}

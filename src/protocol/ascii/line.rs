@@ -3,6 +3,7 @@
 //! Command words are compared whole. A wrong number of words is `ERROR`, visibly, even if the last one is
 //! `noreply`; a word that is not what its place demands is a `CLIENT_ERROR`, silent if the last one is `noreply`.
 
+use super::meta;
 use super::words::Words;
 use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
 use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
@@ -53,6 +54,13 @@ pub(super) enum Command<'a> {
         /// Whether the client wants no answer.
         noreply: bool,
     },
+    /// A command with a value, which follows the line, that cannot be done.
+    StoreRefused {
+        /// The line to answer with.
+        reply: &'static [u8],
+        /// How many bytes the value has with its line end.
+        swallow: u64,
+    },
     /// A line of HTTP.
     Http,
     /// Nothing that can be done.
@@ -87,6 +95,7 @@ fn other<'a>(line: &[u8], words: &Words<'a>) -> Command<'a> {
         b"append" => storage(words, StoreVerb::Append),
         b"prepend" => storage(words, StoreVerb::Prepend),
         b"cas" => compare_and_store(words),
+        b"ms" => meta_store(line),
         b"incr" => arith(words, false),
         b"decr" => arith(words, true),
         b"delete" => delete(words),
@@ -168,6 +177,15 @@ fn store<'a>(words: &Words<'a>, verb: StoreVerb, cas: Option<Option<u64>>) -> Co
             Command::Store { store: Store { verb, key, flags, exptime, cas, value: b"".into() }, bytes, noreply }
         }
         _ => refused(BAD_FORMAT, noreply),
+    }
+}
+
+/// memcached's `ms KEY BYTES FLAG…`, which is not proxied. Its clients know that an error is not followed by another one
+/// for the value.
+fn meta_store<'a>(line: &[u8]) -> Command<'a> {
+    match meta::request::announced(line) {
+        Some(swallow) => Command::StoreRefused { reply: ERROR, swallow },
+        None => error(),
     }
 }
 

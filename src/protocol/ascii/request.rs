@@ -33,7 +33,7 @@ const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 const GET: &[u8] = b"get ";
 
 /// The answer to a data block that does not end where its line said.
-const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
+pub const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
 
 /// What the beginning of a client's bytes is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,8 +62,9 @@ pub enum Parsed<'a> {
         /// Bytes to consume.
         len: usize,
     },
-    /// A value above the limit: consume the line, then drop the value as it arrives.
-    TooLarge {
+    /// A value is refused, for its size or because nobody knows its command: consume the line, then drop the value as it
+    /// arrives, so that it cannot pass for a command.
+    ValueRefused {
         /// The line to answer with, unless `noreply`.
         reply: &'static [u8],
         /// Whether the client wants no answer.
@@ -111,6 +112,7 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64)
     match line::command(cut(&buf[..end])) {
         Command::Request { request, noreply } => Parsed::Request { request, noreply, len },
         Command::Refused { reply, noreply } => Parsed::Rejected { reply, noreply, len },
+        Command::StoreRefused { reply, swallow } => Parsed::ValueRefused { reply, noreply: false, len, swallow },
         Command::Http => Parsed::Http,
         Command::Store { store, bytes, noreply } => storage(all, len, store, bytes, noreply, value_max),
     }
@@ -128,7 +130,7 @@ fn storage<'a>(
     if bytes > BYTES_MAX {
         return Parsed::Rejected { reply: line::BAD_FORMAT, noreply, len: line_len };
     }
-    let too_large = Parsed::TooLarge { reply: TOO_LARGE, noreply, len: line_len, swallow: bytes + 2 };
+    let too_large = Parsed::ValueRefused { reply: TOO_LARGE, noreply, len: line_len, swallow: bytes + 2 };
     if bytes > value_max {
         return too_large;
     }

@@ -219,7 +219,7 @@ impl Engine {
                 }
                 len
             }
-            Parsed::TooLarge { reply, noreply, len, swallow } => {
+            Parsed::ValueRefused { reply, noreply, len, swallow } => {
                 self.count_refused(id, text, noreply, reply);
                 if !noreply {
                     self.local_reply(id, |out| out.extend_from_slice(reply));

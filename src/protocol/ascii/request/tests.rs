@@ -44,7 +44,7 @@ fn session(pieces: &[&[u8]]) -> String {
                     assert!(reply.ends_with(b"\r\n"));
                     len
                 }
-                Parsed::TooLarge { reply, noreply, len, swallow: bytes } => {
+                Parsed::ValueRefused { reply, noreply, len, swallow: bytes } => {
                     writeln!(told, "-{} (drop {bytes}){}", text(reply).trim_end(), quiet(noreply)).unwrap();
                     swallow = bytes;
                     len
@@ -285,6 +285,16 @@ fn delete_and_touch() {
     check(b"touch a\r\n", &["-ERROR"]);
     check(b"touch a foo\r\n", &["-CLIENT_ERROR invalid exptime argument"]);
     check(b"touch a foo noreply\r\n", &["-CLIENT_ERROR invalid exptime argument ~"]);
+}
+
+/// The value of a meta set is never taken for commands; where there is no telling how long it is, it is as for `set`.
+#[test]
+fn meta_commands_are_none() {
+    for word in ["mn", "mg k v", "md k", "ma k", "me k", "ms", "ms k", "ms k x", "ms k -1", "ms k 2147483646"] {
+        check(format!("{word}\r\n").as_bytes(), &["-ERROR"]);
+    }
+    check(b"ms k 9 T0 c\r\nflush_all\r\nget a\r\n", &["-ERROR (drop 11)", "get 4:a"]);
+    check(b"  ms  k  2147483645\r\n", &["-ERROR (drop 2147483647)"]);
 }
 
 #[test]

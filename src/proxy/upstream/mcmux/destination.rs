@@ -88,8 +88,8 @@ impl Allowed {
             Parsed::Request { len, .. } | Parsed::Rejected { len, .. } => {
                 Parsed::Rejected { reply: answer::ERROR, noreply: false, len }
             }
-            Parsed::TooLarge { len, swallow, .. } => {
-                Parsed::TooLarge { reply: answer::ERROR, noreply: false, len, swallow }
+            Parsed::ValueRefused { len, swallow, .. } => {
+                Parsed::ValueRefused { reply: answer::ERROR, noreply: false, len, swallow }
             }
             Parsed::Incomplete { .. } | Parsed::LineTooLong | Parsed::Http => parsed,
         }
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(refused(b"version\r\n", Allowed::None), error(9));
         assert_eq!(
             refused(b"set a 0 0 9\r\n", Allowed::None),
-            Parsed::TooLarge { reply: b"ERROR\r\n", noreply: false, len: 13, swallow: 11 }
+            Parsed::ValueRefused { reply: b"ERROR\r\n", noreply: false, len: 13, swallow: 11 }
         );
         for local in ["version", "quit", "verbosity 1", "stats proxy", "stats proxy info"] {
             let line = format!("{local}\r\n");

@@ -1,5 +1,17 @@
 //! What is peculiar to memcached's meta commands (its `protocol.txt`): keys that are no words, and which servers have
-//! the commands in the form that this program writes.
+//! the commands in the form that this program writes; in the files, what clients of the built-in server send and get.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`request`] | a client's line, and the value behind it, to a [`Meta`](request::Meta) |
+//! | [`flags`] | the words behind the key |
+//! | [`key`] | a client's key, which may be written in base64 |
+//! | [`answer`] | the words that most answers have in common |
+
+pub mod answer;
+pub mod flags;
+pub mod key;
+pub mod request;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,12 +47,17 @@ pub fn push_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
         return false;
     }
     out.push(b' ');
+    push_encoded(out, key);
+    true
+}
+
+/// Appends the key in base64.
+fn push_encoded(out: &mut Vec<u8>, key: &[u8]) {
     let start = out.len();
     out.resize(start + key.len().div_ceil(3) * 4, 0);
     // There is room for all of it, which is the only thing that could go wrong.
     let len = STANDARD.encode_slice(key, &mut out[start..]).unwrap_or(0);
     out.truncate(start + len);
-    true
 }
 
 /// Puts the key in the place of its base64 text.

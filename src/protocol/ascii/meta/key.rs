@@ -1,0 +1,158 @@
+//! A key as a client writes it in a meta command: plain, or in base64 with the flag `b`.
+
+use super::super::line::BAD_FORMAT;
+use crate::protocol::KEY_MAX;
+
+/// The answer to a key that is said to be base64 and is not.
+const BAD_BASE64: &[u8] = b"CLIENT_ERROR error decoding key\r\n";
+
+/// How long the key can be whose text has [`KEY_MAX`] bytes.
+const DECODED_MAX: usize = KEY_MAX / 4 * 3;
+
+/// A key, in its own bytes.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    text: &'a [u8],
+    decoded: Option<Decoded>,
+}
+
+/// What was written in base64.
+#[derive(Clone, Copy)]
+struct Decoded {
+    bytes: [u8; DECODED_MAX],
+    len: usize,
+}
+
+impl<'a> Key<'a> {
+    /// A word of a line. The error is the line to answer with.
+    pub(super) fn plain(text: &'a [u8]) -> Result<Key<'a>, &'static [u8]> {
+        if text.len() > KEY_MAX { Err(BAD_FORMAT) } else { Ok(Key { text, decoded: None }) }
+    }
+
+    /// The same word, understood as base64.
+    pub(super) fn decoded(self) -> Result<Key<'a>, &'static [u8]> {
+        let decoded = decode(self.text).ok_or(BAD_BASE64)?;
+        Ok(Key { decoded: Some(decoded), ..self })
+    }
+
+    /// The key under which the item is kept.
+    pub fn name(&self) -> &[u8] {
+        match &self.decoded {
+            Some(Decoded { bytes, len }) => bytes.get(..*len).unwrap_or_default(),
+            None => self.text,
+        }
+    }
+
+    /// Whether the client has written it in base64.
+    pub fn is_encoded(&self) -> bool {
+        self.decoded.is_some()
+    }
+}
+
+impl std::fmt::Debug for Key<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.name().escape_ascii())
+    }
+}
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name() && self.is_encoded() == other.is_encoded()
+    }
+}
+
+/// As memcached does it: bytes that are not of the alphabet are passed over, what stands behind the padding too. `None` if
+/// these are not groups of four, or nothing.
+fn decode(text: &[u8]) -> Option<Decoded> {
+    let sextets = || text.iter().filter_map(|byte| Some((sextet(*byte)?, *byte == b'=')));
+    let count = sextets().count();
+    if count == 0 || !count.is_multiple_of(4) {
+        return None;
+    }
+    let mut decoded = Decoded { bytes: [0; DECODED_MAX], len: 0 };
+    let (mut group, mut padding) = (0u32, 0);
+    for (at, (bits, is_padding)) in sextets().enumerate() {
+        group = group << 6 | bits;
+        padding += usize::from(is_padding);
+        if at % 4 < 3 {
+            continue;
+        }
+        let [_, three @ ..] = group.to_be_bytes();
+        let room = decoded.bytes.get_mut(decoded.len..decoded.len + 3)?;
+        room.copy_from_slice(&three);
+        decoded.len += 3 - padding.min(3);
+        group = 0;
+        match padding {
+            0 => {}
+            1 | 2 => break,
+            _ => return None,
+        }
+    }
+    Some(decoded)
+}
+
+/// What a byte stands for; the padding for 0.
+fn sextet(byte: u8) -> Option<u32> {
+    let value = match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        b'/' => 63,
+        b'=' => 0,
+        _ => return None,
+    };
+    Some(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn name(text: &[u8]) -> Option<Vec<u8>> {
+        let key = Key::plain(text).unwrap().decoded().ok()?;
+        assert!(key.is_encoded());
+        Some(key.name().to_vec())
+    }
+
+    #[test]
+    fn base64_is_read_as_memcached_reads_it() {
+        assert_eq!(name(b"Zm9v"), Some(b"foo".to_vec()));
+        assert_eq!(name(b"YSBiDQpjAA=="), Some(b"a b\r\nc\0".to_vec()));
+        assert_eq!(name(b"Zm9vYmE="), Some(b"fooba".to_vec()));
+        // Passed over, and behind the padding.
+        assert_eq!(name(b"Zm-9_v"), Some(b"foo".to_vec()));
+        assert_eq!(name(b"Zg==Zm9v"), Some(b"f".to_vec()));
+        assert_eq!(name(b"Z=9v"), Some(vec![0x64, 0x0f]));
+        for bad in [&b"Zm9"[..], b"Z", b"-_-", b"Z===", b"====", b"Zm9vZ"] {
+            assert_eq!(name(bad), None, "{}", bad.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_text_of_251_bytes_is_too_long() {
+        assert_eq!(Key::plain(&[b'k'; 251]), Err(BAD_FORMAT));
+        assert_eq!(Key::plain(&[b'k'; 250]).unwrap().name(), [b'k'; 250]);
+        assert_eq!(name(&[b'A'; 248]), Some(vec![0; 186]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_key_or_none(text in prop::collection::vec(any::<u8>(), 1..=250)) {
+            let key = Key::plain(&text).unwrap();
+            prop_assert_eq!(key.name(), &text[..]);
+            if let Ok(key) = key.decoded() {
+                prop_assert!((1..=DECODED_MAX).contains(&key.name().len()));
+            }
+        }
+
+        #[test]
+        fn what_is_written_here_is_read_here(name in prop::collection::vec(any::<u8>(), 1..=186)) {
+            let mut text = Vec::new();
+            super::super::push_encoded(&mut text, &name);
+            let key = Key::plain(&text).unwrap().decoded().unwrap();
+            prop_assert_eq!(key.name(), &name[..]);
+        }
+    }
+}
