@@ -106,7 +106,8 @@ fn ask(place: &SockAddr, binding: Option<Protocol>, until: Instant) -> Result<St
 #[derive(Debug)]
 pub struct Conn {
     socket: Socket,
-    until: Instant,
+    /// When its time is over.
+    pub(crate) until: Instant,
 }
 
 impl Conn {
@@ -138,7 +139,8 @@ impl Conn {
         if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
+    /// Sends all of it.
+    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<(), String> {
         let mut send = || {
             let left = self.left()?;
             self.socket.set_write_timeout(Some(left))?;
@@ -148,7 +150,7 @@ impl Conn {
     }
 
     /// Appends to `bytes` until `is_enough`. The end comes before that when the peer ends the connection.
-    fn receive(&mut self, bytes: &mut Vec<u8>, is_enough: impl Fn(&[u8]) -> bool) -> Result<(), String> {
+    pub(crate) fn receive(&mut self, bytes: &mut Vec<u8>, is_enough: impl Fn(&[u8]) -> bool) -> Result<(), String> {
         let mut receive = || {
             while !is_enough(bytes) {
                 let left = self.left()?;
@@ -232,7 +234,7 @@ impl Reply {
 }
 
 /// What to say of a reply that is none to the request called `name`.
-fn odd(reply: &[u8], name: &str) -> String {
+pub(crate) fn odd(reply: &[u8], name: &str) -> String {
     match reply {
         [] => "it closes the connection without an answer".to_owned(),
         _ => {

@@ -47,6 +47,7 @@
 //! | [`metrics`] | what threads count, and where it comes together | 06 §6 |
 //! | [`net`] | sockets, event loops, listeners, name look-ups; how many clients there may be | – |
 //! | [`tools`] | `vbuckettool`, `vbucketkeygen` | 05 §12 |
+//! | `top` | `moxi-top`, with the feature of that name: the statistics of a running moxi as rates | 06 |
 //!
 //! Dependencies point one way: `main` knows everything; `net` drives `proxy` and `memcached`, and asks `control` what
 //! has changed; these know `routing`, `config`, `metrics`, `buffer` and `protocol`. `docs/ARCHITECTURE.md` has who may
@@ -78,3 +79,5 @@ pub mod signals;
 pub mod systemd;
 pub mod texts;
 pub mod tools;
+#[cfg(feature = "top")]
+pub mod top;

@@ -106,6 +106,10 @@ mod tests {
             let Some((name, _)) = line.split_once(" = ") else {
                 continue;
             };
+            // What only moxi-top has.
+            if name == "crossterm" {
+                continue;
+            }
             assert!(LIBRARIES.iter().chain(TLS_LIBRARIES).any(|(known, _)| *known == name), "{name} is missing");
         }
     }

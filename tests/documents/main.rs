@@ -5,12 +5,15 @@
 //! |---|---|
 //! | `manual`, `roff` | moxi(1) has the entries of the tables, and is well formed |
 //! | `architecture` | docs/ARCHITECTURE.md: imports, functions, files |
+//! | `top` | README and moxi-top(1): the output that was recorded |
 //! | `places` | tests/README.md and CONTRIBUTING.md: folders and files of tests |
 
 mod architecture;
 mod manual;
 mod places;
 mod roff;
+#[cfg(feature = "top")]
+mod top;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -114,7 +114,7 @@ fn the_manual_page_names_every_variable_and_every_word_of_stats_proxy() {
 }
 
 /// The literal blocks of a page that stand behind the comment `mark`, as they look.
-fn blocks(page: &str, mark: &str) -> Vec<String> {
+pub fn blocks(page: &str, mark: &str) -> Vec<String> {
     let mark = format!(".\\\" {mark}\n.nf\n");
     let blocks = page.split(&mark).skip(1).map(|rest| rest.split(".fi\n").next().unwrap_or_default());
     blocks.map(|block| block.replace("\\-", "-").replace("\\e", "\\")).collect()

@@ -60,7 +60,12 @@ pub struct Running {
 impl Running {
     /// Starts a command with its output captured.
     pub fn start(command: &mut Command) -> Running {
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        Running::start_on(command, Stdio::piped())
+    }
+
+    /// The same with another standard output, such as a terminal.
+    pub fn start_on(command: &mut Command, stdout: impl Into<Stdio>) -> Running {
+        let child = command.stdout(stdout).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("captured"));
         Running { child, stderr }
@@ -123,8 +128,9 @@ impl Running {
     pub fn finish(mut self) -> Finished {
         let status = self.wait();
         let mut finished = Finished { code: status.code(), stdout: String::new(), stderr: String::new() };
-        let mut stdout = self.child.stdout.take().expect("captured");
-        stdout.read_to_string(&mut finished.stdout).expect("text");
+        if let Some(mut stdout) = self.child.stdout.take() {
+            stdout.read_to_string(&mut finished.stdout).expect("text");
+        }
         self.stderr.read_to_string(&mut finished.stderr).expect("text");
         finished
     }

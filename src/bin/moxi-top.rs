@@ -1,0 +1,7 @@
+//! Shows what a running moxi does, second by second.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    moxi::top::main()
+}
