@@ -36,6 +36,8 @@ pub struct Conversation {
     phase: Phase,
     /// What it has sent and was not answered. Never longer than [`HEAD_MAX`].
     input: Vec<u8>,
+    /// Whether that begins with something that can be answered.
+    is_whole: bool,
     /// The reply, and how much of it has been sent.
     output: Vec<u8>,
     sent: usize,
@@ -46,7 +48,7 @@ impl Conversation {
     /// Has connected just now, and is to ask soon.
     pub fn new(now: Instant) -> Conversation {
         let (input, output) = (Vec::new(), Vec::new());
-        Conversation { phase: Phase::Listening, input, output, sent: 0, until: now + PATIENCE }
+        Conversation { phase: Phase::Listening, input, is_whole: false, output, sent: 0, until: now + PATIENCE }
     }
 
     /// When it is closed unless something happens before.
@@ -70,12 +72,13 @@ impl Conversation {
                 self.until = self.until.min(now + PATIENCE);
             }
             self.input.extend_from_slice(bytes);
+            self.is_whole = parse(&self.input) != Parsed::Partial;
         }
     }
 
     /// Whether an answer has to be made.
     pub fn has_question(&self) -> bool {
-        self.phase == Phase::Listening && parse(&self.input) != Parsed::Partial
+        self.phase == Phase::Listening && self.is_whole
     }
 
     /// Makes the answer.
@@ -91,6 +94,7 @@ impl Conversation {
             }
         };
         self.input.drain(..used);
+        self.is_whole = parse(&self.input) != Parsed::Partial;
         (self.output, self.sent) = (output, 0);
         (self.phase, self.until) = (Phase::Telling(keeps), now + PATIENCE);
     }

@@ -16,7 +16,7 @@ use super::descriptors::Need;
 use super::gate::Gate;
 use super::listener::{Listener, Place};
 use super::places::Places;
-use super::scrapers::Scrapers;
+use super::scrapers::{self, Scrapers};
 use super::trouble;
 use super::worker::{Handle, Message, Service};
 use crate::config::snapshot::Config;
@@ -193,7 +193,8 @@ impl Acceptor {
     /// Looks how many descriptors there are, when everything is open that is open from the start. `clients`: so many
     /// are to be possible (`-c`), beside what `config` needs.
     pub fn share_out(&mut self, clients: u32, config: &Config) {
-        self.gate.measure(u64::from(clients), self.listeners.len());
+        let scrapers = self.scrapers.as_ref().map_or(0, |_| scrapers::MOST);
+        self.gate.measure(u64::from(clients), self.listeners.len(), scrapers);
         self.resize(config);
     }
 

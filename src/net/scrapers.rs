@@ -21,7 +21,7 @@ use crate::proxy::downstream::host::HealthTable;
 use crate::proxy::report::Sources;
 
 /// Connections at one time. One more takes the place of the one that would lose the least.
-const MOST: usize = 16;
+pub const MOST: usize = 16;
 /// Scrapers that may wait to be accepted.
 const BACKLOG: i32 = 64;
 /// Accepted in one turn, and answered in one turn.
@@ -137,24 +137,37 @@ impl Scrapers {
         if self.rests.is_some_and(|until| until <= now) {
             self.rests = None;
         }
+        // Who has gone makes room for those who come.
+        self.sweep(registry, now);
         self.accept(registry, now);
         let (sources, health) = (Arc::clone(&self.sources), Arc::clone(&self.health));
         let uptime = self.start.elapsed().as_secs_f64();
         let scene = Scene { sources: &sources, health: &health, config, obstacle, start: self.start_time, uptime };
+        self.answer(&scene, now);
+        self.sweep(registry, now);
+    }
+
+    /// Reads from all and writes to all, and closes those that have gone or had their time.
+    fn sweep(&mut self, registry: &Registry, now: Instant) {
+        let is_over =
+            |scraper: &mut Scraper| scraper.proceed(now) == Verdict::Close || scraper.conversation.deadline() <= now;
+        let over = self.scrapers.iter_mut().filter_map(|(key, scraper)| is_over(scraper).then_some(key));
+        for key in over.collect::<Vec<_>>() {
+            self.close(registry, key);
+        }
+    }
+
+    /// Answers some that have asked.
+    fn answer(&mut self, scene: &Scene<'_>, now: Instant) {
         let mut keys: Vec<usize> = self.scrapers.iter().map(|(key, _)| key).collect();
         keys.sort_by_key(|key| (*key < self.first, *key));
         let mut answers = 0;
         for key in keys {
             let Some(scraper) = self.scrapers.get_mut(key) else { continue };
-            let mut verdict = scraper.proceed(now);
-            if verdict == Verdict::Answer && answers < ANSWERS_PER_TURN {
+            if answers < ANSWERS_PER_TURN && scraper.proceed(now) == Verdict::Answer {
                 answers += 1;
                 self.first = key + 1;
-                scraper.conversation.answer(&scene, now);
-                verdict = scraper.proceed(now);
-            }
-            if verdict == Verdict::Close || scraper.conversation.deadline() <= now {
-                self.close(registry, key);
+                scraper.conversation.answer(scene, now);
             }
         }
     }
