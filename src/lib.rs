@@ -45,6 +45,7 @@
 //! | [`memcached`] | the built-in server | 02 |
 //! | [`builtin`] | its settings and sockets, from the command line | 01 §5 |
 //! | [`metrics`] | what threads count, and where it comes together | 06 §6 |
+//! | [`exporter`] | what is told by HTTP: metrics for Prometheus, probes, the configuration | 06 §14 |
 //! | [`net`] | sockets, event loops, listeners, name look-ups; how many clients there may be | – |
 //! | [`tools`] | `vbuckettool`, `vbucketkeygen` | 05 §12 |
 //! | `top` | `moxi-top`, with the feature of that name: the statistics of a running moxi as rates | 06 |
@@ -65,6 +66,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod exporter;
 pub mod failure;
 pub mod front_cache;
 pub mod log;

@@ -22,9 +22,9 @@ use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
 use moxi::net::inherited::Inherited;
 use moxi::net::listener::{self, Listener, Origin, Place, SocketFile};
+use moxi::net::scrapers::{self, Scrapers};
 use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
-
 use moxi::signals::{Signals, Starting};
 use moxi::systemd::Manager;
 use moxi::{alive, check, log, milestones, signals, texts};
@@ -106,6 +106,17 @@ fn tell(report: &check::Report) -> ExitCode {
     complain(&Failure::new(GENERAL, problems))
 }
 
+/// What was opened before the process gave up its privileges.
+#[derive(Default)]
+struct Opened {
+    /// For clients of the proxy.
+    listeners: Listeners,
+    /// For clients of the built-in server, if there is one.
+    sockets: Option<Sockets>,
+    /// For scrapers.
+    metrics: Vec<Listener>,
+}
+
 /// Everything of a start that leaves no trace. What is wrong but no failure is logged.
 fn check_config(options: &Options) -> Result<(), Failure> {
     load(options, cluster_text(options)?)?;
@@ -155,15 +166,19 @@ fn run(options: &Options) -> Result<Run, Failure> {
     let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
     let mut traces = Traces::default();
-    let mut sockets = if has_memcached { Some(builtin::bind(options)?) } else { None };
-    traces.socket = sockets.as_mut().and_then(|sockets| sockets.file.take());
-    let mut listeners = Listeners::new();
+    let mut opened = Opened::default();
+    // First: whoever finds clients' ports open finds this one open, too.
+    if let Some(address) = loaded.behavior.metrics.address() {
+        opened.metrics = scrapers::bind(address)?;
+    }
+    opened.sockets = if has_memcached { Some(builtin::bind(options)?) } else { None };
+    traces.socket = opened.sockets.as_mut().and_then(|sockets| sockets.file.take());
     if cluster.is_some() || options.mcmux {
         let (bound, file) = listen(options, &loaded, &place)?;
-        (listeners, traces.socket) = (bound, file.or(traces.socket.take()));
+        (opened.listeners, traces.socket) = (bound, file.or(traces.socket.take()));
     }
     place.inherited.check(&proxy_ports(options, &loaded), options.socket.as_deref())?;
-    if let (Some(sockets), Some(path)) = (&sockets, std::env::var_os(builtin::PORT_FILE))
+    if let (Some(sockets), Some(path)) = (&opened.sockets, std::env::var_os(builtin::PORT_FILE))
         && options.socket.is_none()
     {
         builtin::write_ports(sockets, Path::new(&path));
@@ -184,8 +199,8 @@ fn run(options: &Options) -> Result<Run, Failure> {
         daemon::lock_memory();
     }
 
-    let started = milestones::started(options, &loaded, sockets.as_ref());
-    let acceptor = start(options, &loaded, &place, listeners, sockets, starting)?;
+    let started = milestones::started(options, &loaded, opened.sockets.as_ref());
+    let acceptor = start(options, &loaded, &place, opened, starting)?;
     if let Some(detached) = &detached {
         detached.settle(options.core_files, options.verbosity > 0);
     }
@@ -296,14 +311,13 @@ fn start(
     options: &Options,
     loaded: &Loaded,
     place: &Place,
-    listeners: Listeners,
-    sockets: Option<Sockets>,
+    opened: Opened,
     starting: Starting,
 ) -> Result<Acceptor, Failure> {
     let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
     let mut shared = Shared::new().map_err(thread)?;
-    if sockets.is_some() {
+    if opened.sockets.is_some() {
         let initial = std::env::var(builtin::INITIAL_MALLOC).ok();
         shared.add_memcached(builtin::settings(options, initial.as_deref()));
     }
@@ -317,8 +331,8 @@ fn start(
     let assemble = || -> io::Result<Acceptor> {
         let mut acceptor =
             Acceptor::new(signals, workers, Arc::clone(&shared.process), Arc::clone(&shared.sources.board))?;
-        let is_listening = !listeners.is_empty();
-        for (listener, target) in listeners {
+        let is_listening = !opened.listeners.is_empty();
+        for (listener, target) in opened.listeners {
             acceptor.listen(listener, target)?;
         }
         if let Some(file) = &loaded.file {
@@ -329,7 +343,7 @@ fn start(
         if !loaded.agents.is_empty() {
             start_agents(loaded, place, &shared.refreshes, is_listening, &mut acceptor)?;
         }
-        let sockets = sockets.unwrap_or_default();
+        let sockets = opened.sockets.unwrap_or_default();
         for listener in sockets.listeners {
             acceptor.listen(listener, Target::Known(Service::Memcached))?;
         }
@@ -338,6 +352,9 @@ fn start(
         }
         let waits = !loaded.agents.is_empty();
         acceptor.report_to(Manager::new(waits, options.daemon), Arc::clone(&loaded.config));
+        if !opened.metrics.is_empty() {
+            acceptor.answer_to(Scrapers::new(opened.metrics, &shared))?;
+        }
         if options.watch_stdin {
             watch_stdin(acceptor.stopper())?;
         }

@@ -24,6 +24,7 @@ pub fn started(options: &Options, loaded: &Loaded, sockets: Option<&Sockets>) ->
         parts.push(format!("{place} for the buckets of {}", urls.join("|")));
     }
     parts.extend(sockets.and_then(|sockets| server(options, sockets)));
+    parts.extend(loaded.behavior.metrics.address().map(|address| format!("metrics on {address}")));
     parts.push(match options.threads {
         1 => "1 worker".to_owned(),
         count => format!("{count} workers"),

@@ -29,7 +29,7 @@ pub fn load(options: &Options, cluster: Option<&str>, behavior: Option<&str>) ->
     match cluster {
         _ if options.mcmux => mcmux::load_mcmux(builtin::mcmux_port(options), behavior, &environment),
         Some(cluster) => config::load(cluster, behavior, &environment),
-        None => Ok(Loaded::default()),
+        None => Ok(config::load_alone(behavior, &environment)),
     }
 }
 

@@ -11,6 +11,7 @@ use nix::unistd::{AccessFlags, access};
 use crate::builtin;
 use crate::cli::{Options, ServerPort};
 use crate::config::Loaded;
+use crate::config::address::Address;
 use crate::config::snapshot::Config;
 use crate::daemon;
 use crate::failure::reason;
@@ -37,6 +38,9 @@ pub(super) fn look(options: &Options, loaded: Option<&Loaded>, problems: &mut Ve
                 .err(),
         ),
         None => ports(options, loaded, problems),
+    }
+    if let Some(address) = loaded.and_then(|loaded| loaded.behavior.metrics.address()) {
+        metrics(options, loaded, address, problems);
     }
     if let Some(path) = &options.log_file {
         problems.extend(file(path).err().map(|why| format!("cannot write the log {}: {why}", path.display())));
@@ -86,6 +90,18 @@ fn ports(options: &Options, loaded: Option<&Loaded>, problems: &mut Vec<String>)
     };
     if let Err(why) = listener::udp(host, datagrams) {
         problems.push(format!("failed to listen on UDP port {datagrams}: {why}"));
+    }
+}
+
+/// The port of `-Z metrics`.
+fn metrics(options: &Options, loaded: Option<&Loaded>, address: &Address, problems: &mut Vec<String>) {
+    let hint = Origin::Metrics.hint();
+    let is_same_host = options.listen.as_ref().is_none_or(|host| *host == address.host);
+    let is_taken = || wanted(options, loaded).iter().any(|(port, _)| *port == address.port);
+    if options.socket.is_none() && is_same_host && is_taken() {
+        problems.push(format!("ERROR: port {} is wanted twice. {hint}", address.port));
+    } else if let Err(why) = listener::is_free(Some(&address.host), address.port) {
+        problems.push(format!("ERROR: could not listen on {address}. {why}. {hint}"));
     }
 }
 

@@ -89,6 +89,17 @@ pub fn load(z: &str, behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<S
     Ok(Loaded { config: Arc::new(config), sections, agents, file, behavior, log })
 }
 
+/// There is no cluster configuration. Of the `-Z` text only `metrics` counts then: as long as that names nothing, the text
+/// may have mistakes in it that nobody is told of.
+pub fn load_alone(behavior_text: Option<&str>, env: &dyn Fn(&str) -> Option<String>) -> Loaded {
+    match load_behavior(behavior_text, env) {
+        Ok((behavior, log)) if behavior.metrics.address().is_some() => {
+            Loaded { behavior: Arc::new(behavior), log, ..Loaded::default() }
+        }
+        _ => Loaded::default(),
+    }
+}
+
 /// With `strict=1` complaints are errors.
 fn check(behavior: &Behavior, complaints: &[String]) -> Result<(), ConfigError> {
     match behavior.strict && !complaints.is_empty() {

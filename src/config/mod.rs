@@ -39,5 +39,5 @@ pub mod snapshot;
 pub mod url;
 
 pub use error::ConfigError;
-pub use load::{Loaded, Section, is_complaint, load, load_behavior};
+pub use load::{Loaded, Section, is_complaint, load, load_alone, load_behavior};
 pub use reread::{Reread, failed, reread};

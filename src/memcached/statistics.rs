@@ -113,6 +113,11 @@ fn general(access: &Access<'_>, emit: &mut Emit<'_>) {
         traffic: TrafficSum::default(),
     };
     general.emit(emit);
+    stored(memcached, &totals, emit);
+}
+
+/// The last four lines of `stats`: what is stored.
+fn stored(memcached: &Memcached, totals: &Totals, emit: &mut Emit<'_>) {
     let lines = lines(memcached);
     emit("bytes", &lines.iter().map(|line| line.requested).sum::<u64>());
     emit("curr_items", &lines.iter().map(|line| line.count).sum::<u64>());
@@ -209,6 +214,11 @@ pub fn process(
         traffic: proxied.traffic,
     };
     general.emit(emit);
+}
+
+/// The lines that `stats` of the built-in server has and [`process`] has not.
+pub fn contents(memcached: &Memcached, emit: &mut Emit<'_>) {
+    stored(memcached, &memcached.totals(), emit);
 }
 
 /// `stats settings`: 19 lines, with or without a built-in server, while the log has this verbosity.

@@ -189,8 +189,10 @@ pub const TYPES: [&str; 2] = ["regular", "quiet"];
 
 const SINGLE: usize = COUNTERS.len();
 const BY_COMMAND: usize = TYPES.len() * COMMANDS.len() * FIELDS.len();
+/// How many samples of a histogram were beyond its last bin, and the sum of all its samples: two numbers behind the bins.
+const SAMPLES: usize = BINS + 2;
 /// How many numbers there are: counters, numbers by command, and two histograms.
-const NUMBERS: usize = SINGLE + BY_COMMAND + 2 * BINS;
+const NUMBERS: usize = SINGLE + BY_COMMAND + 2 * SAMPLES;
 
 /// What is sampled if `time_stats` is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -249,9 +251,9 @@ impl Counters {
 
     /// Adds a sample, in microseconds.
     pub fn sample(&self, timing: Timing, micros: u64) {
-        if let Some(bin) = bin_of(micros) {
-            self.change(SINGLE + BY_COMMAND + timing as usize * BINS + bin, |number| number.wrapping_add(1));
-        }
+        let start = SINGLE + BY_COMMAND + timing as usize * SAMPLES;
+        self.change(start + bin_of(micros).unwrap_or(BINS), |number| number.wrapping_add(1));
+        self.change(start + BINS + 1, |sum| sum.wrapping_add(micros));
     }
 }
 
@@ -312,8 +314,15 @@ impl Sum {
 
     /// How many samples are in each bin.
     pub fn histogram(&self, timing: Timing) -> &[u64] {
-        let start = SINGLE + BY_COMMAND + timing as usize * BINS;
+        let start = SINGLE + BY_COMMAND + timing as usize * SAMPLES;
         self.numbers.get(start..start + BINS).unwrap_or_default()
+    }
+
+    /// How many samples there are beyond the last bin, and the sum of all samples, in microseconds.
+    pub fn beyond(&self, timing: Timing) -> (u64, u64) {
+        let start = SINGLE + BY_COMMAND + timing as usize * SAMPLES + BINS;
+        let number = |index: usize| self.numbers.get(index).copied().unwrap_or(0);
+        (number(start), number(start + 1))
     }
 }
 
@@ -346,6 +355,12 @@ mod tests {
         assert_eq!(get(&base, "num_upstream"), 1);
         assert_eq!(base.commands().last(), Some(("quiet", "touch", "cas", 4)));
         assert_eq!(base.histogram(Timing::Reserved).get(..3), Some(&[0, 1, 0][..]));
+        assert_eq!((base.beyond(Timing::Reserved), base.beyond(Timing::Connect)), ((0, 150), (0, 0)));
+        a.sample(Timing::Reserved, 104_859_499);
+        b.sample(Timing::Reserved, 104_859_500);
+        assert_eq!(sum().histogram(Timing::Reserved).last(), Some(&1));
+        assert_eq!(sum().beyond(Timing::Reserved), (1, 150 + 104_859_499 + 104_859_500));
+        assert_eq!(sum().beyond(Timing::Connect), (0, 0));
         b.count(Counter::CmdCount);
         let since = sum().since(&base);
         assert_eq!(get(&since, "tot_cmd_count"), 1);

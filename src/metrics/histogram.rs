@@ -23,6 +23,12 @@ fn bin(bin: usize) -> (u64, u64) {
     }
 }
 
+/// Where bin `number` ends, in microseconds: its samples are shorter.
+pub fn end_of(number: usize) -> u64 {
+    let (start, width) = bin(number);
+    start + width
+}
+
 /// The bin of a sample; `None`: it is beyond the last one.
 pub fn bin_of(micros: u64) -> Option<usize> {
     let hundreds = micros / WIDTH;
@@ -87,6 +93,7 @@ mod tests {
             assert_eq!(start, end);
             assert_eq!((bin_of(start), bin_of(start + width - 1)), (Some(index), Some(index)));
             end = start + width;
+            assert_eq!(end_of(index), end);
         }
         assert_eq!(bin_of(end), None);
         assert_eq!(bin_of(u64::MAX), None);

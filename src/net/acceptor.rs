@@ -1,6 +1,7 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
 mod changes;
+mod telling;
 
 use std::io;
 use std::net::UdpSocket;
@@ -15,6 +16,7 @@ use super::descriptors::Need;
 use super::gate::Gate;
 use super::listener::{Listener, Place};
 use super::places::Places;
+use super::scrapers::{self, Scrapers};
 use super::trouble;
 use super::worker::{Handle, Message, Service};
 use crate::config::snapshot::Config;
@@ -26,7 +28,7 @@ use crate::log::Reopened;
 use crate::metrics::board::Board;
 use crate::metrics::process::{Counted, Process};
 use crate::signals::{Signal, Signals};
-use crate::systemd::{self, Manager};
+use crate::systemd::Manager;
 
 const SIGNALS: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -115,8 +117,12 @@ pub struct Acceptor {
     process: Arc<Process>,
     /// Where statistics learn of listeners.
     board: Arc<Board>,
-    /// Who is told how we are, and the configuration that it is told of.
-    manager: Option<(Manager, Arc<Config>)>,
+    /// The configuration in force.
+    config: Arc<Config>,
+    /// Who is told how we are.
+    manager: Option<Manager>,
+    /// Who asks how we are (`-Z metrics`).
+    scrapers: Option<Scrapers>,
 }
 
 impl Acceptor {
@@ -149,7 +155,9 @@ impl Acceptor {
             waker,
             process,
             board,
+            config: Arc::default(),
             manager: None,
+            scrapers: None,
         })
     }
 
@@ -185,7 +193,8 @@ impl Acceptor {
     /// Looks how many descriptors there are, when everything is open that is open from the start. `clients`: so many
     /// are to be possible (`-c`), beside what `config` needs.
     pub fn share_out(&mut self, clients: u32, config: &Config) {
-        self.gate.measure(u64::from(clients), self.listeners.len());
+        let scrapers = self.scrapers.as_ref().map_or(0, |_| scrapers::MOST);
+        self.gate.measure(u64::from(clients), self.listeners.len(), scrapers);
         self.resize(config);
     }
 
@@ -210,11 +219,6 @@ impl Acceptor {
     /// Reads `file` again on SIGHUP. Its ports are bound at `place`; `None`: there is one unix socket instead.
     pub fn watch(&mut self, file: StaticFile, place: Option<Place>) {
         self.file = Some((file, place));
-    }
-
-    /// Tells `manager` how we are, from the configuration of the start on.
-    pub fn report_to(&mut self, manager: Manager, config: Arc<Config>) {
-        self.manager = Some((manager, config));
     }
 
     /// Runs until something ends it. The listeners are closed by then.
@@ -251,30 +255,16 @@ impl Acceptor {
             if !self.accept_all() {
                 return Ok(Stop::NoWorkers);
             }
+            self.tell_scrapers(None);
         }
     }
 
     /// How long the loop may sleep.
     fn timeout(&self) -> Option<Duration> {
         let accepting = self.gate.patience(|is_proxied| self.is_waiting(is_proxied));
-        let telling = self.manager.as_ref().and_then(|(manager, _)| manager.patience());
-        accepting.into_iter().chain(telling).min()
-    }
-
-    /// Has something said to the service manager; it may ask for the line of status.
-    fn report(&mut self, say: impl FnOnce(&mut Manager, &dyn Fn() -> String)) {
-        let Some((manager, config)) = &mut self.manager else { return };
-        let places = || {
-            let mut places: Vec<String> = Vec::new();
-            for (_, entry) in &self.listeners {
-                let place = entry.listener.place();
-                if !places.contains(&place) {
-                    places.push(place);
-                }
-            }
-            places
-        };
-        say(manager, &|| systemd::manager::status(&places(), config));
+        let telling = self.manager.as_ref().and_then(Manager::patience);
+        let scraping = self.scrapers.as_ref().and_then(Scrapers::patience);
+        accepting.into_iter().chain(telling).chain(scraping).min()
     }
 
     /// Whether there may be clients that have not been accepted.
@@ -291,6 +281,8 @@ impl Acceptor {
         for event in events.iter() {
             if let Some(entry) = self.listeners.get_mut(event.token().0) {
                 entry.ready = true;
+            } else if let Some(scrapers) = &mut self.scrapers {
+                scrapers.note(event.token());
             }
         }
         self.gate.begin_turn();
@@ -387,6 +379,7 @@ impl Acceptor {
         }
         while Instant::now() < end && !self.workers.iter().all(Handle::is_finished) {
             self.wait(&mut events, Some(DRAIN_POLL))?;
+            self.tell_scrapers(Some("draining: SIGTERM has come"));
             if let Some(Signal::Interrupt) = self.obey_signals() {
                 return Ok(Stop::Interrupted);
             }

@@ -59,9 +59,10 @@ impl Gate {
     }
 
     /// Looks what the process has open before the first client comes. `wanted`: so many clients are to be possible.
-    pub fn measure(&mut self, wanted: u64, listeners: usize) {
+    /// `kept`: so many descriptors are for others that may come.
+    pub fn measure(&mut self, wanted: u64, listeners: usize, kept: usize) {
         self.wanted = wanted;
-        self.fixed = count_open(self.workers).saturating_sub(listeners as u64);
+        self.fixed = count_open(self.workers).saturating_sub(listeners as u64) + kept as u64;
     }
 
     /// Shares the descriptors out anew, for a configuration and so many listeners.

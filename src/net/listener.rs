@@ -126,6 +126,8 @@ pub enum Origin {
     PortListen,
     /// `-p`, in mcmux mode.
     Flag,
+    /// The key `metrics`.
+    Metrics,
 }
 
 impl Origin {
@@ -135,6 +137,7 @@ impl Origin {
             Origin::Section => "It is the one before the = of a section in -z.",
             Origin::PortListen => "Please use -Z port_listen=PORT_NUM to specify a different port number.",
             Origin::Flag => "It is the one of -p.",
+            Origin::Metrics => "It is the one of -Z metrics.",
         }
     }
 }

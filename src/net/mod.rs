@@ -11,6 +11,7 @@ pub mod listener;
 pub mod places;
 pub mod port_file;
 pub mod resolver;
+pub mod scrapers;
 pub mod stream;
 pub mod trouble;
 pub mod udp;

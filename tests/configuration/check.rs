@@ -160,6 +160,15 @@ fn ports_that_cannot_be_had() {
         &check(&["-p", &free.to_string(), "-z", &section(free)]),
         &[&format!("ERROR: port {free} is wanted twice. It is the one before the = of a section in -z.")],
     );
+    let hint = "It is the one of -Z metrics.";
+    problems(
+        &check(&["-z", &section(free), "-Z", &format!("metrics={port}")]),
+        &[&format!("ERROR: could not listen on 127.0.0.1:{port}. {taken}. {hint}")],
+    );
+    problems(
+        &check(&["-z", &section(free), "-Z", &format!("metrics={free}")]),
+        &[&format!("ERROR: port {free} is wanted twice. {hint}")],
+    );
     let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = datagrams.local_addr().unwrap().port();
     problems(

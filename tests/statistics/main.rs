@@ -3,13 +3,21 @@
 //! | file | what it proves |
 //! |---|---|
 //! | `proxy_stats` | `stats proxy`: every part, who is counted, and how often |
+//! | `metrics` | `/metrics`: its format, and that it says what `stats proxy` says |
+//! | `probes` | `/healthz`, `/readyz` and `/config`, and `-Z metrics` itself |
+//! | `scrapers` | whatever scrapers do, nobody is hurt |
+//! | `dashboards` | the examples for Prometheus and Grafana name metrics that there are |
 //! | `top` | `moxi-top`: rates, on standard output and on a terminal; a server that is not there, not moxi, or gone |
 //! | `verbosity` | what the log says of clients with `-v` and `-vv` |
 
 #[path = "../launch/mod.rs"]
 mod launch;
 
+mod dashboards;
+mod metrics;
+mod probes;
 mod proxy_stats;
+mod scrapers;
 #[cfg(feature = "top")]
 mod top;
 mod verbosity;

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`keys`] | the one table of keys: parser, help text, statistics and dump read it |
 //! | [`setting`] | how a value of each type is read and shown |
+//! | [`endpoint`] | a setting that says where to listen |
 //! | [`items`] | how the text falls into items |
 //!
 //! Nothing in a `-Z` text is fatal, unless it says `strict=1`. What cannot be used leaves the setting as it was and
 //! yields a line for the log.
 
+pub mod endpoint;
 pub mod items;
 pub mod keys;
 pub mod setting;
@@ -112,6 +114,7 @@ fn wanted(key: &Key) -> String {
         Kind::Text | Kind::Secret => format!("it has at most {most} bytes"),
         Kind::Hash => "it is distribution:ketama, distribution:ketama-weighted or distribution:modula".to_owned(),
         Kind::Protocol => "it is ascii or binary".to_owned(),
+        Kind::Endpoint => "it is a port, or HOST:PORT".to_owned(),
     }
 }
 

@@ -44,6 +44,8 @@ pub enum Kind {
     Secret,
     /// A protocol word.
     Protocol,
+    /// Where to listen.
+    Endpoint,
 }
 
 /// Whether a value was taken over.

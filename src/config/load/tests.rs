@@ -253,6 +253,21 @@ fn the_environment_is_overridden_by_the_option() {
     assert_eq!((long.behavior.usr.len(), long.behavior.pwd.reveal().len()), (248, 898));
 }
 
+/// Without a cluster configuration there is one key that counts.
+#[test]
+fn metrics_alone() {
+    let loaded = load_alone(Some("metrics=9150,cycle=x"), &no_env);
+    assert_eq!(loaded.behavior.metrics.address().map(|address| address.port), Some(9150));
+    assert!(loaded.config.buckets.is_empty());
+    assert_eq!(loaded.log, ["ERROR: config error in key: cycle value: x (it is a number of milliseconds)"]);
+    for text in
+        [None, Some("cycle=x"), Some("strict=1,bogus"), Some("metrics=0,bogus"), Some("./there/is/no/such/file")]
+    {
+        let loaded = load_alone(text, &no_env);
+        assert!(loaded.behavior.metrics.address().is_none() && loaded.log.is_empty(), "{text:?}: {:?}", loaded.log);
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_panics(z in "[^./]?.*", behavior in "[^./]?.*") {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{Acceptor, Target};
-use crate::config::snapshot::Config;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 use crate::net::listener::{self, Origin};
@@ -30,7 +29,7 @@ impl Acceptor {
                 .map_err(|error| Failure::new(GENERAL, format!("ERROR: the main loop failed: {}", reason(&error))))?;
         }
         self.resize(&change.config);
-        self.note(&change.config);
+        self.config = Arc::clone(&change.config);
         self.report(|manager, status| {
             manager.heard();
             manager.check(true, status);
@@ -53,7 +52,7 @@ impl Acceptor {
         for worker in &self.workers {
             worker.send(Message::Config(Arc::clone(&change.config)));
         }
-        self.note(&change.config);
+        self.config = Arc::clone(&change.config);
         // Who reads this may rely on the change: what is sent to a worker from now on comes behind it.
         log!(0, "{}", change.line);
         let Some(sections) = change.sections else { return };
@@ -97,13 +96,6 @@ impl Acceptor {
                 self.board.count_listener(Some(bucket));
                 entry.target = Target::Known(Service::Bucket(bucket));
             }
-        }
-    }
-
-    /// Notes the configuration in force.
-    fn note(&mut self, config: &Arc<Config>) {
-        if let Some((_, noted)) = &mut self.manager {
-            *noted = Arc::clone(config);
         }
     }
 }

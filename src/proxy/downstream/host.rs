@@ -167,6 +167,11 @@ impl Health {
         self.is_suspended.load(Ordering::Relaxed) && self.is_suspended.swap(false, Ordering::Relaxed)
     }
 
+    /// How many failures in a row there were.
+    pub fn errors(&self) -> u32 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
     /// Whether no connection is to be tried, except as a probe.
     pub fn is_suspended(&self) -> bool {
         self.is_suspended.load(Ordering::Relaxed)
@@ -186,6 +191,11 @@ impl HealthTable {
         // What no worker refers to any more is forgotten, so that a changing cluster does not pile up servers.
         servers.retain(|known, health| known == server || Arc::strong_count(health) > 1);
         Arc::clone(servers.entry(Arc::clone(server)).or_default())
+    }
+
+    /// The same for who only looks: `None` if no worker has heard of the server yet.
+    pub fn known(&self, server: &Server) -> Option<Arc<Health>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).get(server).map(Arc::clone)
     }
 }
 

@@ -11,6 +11,8 @@
 //! | [`mock`] | scripted servers, and servers that are down |
 //! | [`packet`] | memcached's binary packets |
 //! | [`golden`] | tables of exchanges and the driver that replays them at every byte split |
+//! | [`exposition`] | pages of metrics, read strictly |
+//! | [`scrape`] | a client of `-Z metrics` |
 //! | [`load`] | clients that know what every reply must be |
 //! | [`wait`] | waiting for a condition |
 //! | [`warm`] | a scripted server whose connection is ready |
@@ -18,6 +20,7 @@
 //! Nothing here waits for time to pass in the hope that something has happened: every wait is for a
 //! condition, with a limit after which the test fails.
 
+pub mod exposition;
 pub mod golden;
 pub mod load;
 pub mod manager;
@@ -27,6 +30,7 @@ pub mod moxi;
 pub mod packet;
 pub mod ports;
 pub mod process;
+pub mod scrape;
 pub mod text;
 pub mod wait;
 pub mod warm;

@@ -199,6 +199,11 @@ impl Wire {
         !self.pending.is_empty() || !matches!(self.fill(Instant::now() + time), Fill::TimedOut)
     }
 
+    /// Whether the peer has closed, as far as is known here and now, and nothing came before that.
+    pub fn is_closed(&mut self) -> bool {
+        self.pending.is_empty() && matches!(self.fill(Instant::now()), Fill::Closed)
+    }
+
     /// Sends the end of this direction; the other stays open.
     pub fn finish(&mut self) {
         self.socket.shutdown(Shutdown::Write).unwrap_or_else(|error| panic!("{}: shutdown: {error}", self.name));
