@@ -44,7 +44,7 @@ pub(super) fn step(
                 Step::Done
             }
             None => {
-                input.expect(need, pool);
+                input.expect(next_need(input.data(), need), pool);
                 Step::Wait
             }
         },
@@ -82,6 +82,16 @@ fn too_large<'a>(access: &Access<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
     let cas = Some(header.cas).filter(|cas| *cas != 0);
     access.stale(&NewItem { verb, key, flags: 0, expires: 0, cas, value: b"".into(), terms: Terms::default() });
     Some(packet)
+}
+
+/// How many of the `need` bytes of a packet are waited for. If its value is above any limit, extras and key come first:
+/// with these it can be refused, before there is memory for all of it.
+fn next_need(data: &[u8], need: usize) -> usize {
+    let Some((head, _)) = data.split_first_chunk::<HEADER>() else { return need };
+    let header = Header::parse(head);
+    let start = HEADER + usize::from(header.extras_len) + usize::from(header.key_len);
+    let value_len = need.saturating_sub(start) as u64;
+    if data.len() < start && value_len > VALUE_MAX { start } else { need }
 }
 
 /// Whether the server has a command with this opcode.

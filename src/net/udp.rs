@@ -77,9 +77,9 @@ fn send(socket: &UdpSocket, datagram: &[u8], peer: SocketAddr) {
     let _ = socket.send_to(datagram, peer);
 }
 
-/// Serves datagrams, one after the other.
+/// Serves datagrams, one after the other, without a socket.
 #[derive(Debug)]
-struct Datagrams {
+pub struct Datagrams {
     input: Input,
     pool: Pool,
     output: Output,
@@ -99,7 +99,7 @@ impl Default for Datagrams {
 
 impl Datagrams {
     /// Answers a datagram through `send`. The result is a log level that it sets.
-    fn answer(
+    pub fn answer(
         &mut self,
         datagram: &[u8],
         protocol: Option<Protocol>,

@@ -109,6 +109,7 @@ fn every_dependency_is_used() {
     for (manifest, section, directories) in [
         ("Cargo.toml", "[dependencies]", &["src"][..]),
         ("Cargo.toml", "[dev-dependencies]", &["src", "tests", "benches"]),
+        ("tests/fuzzing/Cargo.toml", "[dependencies]", &["tests/fuzzing/src"]),
         ("tests/support/Cargo.toml", "[dependencies]", &["tests/support/src"]),
     ] {
         let text = fs::read_to_string(root.join(manifest)).unwrap();

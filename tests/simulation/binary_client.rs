@@ -8,11 +8,11 @@ use moxi::protocol::binary::opcode;
 use moxi::protocol::binary::packet::{Header, REQUEST_MAGIC};
 
 use super::op::{Key, NUMBER, Op, Outcome};
-use super::random::Random;
 use super::request::{Asker, Sending, Want, is_binary, is_own, key, server_of, value};
 use super::scenario::Meta;
 use super::store::Tick;
 use super::truth::Truth;
+use moxi_fuzzing::memory::Random;
 
 /// A packet with a key.
 #[derive(Debug)]
@@ -220,7 +220,7 @@ fn request(truth: &mut Truth, asker: &Asker<'_>) -> Op {
                 None => asker.seen.get(&name).copied().unwrap_or(7),
             });
             let value: Rc<[u8]> = value(truth, &name, id);
-            let flags = if matches!(verb, Append | Prepend) { 0 } else { truth.random.next() as u32 };
+            let flags = if matches!(verb, Append | Prepend) { 0 } else { truth.random.number() as u32 };
             Op::Store { verb, key: name, flags, exptime: 0, cas, value }
         }
     }

@@ -6,14 +6,14 @@ use moxi::protocol::binary::packet::{Parsed, parse_reply};
 use moxi::proxy::timers::Micros;
 
 use super::binary_client::{self, Item};
-use super::bytes::Bytes;
 use super::garbage;
 use super::judge::{Answer, Context, Floors, Value};
 use super::op::Key;
-use super::pipe::Pipe;
 use super::request::{self, Asker, Pending, Sending, Want};
 use super::store::Store;
 use super::truth::{Truth, shown};
+use moxi_fuzzing::memory::Bytes;
+use moxi_fuzzing::memory::Pipe;
 
 /// A request that must be executed.
 struct Sure {

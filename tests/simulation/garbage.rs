@@ -1,11 +1,11 @@
 //! What does not fit: sent by broken servers, and by hostile clients.
 
-use super::random::Random;
+use moxi_fuzzing::memory::Random;
 
 /// What a broken server sends. Lines and values are marked, so that they can be told from true ones.
 pub fn bytes(random: &mut Random, binary: bool) -> Vec<u8> {
     if random.once_in(6) {
-        return (0..random.range(1, 60)).map(|_| random.next() as u8 | 0x80).collect();
+        return (0..random.range(1, 60)).map(|_| random.number() as u8 | 0x80).collect();
     }
     if !binary {
         let lines: [&[u8]; 12] = [
@@ -75,13 +75,13 @@ pub fn request(random: &mut Random) -> Vec<u8> {
     match random.below(8) {
         0 => {
             let at = random.index(bytes.len());
-            bytes[at] = random.next() as u8;
+            bytes[at] = random.number() as u8;
         }
         1 => {
             let at = random.index(bytes.len());
             bytes.truncate(at + 1);
         }
-        2 => bytes.extend((0..random.range(1, 40)).map(|_| random.next() as u8)),
+        2 => bytes.extend((0..random.range(1, 40)).map(|_| random.number() as u8)),
         3 => {
             let long = vec![b'h'; random.pick(&[250, 251, 9_000])];
             bytes.splice(4.min(bytes.len())..4.min(bytes.len()), long);
@@ -94,7 +94,7 @@ pub fn request(random: &mut Random) -> Vec<u8> {
 /// A packet of a hostile binary client.
 pub fn packet(random: &mut Random) -> Vec<u8> {
     let opcode = match random.below(3) {
-        0 => random.next() as u8,
+        0 => random.number() as u8,
         _ => random.pick(&[0x00, 0x01, 0x05, 0x08, 0x09, 0x0a, 0x0d, 0x11, 0x18, 0x1e, 0x94, 0x95]),
     };
     let mut packet = vec![0; 24];
@@ -112,12 +112,12 @@ pub fn packet(random: &mut Random) -> Vec<u8> {
         packet[1] = 0x0a;
     }
     (packet[3], packet[4], packet[11]) = (key, extras, extras + key + value);
-    packet[15] = random.next() as u8;
+    packet[15] = random.number() as u8;
     packet.extend((0..extras).map(|_| 0xff));
     packet.extend(b"hkhk".iter().take(usize::from(key)));
     packet.extend((0..value).map(|_| b'v'));
     match random.below(30) {
-        0 => packet[random.index(24)] = random.next() as u8,
+        0 => packet[random.index(24)] = random.number() as u8,
         1 => packet.truncate(random.index(packet.len()) + 1),
         _ => {}
     }

@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `scenario` | what a seed stands for |
 //! | `world` | the steps of a run |
-//! | `network`, `pipe` | what the event loop of `net::driver` is driven with: connections that are memory |
+//! | `network` | what the event loop of `net::driver` is driven with: connections that are memory (`tests/fuzzing/src/memory`) |
 //! | `client`, `request`, `judge`, `binary_client`, `binary_judge` | what clients ask, and which answers they may get |
 //! | `server`, `ascii_server`, `meta_server`, `binary_server`, `garbage` | what servers do, well or not |
 //! | `truth`, `store`, `op` | what is really held, and was really done |
@@ -22,15 +22,12 @@ mod ascii_server;
 mod binary_client;
 mod binary_judge;
 mod binary_server;
-mod bytes;
 mod client;
 mod garbage;
 mod judge;
 mod meta_server;
 mod network;
 mod op;
-mod pipe;
-mod random;
 mod request;
 mod scenario;
 mod server;
@@ -42,7 +39,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use random::Random;
+use moxi_fuzzing::memory::Random;
 use scenario::Scenario;
 use truth::Truth;
 use world::World;

@@ -12,10 +12,10 @@ use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine};
 use nix::errno::Errno;
 
-use super::pipe::{Pipe, Socket};
-use super::random::Random;
 use super::scenario::{FIRST_PORT, Scenario};
 use super::truth::Mood;
+use moxi_fuzzing::memory::Random;
+use moxi_fuzzing::memory::{Pipe, Socket};
 
 /// Where every server listens, each on its port.
 const LISTENED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
@@ -84,7 +84,7 @@ impl Net {
     }
 
     fn pipe(&mut self, name: Name, is_made: bool) -> Pipe {
-        let pipe = Pipe::new(is_made, self.capacity, self.is_rough, Random::new(self.random.next()));
+        let pipe = Pipe::new(is_made, self.capacity, self.is_rough, Random::new(self.random.number()));
         self.pipes.push((name, pipe.clone()));
         pipe
     }

@@ -7,9 +7,9 @@ use moxi::protocol::StoreVerb;
 
 use super::binary_client::Batch;
 use super::op::{Item, Key, NUMBER, Op};
-use super::random::Random;
 use super::store::{Store, Tick};
 use super::truth::Truth;
+use moxi_fuzzing::memory::Random;
 
 /// What a client waits for.
 #[derive(Debug)]
@@ -197,7 +197,7 @@ fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
             });
             let value = value(truth, &key, id);
             // The binary protocol has no flags for these two, and memcached ignores those of the other.
-            let flags = if is_joined { 0 } else { truth.random.next() as u32 };
+            let flags = if is_joined { 0 } else { truth.random.number() as u32 };
             Op::Store { verb, key, flags, exptime: 0, cas, value }
         }
     };

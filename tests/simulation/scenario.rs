@@ -10,7 +10,7 @@ use moxi::routing::Router;
 use moxi::routing::ketama::{Ring, RingServer};
 use moxi::routing::vbucket::{NOBODY, VbucketMap};
 
-use super::random::Random;
+use moxi_fuzzing::memory::Random;
 
 /// Where the first server listens; the others on the ports behind it.
 pub const FIRST_PORT: u16 = 11211;

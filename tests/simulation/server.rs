@@ -7,12 +7,12 @@ use moxi::protocol::binary::opcode;
 use moxi::proxy::timers::Micros;
 
 use super::ascii_server::Form;
-use super::bytes::Bytes;
 use super::garbage;
 use super::op::{Op, Outcome};
 use super::scenario::Meta;
 use super::truth::{Mood, Truth, shown};
 use super::{ascii_server, binary_server};
+use moxi_fuzzing::memory::Bytes;
 
 /// What a server does with its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use moxi::proxy::timers::Micros;
 
 use super::op::{IDS, Key, Op, Outcome};
-use super::random::Random;
 use super::scenario::Scenario;
 use super::store::{Log, Store, Tick};
+use moxi_fuzzing::memory::Random;
 
 /// How a server behaves at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

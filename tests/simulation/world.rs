@@ -8,13 +8,13 @@ use moxi::proxy::downstream::ConnId;
 use moxi::proxy::downstream::host::HealthTable;
 use moxi::proxy::timers::Micros;
 
-use super::bytes::Bytes;
 use super::client::Client;
 use super::network::{Dial, Net};
-use super::pipe::Pipe;
-use super::random::Random;
 use super::server::{Session, Verdict};
 use super::truth::{Mood, Truth, shown};
+use moxi_fuzzing::memory::Bytes;
+use moxi_fuzzing::memory::Pipe;
+use moxi_fuzzing::memory::Random;
 
 /// A server's end of a connection.
 struct Peer {
@@ -50,7 +50,7 @@ impl World {
     pub fn new(mut truth: Truth) -> World {
         let scenario = &truth.scenario;
         let engine = Engine::new(&scenario.config, &HealthTable::default(), scenario.settings);
-        let net = Net::new(scenario, Random::new(truth.random.next()), truth.trace.is_some());
+        let net = Net::new(scenario, Random::new(truth.random.number()), truth.trace.is_some());
         let driver = Driver::new(net, engine, truth.scenario.settings.binding);
         World {
             truth,

@@ -104,15 +104,17 @@ struct Next<'a> {
     /// Whether buckets that it does not name are gone.
     is_complete: bool,
     log: Vec<String>,
+    /// What is in force.
+    current: &'a Config,
 }
 
 impl<'a> Next<'a> {
-    fn new(current: &Config, source: Source<'a>, behavior: &'a Arc<Behavior>) -> Next<'a> {
+    fn new(current: &'a Config, source: Source<'a>, behavior: &'a Arc<Behavior>) -> Next<'a> {
         let mut config = current.clone();
         config.tally.configs += 1;
         config.versions.resize(config.buckets.len(), 0);
         let version = config.versions.iter().max().map_or(1, |highest| highest + 1);
-        Next { config, source, behavior, version, named: HashSet::new(), is_complete: true, log: Vec::new() }
+        Next { config, source, behavior, version, named: HashSet::new(), is_complete: true, log: Vec::new(), current }
     }
 
     /// A list of bucket documents: the default bucket first, because new clients may start in the first one.
@@ -172,6 +174,12 @@ impl<'a> Next<'a> {
                 *bucket = Arc::new(bucket.shut_down());
                 *version = self.version;
                 self.config.tally.shutdowns += 1;
+            }
+        }
+        // A bucket that the document has twice became the first of these before it became the last again.
+        for (bucket, current) in self.config.buckets.iter_mut().zip(&self.current.buckets) {
+            if bucket.is_same(current) {
+                *bucket = Arc::clone(current);
             }
         }
         Applied { config: self.config, log: self.log }

@@ -192,6 +192,19 @@ fn of_two_documents_for_one_bucket_the_last_one_counts() {
     assert_eq!(manager.shown(), ["a=s:3", "b=s:2"]);
 }
 
+/// Workers take a bucket for changed when it is another one: they would forget what they have learned of its servers.
+#[test]
+fn a_bucket_that_is_there_twice_stays_the_same_when_nothing_changes() {
+    let mut manager = Manager::new("");
+    let document = list(&[&doc("a", "s:1"), &doc("a", "s:3")]);
+    manager.apply(&document);
+    let before = Arc::clone(&manager.config.buckets[0]);
+    manager.apply(&document);
+    assert!(Arc::ptr_eq(&manager.config.buckets[0], &before));
+    manager.apply(&list(&[&doc("a", "s:3"), &doc("a", "s:1")]));
+    assert_eq!(manager.shown(), ["a=s:1"]);
+}
+
 #[test]
 fn agents_do_not_touch_each_others_buckets() {
     let mut manager = Manager::new("");

@@ -9,7 +9,7 @@ const DELIMITER: &[u8] = b"\n\n\n\n";
 #[derive(Debug, Default)]
 pub struct Documents {
     /// What has come after the last delimiter.
-    pub(super) text: Vec<u8>,
+    pub text: Vec<u8>,
     /// Up to here there is no delimiter in `text`.
     searched: usize,
 }

@@ -5,8 +5,8 @@
 //! | `request` | what is asked for |
 //! | [`proxies`] | through which HTTP proxy |
 //! | [`roots`] | whose certificates are trusted |
-//! | `response` | the response, without a socket |
-//! | `documents` | the documents in its body |
+//! | [`response`] | the response, without a socket |
+//! | [`documents`] | the documents in its body |
 //! | [`fetch`] | one request over a connection, which may be used again |
 //! | [`once`] | one document, without a thread that goes on |
 //! | [`refresh`] | interrupting a stream, or a pause |
@@ -22,14 +22,14 @@
 //! Whatever a cluster manager answers, what is in force stays so until another document comes. Only before the first
 //! one a wrong password is worth ending the program for, and only when no other URL has anything better to say.
 
-mod documents;
+pub mod documents;
 pub mod fetch;
 pub mod once;
 mod pause;
 pub mod proxies;
 pub mod refresh;
 mod request;
-mod response;
+pub mod response;
 pub mod roots;
 mod standing;
 mod stream;

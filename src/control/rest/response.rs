@@ -39,6 +39,8 @@ pub struct Response {
     head: Vec<u8>,
     /// Set once the head is complete.
     begun: Option<Begun>,
+    /// The server has said that the response is coming.
+    is_announced: bool,
 }
 
 #[derive(Debug)]
@@ -64,6 +66,7 @@ impl Response {
         self.head = Vec::new();
         if (100..200).contains(&begun.status) {
             // Not the response yet, only word that it is coming.
+            self.is_announced = true;
             return self.feed(&rest, out);
         }
         self.begun.insert(begun).feed(&rest, out)
@@ -81,7 +84,7 @@ impl Response {
 
     /// Whether nothing has come yet.
     pub fn is_empty(&self) -> bool {
-        self.head.is_empty() && self.begun.is_none()
+        self.head.is_empty() && self.begun.is_none() && !self.is_announced
     }
 
     /// Whether the response is complete.

@@ -213,6 +213,21 @@ fn wrong_shapes_are_answered_and_closed() {
     assert!(client.is_closed);
 }
 
+/// No memory is taken for a value that is going to be refused, although its header comes alone.
+#[test]
+fn oversized_values_are_refused_however_they_arrive() {
+    let server = Server::default();
+    let request = bytes(&store(SET, b"key", &vec![b'x'; 2 << 20], 0));
+    let head = 24 + 8 + 3;
+    for cut in [1, 23, 24, 25, 32, head - 1] {
+        let mut client = Client::default();
+        assert_eq!(client.send(&server, &request[..cut]), b"", "{cut}");
+        assert_eq!(replies(&client.send(&server, &request[cut..head])), error(SET, 3, "Too large."), "{cut}");
+        assert_eq!(client.send(&server, &request[head..]), b"", "{cut}");
+        assert_eq!(replies(&client.send(&server, &bytes(&keyed(NOOP, b"")))), ok(NOOP, 0));
+    }
+}
+
 #[test]
 fn oversized_values_are_swallowed_as_they_arrive() {
     let server = Server::default();

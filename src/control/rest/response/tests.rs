@@ -70,6 +70,16 @@ fn what_ends_too_early() {
     }
 }
 
+/// A server that has said that a response is coming has not closed the connection before it heard of the request.
+#[test]
+fn word_that_a_response_is_coming_is_something() {
+    let mut response = Response::default();
+    assert!(response.is_empty());
+    response.feed(b"HTTP/1.1 100 Continue\r\n\r\n", &mut Vec::new()).unwrap();
+    assert!(!response.is_empty());
+    assert_eq!(response.end(), Err(Malformed::Partial));
+}
+
 #[test]
 fn what_is_no_response() {
     let long_head = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(70_000));
