@@ -92,12 +92,13 @@ impl Engine {
         if dialect.is_none() && conn.fifo.get(1).is_none_or(|next| next.expect != Expect::Probe(Question::Version)) {
             self.ask(id, Question::Version);
         }
-        self.pop_head(id);
+        // Before the connection is idle, and closed if its server is in no bucket any more.
         if let Some(dialect) = dialect {
             self.dialect_known(host, dialect);
-            if self.is_outdated(id) {
-                self.close_conn(id, Loss::Outdated);
-            }
+        }
+        self.pop_head(id);
+        if dialect.is_some() && self.is_outdated(id) {
+            self.close_conn(id, Loss::Outdated);
         }
         Ok(())
     }
@@ -158,4 +159,59 @@ impl Engine {
 /// Whether it is a meta command.
 fn is_meta(entry: &Entry) -> bool {
     matches!(entry.expect, Expect::Translated(Translated { is_meta: true, .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::proxy::downstream::host::HealthTable;
+    use crate::proxy::{Action, Settings};
+
+    /// An engine for a server of this name, which speaks ASCII.
+    fn config(server: &str) -> config::snapshot::Config {
+        let text = format!("11311={server}:1");
+        let loaded = config::load(&text, Some("downstream_protocol=ascii"), &|_| None).expect("a good configuration");
+        (*loaded.config).clone()
+    }
+
+    /// The connections that the engine asks for, with the names of the servers.
+    fn connects(engine: &mut Engine) -> Vec<(ConnId, String)> {
+        engine.turn(&mut Vec::new());
+        let mut actions = Vec::new();
+        engine.take_actions(&mut actions);
+        let connects = actions.into_iter().filter_map(|action| match action {
+            Action::Connect(id, server) => Some((id, server.host.clone())),
+            _ => None,
+        });
+        connects.collect()
+    }
+
+    fn says(engine: &mut Engine, id: ConnId, asked: &[u8], reply: &[u8]) {
+        let (output, limit) = engine.conn_output(id).expect("a question");
+        assert_eq!(output.contiguous(limit), Some(asked));
+        engine.conn_sent(id, asked.len());
+        engine.conn_space(id).expect("room")[..reply.len()].copy_from_slice(reply);
+        engine.conn_filled(id, reply.len());
+    }
+
+    #[test]
+    fn who_waits_for_a_server_that_leaves_the_configuration_goes_on_with_another() {
+        let health = HealthTable::default();
+        let settings = Settings { requests_per_turn: 20, binding: None };
+        let mut engine = Engine::new(&config("before"), &health, settings);
+        let client = engine.add_client(0).expect("a client");
+        let get = b"\x80\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x05\0\0\0\0\0\0\0\0k";
+        engine.client_space(client).expect("room")[..get.len()].copy_from_slice(get);
+        engine.client_filled(client, get.len());
+        let asked = connects(&mut engine);
+        let [(id, name)] = &asked[..] else { panic!("{asked:?}") };
+        assert_eq!(name, "before");
+        engine.connected(*id);
+        engine.reconfigure(&config("after"), &health);
+        says(&mut engine, *id, b"mn\r\n", b"MN\r\n");
+        says(&mut engine, *id, b"version\r\n", b"VERSION 1.6.18\r\n");
+        let asked = connects(&mut engine);
+        assert!(matches!(&asked[..], [(_, name)] if name == "after"), "{asked:?}");
+    }
 }

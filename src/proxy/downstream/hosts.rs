@@ -56,6 +56,10 @@ impl Engine {
             && let Some(host) = self.downstream.hosts.remove(id)
         {
             self.downstream.host_of.remove(&host.server);
+            // Nobody is left who could answer them: they go on with the servers that there are now.
+            for client in host.curious {
+                self.make_ready(client);
+            }
         }
     }
 }
