@@ -267,7 +267,9 @@ impl Pipe {
     pub fn leave(&self, is_broken: bool) {
         let mut ends = self.ends();
         (ends.deaf, ends.reset) = (true, is_broken);
-        ends.announce(Readiness { is_broken, ..Readiness::default() });
+        // Who waits for room hears of it, too: what was on its way finds nobody.
+        let is_writable = std::mem::take(&mut ends.wants_room);
+        ends.announce(Readiness { is_broken, is_writable, ..Readiness::default() });
         drop(ends);
         self.finish();
     }

@@ -226,6 +226,7 @@ impl<'a> World<'a> {
 
     /// Servers that are well, clients that read: until nothing happens any more, and nothing is waited for.
     fn settle(&mut self) {
+        let mut quiet = 0;
         for _ in 0..TURNS {
             for peer in &mut self.peers {
                 if peer.pipe.ends().is_connecting() {
@@ -237,7 +238,10 @@ impl<'a> World<'a> {
             let is_owed = |pipe: &Pipe, outgoing: &Bytes| !pipe.is_closed() && !outgoing.is_empty();
             let is_moving = self.users.iter().any(|user| is_owed(&user.pipe, &user.outgoing))
                 || self.peers.iter().any(|peer| is_owed(&peer.pipe, &peer.outgoing));
-            if !is_moving && !self.driver.network.has_events() && !self.driver.is_busy() {
+            let is_quiet = !self.driver.network.has_events() && !self.driver.is_busy();
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            // What a peer has to say may wait until it is read from again, and that for a deadline.
+            if is_quiet && (!is_moving || quiet > 2) {
                 Net::check_edges(&mut self.driver);
                 match self.driver.patience() {
                     Some(patience) if patience < LONGEST => {
@@ -256,7 +260,8 @@ impl<'a> World<'a> {
         (self.driver.network.is_nameless, self.driver.network.is_short) = (false, false);
         self.users.iter_mut().filter(|user| user.is_plain).for_each(User::ask_last);
         self.settle();
-        for user in self.users.drain(..) {
+        // They still read what they are owed.
+        for user in &mut self.users {
             if user.is_plain {
                 assert!(!user.pipe.is_closed(), "a client that has done nothing wrong is closed");
                 user.check(self.is_honest);
