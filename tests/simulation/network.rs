@@ -14,20 +14,12 @@ use nix::errno::Errno;
 
 use super::scenario::{FIRST_PORT, Scenario};
 use super::truth::Mood;
-use moxi_fuzzing::memory::Random;
-use moxi_fuzzing::memory::{Pipe, Socket};
+use moxi_fuzzing::memory::{Name, Pipe, Pipes, Random, Socket};
 
 /// Where every server listens, each on its port.
 const LISTENED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
 /// Where nobody listens.
 const DEAD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
-
-/// Whose a connection is.
-#[derive(Clone, Copy)]
-enum Name {
-    Client(ClientId),
-    Conn(ConnId),
-}
 
 /// A connection that the proxy begins to make.
 pub struct Dial {
@@ -57,7 +49,7 @@ pub struct Net {
     pub is_over: bool,
     /// What the proxy said, if that is wanted.
     pub notes: Option<Vec<String>>,
-    pipes: Vec<(Name, Pipe)>,
+    pipes: Pipes,
     lookups: Vec<Lookup>,
     exact: bool,
     is_rough: bool,
@@ -74,7 +66,7 @@ impl Net {
             dials: Vec::new(),
             is_over: false,
             notes: traced.then(Vec::new),
-            pipes: Vec::new(),
+            pipes: Pipes::default(),
             lookups: Vec::new(),
             exact: scenario.exact,
             is_rough: scenario.rough,
@@ -85,7 +77,7 @@ impl Net {
 
     fn pipe(&mut self, name: Name, is_made: bool) -> Pipe {
         let pipe = Pipe::new(is_made, self.capacity, self.is_rough, Random::new(self.random.number()));
-        self.pipes.push((name, pipe.clone()));
+        self.pipes.add(name, &pipe);
         pipe
     }
 
@@ -96,21 +88,12 @@ impl Net {
 
     /// Whether there are events.
     pub fn has_events(&self) -> bool {
-        self.pipes.iter().any(|(_, pipe)| pipe.has_event()) || self.lookups.iter().any(|lookup| self.is_due(lookup))
+        self.pipes.has_events() || self.lookups.iter().any(|lookup| self.is_due(lookup))
     }
 
     /// Panics if there is something to read that nobody will read. Called when the proxy would wait for events.
     pub fn check_edges(driver: &mut Driver<Net>) {
-        for (name, pipe) in &driver.network.pipes {
-            if pipe.ends().is_forgotten() {
-                match name {
-                    Name::Client(id) => {
-                        assert!(driver.engine.client_space(*id).is_none(), "nobody reads from client {id:?}");
-                    }
-                    Name::Conn(id) => panic!("nobody reads from connection {id:?}"),
-                }
-            }
-        }
+        driver.network.pipes.check_edges(&mut driver.engine);
     }
 
     fn is_due(&self, lookup: &Lookup) -> bool {
@@ -152,13 +135,7 @@ impl Network for Net {
         if self.is_rough && self.random.once_in(50) {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        self.pipes.retain(|(_, pipe)| !pipe.is_closed());
-        for (name, pipe) in &self.pipes {
-            events.extend(pipe.take_event().map(|readiness| match name {
-                Name::Client(id) => Event::Client(*id, readiness),
-                Name::Conn(id) => Event::Conn(*id, readiness),
-            }));
-        }
+        self.pipes.take_events(events);
         if self.lookups.iter().any(|lookup| self.is_due(lookup)) {
             events.push(Event::Own(0));
         }

@@ -11,14 +11,7 @@ use moxi::proxy::timers::Micros;
 use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine};
 
-use crate::memory::{Pipe, Random, Socket};
-
-/// Whose a connection is.
-#[derive(Clone, Copy)]
-enum Name {
-    Client(ClientId),
-    Conn(ConnId),
-}
+use crate::memory::{Name, Pipe, Pipes, Random, Socket};
 
 /// The network.
 pub struct Net {
@@ -29,7 +22,7 @@ pub struct Net {
     pub is_nameless: bool,
     /// The system refuses connections at once.
     pub is_short: bool,
-    pipes: Vec<(Name, Pipe)>,
+    pipes: Pipes,
     lookups: Vec<(ConnId, u16)>,
     capacity: usize,
     is_rough: bool,
@@ -44,7 +37,7 @@ impl Net {
             dials: Vec::new(),
             is_nameless: false,
             is_short: false,
-            pipes: Vec::new(),
+            pipes: Pipes::default(),
             lookups: Vec::new(),
             capacity,
             is_rough,
@@ -54,7 +47,7 @@ impl Net {
 
     fn pipe(&mut self, name: Name, is_made: bool) -> Pipe {
         let pipe = Pipe::new(is_made, self.capacity, self.is_rough, Random::new(self.random.number()));
-        self.pipes.push((name, pipe.clone()));
+        self.pipes.add(name, &pipe);
         pipe
     }
 
@@ -65,20 +58,12 @@ impl Net {
 
     /// Whether there are events.
     pub fn has_events(&self) -> bool {
-        self.pipes.iter().any(|(_, pipe)| pipe.has_event()) || !self.lookups.is_empty()
+        self.pipes.has_events() || !self.lookups.is_empty()
     }
 
     /// Panics if there is something to read that nobody will read.
     pub fn check_edges(driver: &mut Driver<Net>) {
-        for (name, pipe) in &driver.network.pipes {
-            match name {
-                _ if !pipe.ends().is_forgotten() => {}
-                Name::Client(id) => {
-                    assert!(driver.engine.client_space(*id).is_none(), "nobody reads from client {id:?}");
-                }
-                Name::Conn(id) => panic!("nobody reads from connection {id:?}"),
-            }
-        }
+        driver.network.pipes.check_edges(&mut driver.engine);
     }
 }
 
@@ -96,13 +81,7 @@ impl Network for Net {
 
     fn wait(&mut self, events: &mut Vec<Event>, _patience: Option<Duration>) -> io::Result<()> {
         events.clear();
-        self.pipes.retain(|(_, pipe)| !pipe.is_closed());
-        for (name, pipe) in &self.pipes {
-            events.extend(pipe.take_event().map(|readiness| match name {
-                Name::Client(id) => Event::Client(*id, readiness),
-                Name::Conn(id) => Event::Conn(*id, readiness),
-            }));
-        }
+        self.pipes.take_events(events);
         if !self.lookups.is_empty() {
             events.push(Event::Own(0));
         }
