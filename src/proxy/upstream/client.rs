@@ -177,6 +177,22 @@ impl Client {
         }
     }
 
+    /// Where the reply of `request`, one of its own with this name, is written: straight into the output if it is its
+    /// turn. `None` if nobody wants it.
+    pub(in crate::proxy) fn sink<'a>(
+        &'a mut self,
+        request: &'a mut Request,
+        id: RequestId,
+        spare: &mut Spare<Vec<u8>>,
+    ) -> Option<&'a mut Output> {
+        if request.noreply || request.is_done || self.is_deaf {
+            return None;
+        }
+        let output = if self.order.front() == Some(&id) { &mut self.output } else { &mut request.parked };
+        output.wake(spare);
+        Some(output)
+    }
+
     /// Whether other requests of it are unanswered, or its next one waits.
     pub(in crate::proxy) fn has_more(&self) -> bool {
         self.unanswered > 0 || self.stopped || matches!(self.admission, Admission::Waiting { .. })

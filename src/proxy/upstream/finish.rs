@@ -39,16 +39,8 @@ impl Engine {
     /// nobody wants it.
     pub(in crate::proxy) fn sink(&mut self, id: RequestId) -> Option<&mut Output> {
         let request = self.flight.requests.get_mut(id)?;
-        if request.noreply || request.is_done {
-            return None;
-        }
         let client = self.upstream.clients.get_mut(request.client)?;
-        if client.is_deaf {
-            return None;
-        }
-        let output = if client.order.front() == Some(&id) { &mut client.output } else { &mut request.parked };
-        output.wake(&mut self.spare);
-        Some(output)
+        client.sink(request, id, &mut self.spare)
     }
 
     /// A value of a reply of several was written to [`Engine::sink`]: a long reply may go on its way in parts.
@@ -77,12 +69,8 @@ impl Engine {
         let client_id = request.client;
         let mut client = self.upstream.clients.get_mut(client_id);
         if let Some(client) = client.as_deref_mut()
-            && !request.noreply
-            && !client.is_deaf
+            && let Some(out) = client.sink(request, id, &mut self.spare)
         {
-            let is_next = client.order.front() == Some(&id);
-            let out = if is_next { &mut client.output } else { &mut request.parked };
-            out.wake(&mut self.spare);
             write(out);
         }
         request.is_done = true;
