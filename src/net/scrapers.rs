@@ -29,8 +29,9 @@ const ACCEPTS_PER_TURN: usize = 16;
 const ANSWERS_PER_TURN: usize = 4;
 /// How long nothing is accepted after the system has run out of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Tokens from here on are those of listeners, and [`Scrapers::CONNECTIONS`] behind it those of connections.
+/// Tokens from here on are those of listeners.
 const FIRST: usize = usize::MAX / 2;
+/// And from here on those of connections.
 const CONNECTIONS: usize = FIRST + 1024;
 
 /// Listens on what `-Z metrics` says.

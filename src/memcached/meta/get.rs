@@ -129,11 +129,8 @@ pub(super) fn debug(access: &Access<'_>, meta: &Meta<'_>, out: &mut Vec<u8>) {
     access.counters.add(Count::CmdMeta, 1);
     let shown = access.with_live(meta.key.name(), |shard, slot| {
         let entry = shard.get(slot);
-        let mut key = Vec::new();
-        answer::key(&mut key, entry.body.key(), entry.has(Mark::Encoded));
-        let key = key.strip_prefix(b" k").unwrap_or(&key);
         out.extend_from_slice(b"ME ");
-        out.extend_from_slice(key.strip_suffix(b" b").unwrap_or(key));
+        answer::name(out, entry.body.key(), entry.has(Mark::Encoded));
         // The seconds until then, with a minus; -1 if there is no end.
         out.extend_from_slice(b" exp=-");
         push_u64(out, time_left(access, entry).map_or(1, u64::from));

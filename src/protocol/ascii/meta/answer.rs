@@ -23,12 +23,20 @@ pub fn opaque(out: &mut Vec<u8>, token: &[u8]) {
 /// The key; `is_encoded`, and if it cannot stand in a line as it is: in base64, and with the flag that says so.
 pub fn key(out: &mut Vec<u8>, key: &[u8], is_encoded: bool) {
     flag(out, b'k');
-    if is_encoded || !is_word(key) {
-        push_encoded(out, key);
+    if name(out, key, is_encoded) {
         flag(out, b'b');
+    }
+}
+
+/// The key alone, as [`key()`] writes it. The result is whether that is in base64.
+pub fn name(out: &mut Vec<u8>, key: &[u8], is_encoded: bool) -> bool {
+    let is_encoded = is_encoded || !is_word(key);
+    if is_encoded {
+        push_encoded(out, key);
     } else {
         out.extend_from_slice(key);
     }
+    is_encoded
 }
 
 /// The seconds until the end of an item's time: `None` if it has none.
