@@ -16,7 +16,7 @@ pub(super) type Named = (&'static str, &'static str, Unit, &'static str);
 use Unit::{Micros, One};
 
 /// Those of `pstd_stats`.
-pub(super) const COUNTERS: [Named; 50] = [
+pub(super) const COUNTERS: [Named; 56] = [
     ("num_upstream", "moxi_clients", One, "Clients that are connected."),
     ("tot_upstream", "moxi_clients_accepted_total", One, "Clients ever connected."),
     ("num_downstream_conn", "moxi_server_connections", One, "Connections to servers that are open."),
@@ -152,6 +152,12 @@ pub(super) const COUNTERS: [Named; 50] = [
     ("tot_local_cmd_count", "moxi_local_commands_total", One, "Commands that waited for the first server of the list."),
     ("tot_joined_gets", "moxi_gets_joined_total", One, "Gets sent together with another client's."),
     ("tot_upstream_idle_closed", "moxi_clients_idle_closed_total", One, "Clients closed after client_idle_timeout."),
+    ("cmd_mg", "moxi_meta_gets_total", One, "Meta commands of ASCII clients: mg."),
+    ("cmd_ms", "moxi_meta_sets_total", One, "Meta commands of ASCII clients: ms."),
+    ("cmd_md", "moxi_meta_deletes_total", One, "Meta commands of ASCII clients: md."),
+    ("cmd_ma", "moxi_meta_counts_total", One, "Meta commands of ASCII clients: ma."),
+    ("cmd_mn", "moxi_meta_noops_total", One, "Meta commands of ASCII clients: mn."),
+    ("cmd_me", "moxi_meta_debugs_total", One, "Meta commands of ASCII clients: me."),
 ];
 
 /// Those of `pstd_stats_cmd`, by their fields.

@@ -90,6 +90,12 @@ counters! {
     // New ones come behind those of the C program.
     JoinedGets Total "tot_joined_gets",
     IdleClosed Total "tot_upstream_idle_closed",
+    CmdMg Total "cmd_mg",
+    CmdMs Total "cmd_ms",
+    CmdMd Total "cmd_md",
+    CmdMa Total "cmd_ma",
+    CmdMn Total "cmd_mn",
+    CmdMe Total "cmd_me",
 }
 
 /// A command that is counted.
@@ -374,7 +380,7 @@ mod tests {
     fn the_old_counters_come_first() {
         assert_eq!(COUNTERS.iter().position(|(name, _)| *name == "tot_local_cmd_count"), Some(54));
         assert_eq!(COMMANDS.iter().position(|name| *name == "ERROR"), Some(19));
-        assert_eq!(Counter::IdleClosed as usize, COUNTERS.len() - 1);
+        assert_eq!(Counter::CmdMe as usize, COUNTERS.len() - 1);
         assert_eq!(Sum::default().commands().count(), BY_COMMAND);
     }
 }

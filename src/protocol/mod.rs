@@ -2,7 +2,8 @@
 //!
 //! [`Protocol`] names one of the two, [`Request`] says what both mean. [`ascii`] and [`binary`] parse and write
 //! requests and replies, each in both directions. [`op`] has what is known of each command. [`status`] holds the tables between binary status and
-//! ASCII text (03 §9), [`expiry`] the rules for the times in both, [`trace`] what the log shows of them.
+//! ASCII text (03 §9), [`expiry`] the rules for the times in both, [`trace`] what the log shows of them. [`translate`] says in ASCII what a
+//! binary client wants, [`older`] in either what a client's meta command wants.
 
 use crate::buffer::Value;
 
@@ -10,6 +11,7 @@ pub mod ascii;
 pub mod binary;
 pub mod expiry;
 pub mod numbers;
+pub mod older;
 pub mod op;
 pub mod scan;
 pub mod status;
@@ -197,6 +199,30 @@ pub enum StoreVerb {
     Append,
     /// Add before the present value.
     Prepend,
+}
+
+/// A computation on a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arith<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// How much.
+    pub delta: u64,
+    /// Whether to subtract.
+    pub decr: bool,
+    /// Only if the item has this CAS id; 0: whichever it has.
+    pub cas: u64,
+    /// What becomes of a number that is missing; `None`: nothing.
+    pub create: Option<Create>,
+}
+
+/// A number that is to be created if it is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Create {
+    /// Its value.
+    pub initial: u64,
+    /// Its expiry, as a packet has it.
+    pub exptime: u32,
 }
 
 /// The keys of a retrieval line: one or more words separated by blanks.

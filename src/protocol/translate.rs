@@ -4,6 +4,7 @@
 //! one atomic command, and keys that are no words in base64. Others get the classic commands; what these cannot say is
 //! refused with 0x83, such a key with 0x04.
 
+use super::Create;
 use super::ascii::command::{flush, key as push_key};
 use super::ascii::meta::{self, is_word};
 use super::ascii::reply::Reply;
@@ -206,15 +207,6 @@ fn write_classic(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<Writ
     }
     out.extend_from_slice(b"\r\n");
     Ok(Written { key_at, key_len: key.len(), is_encoded: false, has_value, create })
-}
-
-/// A number that is to be created if it is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Create {
-    /// Its value.
-    pub initial: u64,
-    /// Its expiry, as the packet has it.
-    pub exptime: u32,
 }
 
 /// Appends the command that creates a missing number. It is answered like an `add`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::metrics::counter::{Command, Counter, Counters, Field, Timing};
 use crate::protocol::Protocol;
 use crate::protocol::ascii::answer;
+use crate::protocol::ascii::meta::request::{Meta, Verb};
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::reply::Reply;
@@ -54,6 +55,7 @@ impl Bucket {
         let counters = &self.counters;
         let keys = match &request.work {
             Work::Get { .. } => 1,
+            Work::Meta(asked) if asked.verb() == Verb::Get => 1,
             Work::MultiGet(multiget) => multiget.key_count(),
             _ => 0,
         };
@@ -71,7 +73,7 @@ impl Bucket {
         counters.count(Counter::CmdCount);
         counters.add(Counter::CmdTime, time);
         let behavior = &self.config.behavior;
-        let is_single = matches!(request.work, Work::Get { .. } | Work::Line(_) | Work::Packet { .. });
+        let is_single = matches!(request.work, Work::Get { .. } | Work::Line(_) | Work::Packet { .. } | Work::Meta(_));
         // What the cluster manager calls local: its own node is the first in the list that it serves.
         if is_single
             && behavior.downstream_protocol == Protocol::Binary
@@ -162,6 +164,38 @@ impl Engine {
         counters.command(noreply, command, Field::ReadBytes, length.saturating_sub(2) as u64);
         if has_cas {
             counters.command(noreply, command, Field::Cas, 1);
+        }
+    }
+
+    /// A client's meta command was understood: `length` bytes with its value and the last line end.
+    pub(in crate::proxy) fn count_meta(&self, id: ClientId, meta: &Meta<'_>, length: usize) {
+        let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
+            return;
+        };
+        let (counter, command) = match meta.verb {
+            Verb::Noop => (Counter::CmdMn, None),
+            Verb::Debug => (Counter::CmdMe, None),
+            Verb::Get => (Counter::CmdMg, Some(Command::Get)),
+            Verb::Store(_) if meta.options.cas.is_some() => (Counter::CmdMs, Some(Command::Cas)),
+            Verb::Store(StoreVerb::Set) => (Counter::CmdMs, Some(Command::Set)),
+            Verb::Store(StoreVerb::Add) => (Counter::CmdMs, Some(Command::Add)),
+            Verb::Store(StoreVerb::Replace) => (Counter::CmdMs, Some(Command::Replace)),
+            Verb::Store(StoreVerb::Append) => (Counter::CmdMs, Some(Command::Append)),
+            Verb::Store(StoreVerb::Prepend) => (Counter::CmdMs, Some(Command::Prepend)),
+            Verb::Delete => (Counter::CmdMd, Some(Command::Delete)),
+            Verb::Arith { decr: false } => (Counter::CmdMa, Some(Command::Incr)),
+            Verb::Arith { decr: true } => (Counter::CmdMa, Some(Command::Decr)),
+        };
+        counters.count(counter);
+        let Some(command) = command else { return };
+        if command == Command::Get {
+            count_keys(counters, 1, meta.key.name().len());
+        }
+        let is_quiet = meta.options.is_quiet;
+        counters.command(is_quiet, command, Field::Seen, 1);
+        counters.command(is_quiet, command, Field::ReadBytes, length.saturating_sub(2) as u64);
+        if meta.needs_cas() {
+            counters.command(is_quiet, command, Field::Cas, 1);
         }
     }
 

@@ -13,7 +13,7 @@
 //! | `joined_gets` | gets of one turn for one server leave as one request |
 //! | `front_cache` | what is answered without a server, and never for longer than it is true |
 //! | `memcached` | every command against real servers, one to four of them, every way to choose one |
-//! | `not_proxied` | what is refused as no command, and its value with it |
+//! | `meta` | meta commands, for servers that know them and for others |
 //! | `load` | many clients and requests, every reply checked |
 
 mod ascii_over_ascii;
@@ -25,7 +25,7 @@ mod front_cache;
 mod joined_gets;
 mod load;
 mod memcached;
-mod not_proxied;
+mod meta;
 mod orders;
 mod quiet;
 mod several_servers;

@@ -7,29 +7,29 @@
 use super::opcode;
 use super::packet::{Header, REQUEST_MAGIC, lengths};
 use crate::protocol::op::Op;
-use crate::protocol::{Store, StoreVerb, expiry};
+use crate::protocol::{Arith, Store, StoreVerb, expiry};
 
 /// Expiry of an increment that must not create the item.
 const DO_NOT_CREATE: u32 = u32::MAX;
 
 /// One get, always answered.
 pub fn get(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
-    packet(out, opcode::GETK, vbucket, opaque, 0, &[], key);
+    packet(out, keyed(opcode::GETK, vbucket, opaque), &[], key);
 }
 
 /// One get of several, silent on a miss. A [`noop`] ends them.
 pub fn getq(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
-    packet(out, opcode::GETKQ, vbucket, opaque, 0, &[], key);
+    packet(out, keyed(opcode::GETKQ, vbucket, opaque), &[], key);
 }
 
 /// Nothing; its reply says that everything before has been answered.
 pub fn noop(out: &mut Vec<u8>, opaque: u32) {
-    packet(out, opcode::NOOP, 0, opaque, 0, &[], &[]);
+    packet(out, keyed(opcode::NOOP, 0, opaque), &[], &[]);
 }
 
 /// The server's version.
 pub fn version(out: &mut Vec<u8>, opaque: u32) {
-    packet(out, opcode::VERSION, 0, opaque, 0, &[], &[]);
+    packet(out, keyed(opcode::VERSION, 0, opaque), &[], &[]);
 }
 
 /// Everything of a storage command but the value, which the caller appends.
@@ -63,53 +63,58 @@ pub fn store_head(out: &mut Vec<u8>, store: &Store<'_>, vbucket: u16, opaque: u3
     out.extend_from_slice(store.key);
 }
 
-/// `incr` or `decr`; a missing item is not created.
-pub fn arith(out: &mut Vec<u8>, key: &[u8], delta: u64, decr: bool, vbucket: u16, opaque: u32) {
+/// `incr` or `decr`; a missing item is created only if that is asked for.
+pub fn arith(out: &mut Vec<u8>, arith: &Arith<'_>, vbucket: u16, opaque: u32) {
     let mut extras = [0; 20];
-    extras[..8].copy_from_slice(&delta.to_be_bytes());
-    extras[16..].copy_from_slice(&DO_NOT_CREATE.to_be_bytes());
-    let opcode = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
-    packet(out, opcode, vbucket, opaque, 0, &extras, key);
+    extras[..8].copy_from_slice(&arith.delta.to_be_bytes());
+    extras[8..16].copy_from_slice(&arith.create.map_or(0, |create| create.initial).to_be_bytes());
+    extras[16..].copy_from_slice(&arith.create.map_or(DO_NOT_CREATE, |create| create.exptime).to_be_bytes());
+    let opcode = if arith.decr { opcode::DECREMENT } else { opcode::INCREMENT };
+    packet(out, Header { cas: arith.cas, ..keyed(opcode, vbucket, opaque) }, &extras, arith.key);
 }
 
-/// `delete`.
-pub fn delete(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
-    packet(out, opcode::DELETE, vbucket, opaque, 0, &[], key);
+/// `delete`; if `cas` is not 0, only what has this CAS id.
+pub fn delete(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
+    packet(out, Header { cas, ..keyed(opcode::DELETE, vbucket, opaque) }, &[], key);
 }
 
 /// `touch`.
 pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
-    packet(out, opcode::TOUCH, vbucket, opaque, 0, &expiry::to_packet(exptime).to_be_bytes(), key);
+    packet(out, keyed(opcode::TOUCH, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
 }
 
-/// `gat`: always answered, or silent on a miss if `quiet` (a [`noop`] ends those).
-pub fn gat(out: &mut Vec<u8>, key: &[u8], exptime: i64, quiet: bool, vbucket: u16, opaque: u32) {
-    let opcode = if quiet { opcode::GATKQ } else { opcode::GATK };
-    packet(out, opcode, vbucket, opaque, 0, &expiry::to_packet(exptime).to_be_bytes(), key);
+/// `gat`, always answered.
+pub fn gat(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
+    packet(out, keyed(opcode::GATK, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
+}
+
+/// The same, silent on a miss. A [`noop`] ends several.
+pub fn gatq(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
+    packet(out, keyed(opcode::GATKQ, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
 }
 
 /// `getl`, which plain memcached does not know (04 §8.6: it travels alone).
 pub fn getl(out: &mut Vec<u8>, key: &[u8], exptime: Option<u32>, vbucket: u16, opaque: u32) {
     match exptime {
-        Some(exptime) => packet(out, opcode::GETL, vbucket, opaque, 0, &exptime.to_be_bytes(), key),
-        None => packet(out, opcode::GETL, vbucket, opaque, 0, &[], key),
+        Some(exptime) => packet(out, keyed(opcode::GETL, vbucket, opaque), &exptime.to_be_bytes(), key),
+        None => packet(out, keyed(opcode::GETL, vbucket, opaque), &[], key),
     }
 }
 
 /// `unl`, which plain memcached does not know (04 §8.6: it travels alone).
 pub fn unl(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
-    packet(out, opcode::UNL, vbucket, opaque, cas, &[], key);
+    packet(out, Header { cas, ..keyed(opcode::UNL, vbucket, opaque) }, &[], key);
 }
 
 /// `flush_all`. The delay is always sent; none is 0: at once (02 §8).
 pub fn flush(out: &mut Vec<u8>, delay: Option<i64>) {
     let delay = expiry::delay_to_packet(delay.unwrap_or(0));
-    packet(out, opcode::FLUSH, 0, 0, 0, &delay.to_be_bytes(), &[]);
+    packet(out, keyed(opcode::FLUSH, 0, 0), &delay.to_be_bytes(), &[]);
 }
 
 /// `stats`; `key` is the sub-command, empty for none.
 pub fn stat(out: &mut Vec<u8>, key: &[u8]) {
-    packet(out, opcode::STAT, 0, 0, 0, &[], key);
+    packet(out, keyed(opcode::STAT, 0, 0), &[], key);
 }
 
 /// Authenticates by SASL's PLAIN (RFC 4616), without an authorization identity.
@@ -127,12 +132,18 @@ pub fn sasl_plain(out: &mut Vec<u8>, user: &[u8], password: &[u8]) {
 
 /// Chooses a bucket by the opcode of moxi's own time (04 §11.5).
 pub fn select_bucket(out: &mut Vec<u8>, name: &[u8]) {
-    packet(out, opcode::BUCKET, 0, 0, 0, &[], name);
+    packet(out, keyed(opcode::BUCKET, 0, 0), &[], name);
 }
 
-/// A request without a value.
-fn packet(out: &mut Vec<u8>, opcode: u8, vbucket: u16, opaque: u32, cas: u64, extras: &[u8], key: &[u8]) {
-    let header = Header { opcode, vbucket_or_status: vbucket, opaque, cas, ..lengths(extras.len(), key.len(), 0) };
+/// The header of a request for a key, its lengths left out.
+fn keyed(opcode: u8, vbucket: u16, opaque: u32) -> Header {
+    Header { opcode, vbucket_or_status: vbucket, opaque, ..Header::default() }
+}
+
+/// A request without a value. The lengths in `header` are filled in.
+fn packet(out: &mut Vec<u8>, header: Header, extras: &[u8], key: &[u8]) {
+    let Header { opcode, vbucket_or_status, opaque, cas, .. } = header;
+    let header = Header { opcode, vbucket_or_status, opaque, cas, ..lengths(extras.len(), key.len(), 0) };
     header.write(out, REQUEST_MAGIC);
     out.extend_from_slice(extras);
     out.extend_from_slice(key);
@@ -142,7 +153,7 @@ fn packet(out: &mut Vec<u8>, opcode: u8, vbucket: u16, opaque: u32, cas: u64, ex
 mod tests {
     use super::*;
     use crate::protocol::binary::packet::{Packet, Parsed, parse_request};
-    use crate::protocol::op;
+    use crate::protocol::{Create, op};
 
     /// Writes one packet (and the value that the caller would append), and reads it back.
     fn sent(value: &[u8], write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
@@ -177,8 +188,8 @@ mod tests {
     fn gets() {
         check(&sent(b"", |out| get(out, b"k", 7, 9)), 0x0c, (7, 9, 0), b"", b"k", b"");
         check(&sent(b"", |out| getq(out, b"k", 7, 4)), 0x0d, (7, 4, 0), b"", b"k", b"");
-        check(&sent(b"", |out| gat(out, b"k", 10, false, 7, 4)), 0x23, (7, 4, 0), b"\0\0\0\x0a", b"k", b"");
-        check(&sent(b"", |out| gat(out, b"k", 10, true, 7, 4)), 0x24, (7, 4, 0), b"\0\0\0\x0a", b"k", b"");
+        check(&sent(b"", |out| gat(out, b"k", 10, 7, 4)), 0x23, (7, 4, 0), b"\0\0\0\x0a", b"k", b"");
+        check(&sent(b"", |out| gatq(out, b"k", 10, 7, 4)), 0x24, (7, 4, 0), b"\0\0\0\x0a", b"k", b"");
         check(&sent(b"", |out| getl(out, b"k", Some(15), 1, 2)), 0x94, (1, 2, 0), b"\0\0\0\x0f", b"k", b"");
         check(&sent(b"", |out| getl(out, b"k", None, 1, 2)), 0x94, (1, 2, 0), b"", b"k", b"");
     }
@@ -209,15 +220,21 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_never_creates() {
+    fn arithmetic_creates_when_asked_to() {
+        let by_five = |decr| Arith { key: b"k", delta: 5, decr, cas: 0, create: None };
         let extras = b"\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0\xff\xff\xff\xff";
-        check(&sent(b"", |out| arith(out, b"k", 5, false, 1, 2)), 0x05, (1, 2, 0), extras, b"k", b"");
-        check(&sent(b"", |out| arith(out, b"k", 5, true, 1, 2)), 0x06, (1, 2, 0), extras, b"k", b"");
+        check(&sent(b"", |out| arith(out, &by_five(false), 1, 2)), 0x05, (1, 2, 0), extras, b"k", b"");
+        check(&sent(b"", |out| arith(out, &by_five(true), 1, 2)), 0x06, (1, 2, 0), extras, b"k", b"");
+        let create = Some(Create { initial: 9, exptime: 30 });
+        let extras = b"\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\x09\0\0\0\x1e";
+        let arith_with = Arith { cas: 7, create, ..by_five(false) };
+        check(&sent(b"", |out| arith(out, &arith_with, 1, 2)), 0x05, (1, 2, 7), extras, b"k", b"");
+        check(&sent(b"", |out| delete(out, b"k", 7, 1, 2)), 0x04, (1, 2, 7), b"", b"k", b"");
     }
 
     #[test]
     fn keyed_commands() {
-        check(&sent(b"", |out| delete(out, b"k", 1, 2)), 0x04, (1, 2, 0), b"", b"k", b"");
+        check(&sent(b"", |out| delete(out, b"k", 0, 1, 2)), 0x04, (1, 2, 0), b"", b"k", b"");
         check(&sent(b"", |out| touch(out, b"k", 10, 1, 2)), 0x1c, (1, 2, 0), b"\0\0\0\x0a", b"k", b"");
         let expired = expiry::EXPIRED.to_be_bytes();
         check(&sent(b"", |out| touch(out, b"k", -1, 1, 2)), 0x1c, (1, 2, 0), &expired, b"k", b"");

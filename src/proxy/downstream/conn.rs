@@ -9,8 +9,7 @@ use std::ops::Range;
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
 use crate::protocol::binary::packet::Header;
-use crate::protocol::translate::Create;
-use crate::protocol::{Protocol, op};
+use crate::protocol::{Create, Protocol, op};
 
 use crate::proxy::downstream::abandoned::Abandoned;
 use crate::proxy::downstream::fifo::Fifo;
@@ -137,6 +136,13 @@ pub enum Expect {
         /// The number.
         initial: u64,
     },
+    /// A meta command of an ASCII client, sent as it is.
+    Meta {
+        /// It has the number of the entry's opaque with it, and so has the answer.
+        is_named: bool,
+        /// It may change something.
+        changes: bool,
+    },
     /// A question about the commands that an ASCII server understands.
     Probe(Question),
     /// A server's list of keys.
@@ -193,6 +199,7 @@ impl Expect {
                 false
             }
             Expect::Create { .. } => true,
+            Expect::Meta { changes, .. } => changes,
             Expect::One { opcode }
             | Expect::Value { opcode, .. }
             | Expect::Packet { opcode }
@@ -239,7 +246,7 @@ pub struct Entry {
     pub request: RequestId,
     /// What it looks like.
     pub expect: Expect,
-    /// The opaque sent to a binary server.
+    /// The opaque sent to a binary server, or with a meta command.
     pub opaque: u32,
     /// Where the request ends in the connection's output; it begins where the one before it ends.
     pub end: u64,

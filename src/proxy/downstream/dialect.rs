@@ -1,6 +1,6 @@
-//! What commands an ASCII server understands, for those who speak binary to it.
+//! What commands an ASCII server understands, for those who speak binary to it or in meta commands.
 //!
-//! A server is asked when a binary client first needs it, and again when a connection to it has been lost: another
+//! A server is asked when such a client first needs it, and again when a connection to it has been lost: another
 //! version may have taken its place. A meta command is never sent to a server that may not know it, since such a server
 //! would take the value behind it for commands.
 
@@ -28,17 +28,20 @@ impl Engine {
 
     /// Whether what is to be written on this connection for `key` is to be a meta command.
     pub(in crate::proxy) fn writes_meta(&mut self, id: ConnId, key: &[u8]) -> bool {
-        match self.dialect(id) {
-            Dialect::Meta => true,
-            Dialect::Classic => false,
+        let is_needed = meta::is_encodable(key);
+        let writes_meta = self.dialect(id).knows_meta().unwrap_or(is_needed);
+        if writes_meta {
             // It could not be asked before, but nothing else will do.
-            Dialect::Unknown | Dialect::Asked | Dialect::Unreachable => {
-                let is_needed = meta::is_encodable(key);
-                if is_needed {
-                    self.ask_first(id);
-                }
-                is_needed
-            }
+            self.ask_unless_known(id);
+        }
+        writes_meta
+    }
+
+    /// A meta command is about to be written on this connection. If it is not known whether the server knows any, it is asked
+    /// before, and its answer awaited.
+    pub(in crate::proxy) fn ask_unless_known(&mut self, id: ConnId) {
+        if self.dialect(id) != Dialect::Meta {
+            self.ask_first(id);
         }
     }
 
@@ -134,8 +137,8 @@ impl Engine {
     /// What was on a lost connection is about to be sent on this one in the same words. If it is not known whether the
     /// server understands them, it is asked before, and its answer awaited.
     pub(in crate::proxy) fn ask_before(&mut self, id: ConnId, entry: &Entry) {
-        if is_meta(entry) && self.dialect(id) != Dialect::Meta {
-            self.ask_first(id);
+        if is_meta(entry) {
+            self.ask_unless_known(id);
         }
     }
 
@@ -158,7 +161,7 @@ impl Engine {
 
 /// Whether it is a meta command.
 fn is_meta(entry: &Entry) -> bool {
-    matches!(entry.expect, Expect::Translated(Translated { is_meta: true, .. }))
+    matches!(entry.expect, Expect::Translated(Translated { is_meta: true, .. }) | Expect::Meta { .. })
 }
 
 #[cfg(test)]

@@ -41,6 +41,17 @@ pub(in crate::proxy) struct Get<'a> {
     pub(in crate::proxy) retries: u32,
 }
 
+/// A request for one key, on its way to a server.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::proxy) struct OneKey<'a> {
+    pub(in crate::proxy) request: RequestId,
+    pub(in crate::proxy) key: &'a [u8],
+    /// The opcode of its command.
+    pub(in crate::proxy) code: u8,
+    pub(in crate::proxy) host: HostId,
+    pub(in crate::proxy) vbucket: u16,
+}
+
 impl Get<'_> {
     /// The reply to expect, if the request ends at `end` in the output, with so many bytes behind the key.
     #[inline]
@@ -106,19 +117,35 @@ impl Engine {
         code: u8,
         encode: impl FnOnce(Protocol, &mut Output, u16, &mut u64),
     ) {
+        let Some(bucket) = self.flight.requests.get(id).map(|request| request.bucket) else { return };
+        let (host, vbucket) = self.route(bucket, key);
+        let Some(host) = host else {
+            if op::of(code).changes() {
+                self.note_change(id, Some(key));
+            }
+            return self.fail(id, Failure::NoServer);
+        };
+        let one = OneKey { request: id, key, code, host, vbucket };
+        self.send_one(&one, |speak, out, at| encode(speak, out, vbucket, at));
+    }
+
+    /// The same, when it is known which server has the key.
+    pub(in crate::proxy) fn send_one(
+        &mut self,
+        one: &OneKey<'_>,
+        encode: impl FnOnce(Protocol, &mut Output, &mut u64),
+    ) {
+        let OneKey { request: id, key, code, host, vbucket } = *one;
         let Some(request) = self.flight.requests.get(id) else { return };
         let (client, bucket, may_repeat) = (request.client, request.bucket, request.may_repeat);
         let op = op::of(code);
-        if self.buckets[bucket].front.is_some() && op.changes() {
-            self.note_change(id, Some(key));
-        }
-        let (host, vbucket) = self.route(bucket, key);
-        if let Some(host) = host
-            && op.changes()
-        {
+        if op.changes() {
+            if self.buckets[bucket].front.is_some() {
+                self.note_change(id, Some(key));
+            }
             self.take_over(client, host, Some(key));
         }
-        let conn_id = match host.ok_or(Failure::NoServer).and_then(|host| self.pick_for(client, host, code)) {
+        let conn_id = match self.pick_for(client, host, code) {
             Ok(conn) => conn,
             Err(failure) => return self.fail(id, failure),
         };
@@ -126,7 +153,7 @@ impl Engine {
         let Some(conn) = self.begin(conn_id) else { return };
         let start = conn.output.end();
         let mut key_at = start;
-        encode(speak, &mut conn.output, vbucket, &mut key_at);
+        encode(speak, &mut conn.output, &mut key_at);
         let end = conn.output.end();
         let expect = match op.gives_value() {
             false => Expect::One { opcode: code },

@@ -74,6 +74,15 @@ impl Dialect {
     pub fn is_settled(self) -> bool {
         matches!(self, Dialect::Meta | Dialect::Classic | Dialect::Unreachable)
     }
+
+    /// Whether it knows the meta commands; `None`: nobody knows.
+    pub fn knows_meta(self) -> Option<bool> {
+        match self {
+            Dialect::Meta => Some(true),
+            Dialect::Classic => Some(false),
+            Dialect::Unknown | Dialect::Asked | Dialect::Unreachable => None,
+        }
+    }
 }
 
 impl Host {

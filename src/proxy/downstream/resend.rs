@@ -60,6 +60,7 @@ impl Engine {
             | Expect::Quiet { .. }
             | Expect::Close
             | Expect::Translated(_)
+            | Expect::Meta { .. }
             | Expect::Create { .. }
             | Expect::Dump { .. }
             | Expect::Broadcast { .. } => self.copy(id, old, index),

@@ -1,6 +1,8 @@
 //! An ASCII server's answer, and whose it is (04 §5.2).
 
+use crate::buffer::Value;
 use crate::protocol::ascii::answer;
+use crate::protocol::ascii::meta::asked::Item;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::status::CommandClass;
@@ -59,6 +61,7 @@ impl Engine {
                 self.create_reply(id, PacketName { opcode, opaque: head.opaque, place }, initial, reply)
             }
             Expect::Probe(question) => self.probe_reply(id, question, reply),
+            Expect::Meta { is_named, .. } => self.meta_reply(id, is_named.then_some(head.opaque), reply),
             // These are sent to binary servers only.
             Expect::Packet { .. } | Expect::Quiet { .. } | Expect::Close => Err(Unfit),
         }
@@ -67,14 +70,12 @@ impl Engine {
     /// The answer to a get of one key, or to several that were joined.
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, flags, data, raw, .. } => {
+            Reply::Value { key, flags, cas, data, raw } => {
                 let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
                     self.keep_value(request, key, *flags, data);
-                    self.reply(request, Some(data.len()), |out| {
-                        out.push(*raw);
-                        out.tail().extend_from_slice(answer::END);
-                    });
+                    let item = Item { flags: *flags, cas: cas.unwrap_or(0), value: Some(*data) };
+                    self.pass_value(request, &item, *raw);
                 }
                 Ok(())
             }
@@ -150,7 +151,7 @@ impl Engine {
         (key_at, key_len, answered): (u64, u8, bool),
     ) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, data, raw, .. } => {
+            Reply::Value { key, flags, cas, data, raw } => {
                 let Some(conn) = self.downstream.conns.get_mut(id) else { return Ok(()) };
                 if answered || conn.output.slice(key_at..key_at + u64::from(key_len)) != Some(key) {
                     return Err(Unfit);
@@ -159,10 +160,8 @@ impl Engine {
                     *answered = true;
                 }
                 if let Some(request) = self.unlink(id, 0) {
-                    self.reply(request, Some(data.len()), |out| {
-                        out.push(*raw);
-                        out.tail().extend_from_slice(answer::END);
-                    });
+                    let item = Item { flags: *flags, cas: cas.unwrap_or(0), value: Some(*data) };
+                    self.pass_value(request, &item, *raw);
                 }
                 Ok(())
             }
@@ -238,15 +237,33 @@ impl Engine {
         self.pop_head(id);
     }
 
+    /// Answers the get of one key with a server's value, of which `raw` is the whole block.
+    #[inline]
+    fn pass_value(&mut self, id: RequestId, item: &Item<'_>, raw: Value<'_>) {
+        self.reply(id, item.value.map(|value| value.len()), |out, work| match work {
+            Work::Meta(asked) => asked.item(out, item),
+            _ => {
+                out.push(raw);
+                out.tail().extend_from_slice(answer::END);
+            }
+        });
+    }
+
     /// Answers a request with a server's line. Two of them are cut to the bare word.
     fn pass_line(&mut self, id: RequestId, line: &[u8]) {
         let line = [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line);
-        self.reply(id, None, |out| answer::line(out.tail(), line));
+        self.reply(id, None, |out, work| match work {
+            Work::Meta(asked) => asked.line(out, line),
+            _ => answer::line(out.tail(), line),
+        });
     }
 
-    /// Answers a request with these bytes.
+    /// Answers a request with this line, its end included.
     pub(in crate::proxy) fn pass_bytes(&mut self, id: RequestId, reply: &[u8]) {
-        self.reply(id, None, |out| out.tail().extend_from_slice(reply));
+        self.reply(id, None, |out, work| match work {
+            Work::Meta(asked) => asked.line(out, reply),
+            _ => out.tail().extend_from_slice(reply),
+        });
     }
 
     /// The class of a request with one key.
@@ -254,6 +271,7 @@ impl Engine {
         match self.flight.requests.get(id).map(|request| &request.work) {
             Some(Work::Line(class)) => (*class, *class == CommandClass::Getl),
             Some(Work::Get { cas, .. }) => (CommandClass::Get, *cas),
+            Some(Work::Meta(asked)) => (asked.class(), asked.needs_cas()),
             _ => (CommandClass::Get, false),
         }
     }

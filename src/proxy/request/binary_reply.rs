@@ -2,6 +2,7 @@
 
 use crate::buffer::Output;
 use crate::protocol::ascii::answer;
+use crate::protocol::ascii::meta::asked::Item;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::op::{self, is_quiet};
@@ -10,8 +11,8 @@ use crate::protocol::status::{CommandClass, line, no_value, unl_line};
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{ConnId, Entry, Expect, PacketName};
-use crate::proxy::request::RequestId;
 use crate::proxy::request::multiget::Named;
+use crate::proxy::request::{RequestId, Work};
 
 impl Engine {
     /// Takes one packet that a binary server has sent.
@@ -101,13 +102,10 @@ impl Engine {
                     return Ok(());
                 }
                 if let Some(request) = self.unlink(id, index) {
-                    self.note_hit(request, packet.value.len(), 1);
                     self.keep_value(request, packet.key, flags(packet), &packet.value);
-                    if let Some(sink) = self.sink(request) {
-                        value_block(sink, packet.key, packet, false);
-                        sink.tail().extend_from_slice(answer::END);
-                    }
-                    self.complete(request);
+                    self.reply(request, Some(packet.value.len()), |out, work| {
+                        write_value(out, work, packet.key, packet, false);
+                    });
                 }
                 Ok(())
             }
@@ -190,19 +188,12 @@ impl Engine {
             let (class, cas) = self.class(request);
             let has_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
             if has_value {
-                self.note_hit(request, packet.value.len(), 1);
                 self.keep_value(request, name, flags(packet), &packet.value);
+                self.reply(request, Some(packet.value.len()), |out, work| write_value(out, work, name, packet, cas));
+            } else {
+                let tells = self.tells_failures(request);
+                self.pass_bytes(request, no_value(class, packet.header.vbucket_or_status, tells));
             }
-            let tells = self.tells_failures(request);
-            if let Some(sink) = self.sink(request) {
-                if has_value {
-                    value_block(sink, name, packet, cas);
-                    sink.tail().extend_from_slice(answer::END);
-                } else {
-                    sink.tail().extend_from_slice(no_value(class, packet.header.vbucket_or_status, tells));
-                }
-            }
-            self.complete(request);
         }
         self.pop_head(id);
         Ok(())
@@ -275,26 +266,38 @@ impl Engine {
     fn answer(&mut self, id: RequestId, packet: &Packet<'_>) {
         let (class, _) = self.class(id);
         let code = packet.header.vbucket_or_status;
-        if let Some(sink) = self.sink(id) {
-            let out = sink.tail();
-            match (class, code, <[u8; 8]>::try_from(packet.value.bytes)) {
-                (CommandClass::Arith, status::SUCCESS, Ok(number)) => {
-                    answer::number(out, u64::from_be_bytes(number));
-                }
-                (CommandClass::Version, status::SUCCESS, _) if !packet.value.is_empty() => {
-                    answer::version(out, &packet.value);
-                }
-                (CommandClass::Unl, ..) => unl_line(out, &packet.value),
-                _ => out.extend_from_slice(line(class, code)),
+        let number = <[u8; 8]>::try_from(packet.value.bytes).map(u64::from_be_bytes);
+        self.reply(id, None, |out, work| match (work, class, code, number) {
+            (Work::Meta(asked), CommandClass::Arith, status::SUCCESS, Ok(number)) => {
+                asked.number(out, number, packet.header.cas);
             }
-        }
-        self.complete(id);
+            (Work::Meta(asked), _, status::SUCCESS, _) => {
+                asked.item(out, &Item { cas: packet.header.cas, ..Item::default() });
+            }
+            (Work::Meta(asked), ..) => asked.line(out, line(class, code)),
+            (_, CommandClass::Arith, status::SUCCESS, Ok(number)) => answer::number(out.tail(), number),
+            (_, CommandClass::Version, status::SUCCESS, _) if !packet.value.is_empty() => {
+                answer::version(out.tail(), &packet.value);
+            }
+            (_, CommandClass::Unl, ..) => unl_line(out.tail(), &packet.value),
+            _ => out.tail().extend_from_slice(line(class, code)),
+        });
     }
 }
 
 /// The flags in the reply to a get.
 fn flags(packet: &Packet<'_>) -> u32 {
     packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags))
+}
+
+/// Writes the answer to the get of one key from a binary reply.
+fn write_value(out: &mut Output, work: &Work, key: &[u8], packet: &Packet<'_>, cas: bool) {
+    if let Work::Meta(asked) = work {
+        let item = Item { flags: flags(packet), cas: packet.header.cas, value: Some(packet.value) };
+        return asked.item(out, &item);
+    }
+    value_block(out, key, packet, cas);
+    out.tail().extend_from_slice(answer::END);
 }
 
 /// Writes a `VALUE` block from a binary reply.

@@ -8,10 +8,11 @@ use crate::front_cache::{FrontCache, Policy, Stamp, Value};
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::answer;
+use crate::protocol::ascii::meta::asked::Item;
 use crate::protocol::{Store, StoreVerb};
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
-use crate::proxy::request::{Request, RequestId};
+use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::ClientId;
 use crate::routing::Router;
@@ -75,8 +76,12 @@ pub enum Caching {
 
 /// Writes a cached value.
 pub(in crate::proxy) fn write_value(out: &mut Output, key: &[u8], value: &Value) {
-    let bytes = buffer::Value { bytes: &value.data, owner: Some(&value.data) };
-    answer::value(out, key, value.flags, None, bytes);
+    answer::value(out, key, value.flags, None, bytes(value));
+}
+
+/// A cached value, shared with whoever writes it.
+fn bytes(value: &Value) -> buffer::Value<'_> {
+    buffer::Value { bytes: &value.data, owner: Some(&value.data) }
 }
 
 impl Bucket {
@@ -116,12 +121,13 @@ impl Engine {
             request.caching = Caching::Keep(asked);
         }
         let Some(value) = is_served.then(|| self.cached(bucket, key, asked)).flatten() else { return false };
-        self.note_hit(id, value.data.len(), 1);
-        if let Some(sink) = self.sink(id) {
-            write_value(sink, key, &value);
-            sink.tail().extend_from_slice(answer::END);
-        }
-        self.complete(id);
+        self.reply(id, Some(value.data.len()), |out, work| match work {
+            Work::Meta(asked) => asked.item(out, &Item { flags: value.flags, cas: 0, value: Some(bytes(&value)) }),
+            _ => {
+                write_value(out, key, &value);
+                out.tail().extend_from_slice(answer::END);
+            }
+        });
         true
     }
 

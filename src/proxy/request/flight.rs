@@ -2,6 +2,7 @@
 
 use crate::arena::Id;
 use crate::buffer::Output;
+use crate::protocol::ascii::meta::asked::Asked;
 use crate::protocol::op;
 use crate::protocol::status::CommandClass;
 
@@ -33,6 +34,8 @@ pub enum Work {
     },
     /// One key, one line or status.
     Line(CommandClass),
+    /// A meta command for one key.
+    Meta(Box<Asked>),
     /// A get of several keys.
     MultiGet(Box<MultiGet>),
     /// The same command on all servers.
@@ -56,6 +59,7 @@ impl Work {
         match self {
             Work::Local | Work::Dump(_) | Work::Line(CommandClass::Getl | CommandClass::Version) => true,
             Work::Get { touch, .. } => !touch,
+            Work::Meta(asked) => asked.is_read(),
             Work::MultiGet(multiget) => !multiget.touches(),
             Work::Broadcast(broadcast) => broadcast.is_read(),
             Work::Batch(batch) => batch.is_read(),

@@ -11,7 +11,7 @@
 //! | file | what |
 //! |---|---|
 //! | `flight` | the state of one request |
-//! | `ascii_reply`, `binary_reply`, `translated_reply` | a server's answer, and whose it is |
+//! | `ascii_reply`, `binary_reply`, `translated_reply`, `meta_reply` | a server's answer, and whose it is |
 //! | `multiget` | gets of several keys, repeated ones among them |
 //! | `batch` | quiet packets and what closes them |
 //! | `broadcast`, `roll` | orders to all servers, and whether all have confirmed |
@@ -28,6 +28,7 @@ pub(in crate::proxy) mod caching;
 pub(in crate::proxy) mod dump;
 pub mod error;
 mod flight;
+mod meta_reply;
 pub(in crate::proxy) mod multiget;
 pub(in crate::proxy) mod refused;
 pub(in crate::proxy) mod roll;
@@ -37,47 +38,78 @@ pub use flight::{Links, Request, RequestId, Work};
 
 use crate::arena::Arena;
 use crate::buffer::Spare;
+use crate::protocol::ascii::meta::asked::Asked;
+use crate::protocol::ascii::meta::request::Meta;
 
 use super::upstream::ClientId;
 use multiget::{Duplicates, MultiGet};
 
-/// How much spare memory for multi-key gets is kept at most, in pieces.
+/// How much spare memory for multi-key gets, and for meta commands, is kept at most, in pieces of each.
 const SPARE: usize = 256;
 
 /// What this room owns.
+#[derive(Default)]
 pub(in crate::proxy) struct Requests {
     pub(in crate::proxy) requests: Arena<Request>,
     /// Clients that have refused requests.
     refused: Vec<ClientId>,
     /// Some of these may be sent again.
     pub(in crate::proxy) is_refused_due: bool,
-    pub(in crate::proxy) spare: Spare<Box<MultiGet>>,
+    pub(in crate::proxy) works: SpareWorks,
     duplicates: Duplicates,
+    /// The number of the last meta command that was sent as it is.
+    opaque: u32,
     /// Room for a key while its reply is written.
     pub(in crate::proxy) scratch: Vec<u8>,
-}
-
-impl Default for Requests {
-    fn default() -> Requests {
-        Requests {
-            requests: Arena::default(),
-            refused: Vec::new(),
-            is_refused_due: false,
-            spare: Spare::new(SPARE),
-            duplicates: Duplicates::default(),
-            scratch: Vec::new(),
-        }
-    }
 }
 
 impl Requests {
     /// Frees memory that was not needed lately.
     pub(in crate::proxy) fn trim(&mut self) {
-        self.spare.trim();
+        self.works.multigets.trim();
+        self.works.metas.trim();
+    }
+
+    /// A meta command, as long as it is in flight.
+    pub(in crate::proxy) fn keep(&mut self, meta: &Meta<'_>) -> Work {
+        let mut asked = self.works.metas.take().unwrap_or_default();
+        asked.keep(meta);
+        Work::Meta(asked)
+    }
+
+    /// A number by which the answer to a meta command is known.
+    pub(in crate::proxy) fn next_opaque(&mut self) -> u32 {
+        self.opaque = self.opaque.wrapping_add(1);
+        self.opaque
     }
 
     /// Whether it holds memory that may not be needed.
     pub(in crate::proxy) fn holds_spare(&self) -> bool {
-        !self.spare.is_empty()
+        !self.works.multigets.is_empty() || !self.works.metas.is_empty()
+    }
+}
+
+/// Memory that requests of more than a few fields lend each other.
+#[derive(Debug)]
+pub(in crate::proxy) struct SpareWorks {
+    multigets: Spare<Box<MultiGet>>,
+    metas: Spare<Box<Asked>>,
+}
+
+impl Default for SpareWorks {
+    fn default() -> SpareWorks {
+        SpareWorks { multigets: Spare::new(SPARE), metas: Spare::new(SPARE) }
+    }
+}
+
+impl SpareWorks {
+    /// A request with these links is done: its memory is for others.
+    #[inline]
+    pub(in crate::proxy) fn take_back(&mut self, work: Work, links: &mut Links) {
+        match work {
+            Work::MultiGet(multiget) => multiget.recycle(std::mem::take(links), &mut self.multigets),
+            Work::Meta(asked) => self.metas.give(asked),
+            _ => {}
+        }
     }
 }

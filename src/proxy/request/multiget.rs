@@ -175,7 +175,7 @@ impl Engine {
     /// A get of several keys.
     pub(in crate::proxy) fn get_many(&mut self, client_id: ClientId, keys: Keys<'_>, cas: bool, exptime: Option<i64>) {
         let Some(bucket) = self.upstream.clients.get(client_id).map(|client| client.bucket) else { return };
-        let mut multiget = self.flight.spare.take().unwrap_or_default();
+        let mut multiget = self.flight.works.multigets.take().unwrap_or_default();
         multiget.cas = cas;
         multiget.exptime = exptime;
         multiget.line.extend_from_slice(keys.line());
@@ -338,7 +338,7 @@ impl MultiGet {
                     let (key, entry) = (self.key(*index), &self.keys[*index as usize]);
                     match exptime {
                         None => binary::getq(out, key, entry.vbucket, entry.at),
-                        Some(exptime) => binary::gat(out, key, exptime, true, entry.vbucket, entry.at),
+                        Some(exptime) => binary::gatq(out, key, exptime, entry.vbucket, entry.at),
                     }
                 }
                 binary::noop(out, 0);

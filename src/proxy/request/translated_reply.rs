@@ -1,11 +1,11 @@
 //! An ASCII server's answer to a packet of a binary client.
 
+use crate::protocol::Create;
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::reply;
 use crate::protocol::op;
-use crate::protocol::translate::Create;
 use crate::protocol::translate::{self, Asked, Outcome};
 
 use crate::proxy::Engine;

@@ -7,7 +7,7 @@ use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::op::{self, Op};
 use crate::protocol::status::CommandClass;
-use crate::protocol::{Request, Store};
+use crate::protocol::{Arith, Request, Store};
 
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::broadcast::{Broadcast, Order};
@@ -71,14 +71,17 @@ impl Engine {
                 let work = self.line(id, code, noreply);
                 self.send_key(work, key, code, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::arith(out.tail(), key, delta, decr),
-                    Binary => binary::arith(out.tail(), key, delta, decr, vbucket, u32::from(vbucket)),
+                    Binary => {
+                        let arith = Arith { key, delta, decr, cas: 0, create: None };
+                        binary::arith(out.tail(), &arith, vbucket, u32::from(vbucket));
+                    }
                 });
             }
             Request::Delete { key } => {
                 let work = self.line(id, opcode::DELETE, noreply);
                 self.send_key(work, key, opcode::DELETE, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::delete(out.tail(), key),
-                    Binary => binary::delete(out.tail(), key, vbucket, u32::from(vbucket)),
+                    Binary => binary::delete(out.tail(), key, 0, vbucket, u32::from(vbucket)),
                 });
             }
             Request::Touch { key, exptime } => {
@@ -123,7 +126,7 @@ impl Engine {
                             ascii::end(out.tail());
                         }
                         Binary => {
-                            binary::gat(out.tail(), key, exptime, false, vbucket, u32::from(vbucket));
+                            binary::gat(out.tail(), key, exptime, vbucket, u32::from(vbucket));
                             *at = out.end() - key.len() as u64;
                         }
                     });

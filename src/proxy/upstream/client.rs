@@ -12,9 +12,8 @@ use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::masters::View;
-use crate::proxy::request::multiget::MultiGet;
 use crate::proxy::request::refused::Refused;
-use crate::proxy::request::{Request, RequestId, Work};
+use crate::proxy::request::{Request, RequestId, SpareWorks, Work};
 use crate::proxy::timers::Micros;
 
 /// Names a client.
@@ -178,19 +177,20 @@ impl Client {
     }
 
     /// Where the reply of `request`, one of its own with this name, is written: straight into the output if it is its
-    /// turn. `None` if nobody wants it.
+    /// turn; and what the request is. `None` if nobody wants it.
     pub(in crate::proxy) fn sink<'a>(
         &'a mut self,
         request: &'a mut Request,
         id: RequestId,
         spare: &mut Spare<Vec<u8>>,
-    ) -> Option<&'a mut Output> {
-        if request.noreply || request.is_done || self.is_deaf {
+    ) -> Option<(&'a mut Output, &'a Work)> {
+        let Request { work, parked, noreply, is_done, .. } = request;
+        if *noreply || *is_done || self.is_deaf {
             return None;
         }
-        let output = if self.order.front() == Some(&id) { &mut self.output } else { &mut request.parked };
+        let output = if self.order.front() == Some(&id) { &mut self.output } else { parked };
         output.wake(spare);
-        Some(output)
+        Some((output, work))
     }
 
     /// Whether other requests of it are unanswered, or its next one waits.
@@ -203,7 +203,7 @@ impl Client {
         &mut self,
         requests: &mut Arena<Request>,
         spare: &mut Spare<Vec<u8>>,
-        multigets: &mut Spare<Box<MultiGet>>,
+        works: &mut SpareWorks,
     ) {
         let mut done = 0;
         while let Some(front) = self.order.front().copied() {
@@ -223,9 +223,7 @@ impl Client {
                 break;
             }
             done += 1;
-            if let Work::MultiGet(multiget) = std::mem::replace(&mut request.work, Work::Local) {
-                multiget.recycle(std::mem::take(&mut request.links), multigets);
-            }
+            works.take_back(std::mem::replace(&mut request.work, Work::Local), &mut request.links);
             requests.discard(front);
             self.order.pop_front();
         }

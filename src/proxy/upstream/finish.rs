@@ -3,6 +3,8 @@
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::protocol::ascii::answer;
+use crate::protocol::ascii::meta::asked::Status;
+use crate::protocol::ascii::meta::request::Verb;
 use crate::protocol::status::CommandClass;
 
 use crate::proxy::Engine;
@@ -40,7 +42,7 @@ impl Engine {
     pub(in crate::proxy) fn sink(&mut self, id: RequestId) -> Option<&mut Output> {
         let request = self.flight.requests.get_mut(id)?;
         let client = self.upstream.clients.get_mut(request.client)?;
-        client.sink(request, id, &mut self.spare)
+        client.sink(request, id, &mut self.spare).map(|(out, _)| out)
     }
 
     /// A value of a reply of several was written to [`Engine::sink`]: a long reply may go on its way in parts.
@@ -55,13 +57,18 @@ impl Engine {
 
     /// The reply of this request is complete in its sink: passes on whatever may be sent now.
     pub(in crate::proxy) fn complete(&mut self, id: RequestId) {
-        self.reply(id, None, |_| {});
+        self.reply(id, None, |_, _| {});
     }
 
     /// Has the reply of this request written, or what is missing of it, unless nobody wants it, and passes on whatever may
     /// be sent now. `hit` is the size of a value that is in it.
     #[inline]
-    pub(in crate::proxy) fn reply(&mut self, id: RequestId, hit: Option<usize>, write: impl FnOnce(&mut Output)) {
+    pub(in crate::proxy) fn reply(
+        &mut self,
+        id: RequestId,
+        hit: Option<usize>,
+        write: impl FnOnce(&mut Output, &Work),
+    ) {
         let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return };
         if let Some(bytes) = hit {
             request.note_hit(bytes, 1);
@@ -69,9 +76,9 @@ impl Engine {
         let client_id = request.client;
         let mut client = self.upstream.clients.get_mut(client_id);
         if let Some(client) = client.as_deref_mut()
-            && let Some(out) = client.sink(request, id, &mut self.spare)
+            && let Some((out, work)) = client.sink(request, id, &mut self.spare)
         {
-            write(out);
+            write(out, work);
         }
         request.is_done = true;
         let (bucket_id, sequence, noreply) = (request.bucket, request.sequence, request.noreply);
@@ -91,7 +98,7 @@ impl Engine {
             if noreply {
                 client.forget_quiet(&mut self.flight.requests);
             } else if client.order.front() == Some(&id) {
-                client.pass_on(&mut self.flight.requests, &mut self.spare, &mut self.flight.spare);
+                client.pass_on(&mut self.flight.requests, &mut self.spare, &mut self.flight.works);
                 if !client.is_deaf && !client.is_dirty {
                     client.is_dirty = true;
                     self.upstream.dirty.push(client_id);
@@ -145,7 +152,9 @@ impl Engine {
                 request.failure.get_or_insert(failure);
                 self.part_done(id);
             }
-            (Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. }, _) => self.fail(id, failure),
+            (Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. } | Work::Meta(_), _) => {
+                self.fail(id, failure);
+            }
         }
     }
 
@@ -160,7 +169,7 @@ impl Engine {
             Work::Broadcast(_) => self.finish_broadcast(id),
             Work::Dump(_) => self.finish_dump(id),
             Work::Batch(_) => self.packet_done(id),
-            Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. } => {}
+            Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. } | Work::Meta(_) => {}
         }
     }
 
@@ -191,22 +200,23 @@ impl Engine {
                 self.write_failure(id, opcode, opaque, failure, host);
                 return self.complete(id);
             }
-            Work::Local | Work::Get { .. } | Work::Line(_) | Work::Batch(_) => {}
+            Work::Local | Work::Get { .. } | Work::Line(_) | Work::Batch(_) | Work::Meta(_) => {}
         }
-        let is_get = matches!(request.work, Work::Get { .. } | Work::Line(CommandClass::Getl));
+        let is_get = match &request.work {
+            Work::Get { .. } | Work::Line(CommandClass::Getl) => true,
+            Work::Meta(asked) => asked.verb() == Verb::Get && asked.is_read(),
+            _ => false,
+        };
         let (target, bucket) = (request.target, request.bucket);
         let is_miss = is_get && (failure == Failure::Closed || !self.buckets[bucket].config.get_errors);
         let host =
             target.and_then(|host| self.downstream.hosts.get(host)).map(|host| std::sync::Arc::clone(&host.server));
-        if let Some(sink) = self.sink(id) {
-            if is_miss {
-                sink.tail().extend_from_slice(answer::END);
-            } else {
-                let named = !(is_get && failure == Failure::Timeout);
-                failure.write_ascii(sink.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str()));
-            }
-        }
-        self.complete(id);
+        let named = !(is_get && failure == Failure::Timeout);
+        self.reply(id, None, |out, work| match work {
+            Work::Meta(asked) if is_miss => asked.without(out, Status::Missing),
+            _ if is_miss => out.tail().extend_from_slice(answer::END),
+            _ => failure.write_ascii(out.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str())),
+        });
     }
 
     /// Nobody waits any more for the answers of this connection to the request.
@@ -269,8 +279,6 @@ impl Engine {
         }
         let end = request.parked.end();
         request.parked.release(end);
-        if let Work::MultiGet(multiget) = request.work {
-            multiget.recycle(request.links, &mut self.flight.spare);
-        }
+        self.flight.works.take_back(request.work, &mut request.links);
     }
 }

@@ -13,7 +13,7 @@
 //! | `client` | the state of one client; LIFECYCLE.md has its states |
 //! | `face` | what the event loop calls |
 //! | `pump` | a client's input, request by request; admission and back-pressure |
-//! | `ascii_request`, `binary_request`, `sasl` | what each command does |
+//! | `ascii_request`, `meta_request`, `binary_request`, `sasl` | what each command does |
 //! | `finish` | replies in order |
 //! | `leaving`, `idle` | clients that end, are lost, or do nothing for long |
 //! | `crowded` | telling that requests wait for places |
@@ -30,6 +30,7 @@ pub(in crate::proxy) mod idle;
 mod leaving;
 pub(in crate::proxy) mod mcmux;
 pub(in crate::proxy) mod memcached;
+mod meta_request;
 pub(in crate::proxy) mod pump;
 mod sasl;
 

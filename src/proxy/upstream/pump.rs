@@ -196,6 +196,11 @@ impl Engine {
         value_max: u64,
         (skip, allowed): (usize, Allowed),
     ) -> bool {
+        if matches!(input.data().get(skip), Some(b'm' | b' '))
+            && let Some(goes_on) = self.step_meta(id, input, skip, allowed)
+        {
+            return goes_on;
+        }
         let mut scanned = input.scanned.saturating_sub(skip);
         let all = input.value();
         let text = all.bytes.get(skip..).unwrap_or_default();

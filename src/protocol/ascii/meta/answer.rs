@@ -14,10 +14,15 @@ pub fn flag(out: &mut Vec<u8>, letter: u8) {
     out.extend_from_slice(&[b' ', letter]);
 }
 
+/// A letter and its token.
+pub fn word(out: &mut Vec<u8>, letter: u8, token: &[u8]) {
+    flag(out, letter);
+    out.extend_from_slice(token);
+}
+
 /// The client's own token, as it has written it.
 pub fn opaque(out: &mut Vec<u8>, token: &[u8]) {
-    flag(out, b'O');
-    out.extend_from_slice(token);
+    word(out, b'O', token);
 }
 
 /// The key; `is_encoded`, and if it cannot stand in a line as it is: in base64, and with the flag that says so.

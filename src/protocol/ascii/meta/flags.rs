@@ -40,13 +40,18 @@ impl<'a> Flags<'a> {
         Flags(text)
     }
 
+    /// The words as they were written.
+    pub(super) fn text(&self) -> &'a [u8] {
+        self.0
+    }
+
     /// The letters, each with its token, in the order in which they were written.
     pub fn iter(&self) -> impl Iterator<Item = (u8, &'a [u8])> + use<'a> {
         self.0.split(|byte| *byte == b' ').filter_map(|word| word.split_first()).map(|(letter, token)| (*letter, token))
     }
 
     /// Whether memcached takes so many, if `before` words stand in front of them.
-    pub(super) fn are_few(&self, before: usize) -> bool {
+    pub fn are_few(&self, before: usize) -> bool {
         self.iter().take(WORDS_MAX + 1).count() + before <= WORDS_MAX
     }
 }

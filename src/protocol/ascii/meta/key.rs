@@ -43,6 +43,11 @@ impl<'a> Key<'a> {
         }
     }
 
+    /// The word that stands in the line.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
     /// Whether the client has written it in base64.
     pub fn is_encoded(&self) -> bool {
         self.decoded.is_some()

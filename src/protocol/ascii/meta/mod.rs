@@ -1,5 +1,6 @@
 //! What is peculiar to memcached's meta commands (its `protocol.txt`): keys that are no words, and which servers have
-//! the commands in the form that this program writes; in the files, what clients of the built-in server send and get.
+//! the commands in the form that this program writes; in the files, what clients send and get, and what such servers are
+//! told.
 //!
 //! | file | what |
 //! |---|---|
@@ -7,16 +8,22 @@
 //! | [`flags`] | the words behind the key |
 //! | [`key`] | a client's key, which may be written in base64 |
 //! | [`answer`] | the words that most answers have in common |
+//! | [`asked`] | what is kept of a command for its answer, and that answer |
+//! | [`command`] | a command for a server that knows it |
+//! | [`reply`] | what such a server says |
 
 pub mod answer;
+pub mod asked;
+pub mod command;
 pub mod flags;
 pub mod key;
+pub mod reply;
 pub mod request;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::command;
+use super::command::key as push_word;
 use crate::protocol::KEY_MAX;
 
 /// Longest key in bytes that can be sent in base64: memcached's limit holds for the text, which is a third longer and
@@ -43,7 +50,7 @@ pub fn is_encodable(key: &[u8]) -> bool {
 /// memcached gives it as it is, line ends and all, if a binary client has stored the item.)
 pub fn push_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
     if is_word(key) {
-        command::key(out, key);
+        push_word(out, key);
         return false;
     }
     out.push(b' ');

@@ -39,9 +39,10 @@ const BAD_ARITH_MODE: &[u8] = b"CLIENT_ERROR invalid mode for ma M token\r\n";
 const OPAQUE_MAX: usize = 32;
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verb {
     /// `mn`: nothing. It has neither key nor flags.
+    #[default]
     Noop,
     /// `mg`: get.
     Get,
@@ -58,6 +59,20 @@ pub enum Verb {
     Debug,
 }
 
+impl Verb {
+    /// The word.
+    pub fn word(self) -> &'static [u8; 2] {
+        match self {
+            Verb::Noop => b"mn",
+            Verb::Get => b"mg",
+            Verb::Store(_) => b"ms",
+            Verb::Delete => b"md",
+            Verb::Arith { .. } => b"ma",
+            Verb::Debug => b"me",
+        }
+    }
+}
+
 /// A meta command. Borrows the client's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Meta<'a> {
@@ -71,6 +86,28 @@ pub struct Meta<'a> {
     pub options: Options,
     /// What is to be stored.
     pub value: Value<'a>,
+}
+
+impl Meta<'_> {
+    /// Whether it changes nothing at its server, not even how long an item lives or who may store it anew.
+    pub fn is_read(&self) -> bool {
+        let Options { vivify, expiry, recache, .. } = self.options;
+        match self.verb {
+            Verb::Noop | Verb::Debug => true,
+            Verb::Get => vivify.is_none() && expiry.is_none() && recache.is_none(),
+            Verb::Store(_) | Verb::Delete | Verb::Arith { .. } => false,
+        }
+    }
+
+    /// Whether a get asks for something that only the item tells, if servers are older: its value, or what comes with it.
+    pub fn needs_item(&self) -> bool {
+        self.flags.iter().any(|(letter, _)| b"vfscC".contains(&letter))
+    }
+
+    /// Whether it asks for, or depends on, the CAS id.
+    pub fn needs_cas(&self) -> bool {
+        self.flags.iter().any(|(letter, _)| b"cC".contains(&letter))
+    }
 }
 
 /// What the beginning of a client's bytes is.

@@ -6,6 +6,7 @@ use crate::config::address::{checked_host, port, split_host};
 use crate::protocol::Protocol;
 use crate::protocol::Request;
 use crate::protocol::ascii::answer;
+use crate::protocol::ascii::meta::request::{Meta, Verb};
 use crate::protocol::ascii::request::{LINE_MAX, Parsed};
 
 /// Longest host in bytes (03 §15).
@@ -74,6 +75,15 @@ pub(in crate::proxy) enum Allowed {
 }
 
 impl Allowed {
+    /// Whether this meta command is obeyed.
+    pub(in crate::proxy) fn permits(self, meta: &Meta<'_>) -> bool {
+        match self {
+            Allowed::All => true,
+            Allowed::Local => meta.verb == Verb::Noop,
+            Allowed::None => false,
+        }
+    }
+
     /// Refuses what is not allowed with `ERROR`, even where the client wants no answer (04 §14). A value that was sent
     /// along is dropped with its command, so that it cannot pass for one.
     pub(in crate::proxy) fn only<'a>(self, parsed: Parsed<'a>) -> Parsed<'a> {

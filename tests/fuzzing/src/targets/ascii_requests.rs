@@ -4,7 +4,7 @@ use moxi::protocol::ascii::command;
 use moxi::protocol::ascii::request::{Parsed, parse};
 use moxi::protocol::binary::command as packets;
 use moxi::protocol::binary::packet;
-use moxi::protocol::{KEY_MAX, Request, op};
+use moxi::protocol::{Arith, KEY_MAX, Request, op};
 
 use crate::choices::Choices;
 use crate::session::{Told, check};
@@ -109,7 +109,7 @@ fn check_packets(request: &Request<'_>) {
             count = keys.iter().map(|(at, key)| packets::getq(&mut out, key, 1, at as u32)).count();
         }
         Request::Gat { exptime, keys, .. } => {
-            let mut write = |(at, key)| packets::gat(&mut out, key, exptime, true, 1, at as u32);
+            let mut write = |(at, key)| packets::gatq(&mut out, key, exptime, 1, at as u32);
             count = keys.iter().map(|(at, key)| write((at, key))).count();
         }
         Request::Getl { key, exptime } => packets::getl(&mut out, key, exptime, 1, 2),
@@ -117,8 +117,10 @@ fn check_packets(request: &Request<'_>) {
             packets::store_head(&mut out, &store, 1, 2);
             out.extend_from_slice(&store.value);
         }
-        Request::Arith { key, delta, decr } => packets::arith(&mut out, key, delta, decr, 1, 2),
-        Request::Delete { key } => packets::delete(&mut out, key, 1, 2),
+        Request::Arith { key, delta, decr } => {
+            packets::arith(&mut out, &Arith { key, delta, decr, cas: 0, create: None }, 1, 2);
+        }
+        Request::Delete { key } => packets::delete(&mut out, key, 0, 1, 2),
         Request::Touch { key, exptime } => packets::touch(&mut out, key, exptime, 1, 2),
         Request::Unl { key, cas } => packets::unl(&mut out, key, cas, 1, 2),
         Request::Flush { delay } => packets::flush(&mut out, delay),

@@ -1,0 +1,357 @@
+//! What is kept of a meta command while a server has it, and the client's answer, whatever the server speaks.
+
+use super::answer;
+use super::flags::Flags;
+use super::reply::{Said, Words};
+use super::request::{Meta, Verb};
+use crate::buffer::{Output, Value};
+use crate::protocol::StoreVerb;
+use crate::protocol::ascii::answer as classic;
+use crate::protocol::numbers::{parse_u64, push_u64};
+use crate::protocol::status::CommandClass;
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is done, or the item is there: `HD`, `VA`.
+    Done,
+    /// There is no item: `EN`, `NF`.
+    Missing,
+    /// The item has another CAS id: `EX`.
+    Exists,
+    /// The item is there, or is not, and that was not wanted: `NS`.
+    NotStored,
+}
+
+/// What an older server has said of an item.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Item<'a> {
+    /// What the client keeps with the value.
+    pub flags: u32,
+    /// The CAS id, where the server tells it.
+    pub cas: u64,
+    /// The value, if it was asked for.
+    pub value: Option<Value<'a>>,
+}
+
+/// A meta command whose answer is awaited.
+#[derive(Debug, Default)]
+pub struct Asked {
+    verb: Verb,
+    /// The key, and behind it the flags as they were written.
+    text: Vec<u8>,
+    key_len: u8,
+    is_encoded: bool,
+    is_quiet: bool,
+    wants_value: bool,
+    /// The CAS id to compare with.
+    cas: Option<u64>,
+    /// How long the value is that came with it.
+    length: usize,
+    /// To be asked for changes nothing.
+    is_read: bool,
+    /// A get that only sets the expiry.
+    is_touch: bool,
+    needs_cas: bool,
+}
+
+impl Asked {
+    /// Keeps another command in its memory.
+    pub fn keep(&mut self, meta: &Meta<'_>) {
+        let Asked { mut text, .. } = std::mem::take(self);
+        text.clear();
+        text.extend_from_slice(meta.key.name());
+        text.extend_from_slice(meta.flags.text());
+        *self = Asked {
+            verb: meta.verb,
+            text,
+            key_len: meta.key.name().len().min(u8::MAX.into()) as u8,
+            is_encoded: meta.key.is_encoded(),
+            is_quiet: meta.options.is_quiet,
+            wants_value: meta.options.wants_value,
+            cas: meta.options.cas,
+            length: meta.value.len(),
+            is_read: meta.is_read(),
+            is_touch: meta.options.expiry.is_some() && !meta.needs_item(),
+            needs_cas: meta.needs_cas(),
+        };
+    }
+
+    /// What was asked for.
+    pub fn verb(&self) -> Verb {
+        self.verb
+    }
+
+    /// Whether it changes nothing, so that nobody but its client misses it.
+    pub fn is_read(&self) -> bool {
+        self.is_read
+    }
+
+    /// Whether an older server has to be asked for the CAS id.
+    pub fn needs_cas(&self) -> bool {
+        self.needs_cas
+    }
+
+    /// The class of the command that an older server gets.
+    pub fn class(&self) -> CommandClass {
+        match self.verb {
+            Verb::Get if self.is_touch => CommandClass::Touch,
+            Verb::Get | Verb::Noop | Verb::Debug => CommandClass::Get,
+            Verb::Store(verb) => CommandClass::Store(verb),
+            Verb::Delete => CommandClass::Delete,
+            Verb::Arith { .. } => CommandClass::Arith,
+        }
+    }
+
+    /// The key.
+    pub fn key(&self) -> &[u8] {
+        self.text.get(..self.key_len.into()).unwrap_or_default()
+    }
+
+    fn flags(&self) -> Flags<'_> {
+        Flags::new(self.text.get(self.key_len.into()..).unwrap_or_default())
+    }
+
+    /// Whether the client is told that.
+    fn is_told(&self, status: Status) -> bool {
+        let usual = if self.verb == Verb::Get { Status::Missing } else { Status::Done };
+        !self.is_quiet || status != usual
+    }
+
+    /// The word for a status, without a value.
+    fn word(&self, status: Status) -> &'static [u8] {
+        match status {
+            Status::Done => b"HD",
+            Status::Missing if matches!(self.verb, Verb::Get | Verb::Debug) => b"EN",
+            Status::Missing => b"NF",
+            Status::Exists => b"EX",
+            Status::NotStored => b"NS",
+        }
+    }
+
+    /// Begins the answer; `size` is that of a value.
+    fn begin(&self, out: &mut Vec<u8>, status: Status, size: Option<usize>) {
+        match size {
+            Some(size) => {
+                out.extend_from_slice(b"VA ");
+                push_u64(out, size as u64);
+            }
+            None => out.extend_from_slice(self.word(status)),
+        }
+    }
+
+    /// Appends the answer to what a server has said that knows meta commands.
+    pub fn pass(&self, out: &mut Output, said: &Said<'_>) {
+        let (status, words, value) = match *said {
+            Said::Line(line) => return classic::line(out.tail(), line),
+            Said::Status(status, words, value) => (status, words, value),
+        };
+        if !self.is_told(status) {
+            return;
+        }
+        let tail = out.tail();
+        self.begin(tail, status, value.map(|value| value.len()));
+        for (letter, token) in self.flags().iter() {
+            match letter {
+                b'O' => answer::opaque(tail, token),
+                _ => self.pass_word(letter, words, tail),
+            }
+        }
+        words.marks().for_each(|letter| answer::flag(tail, letter));
+        end(out, value);
+    }
+
+    /// What the server has said for this flag of the client's.
+    fn pass_word(&self, letter: u8, words: Words<'_>, out: &mut Vec<u8>) {
+        match (letter, words.token(letter)) {
+            (b'k', None) => answer::key(out, self.key(), self.is_encoded),
+            (b'k', Some(token)) => {
+                answer::word(out, letter, token);
+                if words.has_encoded_key() {
+                    answer::flag(out, b'b');
+                }
+            }
+            // What a server adds is no answer to a flag.
+            (b'b' | b'W' | b'X' | b'Z', _) | (_, None) => {}
+            (_, Some(token)) => answer::word(out, letter, token),
+        }
+    }
+
+    /// Appends the answer to what an older server has said of the item.
+    pub fn item(&self, out: &mut Output, item: &Item<'_>) {
+        if !self.is_told(Status::Done) {
+            return;
+        }
+        // Who knows the item by its CAS id does not need its value.
+        let value = item.value.filter(|_| self.wants_value && self.cas != Some(item.cas));
+        let size = item.value.map_or(self.length, |value| value.len());
+        self.begin(out.tail(), Status::Done, value.map(|value| value.len()));
+        self.show(out.tail(), item, size);
+        end(out, value);
+    }
+
+    /// Appends the answer to a number that an older server has computed.
+    pub fn number(&self, out: &mut Output, number: u64, cas: u64) {
+        if !self.is_told(Status::Done) {
+            return;
+        }
+        let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        self.begin(out.tail(), Status::Done, self.wants_value.then_some(digits));
+        self.show(out.tail(), &Item { cas, ..Item::default() }, digits);
+        end(out, None);
+        if self.wants_value {
+            classic::number(out.tail(), number);
+        }
+    }
+
+    /// What the flags of the request ask for.
+    fn show(&self, out: &mut Vec<u8>, item: &Item<'_>, size: usize) {
+        for (letter, token) in self.flags().iter() {
+            match letter {
+                b'O' => answer::opaque(out, token),
+                b'k' => answer::key(out, self.key(), self.is_encoded),
+                b'c' if self.verb != Verb::Delete => answer::number(out, b'c', item.cas),
+                b's' if matches!(self.verb, Verb::Get | Verb::Store(_)) => answer::number(out, b's', size as u64),
+                b'f' if self.verb == Verb::Get => answer::number(out, b'f', item.flags.into()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Appends the answer without an item.
+    pub fn without(&self, out: &mut Output, status: Status) {
+        if !self.is_told(status) {
+            return;
+        }
+        let tail = out.tail();
+        self.begin(tail, status, None);
+        let is_store = matches!(self.verb, Verb::Store(_));
+        for (letter, token) in self.flags().iter() {
+            match letter {
+                b'O' => answer::opaque(tail, token),
+                b'k' => answer::key(tail, self.key(), self.is_encoded),
+                b'c' if is_store => answer::number(tail, b'c', 0),
+                b's' if is_store => answer::number(tail, b's', self.length as u64),
+                _ => {}
+            }
+        }
+        end(out, None);
+    }
+
+    /// Appends the answer to a classic line of an older server, or to what stands for it. It may have its end.
+    pub fn line(&self, out: &mut Output, line: &[u8]) {
+        let line = line.trim_ascii_end();
+        let is_replace = self.verb == Verb::Store(StoreVerb::Replace);
+        match line {
+            b"END" | b"NOT_FOUND" => self.without(out, Status::Missing),
+            b"STORED" | b"DELETED" | b"TOUCHED" => self.item(out, &Item::default()),
+            b"EXISTS" => self.without(out, Status::Exists),
+            // With a CAS id to compare with, none is found.
+            b"NOT_STORED" if is_replace && self.cas.is_some() => self.without(out, Status::Missing),
+            b"NOT_STORED" => self.without(out, Status::NotStored),
+            _ => match parse_u64(line).filter(|_| matches!(self.verb, Verb::Arith { .. })) {
+                Some(number) => self.number(out, number, 0),
+                None => classic::line(out.tail(), line),
+            },
+        }
+    }
+}
+
+/// Ends the line, and appends the value.
+fn end(out: &mut Output, value: Option<Value<'_>>) {
+    out.tail().extend_from_slice(b"\r\n");
+    if let Some(value) = value {
+        out.push(value);
+        out.tail().extend_from_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::request::{Parsed, parse};
+    use super::*;
+    use crate::protocol::ascii::reply;
+
+    fn asked(line: &str) -> Asked {
+        let Some(Parsed::Request { meta, .. }) = parse(line.as_bytes(), &mut 0, 100) else { panic!("{line}") };
+        let mut asked = Asked::default();
+        asked.keep(&meta);
+        asked
+    }
+
+    fn text(write: impl FnOnce(&mut Output)) -> String {
+        let mut out = Output::default();
+        write(&mut out);
+        String::from_utf8(out.contiguous(u64::MAX).unwrap_or_default().to_vec()).expect("text")
+    }
+
+    #[track_caller]
+    fn passed(line: &str, server: &str, expected: &str) {
+        let reply::Parsed::Reply { reply, .. } = reply::parse(server.as_bytes(), &mut 0) else { panic!("{server}") };
+        let said = Said::of(&reply).expect("an answer");
+        assert_eq!(text(|out| asked(line).pass(out, &said)), expected, "{line} {server}");
+    }
+
+    #[test]
+    fn a_servers_answer_with_the_clients_own_flags() {
+        passed("mg k v f c\r\n", "VA 2 f5 c9 O1\r\nab\r\n", "VA 2 f5 c9\r\nab\r\n");
+        passed("mg k v Oabc k\r\n", "VA 2 kk O1\r\nab\r\n", "VA 2 Oabc kk\r\nab\r\n");
+        passed("mg k k O1 t\r\n", "HD kaw== b t-1 O8 W X\r\n", "HD kaw== b O1 t-1 W X\r\n");
+        passed("mg YSBi b k\r\n", "HD O8\r\n", "HD kYSBi b\r\n");
+        passed("mg k q\r\n", "EN\r\n", "");
+        passed("mg k q\r\n", "HD O2\r\n", "HD\r\n");
+        passed("mg k O5 k\r\n", "EN\r\n", "EN O5 kk\r\n");
+        passed("ms k 1 q\r\na\r\n", "HD O2\r\n", "");
+        passed("ms k 1 q c O9\r\na\r\n", "NS c0 O2\r\n", "NS c0 O9\r\n");
+        passed("ma k q v\r\n", "VA 1 O2\r\n5\r\n", "");
+        passed("ma k N0 v t\r\n", "VA 1 t-1 O2\r\n5\r\n", "VA 1 t-1\r\n5\r\n");
+        passed("md k q\r\n", "NF O2\r\n", "NF\r\n");
+        passed("mg k q\r\n", "SERVER_ERROR busy\r\n", "SERVER_ERROR busy\r\n");
+        passed("me k\r\n", "ME k exp=-1\r\n", "ME k exp=-1\r\n");
+    }
+
+    #[test]
+    fn an_older_servers_line() {
+        for (line, said, expected) in [
+            ("mg k O1 k\r\n", "END\r\n", "EN O1 kk\r\n"),
+            ("mg k T5 k\r\n", "TOUCHED", "HD kk\r\n"),
+            ("ms k 1 k s\r\na\r\n", "STORED", "HD kk s1\r\n"),
+            ("ms k 1 c ME\r\na\r\n", "NOT_STORED", "NS c0\r\n"),
+            ("ms k 1 MR C5\r\na\r\n", "NOT_STORED", "NF\r\n"),
+            ("ms k 1 MA\r\na\r\n", "NOT_STORED", "NS\r\n"),
+            ("ms k 1 C5\r\na\r\n", "EXISTS", "EX\r\n"),
+            ("ms k 1 q\r\na\r\n", "STORED", ""),
+            ("md k q O1\r\n", "DELETED", ""),
+            ("md k O1\r\n", "NOT_FOUND", "NF O1\r\n"),
+            ("ma k v O1\r\n", "0", "VA 1 O1\r\n0\r\n"),
+            ("ma k v\r\n", "18446744073709551615", "VA 20\r\n18446744073709551615\r\n"),
+            ("ma k\r\n", "10  ", "HD\r\n"),
+            ("ma k v\r\n", "CLIENT_ERROR cannot", "CLIENT_ERROR cannot\r\n"),
+            ("mg k v q\r\n", "SERVER_ERROR busy\r\n", "SERVER_ERROR busy\r\n"),
+        ] {
+            assert_eq!(text(|out| asked(line).line(out, said.as_bytes())), expected, "{line} {said}");
+        }
+    }
+
+    #[test]
+    fn an_older_servers_item() {
+        let item = Item { flags: 7, cas: 9, value: Some(b"abc".as_slice().into()) };
+        for (line, expected) in [
+            ("mg k v f c s k O1\r\n", "VA 3 f7 c9 s3 kk O1\r\nabc\r\n"),
+            ("mg k s f\r\n", "HD s3 f7\r\n"),
+            ("mg k v C9 c\r\n", "HD c9\r\n"),
+            ("mg k v C8 c\r\n", "VA 3 c9\r\nabc\r\n"),
+            ("mg aw== b v k\r\n", "VA 3 kaw== b\r\nabc\r\n"),
+        ] {
+            assert_eq!(text(|out| asked(line).item(out, &item)), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn memory_is_used_again_for_another_command() {
+        let mut asked = asked("ms key 1 q O1 k\r\na\r\n");
+        let Some(Parsed::Request { meta, .. }) = parse(b"mg k k\r\n", &mut 0, 100) else { panic!("a request") };
+        asked.keep(&meta);
+        assert_eq!(text(|out| asked.without(out, Status::Missing)), "EN kk\r\n");
+    }
+}

@@ -1,0 +1,293 @@
+//! Meta commands for servers that do not know them: in classic commands, or in packets (04 §20).
+//!
+//! What an older server cannot do exactly is refused with the letter of the flag: no answer is wrong, and none is a guess.
+//! What it answers becomes the client's answer in [`Asked`](super::ascii::meta::asked::Asked).
+
+use super::ascii::command as ascii;
+use super::ascii::meta::is_word;
+use super::ascii::meta::request::{Meta, Verb};
+use super::binary::{command as binary, opcode};
+use super::op::Op;
+use super::{Arith, Create, Protocol, Store, StoreVerb, expiry};
+use crate::buffer::Output;
+
+/// A CAS id that no item has, for one that would mean "any".
+const NO_SUCH_CAS: u64 = u64::MAX;
+
+/// Appends the answer to a flag that the servers cannot do.
+pub fn refuse(out: &mut Vec<u8>, letter: u8) {
+    out.extend_from_slice(b"CLIENT_ERROR unsupported flag ");
+    out.push(letter);
+    out.extend_from_slice(b" with these servers\r\n");
+}
+
+/// The answer to `me`.
+pub const NO_DEBUG: &[u8] = b"CLIENT_ERROR unsupported command me with these servers\r\n";
+
+/// The first flag that a server of this protocol, without meta commands, cannot do. Flags that say nothing to this command
+/// are passed over, as memcached does.
+pub fn misfit(meta: &Meta<'_>, speak: Protocol) -> Option<u8> {
+    let is_classic = speak == Protocol::Ascii;
+    if is_classic && !is_word(meta.key.name()) {
+        return Some(b'b');
+    }
+    let options = &meta.options;
+    let marks = options.invalidates || options.empties;
+    meta.flags.iter().map(|(letter, _)| letter).find(|letter| match meta.verb {
+        Verb::Noop | Verb::Debug => false,
+        Verb::Get => match letter {
+            b't' | b'l' | b'h' | b'N' | b'R' => true,
+            b'E' => options.vivify.is_some(),
+            _ => false,
+        },
+        Verb::Store(verb) => {
+            let adds = matches!(verb, StoreVerb::Append | StoreVerb::Prepend);
+            match letter {
+                b'I' | b'E' => true,
+                b'N' | b's' => adds,
+                b'c' => is_classic,
+                // An `add` takes no heed of it.
+                b'C' => is_classic && !matches!(verb, StoreVerb::Set | StoreVerb::Add),
+                _ => false,
+            }
+        }
+        Verb::Delete => match letter {
+            b'I' | b'x' => true,
+            b'T' | b'E' => marks,
+            b'C' => is_classic,
+            _ => false,
+        },
+        Verb::Arith { .. } => match letter {
+            b'T' | b't' | b'E' => true,
+            b'N' | b'C' | b'c' => is_classic,
+            _ => false,
+        },
+    })
+}
+
+/// What an older server is told.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Plan<'a> {
+    /// The value of the key, with a new expiry.
+    Gat(i64),
+    /// A new expiry, as nothing of the item is asked for.
+    Touch(i64),
+    /// A value is stored.
+    Store(Store<'a>),
+    /// The key is deleted, if it has this CAS id and that is not 0.
+    Delete(u64),
+    /// A computation.
+    Arith(Arith<'a>),
+}
+
+impl<'a> Plan<'a> {
+    /// How `meta` is said, which has no [`misfit`]. `None`: it is a get without an expiry, which travels as any other, or
+    /// asks for nothing that such a server could do.
+    pub fn of(meta: &'a Meta<'_>) -> Option<Plan<'a>> {
+        let (key, options) = (meta.key.name(), &meta.options);
+        // Which means any to these.
+        let cas = match options.cas {
+            None => 0,
+            Some(0) => NO_SUCH_CAS,
+            Some(cas) => cas,
+        };
+        Some(match meta.verb {
+            Verb::Noop | Verb::Debug => return None,
+            Verb::Get => match options.expiry {
+                None => return None,
+                Some(exptime) if meta.needs_item() => Plan::Gat(exptime),
+                Some(exptime) => Plan::Touch(exptime),
+            },
+            Verb::Store(verb) => Plan::Store(Store {
+                verb,
+                key,
+                flags: options.client_flags,
+                exptime: options.expiry.unwrap_or(0),
+                cas: match verb {
+                    StoreVerb::Set | StoreVerb::Replace => options.cas,
+                    StoreVerb::Add => None,
+                    StoreVerb::Append | StoreVerb::Prepend => options.cas.filter(|cas| *cas != 0),
+                },
+                value: meta.value,
+            }),
+            Verb::Delete => Plan::Delete(cas),
+            Verb::Arith { decr } => Plan::Arith(Arith {
+                key,
+                delta: options.delta,
+                decr,
+                cas: options.cas.unwrap_or(0),
+                create: options
+                    .vivify
+                    .map(|exptime| Create { initial: options.initial, exptime: expiry::to_packet(exptime) }),
+            }),
+        })
+    }
+
+    /// The opcode of the command.
+    pub fn opcode(&self) -> u8 {
+        match self {
+            Plan::Gat(_) => opcode::GATK,
+            Plan::Touch(_) => opcode::TOUCH,
+            Plan::Store(store) => Op::store(store.verb).opcode,
+            Plan::Delete(_) => opcode::DELETE,
+            Plan::Arith(Arith { decr: false, .. }) => opcode::INCREMENT,
+            Plan::Arith(Arith { decr: true, .. }) => opcode::DECREMENT,
+        }
+    }
+
+    /// Appends it for `key` as a line, with its value.
+    pub fn write_line(&self, out: &mut Output, key: &[u8]) {
+        match self {
+            Plan::Gat(exptime) => {
+                ascii::gat_start(out.tail(), true, *exptime);
+                ascii::key(out.tail(), key);
+                ascii::end(out.tail());
+            }
+            Plan::Touch(exptime) => ascii::touch(out.tail(), key, *exptime),
+            Plan::Store(store) => {
+                ascii::store_line(out.tail(), store);
+                out.push(store.value);
+                ascii::end(out.tail());
+            }
+            Plan::Delete(_) => ascii::delete(out.tail(), key),
+            Plan::Arith(Arith { delta, decr, .. }) => ascii::arith(out.tail(), key, *delta, *decr),
+        }
+    }
+
+    /// Appends it for `key` as a packet, with its value.
+    pub fn write_packet(&self, out: &mut Output, key: &[u8], vbucket: u16) {
+        let opaque = u32::from(vbucket);
+        match self {
+            Plan::Gat(exptime) => binary::gat(out.tail(), key, *exptime, vbucket, opaque),
+            Plan::Touch(exptime) => binary::touch(out.tail(), key, *exptime, vbucket, opaque),
+            Plan::Store(store) => {
+                binary::store_head(out.tail(), store, vbucket, opaque);
+                out.push(store.value);
+            }
+            Plan::Delete(cas) => binary::delete(out.tail(), key, *cas, vbucket, opaque),
+            Plan::Arith(arith) => binary::arith(out.tail(), arith, vbucket, opaque),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ascii::meta::request::{Parsed, parse};
+    use super::super::binary::packet;
+    use super::*;
+    use crate::protocol::Protocol::{Ascii, Binary};
+
+    fn with<R>(line: &str, then: impl FnOnce(&Meta<'_>) -> R) -> R {
+        let text = line.replace('|', "\r\n") + "\r\n";
+        let Some(Parsed::Request { meta, .. }) = parse(text.as_bytes(), &mut 0, 100) else { panic!("{line}") };
+        then(&meta)
+    }
+
+    #[test]
+    fn what_cannot_be_said() {
+        for (line, classic, binary) in [
+            ("mg k v f c k O1 q s u C5 T30", None, None),
+            ("mg k t", Some('t'), Some('t')),
+            ("mg k v h", Some('h'), Some('h')),
+            ("mg k l", Some('l'), Some('l')),
+            ("mg k N30", Some('N'), Some('N')),
+            ("mg k R30", Some('R'), Some('R')),
+            ("mg k E5", None, None),
+            ("mg k I x D3 J1 MI F7", None, None),
+            ("mg YSBi b v", Some('b'), None),
+            ("mg Zm9v b v", None, None),
+            ("ms k 1 F5 T30 s|a", None, None),
+            ("ms k 1 c|a", Some('c'), None),
+            ("ms k 1 C5|a", None, None),
+            ("ms k 1 C5 ME|a", None, None),
+            ("ms k 1 C5 MR|a", Some('C'), None),
+            ("ms k 1 C5 MA|a", Some('C'), None),
+            ("ms k 1 I C5|a", Some('I'), Some('I')),
+            ("ms k 1 E5|a", Some('E'), Some('E')),
+            ("ms k 1 MA s|a", Some('s'), Some('s')),
+            ("ms k 1 MA N0|a", Some('N'), Some('N')),
+            ("ms k 1 N0|a", None, None),
+            ("md k T30 E5", None, None),
+            ("md k C5", Some('C'), None),
+            ("md k I", Some('I'), Some('I')),
+            ("md k x", Some('x'), Some('x')),
+            ("md k T30 I", Some('T'), Some('T')),
+            ("ma k v D5 MD J3", None, None),
+            ("ma k N0", Some('N'), None),
+            ("ma k c", Some('c'), None),
+            ("ma k C5", Some('C'), None),
+            ("ma k t", Some('t'), Some('t')),
+            ("ma k T5", Some('T'), Some('T')),
+        ] {
+            let letter = |speak| with(line, |meta| misfit(meta, speak)).map(char::from);
+            assert_eq!((letter(Ascii), letter(Binary)), (classic, binary), "{line}");
+        }
+    }
+
+    #[test]
+    fn lines() {
+        for (line, expected) in [
+            ("mg k v T30", "gats 30 k|"),
+            ("mg k T-1", "touch k -1|"),
+            ("mg k T30 k q O1", "touch k 30|"),
+            ("ms k 1|a", "set k 0 0 1|a|"),
+            ("ms k 1 F5 T30 C9|a", "cas k 5 30 1 9|a|"),
+            ("ms k 1 C0|a", "cas k 0 0 1 0|a|"),
+            ("ms k 1 ME C9|a", "add k 0 0 1|a|"),
+            ("ms k 1 MP|a", "prepend k 0 0 1|a|"),
+            ("md k q", "delete k|"),
+            ("ma k D7 MD", "decr k 7|"),
+        ] {
+            let text = with(line, |meta| {
+                let mut out = Output::default();
+                Plan::of(meta).expect("a plan").write_line(&mut out, meta.key.name());
+                String::from_utf8(out.contiguous(u64::MAX).unwrap_or_default().to_vec()).expect("text")
+            });
+            assert_eq!(text.replace("\r\n", "|"), expected, "{line}");
+        }
+        for line in ["mg k v", "me k", "mn"] {
+            assert!(with(line, |meta| Plan::of(meta).is_none()), "{line}");
+        }
+    }
+
+    #[test]
+    fn packets() {
+        let numbers = |first: u64, second: u64, third: u32| {
+            [&first.to_be_bytes()[..], &second.to_be_bytes(), &third.to_be_bytes()].concat()
+        };
+        let pair = |first: u32, second: u32| [first.to_be_bytes(), second.to_be_bytes()].concat();
+        for (line, opcode, cas, extras, value) in [
+            ("mg k v T30", opcode::GATK, 0, vec![0, 0, 0, 30], ""),
+            ("mg k T30", opcode::TOUCH, 0, vec![0, 0, 0, 30], ""),
+            ("ms k 1 F5 T30 C9|a", opcode::SET, 9, pair(5, 30), "a"),
+            ("ms k 1 MR C0|a", opcode::REPLACE, NO_SUCH_CAS, pair(0, 0), "a"),
+            ("ms k 1 ME C9|a", opcode::ADD, 0, pair(0, 0), "a"),
+            ("ms k 1 MA C9|a", opcode::APPEND, 9, vec![], "a"),
+            ("ms k 1 MA C0|a", opcode::APPEND, 0, vec![], "a"),
+            ("md k C9", opcode::DELETE, 9, vec![], ""),
+            ("md k C0", opcode::DELETE, NO_SUCH_CAS, vec![], ""),
+            ("ma k", opcode::INCREMENT, 0, numbers(1, 0, u32::MAX), ""),
+            ("ma k MD D3 N30 J8 C4", opcode::DECREMENT, 4, numbers(3, 8, 30), ""),
+            ("ma k N-1", opcode::INCREMENT, 0, numbers(1, 0, expiry::EXPIRED), ""),
+        ] {
+            with(line, |meta| {
+                let mut out = Output::default();
+                let plan = Plan::of(meta).expect("a plan");
+                plan.write_packet(&mut out, meta.key.name(), 7);
+                let bytes = out.contiguous(u64::MAX).unwrap_or_default();
+                let packet::Parsed::Packet { packet, len } = packet::parse_request(bytes) else { panic!("{line}") };
+                let header = packet.header;
+                assert_eq!((header.opcode, header.cas, header.vbucket_or_status, len), (opcode, cas, 7, bytes.len()));
+                assert_eq!((packet.extras, packet.key), (&extras[..], &b"k"[..]), "{line}");
+                assert_eq!((packet.value.bytes, plan.opcode()), (value.as_bytes(), opcode), "{line}");
+            });
+        }
+    }
+
+    #[test]
+    fn the_letter_is_named() {
+        let mut out = Vec::new();
+        refuse(&mut out, b't');
+        assert_eq!(out, b"CLIENT_ERROR unsupported flag t with these servers\r\n");
+    }
+}
