@@ -14,6 +14,7 @@ use crate::protocol::{Create, Protocol, op};
 use crate::proxy::downstream::abandoned::Abandoned;
 use crate::proxy::downstream::fifo::Fifo;
 use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::sent::Writes;
 use crate::proxy::request::RequestId;
 use crate::proxy::timers::Micros;
 
@@ -310,6 +311,8 @@ pub struct Conn {
     pub fifo: Fifo,
     /// Where the answered requests end in the output.
     pub answered_to: u64,
+    /// When what of the output was sent.
+    pub writes: Writes,
     /// When the oldest expected reply became the oldest.
     pub head_since: Micros,
     /// How many of the expected replies somebody still waits for.
@@ -358,6 +361,7 @@ impl Conn {
             output: Output::default(),
             fifo: Fifo::default(),
             answered_to: 0,
+            writes: Writes::default(),
             head_since: now,
             wanted: 0,
             open: None,

@@ -219,6 +219,7 @@ impl Engine {
         conn.held_at = None;
         conn.head_since = self.now;
         conn.output.release(conn.answered_to);
+        conn.writes.forget(conn.answered_to);
         if !conn.abandoned.is_empty() {
             self.settle_abandoned(id);
         }

@@ -98,7 +98,9 @@ impl Engine {
     /// A new request of the client. The caller has made sure that the client is there.
     pub(in crate::proxy) fn new_request(&mut self, id: ClientId, work: Work, noreply: bool) -> RequestId {
         let Some(client) = self.upstream.clients.get_mut(id) else { return RequestId::NONE };
-        let request = self.flight.requests.insert(Request::new(id, client.bucket, client.next_sequence, work, noreply));
+        let made = Request::new(id, client.bucket, client.next_sequence, work, noreply);
+        let read_at = client.waits_since.unwrap_or(self.now);
+        let request = self.flight.requests.insert(Request { read_at, ..made });
         client.owe(request, noreply, self.now);
         request
     }

@@ -30,6 +30,7 @@ impl Engine {
         self.traffic.count_written(count);
         if let Some(conn) = self.downstream.conns.get_mut(id) {
             conn.output.advance(count);
+            conn.writes.note(conn.output.sent(), self.now);
             conn.output.release(conn.answered_to);
             if conn.fifo.is_empty() {
                 conn.output.rest(&mut self.spare);

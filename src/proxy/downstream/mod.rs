@@ -17,6 +17,7 @@
 //! | `face` | what the event loop calls |
 //! | `dispatch`, `pick` | sending; joining gets; which connection a request takes |
 //! | `connection` | handshakes, and replies one by one |
+//! | `sent` | when what was sent |
 //! | `loss`, `resend`, `deadlines` | lost connections, what of them is sent again, and what is overdue |
 //! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
 //! | `dialect` | which commands an ASCII server understands |
@@ -39,6 +40,7 @@ mod named;
 pub(in crate::proxy) mod parting;
 mod pick;
 mod resend;
+mod sent;
 pub mod shortage;
 
 pub use conn::{Conn, ConnId, Entry, Expect, OpenGet, PacketName, Question, State, Step, Translated};

@@ -90,8 +90,13 @@ pub struct Request {
     pub has_place: bool,
     /// All servers have answered, or were given up.
     pub is_done: bool,
-    /// When it was made.
+    /// When moxi first looked at it: before it waited for a place, if it did. Its whole time counts from here.
+    pub read_at: Micros,
+    /// When it got its place: what `tot_cmd_time` counts from.
     pub since: Micros,
+    /// When it, or that part of it whose answer came last or was given up last, had been sent to its server; `None`: it
+    /// was not sent, or nothing of it has ended yet. See [`Request::phases`].
+    pub sent_at: Option<Micros>,
     /// How many values have come, of a get.
     pub hits: u32,
     /// How many bytes these had, line ends included.
@@ -131,7 +136,9 @@ impl Request {
             changes: false,
             has_place: false,
             is_done: false,
+            read_at: 0,
             since: 0,
+            sent_at: None,
             hits: 0,
             value_bytes: 0,
             caching: Caching::None,
@@ -152,7 +159,12 @@ impl Request {
     /// A get of one key, the next request of `client`, that holds a place.
     pub(in crate::proxy) fn get(id: ClientId, client: &Client, now: Micros) -> Request {
         let work = Work::Get { cas: false, touch: false };
-        Request { has_place: true, since: now, ..Request::new(id, client.bucket, client.next_sequence, work, false) }
+        Request {
+            has_place: true,
+            read_at: now,
+            since: now,
+            ..Request::new(id, client.bucket, client.next_sequence, work, false)
+        }
     }
 
     /// A value has come for a get: so many bytes, so often.

@@ -10,7 +10,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `flight` | the state of one request |
+//! | `flight`, `phases` | the state of one request, and where its time has gone |
 //! | `ascii_reply`, `binary_reply`, `translated_reply`, `meta_reply` | a server's answer, and whose it is |
 //! | `multiget` | gets of several keys, repeated ones among them |
 //! | `batch` | quiet packets and what closes them |
@@ -30,6 +30,7 @@ pub mod error;
 mod flight;
 mod meta_reply;
 pub(in crate::proxy) mod multiget;
+pub mod phases;
 pub(in crate::proxy) mod refused;
 pub(in crate::proxy) mod roll;
 mod translated_reply;

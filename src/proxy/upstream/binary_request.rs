@@ -36,7 +36,7 @@ impl Engine {
             }
             Parsed::Packet { packet, len } => match self.binary_request(id, &packet) {
                 Verdict::Taken => len,
-                Verdict::Wait => return false,
+                Verdict::Wait => return self.note_waiting(id),
             },
         };
         input.consume(used);

@@ -102,6 +102,8 @@ pub struct Client {
     pub next_sequence: u64,
     /// See [`Admission`].
     pub admission: Admission,
+    /// When its next request was first looked at, if that had to wait for whatever reason.
+    pub waits_since: Option<Micros>,
     /// Where its unanswered work is.
     pub sticky: Vec<Sticky>,
     /// By what its unanswered requests were sent.
@@ -147,6 +149,7 @@ impl Client {
             active_at: 0,
             next_sequence: 0,
             admission: Admission::Unasked,
+            waits_since: None,
             sticky: Vec::new(),
             view: View::default(),
             refused: VecDeque::new(),

@@ -248,6 +248,7 @@ impl Engine {
         conn.wanted = conn.wanted.saturating_sub(1);
         request.pending = request.pending.saturating_sub(1);
         request.links.remove(conn_id);
+        request.sent_at = conn.writes.at(entry.end);
         self.flight.is_refused_due |= request.refused > 0;
         let was_queued = std::mem::take(&mut entry.is_queued);
         request.queued = request.queued.saturating_sub(u32::from(was_queued));

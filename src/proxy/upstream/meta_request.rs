@@ -54,7 +54,7 @@ impl Engine {
             }
             Parsed::Request { meta, len } if allowed.permits(&meta) => {
                 if self.meta_request(id, &meta) == Verdict::Wait {
-                    return Some(false);
+                    return Some(self.note_waiting(id));
                 }
                 self.count_meta(id, &meta, len);
                 input.consume(len + skip);

@@ -13,6 +13,7 @@
 //! | `client` | the state of one client; LIFECYCLE.md has its states |
 //! | `face` | what the event loop calls |
 //! | `pump` | a client's input, request by request; admission and back-pressure |
+//! | `waiting` | since when a request waits to be looked at again |
 //! | `ascii_request`, `meta_request`, `binary_request`, `sasl` | what each command does |
 //! | `finish` | replies in order |
 //! | `leaving`, `idle` | clients that end, are lost, or do nothing for long |
@@ -33,6 +34,7 @@ pub(in crate::proxy) mod memcached;
 mod meta_request;
 pub(in crate::proxy) mod pump;
 mod sasl;
+mod waiting;
 
 pub use client::{Admission, Client, ClientId, Phase, Sticky};
 

@@ -168,7 +168,10 @@ impl Engine {
                 client.protocol = Some(if is_binary(input.data()) { Protocol::Binary } else { Protocol::Ascii });
                 return true;
             }
-            Some(Protocol::Binary) => return self.step_binary(id, input),
+            Some(Protocol::Binary) => {
+                let goes_on = self.step_binary(id, input);
+                return self.note_taken(id, goes_on);
+            }
             Some(Protocol::Ascii) => {}
         }
         if !is_named
@@ -182,10 +185,11 @@ impl Engine {
             return true;
         }
         let value_max = bucket.config.behavior.value_max;
-        match is_named {
+        let goes_on = match is_named {
             true => self.step_named(id, bucket_id, input, value_max),
             false => self.step_ascii(id, input, value_max, (0, Allowed::All)),
-        }
+        };
+        self.note_taken(id, goes_on)
     }
 
     /// Handles one request that begins behind `skip` bytes, if it is one of those allowed.
@@ -215,7 +219,7 @@ impl Engine {
                     self.count_request(id, &request, noreply, len);
                     len
                 }
-                Verdict::Wait => return false,
+                Verdict::Wait => return self.note_waiting(id),
             },
             Parsed::Rejected { reply, noreply, len } => {
                 self.count_refused(id, text, noreply, reply);
