@@ -9,7 +9,8 @@
 //! | `odd` | packets that no client should send, or only some servers understand |
 //! | `keys` | binary clients' keys that are no words |
 //! | `expiry` | every boundary of an expiry, by every command that takes one |
-//! | `meta`, `meta_random` | meta commands, asked of the built-in server: one by one and at once; at random |
+//! | `meta`, `meta_random` | meta commands, asked of the built-in server and of memcacheds behind the proxy: one by one and at once; at random |
+//! | `meta_older` | the same of servers that know no meta commands |
 //! | `fuzz` | all of that with some bytes changed ends nothing and holds up nobody |
 //!
 //! CAS ids are compared as "there is one", versions not at all. Differences that are meant to be stand in the tests
@@ -22,6 +23,7 @@ mod expiry;
 mod fuzz;
 mod keys;
 mod meta;
+mod meta_older;
 mod meta_random;
 mod odd;
 mod side;

@@ -1,4 +1,5 @@
-//! Meta commands: the built-in server's answers are those of a memcached beside it, byte for byte.
+//! Meta commands: the built-in server's answers are those of a memcached beside it, byte for byte; so are those of other
+//! memcacheds behind the proxy.
 //!
 //! CAS ids, seconds and sizes of items differ between any two servers, and are made comparable. Where an answer is meant to
 //! be another than that of memcached 1.6.18 it stands in `MEANT`: there a later memcached answers as moxi does, or nobody
@@ -7,25 +8,57 @@
 use moxi_test_support::ports::Port;
 use moxi_test_support::{Memcached, Moxi, Wire, moxi};
 
+/// Whom a memcached is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The built-in server.
+    BuiltIn,
+    /// moxi in front of so many memcacheds, which know meta commands.
+    Proxied(usize),
+}
+
+/// How memcached is started. Its threads for the order of use hold items now and then: then a number is counted in another
+/// place.
+pub const FLAGS: [&str; 4] = ["-m", "64", "-o", "no_lru_maintainer,no_lru_crawler"];
+
+/// All of them.
+pub const ALL: [Who; 3] = [Who::BuiltIn, Who::Proxied(1), Who::Proxied(4)];
+
 /// Both servers, and a client of each.
 pub struct Pair {
-    _memcached: Memcached,
+    _memcacheds: Vec<Memcached>,
     _moxi: Moxi,
-    _port: Port,
+    _port: Option<Port>,
     theirs: Peer,
     ours: Peer,
 }
 
 impl Pair {
     /// Starts them.
-    pub fn start() -> Pair {
-        // Its threads for the order of use hold items now and then: then a number is counted in another place.
-        let memcached = Memcached::start(&["-m", "64", "-o", "no_lru_maintainer,no_lru_crawler"]);
-        let port = Port::reserve();
-        let moxi = moxi!().servers([port.number()]).ascii().argument("-p").argument(port.number().to_string()).start();
-        let theirs = Peer::new(memcached.client());
-        let ours = Peer::new(Wire::connect("client of the built-in server", port.number()));
-        Pair { _memcached: memcached, _moxi: moxi, _port: port, theirs, ours }
+    pub fn start(who: Who) -> Pair {
+        match who {
+            Who::BuiltIn => {
+                let memcached = Memcached::start(&FLAGS);
+                let port = Port::reserve();
+                let number = port.number();
+                let moxi = moxi!().servers([number]).ascii().argument("-p").argument(number.to_string()).start();
+                let ours = Wire::connect("client of the built-in server", number);
+                Pair::new(vec![memcached], moxi, Some(port), ours)
+            }
+            Who::Proxied(count) => {
+                let memcacheds = Memcached::several(count + 1, &FLAGS);
+                let ports = memcacheds.iter().skip(1).map(Memcached::port);
+                let moxi = moxi!().servers(ports).ascii().set("mcs_opts=distribution:modula").start();
+                let ours = moxi.client();
+                Pair::new(memcacheds, moxi, None, ours)
+            }
+        }
+    }
+
+    /// Of clients of the first of these memcacheds, and of moxi.
+    pub fn new(memcacheds: Vec<Memcached>, moxi: Moxi, port: Option<Port>, ours: Wire) -> Pair {
+        let theirs = Peer::new(memcacheds[0].client());
+        Pair { _memcacheds: memcacheds, _moxi: moxi, _port: port, theirs, ours: Peer::new(ours) }
     }
 
     /// What both answer: memcached, and moxi.
@@ -50,8 +83,11 @@ struct Peer {
 
 impl Peer {
     fn new(mut wire: Wire) -> Peer {
-        // So that there are lower ids than any that a test sees.
-        wire.ask("set first 0 0 0\r\n\r\nset first 0 0 0\r\n\r\ndelete first\r\n", "STORED\r\nSTORED\r\nDELETED\r\n");
+        // So that there are lower ids than any that a test sees, at whichever server.
+        for number in 0..64 {
+            let set = format!("set first{number} 0 0 0\r\n\r\n");
+            wire.ask(format!("{set}{set}delete first{number}\r\n"), "STORED\r\nSTORED\r\nDELETED\r\n");
+        }
         Peer { wire, cas: 0 }
     }
 
@@ -74,7 +110,10 @@ impl Peer {
                 ["VA", length, ..] | ["VALUE", _, _, length, ..] => Some(length.parse::<usize>().expect("length")),
                 _ => None,
             };
-            replies += &words.iter().map(|word| self.comparable(words[0], word)).collect::<Vec<_>>().join(" ");
+            replies += &match words[..] {
+                ["VALUE", key, flags, length, _cas] => format!("VALUE {key} {flags} {length} #"),
+                _ => words.iter().map(|word| self.comparable(words[0], word)).collect::<Vec<_>>().join(" "),
+            };
             replies += "\r\n";
             if let Some(length) = length {
                 replies += &String::from_utf8_lossy(&self.wire.take(length + 2));
@@ -158,16 +197,16 @@ ms k 2 M|no; ms k 2 Fx|no; ms k 2 v v|no; ms k 3|abcde; ms k 3 q|abcde; ms k +2|
 mg k F5 D6 J7 MX I s P/a Lb; ms k 2 N5 R6 D7 J8 h l t f v u|ok; md k F1 J1 D1 h t v s f MX c; ma k F1 I h l s f u
 ms k 2 \0|no; mg k v\0 !; mg\0 k; ms k 1|x|mg k v|md k|mg k q|mn; set k 5 0 1|x; mg k v f c; get k|mg k|get k";
 
-fn streams() -> impl Iterator<Item = impl Iterator<Item = String>> {
-    let lines = STREAMS.lines().filter(|line| !line.starts_with('#'));
+/// The requests of these streams, one by one.
+pub fn streams(text: &str) -> impl Iterator<Item = impl Iterator<Item = String>> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.map(|line| line.split("; ").map(|request| request.replace('|', "\r\n") + "\r\n"))
 }
 
-#[test]
-fn fixed_streams() {
-    for stream in streams() {
-        let mut pair = Pair::start();
-        let mut history = String::new();
+fn fixed(who: Who) {
+    for stream in streams(STREAMS) {
+        let mut pair = Pair::start(who);
+        let mut history = format!("\nof {who:?}");
         for request in stream {
             pair.alike(&request, &history);
             history += &format!("\nbehind {request:?}");
@@ -175,20 +214,42 @@ fn fixed_streams() {
     }
 }
 
+#[test]
+fn fixed_streams() {
+    fixed(Who::BuiltIn);
+}
+
+#[test]
+fn fixed_streams_over_one_server() {
+    fixed(Who::Proxied(1));
+}
+
+#[test]
+fn fixed_streams_over_four_servers() {
+    fixed(Who::Proxied(4));
+}
+
 /// The same at once. (But a number is counted in another place while memcached has an answer to send that shows it.)
 #[test]
 fn fixed_streams_pipelined() {
-    let mut pair = Pair::start();
-    for stream in streams() {
-        let all: String = stream.filter(|request| !request.contains('@') && !request.contains("ma ")).collect();
-        pair.alike(&all, "");
-        pair.alike("delete k\r\nmd n q\r\nmd foo q\r\nmd j q\r\nmd i q\r\nmd YSBi b q\r\nmd g q\r\nmd m q\r\n", "");
+    for who in ALL {
+        let mut pair = Pair::start(who);
+        for stream in streams(STREAMS) {
+            let all: String = stream.filter(|request| !request.contains('@') && !request.contains("ma ")).collect();
+            pair.alike(&all, &format!("{who:?}"));
+            pair.alike("delete k\r\nmd n q\r\nmd foo q\r\nmd j q\r\nmd i q\r\nmd YSBi b q\r\nmd g q\r\nmd m q\r\n", "");
+        }
     }
 }
 
 #[test]
 fn lengths() {
-    let mut pair = Pair::start();
+    for who in ALL {
+        lengths_of(&mut Pair::start(who));
+    }
+}
+
+fn lengths_of(pair: &mut Pair) {
     let (key, opaque) = ("k".repeat(250), "o".repeat(31));
     for request in [
         format!("ms {key} 2 k\r\nhi\r\nmg {key} k v\r\nme {key}\r\nmd {key} k\r\n"),
@@ -230,7 +291,7 @@ const MEANT: &[(&str, &str, &str, &str)] = &[
 fn what_is_meant_to_differ() {
     for (before, request, older, meant) in MEANT {
         let lines = |text: &str| text.replace('|', "\r\n");
-        let mut pair = Pair::start();
+        let mut pair = Pair::start(Who::BuiltIn);
         pair.alike(&(lines(before) + "\r\n"), "");
         let (theirs, ours) = pair.ask(&(lines(request) + "\r\n"));
         assert_eq!(ours, lines(meant), "{request}");
@@ -245,10 +306,12 @@ fn a_value_is_no_command() {
         (format!("ms {} 13", "k".repeat(251)), "CLIENT_ERROR bad command line format\r\n"),
         (format!("ms k 13 {}", "a ".repeat(17)), "CLIENT_ERROR options flags too long\r\n"),
     ] {
-        let mut pair = Pair::start();
-        pair.alike("set victim 0 0 1\r\nx\r\n", "");
-        let (theirs, ours) = pair.ask(&format!("{line}\r\ndelete victim\r\nget victim\r\n"));
-        assert_eq!(ours, format!("{reply}VALUE victim 0 1\r\nx\r\nEND\r\n"));
-        assert!(theirs == ours || theirs == format!("{reply}DELETED\r\nEND\r\n"), "{theirs}");
+        for who in ALL {
+            let mut pair = Pair::start(who);
+            pair.alike("set victim 0 0 1\r\nx\r\n", "");
+            let (theirs, ours) = pair.ask(&format!("{line}\r\ndelete victim\r\nget victim\r\n"));
+            assert_eq!(ours, format!("{reply}VALUE victim 0 1\r\nx\r\nEND\r\n"));
+            assert!(theirs == ours || theirs == format!("{reply}DELETED\r\nEND\r\n"), "{theirs}");
+        }
     }
 }

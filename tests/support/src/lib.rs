@@ -20,6 +20,7 @@
 //! Nothing here waits for time to pass in the hope that something has happened: every wait is for a
 //! condition, with a limit after which the test fails.
 
+mod classic;
 pub mod exposition;
 pub mod golden;
 pub mod load;
@@ -36,6 +37,7 @@ pub mod wait;
 pub mod warm;
 pub mod wire;
 
+pub use classic::Classic;
 pub use golden::{Exchange, Stage};
 pub use manager::Manager;
 pub use memcached::{Memcached, SocketMemcached};
