@@ -398,6 +398,7 @@ fn failures_are_told() {
     client.ask("ms k 1 q\r\na\r\nmn\r\n", format!("{failed}MN\r\n"));
     client.ask("get k\r\nmg k v O1\r\n", "END\r\nEN O1\r\n");
     client.ask("mg k v q\r\nmn\r\n", "MN\r\n");
+    client.ask("mg k v T30\r\n", "EN\r\n");
     // What would have changed something is no miss.
-    client.ask("mg k v T30\r\n", failed);
+    client.ask("mg k T30\r\n", failed);
 }

@@ -8,10 +8,11 @@ use super::meta_server;
 use super::op::{Key, Op, Outcome};
 
 /// In which words a request was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Form {
     Classic,
-    Meta,
+    /// With these flags.
+    Meta(Rc<[u8]>),
 }
 
 /// What the beginning of the proxy's bytes is.
@@ -117,9 +118,9 @@ pub fn number<T: std::str::FromStr + ToString>(word: &[u8]) -> Option<T> {
 }
 
 /// Appends a server's reply.
-pub fn reply(op: &Op, form: Form, outcome: &Outcome, out: &mut Vec<u8>) {
-    if form == Form::Meta {
-        return meta_server::reply(op, outcome, out);
+pub fn reply(op: &Op, form: &Form, outcome: &Outcome, out: &mut Vec<u8>) {
+    if let Form::Meta(flags) = form {
+        return meta_server::reply(op, flags, outcome, out);
     }
     let with_cas = matches!(op, Op::Get { cas: true, .. } | Op::Getl { .. });
     match outcome {

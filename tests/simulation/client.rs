@@ -8,6 +8,7 @@ use moxi::proxy::timers::Micros;
 use super::binary_client::{self, Item};
 use super::garbage;
 use super::judge::{Answer, Context, Floors, Value};
+use super::meta_client;
 use super::op::Key;
 use super::request::{self, Asker, Pending, Sending, Want};
 use super::store::Store;
@@ -159,9 +160,16 @@ impl Client {
         if self.binary {
             return self.receive_packets(truth);
         }
-        while let Some((answer, len)) = parse(self.received.as_slice()) {
-            let Some(pending) = self.pending.pop_front() else {
-                panic!("client {} got an answer to nothing: {}", self.number, shown(self.received.as_slice()));
+        while let Some(pending) = self.pending.pop_front() {
+            let (want, spoken) = meta_client::of_want(&pending.want);
+            let bytes = self.received.as_slice();
+            let parsed = match spoken {
+                Some(spoken) => meta_client::parse(bytes, spoken),
+                None => parse(bytes),
+            };
+            let Some((answer, len)) = parsed else {
+                self.pending.push_front(pending);
+                return;
             };
             truth.tick();
             for value in &answer.values {
@@ -171,7 +179,7 @@ impl Client {
             }
             let floors = &mut self.floors;
             let mut context = Context { truth, bucket: self.bucket, issued: pending.issued, floors };
-            if let Err(error) = context.judge(&pending.want, &answer) {
+            if let Err(error) = context.judge(want, &answer) {
                 panic!(
                     "client {}: {error}; it got {} for {:?}",
                     self.number,
@@ -182,6 +190,8 @@ impl Client {
             self.answered(truth, &pending);
             self.received.drop_front(len);
         }
+        let rest = self.received.as_slice();
+        assert!(rest.is_empty(), "client {} got an answer to nothing: {}", self.number, shown(rest));
     }
 
     fn answered(&mut self, truth: &Truth, pending: &Pending) {

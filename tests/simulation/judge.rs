@@ -53,6 +53,7 @@ impl Context<'_> {
             Want::Values { op, exact } if answer.stats.is_empty() => self.values(op, exact, answer),
             Want::Values { .. } => Err("expected values".to_owned()),
             Want::All(op) if answer.values.is_empty() => self.all(op, answer),
+            Want::Meta(want, _) => self.judge(want, answer),
             Want::Batch(_) => Err("expected packets".to_owned()),
             Want::All(_) => Err("expected the answer of all servers".to_owned()),
         }

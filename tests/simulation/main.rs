@@ -14,7 +14,7 @@
 //! | `scenario` | what a seed stands for |
 //! | `world` | the steps of a run |
 //! | `network` | what the event loop of `net::driver` is driven with: connections that are memory (`tests/fuzzing/src/memory`) |
-//! | `client`, `request`, `judge`, `binary_client`, `binary_judge` | what clients ask, and which answers they may get |
+//! | `client`, `request`, `judge`, `meta_client`, `binary_client`, `binary_judge` | what clients ask, and which answers they may get |
 //! | `server`, `ascii_server`, `meta_server`, `binary_server`, `garbage` | what servers do, well or not |
 //! | `truth`, `store`, `op` | what is really held, and was really done |
 
@@ -25,6 +25,7 @@ mod binary_server;
 mod client;
 mod garbage;
 mod judge;
+mod meta_client;
 mod meta_server;
 mod network;
 mod op;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use moxi::protocol::StoreVerb;
 
 use super::ascii_server::{Form, Parsed, number};
-use super::op::{Key, Op, Outcome};
+use super::op::{Item, Key, Op, Outcome};
 
 /// Looks at a line that begins with `words`, of `len` bytes at the beginning of `input`. `None`: it is wrong.
 pub fn parse(words: &[&[u8]], input: &[u8], len: usize) -> Option<Parsed> {
@@ -27,13 +27,15 @@ pub fn parse(words: &[&[u8]], input: &[u8], len: usize) -> Option<Parsed> {
     let mode = flags.iter().find_map(|word| word.strip_prefix(b"M")).unwrap_or_default();
     let touch = flag(b'T').map(|exptime| exptime as i64);
     let op = match words[0] {
-        b"mg" if has("v") && has("f") && has("c") => Op::Get { keys: vec![key], cas: true, touch },
+        b"mg" if has("v") => Op::Get { keys: vec![key], cas: has("c"), touch },
         b"mg" => Op::Touch { key, exptime: touch? },
         b"md" => Op::Delete { key },
-        b"ma" if has("v") && matches!(mode, b"I" | b"D") => Op::Arith { key, delta: flag(b'D')?, decr: mode == b"D" },
+        b"ma" if has("v") && matches!(mode, b"" | b"I" | b"D") => {
+            Op::Arith { key, delta: flag(b'D')?, decr: mode == b"D" }
+        }
         b"ms" => {
             let verb = match mode {
-                b"S" => StoreVerb::Set,
+                b"" | b"S" => StoreVerb::Set,
                 b"E" => StoreVerb::Add,
                 b"R" => StoreVerb::Replace,
                 b"A" => StoreVerb::Append,
@@ -46,38 +48,62 @@ pub fn parse(words: &[&[u8]], input: &[u8], len: usize) -> Option<Parsed> {
         }
         _ => return None,
     };
+    let form = Form::Meta(Rc::from(flags.join(&b' ')));
     if !is_store {
-        return Some(Parsed::Op(op, Form::Meta, len));
+        return Some(Parsed::Op(op, form, len));
     }
     let len = len + bytes + 2;
     match input.get(len - 2..len) {
-        Some(b"\r\n") => Some(Parsed::Op(op, Form::Meta, len)),
+        Some(b"\r\n") => Some(Parsed::Op(op, form, len)),
         Some(_) => None,
-        None => Some(Parsed::Partial { op, form: Form::Meta, len }),
+        None => Some(Parsed::Partial { op, form, len }),
     }
 }
 
 /// Appends a server's reply.
-pub fn reply(op: &Op, outcome: &Outcome, out: &mut Vec<u8>) {
-    let line = match outcome {
+pub fn reply(op: &Op, flags: &[u8], outcome: &Outcome, out: &mut Vec<u8>) {
+    let value = |item: &Item| item.value.clone();
+    let (status, item, value) = match outcome {
         Outcome::Values(values) => match values.first() {
-            Some((_, item)) => {
-                out.extend_from_slice(format!("VA {} f{} c{}\r\n", item.value.len(), item.flags, item.cas).as_bytes());
-                out.extend_from_slice(&item.value);
-                String::new()
-            }
-            None => "EN".to_owned(),
+            Some((_, item)) => ("VA", Some(item), Some(value(item))),
+            None => ("EN", None, None),
         },
-        Outcome::Number(number) => format!("VA {} c5\r\n{number}", number.to_string().len()),
-        Outcome::Stored => "HD c6".to_owned(),
-        Outcome::Deleted => "HD".to_owned(),
-        Outcome::Touched => "HD f5 c6".to_owned(),
-        Outcome::NotFound if matches!(op, Op::Touch { .. }) => "EN".to_owned(),
-        Outcome::NotFound => "NF".to_owned(),
-        Outcome::Exists => "EX".to_owned(),
-        Outcome::NotStored => "NS".to_owned(),
-        other => other.line(),
+        Outcome::Number(number) => ("VA", None, Some(Rc::from(number.to_string().into_bytes()))),
+        Outcome::Stored | Outcome::Deleted | Outcome::Touched => ("HD", None, None),
+        Outcome::NotFound if matches!(op, Op::Touch { .. }) => ("EN", None, None),
+        Outcome::NotFound => ("NF", None, None),
+        Outcome::Exists => ("EX", None, None),
+        Outcome::NotStored => ("NS", None, None),
+        other => {
+            out.extend_from_slice(other.line().as_bytes());
+            return out.extend_from_slice(b"\r\n");
+        }
     };
-    out.extend_from_slice(line.as_bytes());
+    out.extend_from_slice(status.as_bytes());
+    if let Some(value) = &value {
+        out.extend_from_slice(format!(" {}", value.len()).as_bytes());
+    }
+    let key = match op {
+        Op::Get { keys, .. } => keys.first(),
+        other => other.key(),
+    };
+    for flag in flags.split(|byte| *byte == b' ') {
+        let word = match (flag, key) {
+            (b"f", _) => format!("f{}", item.map_or(5, |item| item.flags)).into_bytes(),
+            (b"c", _) if !matches!(status, "EN" | "NF") => format!("c{}", item.map_or(6, |item| item.cas)).into_bytes(),
+            (b"k", Some(key)) => [b"k", &key[..]].concat(),
+            ([b'O', ..], _) => flag.to_vec(),
+            _ => continue,
+        };
+        if flag == b"f" && status == "EN" {
+            continue;
+        }
+        out.push(b' ');
+        out.extend_from_slice(&word);
+    }
     out.extend_from_slice(b"\r\n");
+    if let Some(value) = &value {
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
 }

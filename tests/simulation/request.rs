@@ -6,6 +6,7 @@ use std::rc::Rc;
 use moxi::protocol::StoreVerb;
 
 use super::binary_client::Batch;
+use super::meta_client::{self, Spoken};
 use super::op::{Item, Key, NUMBER, Op};
 use super::store::{Store, Tick};
 use super::truth::Truth;
@@ -36,6 +37,8 @@ pub enum Want {
     Values { op: Op, exact: Vec<Option<Option<Item>>> },
     /// The answers of all servers in one.
     All(Op),
+    /// This, in a meta command.
+    Meta(Box<Want>, Spoken),
     /// Packets.
     Batch(Box<Batch>),
 }
@@ -158,8 +161,11 @@ fn retrieval(truth: &mut Truth, asker: &mut Asker<'_>, op: Op) -> Sending {
     let known = |key: &Key| (truth.scenario.exact && is_own(asker, key)).then(|| asker.own.item(key).cloned());
     let exact = keys.iter().map(known).collect();
     let mut bytes = Vec::new();
-    encode(&op, false, &mut truth.random, &mut bytes);
-    Sending { bytes, wants: vec![Want::Values { op, exact }], ..Sending::default() }
+    let spoken = meta_client::encode(&op, truth, &mut bytes);
+    if spoken.is_none() {
+        encode(&op, false, &mut truth.random, &mut bytes);
+    }
+    Sending { bytes, wants: vec![spoken_as(Want::Values { op, exact }, spoken)], ..Sending::default() }
 }
 
 /// A request that changes a key.
@@ -203,7 +209,10 @@ fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
     };
     let quiet = !matches!(op, Op::Unl { .. }) && truth.random.once_in(4);
     let mut bytes = Vec::new();
-    encode(&op, quiet, &mut truth.random, &mut bytes);
+    let spoken = if quiet { None } else { meta_client::encode(&op, truth, &mut bytes) };
+    if spoken.is_none() {
+        encode(&op, quiet, &mut truth.random, &mut bytes);
+    }
     let value_max = truth.scenario.config.buckets[asker.bucket].behavior.value_max;
     if let Op::Store { value, .. } = &op
         && value.len() as u64 > value_max
@@ -224,8 +233,16 @@ fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
         exact = Some(outcome.seen(&op, binary));
     }
     let id = op.id().filter(|_| server.is_some());
-    let wants = if quiet { Vec::new() } else { vec![Want::One { op, exact }] };
+    let wants = if quiet { Vec::new() } else { vec![spoken_as(Want::One { op, exact }, spoken)] };
     Sending { bytes, wants, quiet, id, changes: true, is_last: false }
+}
+
+/// What is wanted of a request that was made in a meta command, if it was.
+fn spoken_as(want: Want, spoken: Option<Spoken>) -> Want {
+    match spoken {
+        Some(spoken) => Want::Meta(Box::new(want), spoken),
+        None => want,
+    }
 }
 
 /// Whether a server speaks the binary protocol.

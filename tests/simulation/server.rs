@@ -161,7 +161,7 @@ impl Session {
             ascii_server::Parsed::Partial { op, form, len } => {
                 let Some(outcome) = self.refuse_early(truth, &op, len) else { return false };
                 let mut out = Vec::new();
-                ascii_server::reply(&op, form, &outcome, &mut out);
+                ascii_server::reply(&op, &form, &outcome, &mut out);
                 self.queue(truth, out);
                 true
             }
@@ -184,7 +184,7 @@ impl Session {
                 assert!(known || truth.lying[self.server], "server {} does not know meta commands", self.server);
                 let outcome = self.outcome(truth, &op);
                 let mut out = Vec::new();
-                ascii_server::reply(&op, form, &outcome, &mut out);
+                ascii_server::reply(&op, &form, &outcome, &mut out);
                 self.queue(truth, out);
                 true
             }

@@ -4,7 +4,6 @@ use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::asked::Status;
-use crate::protocol::ascii::meta::request::Verb;
 use crate::protocol::status::CommandClass;
 
 use crate::proxy::Engine;
@@ -204,7 +203,7 @@ impl Engine {
         }
         let is_get = match &request.work {
             Work::Get { .. } | Work::Line(CommandClass::Getl) => true,
-            Work::Meta(asked) => asked.verb() == Verb::Get && asked.is_read(),
+            Work::Meta(asked) => asked.may_miss(),
             _ => false,
         };
         let (target, bucket) = (request.target, request.bucket);

@@ -50,6 +50,7 @@ pub struct Asked {
     length: usize,
     /// To be asked for changes nothing.
     is_read: bool,
+    may_miss: bool,
     /// A get that only sets the expiry.
     is_touch: bool,
     needs_cas: bool,
@@ -59,6 +60,7 @@ impl Asked {
     /// Keeps another command in its memory.
     pub fn keep(&mut self, meta: &Meta<'_>) {
         let Asked { mut text, .. } = std::mem::take(self);
+        let is_touch = meta.options.expiry.is_some() && !meta.needs_item();
         text.clear();
         text.extend_from_slice(meta.key.name());
         text.extend_from_slice(meta.flags.text());
@@ -72,7 +74,11 @@ impl Asked {
             cas: meta.options.cas,
             length: meta.value.len(),
             is_read: meta.is_read(),
-            is_touch: meta.options.expiry.is_some() && !meta.needs_item(),
+            may_miss: meta.verb == Verb::Get
+                && meta.options.vivify.is_none()
+                && meta.options.recache.is_none()
+                && !is_touch,
+            is_touch,
             needs_cas: meta.needs_cas(),
         };
     }
@@ -85,6 +91,11 @@ impl Asked {
     /// Whether it changes nothing, so that nobody but its client misses it.
     pub fn is_read(&self) -> bool {
         self.is_read
+    }
+
+    /// Whether its client takes a failure as a miss, as that of a classic get: it only reads, or sets the expiry besides.
+    pub fn may_miss(&self) -> bool {
+        self.may_miss
     }
 
     /// Whether an older server has to be asked for the CAS id.
