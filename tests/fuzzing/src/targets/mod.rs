@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`ascii_requests`] | lines and values of clients |
 //! | [`ascii_replies`] | lines and values of servers, classic and of meta commands |
+//! | [`meta_requests`], [`meta_replies`] | meta commands of clients, and what becomes of them and of their answers |
 //! | [`binary_requests`], [`binary_replies`] | packets |
 //! | [`http`] | the response of a cluster manager, and the documents in it |
 //! | [`documents`] | one of these documents |
@@ -24,6 +25,8 @@ pub mod datagrams;
 pub mod documents;
 pub mod engine;
 pub mod http;
+pub mod meta_replies;
+pub mod meta_requests;
 mod served;
 pub mod urls;
 
@@ -40,6 +43,8 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "ascii_requests", run: ascii_requests::target },
     Target { name: "ascii_replies", run: ascii_replies::target },
+    Target { name: "meta_requests", run: meta_requests::target },
+    Target { name: "meta_replies", run: meta_replies::target },
     Target { name: "binary_requests", run: binary_requests::target },
     Target { name: "binary_replies", run: binary_replies::target },
     Target { name: "http", run: http::target },

@@ -7,7 +7,7 @@ use crate::memory::{Bytes, Pipe};
 
 /// A request as an ASCII client sends it, `#` being the key's number, and what a line of its answer begins with; any
 /// request may be answered by an error.
-const LINES: [(&str, &[&str]); 14] = [
+const LINES: [(&str, &[&str]); 20] = [
     ("get k#\r\n", &[]),
     ("gets k# k2 k# k3\r\n", &[]),
     ("set k# 0 0 3\r\nab#\r\n", &["STORED"]),
@@ -22,6 +22,12 @@ const LINES: [(&str, &[&str]); 14] = [
     ("bogus k#\r\n", &["ERROR"]),
     ("gat 0 k#\r\n", &[]),
     ("flush_all\r\n", &["OK"]),
+    ("mg k# v f O# k\r\n", &["VA ", "EN"]),
+    ("mg k# c T9\r\n", &["HD", "EN"]),
+    ("ms k# 3 T0\r\nab#\r\n", &["HD", "NS"]),
+    ("ma k# v N0 J#\r\n", &["VA ", "NF"]),
+    ("md k# I\r\n", &["HD", "NF"]),
+    ("mn\r\n", &["MN"]),
 ];
 
 /// The same for a binary client: opcode, bytes of extras, whether it has a key and a value, whether it is quiet.
