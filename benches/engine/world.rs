@@ -25,9 +25,11 @@ const BINARY: &str = "downstream_protocol=binary";
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "get-one-client", clients: 1, behavior: ASCII, servers: 1, request: get },
     Scenario { name: "get", clients: 50, behavior: ASCII, servers: 1, request: get },
+    Scenario { name: "meta-get", clients: 50, behavior: ASCII, servers: 1, request: meta_get },
     Scenario { name: "set", clients: 50, behavior: ASCII, servers: 1, request: set },
     Scenario { name: "multiget", clients: 50, behavior: ASCII, servers: 4, request: multiget },
     Scenario { name: "get-binary-servers", clients: 50, behavior: BINARY, servers: 1, request: get },
+    Scenario { name: "meta-get-binary-servers", clients: 50, behavior: BINARY, servers: 1, request: meta_get },
     Scenario { name: "set-binary-servers", clients: 50, behavior: BINARY, servers: 1, request: set },
     Scenario { name: "multiget-binary-servers", clients: 50, behavior: BINARY, servers: 4, request: multiget },
     Scenario { name: "binary-get", clients: 50, behavior: ASCII, servers: 1, request: binary_get },
@@ -53,6 +55,12 @@ fn get(number: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(b"get ");
     out.extend_from_slice(&key(number));
     out.extend_from_slice(b"\r\n");
+}
+
+fn meta_get(number: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"mg ");
+    out.extend_from_slice(&key(number));
+    out.extend_from_slice(b" v f Oabc\r\n");
 }
 
 fn set(number: u32, out: &mut Vec<u8>) {
@@ -110,7 +118,12 @@ fn serve_line<'a>(input: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         return rest;
     }
     if line.starts_with(b"mg ") {
-        out.extend_from_slice(b"VA 100 f0 c1\r\n");
+        out.extend_from_slice(b"VA 100 f0");
+        match line.iter().rposition(|byte| *byte == b' ').map(|at| &line[at..]) {
+            Some(opaque @ [b' ', b'O', ..]) => out.extend_from_slice(opaque),
+            _ => out.extend_from_slice(b" c1"),
+        }
+        out.extend_from_slice(b"\r\n");
         out.extend_from_slice(&VALUE);
         out.extend_from_slice(b"\r\n");
         return rest;

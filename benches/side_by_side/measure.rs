@@ -46,7 +46,7 @@ impl Subject {
         let count = if program.is_echo() || program.is_server() { 0 } else { workload.servers };
         let servers = (0..count).map(|_| program.start_server(directory)).collect::<Result<Vec<_>, _>>()?;
         let (process, address) = program.start(&servers, directory)?;
-        if workload.is_binary && !speaks_binary(address) {
+        if !program.is_echo() && !speaks(workload.protocol, address) {
             return Ok(None);
         }
         let groups = workload.groups(program.is_echo());
@@ -130,16 +130,22 @@ impl Subject {
     }
 }
 
-/// Whether the program at `address` answers a NOOP of the binary protocol.
-fn speaks_binary(address: SocketAddr) -> bool {
+/// Whether the program at `address` speaks that, besides classic ASCII: it answers the command that does nothing.
+fn speaks(protocol: Protocol, address: SocketAddr) -> bool {
+    let mut noop = [0; 24];
+    (noop[0], noop[1]) = (0x80, 0x0a);
+    let (question, answer): (&[u8], &[u8]) = match protocol {
+        Protocol::Ascii | Protocol::Echo => return true,
+        Protocol::Meta => (b"mn\r\n", b"MN\r\n"),
+        Protocol::Binary => (&noop, &[0x81]),
+    };
     let ask = || -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PROBE))?;
-        let mut packet = [0; 24];
-        (packet[0], packet[1]) = (0x80, 0x0a);
-        stream.write_all(&packet)?;
-        stream.read_exact(&mut packet)?;
-        Ok(packet[0] == 0x81)
+        stream.write_all(question)?;
+        let mut said = vec![0; answer.len()];
+        stream.read_exact(&mut said)?;
+        Ok(said == answer)
     };
     ask().unwrap_or(false)
 }

@@ -40,6 +40,7 @@ impl Reader {
     ) -> Result<Taken, String> {
         match protocol {
             Protocol::Ascii => self.ascii(request, keys, input),
+            Protocol::Meta => self.meta(request, keys, input),
             Protocol::Binary => self.binary(request, keys, input),
             Protocol::Echo => echo(request, keys, input),
         }
@@ -71,6 +72,31 @@ impl Reader {
             return Ok(taken(line.len(), false));
         }
         Err(format!("{:?} of {} key(s) is answered with {}", request.kind, request.count, line.escape_ascii()))
+    }
+
+    fn meta(&mut self, request: &mut Request, keys: &Keys, input: &[u8]) -> Result<Taken, String> {
+        if self.value.is_some() {
+            let used = self.value(keys, input, b"\r\n")?;
+            return Ok(taken(used, self.value.is_none() && request.is_complete()));
+        }
+        let Some(end) = memchr::memchr(b'\n', &input[..input.len().min(LONGEST_LINE)]) else {
+            return if input.len() < LONGEST_LINE { Ok(taken(0, false)) } else { Err("an endless line".to_owned()) };
+        };
+        let line = &input[..=end];
+        if request.kind == Kind::Set {
+            return self.ascii(request, keys, input);
+        }
+        let words: Vec<&[u8]> = line.trim_ascii_end().split(|byte| *byte == b' ').collect();
+        if let [b"VA", size, opaque] = words[..]
+            && is_number(size, keys.value_size())
+            && let Some(number) =
+                opaque.strip_prefix(b"O").and_then(|text| std::str::from_utf8(text).ok()?.parse().ok())
+            && request.see(number, keys)
+        {
+            self.value = Some((number, 0));
+            return Ok(taken(line.len(), false));
+        }
+        Err(format!("a meta get of {} key(s) is answered with {}", request.count, line.escape_ascii()))
     }
 
     fn binary(&mut self, request: &mut Request, keys: &Keys, input: &[u8]) -> Result<Taken, String> {

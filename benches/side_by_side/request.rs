@@ -11,6 +11,8 @@ pub enum Protocol {
     Ascii,
     /// memcached's binary protocol.
     Binary,
+    /// memcached's meta commands: a get asks for the value, and has the number of its key as opaque.
+    Meta,
     /// ASCII requests, each answered with its own bytes.
     Echo,
 }
@@ -58,7 +60,14 @@ impl Request {
                 }
                 out.extend_from_slice(b"\r\n");
             }
-            (Protocol::Ascii | Protocol::Echo, Kind::Set) => {
+            (Protocol::Meta, Kind::Get) => {
+                for number in self.numbers(keys) {
+                    out.extend_from_slice(b"mg ");
+                    out.extend_from_slice(keys.name(number));
+                    out.extend_from_slice(format!(" v O{number}\r\n").as_bytes());
+                }
+            }
+            (Protocol::Ascii | Protocol::Meta | Protocol::Echo, Kind::Set) => {
                 out.extend_from_slice(b"set ");
                 out.extend_from_slice(keys.name(self.first));
                 out.extend_from_slice(format!(" 0 0 {}\r\n", keys.value_size()).as_bytes());

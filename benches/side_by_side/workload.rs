@@ -25,8 +25,8 @@ pub struct Workload {
     pub servers: usize,
     /// The size of the values in bytes.
     pub value: usize,
-    /// Whether clients speak the binary protocol.
-    pub is_binary: bool,
+    /// What clients speak.
+    pub protocol: Protocol,
     /// How many further connections are open and idle.
     pub idle: usize,
     /// How many further connections read values of a million bytes at the same time.
@@ -44,7 +44,7 @@ const ONE: Workload = Workload {
     keys_per_get: 1,
     servers: 1,
     value: 100,
-    is_binary: false,
+    protocol: Protocol::Ascii,
     idle: 0,
     large_readers: 0,
     is_quick: false,
@@ -80,8 +80,30 @@ pub const WORKLOADS: &[Workload] = &[
     },
     Workload { name: "v16k", title: "values of 16 KiB, 50 connections", value: 16 << 10, is_quick: true, ..ONE },
     Workload { name: "v512k", title: "values of 512 KiB, 10 connections", connections: 10, value: 512 << 10, ..ONE },
-    Workload { name: "binary", title: "binary clients, 50 connections", is_binary: true, is_quick: true, ..ONE },
-    Workload { name: "binary16", title: "binary clients, 50 connections, 16 deep", is_binary: true, depth: 16, ..ONE },
+    Workload {
+        name: "binary",
+        title: "binary clients, 50 connections",
+        protocol: Protocol::Binary,
+        is_quick: true,
+        ..ONE
+    },
+    Workload {
+        name: "binary16",
+        title: "binary clients, 50 connections, 16 deep",
+        protocol: Protocol::Binary,
+        depth: 16,
+        ..ONE
+    },
+    Workload { name: "meta", title: "meta gets, 50 connections", protocol: Protocol::Meta, sets: 0, ..ONE },
+    Workload {
+        name: "meta16",
+        title: "meta gets, 50 connections, 16 deep",
+        protocol: Protocol::Meta,
+        sets: 0,
+        depth: 16,
+        is_quick: true,
+        ..ONE
+    },
     Workload { name: "idle", title: "50 connections beside 2,000 idle ones", idle: 2000, ..ONE },
     Workload {
         name: "large",
@@ -108,11 +130,7 @@ impl Workload {
             depth: self.depth,
             sets: self.sets,
             keys_per_get: self.keys_per_get,
-            protocol: match (is_echo, self.is_binary) {
-                (true, _) => Protocol::Echo,
-                (false, true) => Protocol::Binary,
-                (false, false) => Protocol::Ascii,
-            },
+            protocol: if is_echo { Protocol::Echo } else { self.protocol },
             keys: Rc::new(Keys::new("key", count, self.value)),
         };
         let mut groups = vec![group.clone()];
@@ -131,6 +149,6 @@ impl Workload {
 
     /// Whether the echo, which sends everything back, says anything about this.
     pub fn suits_echo(&self) -> bool {
-        self.value <= 1024 && self.servers == 1 && !self.is_binary && self.large_readers == 0
+        self.value <= 1024 && self.servers == 1 && self.protocol == Protocol::Ascii && self.large_readers == 0
     }
 }
