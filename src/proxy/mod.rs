@@ -28,6 +28,7 @@ mod statistics;
 pub mod timers;
 mod trimming;
 pub mod upstream;
+mod watch;
 
 use std::sync::Arc;
 

@@ -21,6 +21,7 @@ use crate::proxy::request::caching::Front;
 use crate::proxy::request::{self, RequestId, Work};
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::ClientId;
+use crate::proxy::watch::Watch;
 
 /// Verbs of storage commands: a malformed one is counted as theirs.
 const STORAGE: [(&[u8], Command); 6] = [
@@ -37,6 +38,35 @@ pub(in crate::proxy) fn count_keys(counters: &Counters, count: u64, bytes: usize
     counters.add(Counter::MultigetKeys, count);
     counters.command(false, Command::GetKey, Field::Seen, count);
     counters.command(false, Command::GetKey, Field::ReadBytes, bytes as u64);
+}
+
+/// As what a request is counted, and whether it has to do with a CAS id; `None`: as nothing.
+pub(in crate::proxy) fn kind(request: &Request<'_>) -> Option<(Command, bool)> {
+    Some(match request {
+        Request::Get { cas, .. } | Request::Gat { cas, .. } => (Command::Get, *cas),
+        Request::Store(store) => match (store.cas, store.verb) {
+            (Some(_), _) => (Command::Cas, true),
+            (None, StoreVerb::Set) => (Command::Set, false),
+            (None, StoreVerb::Add) => (Command::Add, false),
+            (None, StoreVerb::Replace) => (Command::Replace, false),
+            (None, StoreVerb::Append) => (Command::Append, false),
+            (None, StoreVerb::Prepend) => (Command::Prepend, false),
+        },
+        Request::Arith { decr: false, .. } => (Command::Incr, false),
+        Request::Arith { decr: true, .. } => (Command::Decr, false),
+        Request::Delete { .. } => (Command::Delete, false),
+        Request::Touch { .. } => (Command::Touch, false),
+        Request::Getl { .. } => (Command::Getl, true),
+        Request::Unl { .. } => (Command::Unl, false),
+        Request::Flush { .. } => (Command::FlushAll, false),
+        Request::Stats { args: b"reset" } => (Command::StatsReset, false),
+        Request::Stats { .. } | Request::StatsProxy { .. } | Request::Dump(_) => (Command::Stats, false),
+        // The C program does not know it, and has no counter.
+        Request::MemLimit { .. } => return None,
+        Request::Version => (Command::Version, false),
+        Request::Verbosity { .. } => (Command::Verbosity, false),
+        Request::Quit => (Command::Quit, false),
+    })
 }
 
 impl Bucket {
@@ -63,6 +93,9 @@ impl Bucket {
             counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits));
             counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes);
             counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits)));
+        }
+        if let Some(watch) = &self.watch {
+            watch.count_answered(request);
         }
         if !request.has_place {
             return;
@@ -101,6 +134,7 @@ impl Engine {
         for (index, bucket) in self.buckets.iter_mut().enumerate() {
             bucket.counters = sources.board.register(index);
             bucket.front = Front::start(sources.caches.of(index), &bucket.config);
+            bucket.watch = Watch::start(None, &sources.keys, index, &bucket.config.behavior);
         }
         self.traffic = sources.board.register_traffic();
         self.sources = sources;
@@ -130,36 +164,12 @@ impl Engine {
         let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
             return;
         };
-        let (command, has_cas) = match request {
-            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
-                if let Some((_, key)) = keys.single() {
-                    count_keys(counters, 1, key.len());
-                }
-                (Command::Get, *cas)
-            }
-            Request::Store(store) => match (store.cas, store.verb) {
-                (Some(_), _) => (Command::Cas, true),
-                (None, StoreVerb::Set) => (Command::Set, false),
-                (None, StoreVerb::Add) => (Command::Add, false),
-                (None, StoreVerb::Replace) => (Command::Replace, false),
-                (None, StoreVerb::Append) => (Command::Append, false),
-                (None, StoreVerb::Prepend) => (Command::Prepend, false),
-            },
-            Request::Arith { decr: false, .. } => (Command::Incr, false),
-            Request::Arith { decr: true, .. } => (Command::Decr, false),
-            Request::Delete { .. } => (Command::Delete, false),
-            Request::Touch { .. } => (Command::Touch, false),
-            Request::Getl { .. } => (Command::Getl, true),
-            Request::Unl { .. } => (Command::Unl, false),
-            Request::Flush { .. } => (Command::FlushAll, false),
-            Request::Stats { args: b"reset" } => (Command::StatsReset, false),
-            Request::Stats { .. } | Request::StatsProxy { .. } | Request::Dump(_) => (Command::Stats, false),
-            // The C program does not know it, and has no counter.
-            Request::MemLimit { .. } => return,
-            Request::Version => (Command::Version, false),
-            Request::Verbosity { .. } => (Command::Verbosity, false),
-            Request::Quit => (Command::Quit, false),
-        };
+        if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
+            && let Some((_, key)) = keys.single()
+        {
+            count_keys(counters, 1, key.len());
+        }
+        let Some((command, has_cas)) = kind(request) else { return };
         counters.command(noreply, command, Field::Seen, 1);
         counters.command(noreply, command, Field::ReadBytes, length.saturating_sub(2) as u64);
         if has_cas {
@@ -271,7 +281,7 @@ impl Engine {
 
     fn report(&self, id: ClientId) -> Option<Report<'_>> {
         let bucket = self.upstream.clients.get(id)?.bucket;
-        Some(Report { sources: &self.sources, config: &self.config, bucket, uptime: self.now / 1_000_000 })
+        Some(Report { sources: &self.sources, config: &self.config, bucket, now: self.now })
     }
 
     /// `stats proxy`, with the word behind it.

@@ -3,6 +3,7 @@
 //! | file | what it proves |
 //! |---|---|
 //! | `proxy_stats` | `stats proxy`: every part, who is counted, and how often |
+//! | `keys` | the numbers of single keys, and those that are asked for most |
 //! | `metrics` | `/metrics`: its format, and that it says what `stats proxy` says |
 //! | `probes` | `/healthz`, `/readyz` and `/config`, and `-Z metrics` itself |
 //! | `scrapers` | whatever scrapers do, nobody is hurt |
@@ -14,6 +15,7 @@
 mod launch;
 
 mod dashboards;
+mod keys;
 mod metrics;
 mod probes;
 mod proxy_stats;

@@ -108,6 +108,7 @@ fn wanted(key: &Key) -> String {
     let (least, most) = (key.limit.start(), key.limit.end());
     match key.kind {
         Kind::Number if key.unit == Unit::Milliseconds => "it is a number of milliseconds".to_owned(),
+        Kind::Number if *most < u64::from(u32::MAX) => format!("it is a whole number from {least} to {most}"),
         Kind::Number if *least > 0 => format!("it is a whole number from {least} on"),
         Kind::Number | Kind::Signed => "it is a whole number".to_owned(),
         Kind::Switch => "it is 0 or 1".to_owned(),

@@ -171,11 +171,14 @@ impl Engine {
     pub(in crate::proxy) fn get_straight(&mut self, client_id: ClientId, key: &[u8], length: usize) {
         let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
         let bucket_id = client.bucket;
-        let bucket = &self.buckets[bucket_id];
+        let bucket = &mut self.buckets[bucket_id];
         bucket.count_get(key.len(), length);
         let (host_id, vbucket) = bucket.route(key);
         let made = Request::get(client_id, client, self.now);
         let (request_id, request) = self.flight.requests.place(made);
+        if let Some(watch) = &mut bucket.watch {
+            request.tracked = watch.count_get(key, length, self.now);
+        }
         client.owe(request_id, false, self.now);
         let get =
             Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
@@ -208,6 +211,7 @@ impl Engine {
     pub(in crate::proxy) fn get_one(&mut self, client: ClientId, key: &[u8], cas: bool) {
         let request = self.one(client, Work::Get { cas, touch: false }, false, true);
         let Some(bucket) = self.upstream.clients.get(client).map(|client| client.bucket) else { return };
+        self.track(request, key);
         if self.buckets[bucket].front.is_some() && self.get_cached(request, bucket, key, cas) {
             return;
         }

@@ -2,6 +2,7 @@
 
 use crate::arena::Id;
 use crate::buffer::Output;
+use crate::metrics::keys::stats::Tracked;
 use crate::protocol::ascii::meta::asked::Asked;
 use crate::protocol::op;
 use crate::protocol::status::CommandClass;
@@ -101,6 +102,8 @@ pub struct Request {
     pub hits: u32,
     /// How many bytes these had, line ends included.
     pub value_bytes: u64,
+    /// For which key's numbers its answer counts.
+    pub tracked: Tracked,
     /// What comes of its answer for the front cache.
     pub caching: Caching,
     /// How often a server has refused a part of it as "not my vbucket".
@@ -141,6 +144,7 @@ impl Request {
             sent_at: None,
             hits: 0,
             value_bytes: 0,
+            tracked: Tracked::NONE,
             caching: Caching::None,
             refusals: 0,
             pending: 0,

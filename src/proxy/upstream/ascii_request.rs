@@ -118,6 +118,7 @@ impl Engine {
             Request::Gat { exptime, keys, cas } => match keys.single() {
                 Some((_, key)) => {
                     let work = self.one(id, Work::Get { cas, touch: true }, false, true);
+                    self.track(work, key);
                     self.send_key(work, key, opcode::GATK, |speak, out, vbucket, at| match speak {
                         Ascii => {
                             ascii::gat_start(out.tail(), cas, exptime);
@@ -228,7 +229,10 @@ impl Engine {
     /// A request that cannot be sent.
     fn refuse(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
-            Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas, touch: false },
+            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
+                self.watch_refused(id, *keys);
+                Work::Get { cas: *cas, touch: false }
+            }
             Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };

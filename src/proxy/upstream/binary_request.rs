@@ -35,7 +35,10 @@ impl Engine {
                 input.len()
             }
             Parsed::Packet { packet, len } => match self.binary_request(id, &packet) {
-                Verdict::Taken => len,
+                Verdict::Taken => {
+                    self.watch_packet(id, &packet);
+                    len
+                }
                 Verdict::Wait => return self.note_waiting(id),
             },
         };

@@ -217,6 +217,7 @@ impl Engine {
             Parsed::Request { request, noreply, len } => match self.ascii_request(id, &request, noreply) {
                 Verdict::Taken => {
                     self.count_request(id, &request, noreply, len);
+                    self.watch_request(id, &request, noreply, len);
                     len
                 }
                 Verdict::Wait => return self.note_waiting(id),
