@@ -21,8 +21,9 @@ pub struct Scenario {
 /// `-Z` for servers that speak this protocol.
 const ASCII: &str = "downstream_protocol=ascii";
 const BINARY: &str = "downstream_protocol=binary";
-/// With keys that are watched.
+/// With keys, or the time of requests, being watched.
 const HOT_KEYS: &str = "downstream_protocol=ascii,hot_keys=20";
+const SLOW_LOG: &str = "downstream_protocol=ascii,slow_log=1000";
 const KEY_STATS: &str = "downstream_protocol=ascii,key_stats_lifespan=60000,key_stats_spec=key_,key_stats_max=400";
 
 pub const SCENARIOS: &[Scenario] = &[
@@ -37,6 +38,7 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "binary-get-binary-servers", clients: 50, behavior: BINARY, servers: 1, request: binary_get },
     Scenario { name: "binary-set-binary-servers", clients: 50, behavior: BINARY, servers: 1, request: binary_set },
     Scenario { name: "get-hot-keys", clients: 50, behavior: HOT_KEYS, servers: 1, request: get },
+    Scenario { name: "get-slow-log", clients: 50, behavior: SLOW_LOG, servers: 1, request: get },
     Scenario { name: "get-key-stats", clients: 50, behavior: KEY_STATS, servers: 1, request: get },
 ];
 

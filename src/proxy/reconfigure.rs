@@ -70,6 +70,7 @@ impl Engine {
                 self.arm_all_idle(index);
             }
         }
+        self.is_watching = self.buckets.iter().any(|bucket| bucket.watch.is_some());
         self.retire_hosts();
         // A higher limit may let clients in that wait for a place.
         for index in 0..self.buckets.len() {

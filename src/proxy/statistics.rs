@@ -69,6 +69,24 @@ pub(in crate::proxy) fn kind(request: &Request<'_>) -> Option<(Command, bool)> {
     })
 }
 
+/// As what a meta command is counted: by its word, and as the classic command that does the same, if there is one.
+pub(in crate::proxy) fn meta_kind(meta: &Meta<'_>) -> (Counter, Option<Command>) {
+    match meta.verb {
+        Verb::Noop => (Counter::CmdMn, None),
+        Verb::Debug => (Counter::CmdMe, None),
+        Verb::Get => (Counter::CmdMg, Some(Command::Get)),
+        Verb::Store(_) if meta.options.cas.is_some() => (Counter::CmdMs, Some(Command::Cas)),
+        Verb::Store(StoreVerb::Set) => (Counter::CmdMs, Some(Command::Set)),
+        Verb::Store(StoreVerb::Add) => (Counter::CmdMs, Some(Command::Add)),
+        Verb::Store(StoreVerb::Replace) => (Counter::CmdMs, Some(Command::Replace)),
+        Verb::Store(StoreVerb::Append) => (Counter::CmdMs, Some(Command::Append)),
+        Verb::Store(StoreVerb::Prepend) => (Counter::CmdMs, Some(Command::Prepend)),
+        Verb::Delete => (Counter::CmdMd, Some(Command::Delete)),
+        Verb::Arith { decr: false } => (Counter::CmdMa, Some(Command::Incr)),
+        Verb::Arith { decr: true } => (Counter::CmdMa, Some(Command::Decr)),
+    }
+}
+
 impl Bucket {
     /// A `get` of one key has come: the lengths of the key and of the line.
     pub(in crate::proxy) fn count_get(&self, key: usize, line: usize) {
@@ -182,20 +200,7 @@ impl Engine {
         let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
             return;
         };
-        let (counter, command) = match meta.verb {
-            Verb::Noop => (Counter::CmdMn, None),
-            Verb::Debug => (Counter::CmdMe, None),
-            Verb::Get => (Counter::CmdMg, Some(Command::Get)),
-            Verb::Store(_) if meta.options.cas.is_some() => (Counter::CmdMs, Some(Command::Cas)),
-            Verb::Store(StoreVerb::Set) => (Counter::CmdMs, Some(Command::Set)),
-            Verb::Store(StoreVerb::Add) => (Counter::CmdMs, Some(Command::Add)),
-            Verb::Store(StoreVerb::Replace) => (Counter::CmdMs, Some(Command::Replace)),
-            Verb::Store(StoreVerb::Append) => (Counter::CmdMs, Some(Command::Append)),
-            Verb::Store(StoreVerb::Prepend) => (Counter::CmdMs, Some(Command::Prepend)),
-            Verb::Delete => (Counter::CmdMd, Some(Command::Delete)),
-            Verb::Arith { decr: false } => (Counter::CmdMa, Some(Command::Incr)),
-            Verb::Arith { decr: true } => (Counter::CmdMa, Some(Command::Decr)),
-        };
+        let (counter, command) = meta_kind(meta);
         counters.count(counter);
         let Some(command) = command else { return };
         if command == Command::Get {

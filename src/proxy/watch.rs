@@ -1,4 +1,5 @@
-//! What is watched of a bucket's keys: which are asked for most (06 §7.1), and the numbers of each (06 §7).
+//! What is watched of a bucket's requests: which keys are asked for most (06 §7.1), the numbers of each (06 §7), and which
+//! requests get a line in the log (06 §11.6).
 //!
 //! A worker counts for itself. Where nothing is watched, nothing is done but to find that out.
 
@@ -8,21 +9,26 @@ use crate::metrics::counter::{Command, Field};
 use crate::metrics::keys::board::KeyBoard;
 use crate::metrics::keys::hot::Hot;
 use crate::metrics::keys::stats::{KeyStats, Tracked};
+use crate::protocol::ascii::meta::request::{Meta, Verb};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::op::{self, Target};
 use crate::protocol::{self, Request};
 
 use crate::proxy::Engine;
 use crate::proxy::request::{self, RequestId, Work};
-use crate::proxy::statistics::kind;
+use crate::proxy::slow::{Note, Notes, Slow};
+use crate::proxy::statistics::{kind, meta_kind};
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::pump::Verdict;
 
 /// What one worker watches of a bucket's keys.
 #[derive(Debug)]
 pub(in crate::proxy) struct Watch {
     hot: Option<HotKeys>,
     numbers: Option<Numbers>,
+    /// Which requests get a line in the log; it has little to do with keys, but is wanted in the same places.
+    slow: Option<Slow>,
 }
 
 /// The keys that are asked for most.
@@ -99,7 +105,9 @@ impl Watch {
         bucket: usize,
         behavior: &Behavior,
     ) -> Option<Box<Watch>> {
-        let (hot, numbers) = before.map_or((None, None), |before| (before.hot, before.numbers));
+        let (hot, numbers, slow) =
+            before.map_or((None, None, None), |before| (before.hot, before.numbers, before.slow));
+        let slow = slow.filter(|slow| slow.is_for(behavior)).or_else(|| Slow::start(behavior));
         let (shown, settings) = (behavior.hot_keys, Settings::of(behavior));
         let hot = hot.filter(|hot| hot.shown == shown).or_else(|| {
             let hot = || HotKeys { shown, hot: board.hot(bucket, shown as usize) };
@@ -107,11 +115,38 @@ impl Watch {
         });
         let numbers =
             numbers.filter(|numbers| numbers.settings == settings).or_else(|| Numbers::start(board, bucket, settings));
-        (hot.is_some() || numbers.is_some()).then(|| Box::new(Watch { hot, numbers }))
+        (hot.is_some() || numbers.is_some() || slow.is_some()).then(|| Box::new(Watch { hot, numbers, slow }))
+    }
+
+    pub(in crate::proxy) fn slow(&mut self) -> Option<&mut Slow> {
+        self.slow.as_mut()
+    }
+
+    /// A get of this key alone has come, in a line of `length` bytes: what is to be remembered of it.
+    pub(in crate::proxy) fn get(
+        &mut self,
+        key: &[u8],
+        length: usize,
+        now: Micros,
+        notes: &mut Notes,
+    ) -> Option<Box<Note>> {
+        let tracked = self.count_get(key, length, now);
+        if self.slow.is_none() && tracked == Tracked::NONE {
+            return None;
+        }
+        let mut note = notes.take();
+        note.get(key);
+        note.tracked = tracked;
+        Some(note)
+    }
+
+    /// A note about a request, if there is to be one.
+    fn note(&self, notes: &mut Notes) -> Option<Box<Note>> {
+        (self.slow.is_some() || self.numbers.is_some()).then(|| notes.take())
     }
 
     /// A get of this key alone has come, in a line of `length` bytes.
-    pub(in crate::proxy) fn count_get(&mut self, key: &[u8], length: usize, now: Micros) -> Tracked {
+    fn count_get(&mut self, key: &[u8], length: usize, now: Micros) -> Tracked {
         self.count_hot(key);
         let Some(numbers) = &mut self.numbers else { return Tracked::NONE };
         let tracked = numbers.track(key, now);
@@ -164,7 +199,25 @@ impl Watch {
         stats.add(tracked, quiet, command, Field::Cas, u64::from(has_cas));
     }
 
-    /// A get of these keys is refused before it is sent.
+    /// A meta command has come, in `length` bytes with its value and the last line end.
+    fn count_meta(&mut self, meta: &Meta<'_>, length: usize, now: Micros) {
+        if meta.verb == Verb::Noop {
+            return;
+        }
+        let key = meta.key.name();
+        self.count_hot(key);
+        let Some((numbers, command)) = self.numbers.as_mut().zip(meta_kind(meta).1) else { return };
+        let (tracked, quiet) = (numbers.track(key, now), meta.options.is_quiet);
+        if command == Command::Get {
+            numbers.count_key(tracked, key.len());
+        }
+        let stats = &numbers.stats;
+        stats.add(tracked, quiet, command, Field::Seen, 1);
+        stats.add(tracked, quiet, command, Field::ReadBytes, length.saturating_sub(2) as u64);
+        stats.add(tracked, quiet, command, Field::Cas, u64::from(meta.needs_cas()));
+    }
+
+    /// A get of several keys is refused before it is sent.
     fn count_refused(&mut self, keys: protocol::Keys<'_>, now: Micros) {
         let Some(numbers) = &mut self.numbers else { return };
         for (_, key) in keys.iter() {
@@ -183,11 +236,12 @@ impl Watch {
     pub(in crate::proxy) fn count_answered(&self, request: &request::Request) {
         let Some(numbers) = &self.numbers else { return };
         match &request.work {
-            Work::Get { .. } => {
-                let hits = u64::from(request.hits);
-                numbers.add(request.tracked, Command::GetKey, Field::Hits, hits);
-                numbers.add(request.tracked, Command::GetKey, Field::WriteBytes, request.value_bytes);
-                numbers.add(request.tracked, Command::GetKey, Field::Misses, 1u64.saturating_sub(hits));
+            Work::Get { .. } | Work::Meta(_) => {
+                let Some(note) = request.note.as_ref().filter(|note| note.tracked != Tracked::NONE) else { return };
+                let (tracked, hits) = (note.tracked, u64::from(request.hits));
+                numbers.add(tracked, Command::GetKey, Field::Hits, hits);
+                numbers.add(tracked, Command::GetKey, Field::WriteBytes, request.value_bytes);
+                numbers.add(tracked, Command::GetKey, Field::Misses, 1u64.saturating_sub(hits));
             }
             // Its values were counted when they came.
             Work::MultiGet(multiget) => {
@@ -209,23 +263,106 @@ impl Watch {
 }
 
 impl Engine {
+    /// What is watched of the client's bucket, if anything is.
     fn watch(&mut self, id: ClientId) -> Option<&mut Watch> {
         let bucket = self.upstream.clients.get(id)?.bucket;
         self.buckets.get_mut(bucket)?.watch.as_deref_mut()
     }
 
-    /// The answer to the get of a single key is to be counted for that key.
-    pub(in crate::proxy) fn track(&mut self, id: RequestId, key: &[u8]) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
-        if let Some(watch) = self.buckets.get_mut(request.bucket).and_then(|bucket| bucket.watch.as_mut()) {
-            request.tracked = watch.track(key, self.now);
+    /// [`Engine::ascii_request`] for a line of `length` bytes, with its value and the last line end.
+    #[inline]
+    pub(in crate::proxy) fn watched_line(
+        &mut self,
+        id: ClientId,
+        request: &Request<'_>,
+        noreply: bool,
+        length: usize,
+    ) -> Verdict {
+        if !self.is_watching {
+            return self.ascii_request(id, request, noreply);
+        }
+        let now = self.now;
+        self.begin_note(id, |watch, note| {
+            note.line(request);
+            if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
+                && let Some((_, key)) = keys.single()
+            {
+                note.tracked = watch.track(key, now);
+            }
+        });
+        let verdict = self.ascii_request(id, request, noreply);
+        self.end_note(id, verdict, |watch| watch.count_request(request, noreply, length, now));
+        verdict
+    }
+
+    /// The same for a meta command.
+    #[inline]
+    pub(in crate::proxy) fn watched_meta(&mut self, id: ClientId, meta: &Meta<'_>, length: usize) -> Verdict {
+        if !self.is_watching {
+            return self.meta_request(id, meta);
+        }
+        let now = self.now;
+        self.begin_note(id, |watch, note| {
+            note.meta(meta);
+            if meta.verb == Verb::Get {
+                note.tracked = watch.track(meta.key.name(), now);
+            }
+        });
+        let verdict = self.meta_request(id, meta);
+        self.end_note(id, verdict, |watch| watch.count_meta(meta, length, now));
+        verdict
+    }
+
+    /// The same for a packet. Numbers are kept of lines only (06 §6.5).
+    #[inline]
+    pub(in crate::proxy) fn watched_packet(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+        if !self.is_watching {
+            return self.binary_request(id, packet);
+        }
+        self.begin_note(id, |_, note| note.packet(packet));
+        let verdict = self.binary_request(id, packet);
+        self.end_note(id, verdict, |watch| {
+            if !packet.key.is_empty() && op::of(packet.header.opcode).target == Target::Key {
+                watch.count_hot(packet.key);
+            }
+        });
+        verdict
+    }
+
+    /// What the client has sent is about to be carried out: a note is made for the request that comes of it.
+    fn begin_note(&mut self, id: ClientId, fill: impl FnOnce(&mut Watch, &mut Note)) {
+        let Some(bucket) = self.upstream.clients.get(id).map(|client| client.bucket) else { return };
+        let Some(watch) = self.buckets.get_mut(bucket).and_then(|bucket| bucket.watch.as_deref_mut()) else { return };
+        if let Some(mut note) = watch.note(&mut self.flight.notes) {
+            fill(watch, &mut note);
+            self.flight.note = Some(note);
         }
     }
 
-    /// A get of these keys is refused before it is sent.
+    /// It was carried out, or has to wait. If no request has come of it the note is not needed.
+    fn end_note(&mut self, id: ClientId, verdict: Verdict, count: impl FnOnce(&mut Watch)) {
+        self.drop_note();
+        if verdict == Verdict::Taken
+            && let Some(watch) = self.watch(id)
+        {
+            count(watch);
+        }
+    }
+
+    /// What comes of it is no request that is watched.
+    pub(in crate::proxy) fn drop_note(&mut self) {
+        if let Some(note) = self.flight.note.take() {
+            self.flight.notes.give(note);
+        }
+    }
+
+    /// A get of these keys is refused before it is sent. That of one key is counted like any other.
     pub(in crate::proxy) fn watch_refused(&mut self, id: ClientId, keys: protocol::Keys<'_>) {
         let now = self.now;
-        if let Some(watch) = self.watch(id) {
+        if self.is_watching
+            && keys.single().is_none()
+            && let Some(watch) = self.watch(id)
+        {
             watch.count_refused(keys, now);
         }
     }
@@ -235,24 +372,6 @@ impl Engine {
         let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.get(request.bucket));
         if let Some(watch) = bucket.and_then(|bucket| bucket.watch.as_ref()) {
             watch.count_hit(key, length, times);
-        }
-    }
-
-    /// A client's line was understood, and is on its way or answered.
-    pub(in crate::proxy) fn watch_request(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, len: usize) {
-        let now = self.now;
-        if let Some(watch) = self.watch(id) {
-            watch.count_request(request, noreply, len, now);
-        }
-    }
-
-    /// The same of a packet. Numbers are kept of lines only (06 §6.5).
-    pub(in crate::proxy) fn watch_packet(&mut self, id: ClientId, packet: &Packet<'_>) {
-        if let Some(watch) = self.watch(id)
-            && !packet.key.is_empty()
-            && op::of(packet.header.opcode).target == Target::Key
-        {
-            watch.count_hot(packet.key);
         }
     }
 }

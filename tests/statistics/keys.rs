@@ -44,6 +44,9 @@ fn each_key_has_the_numbers_of_its_commands() {
         ask(&mut client, "get k2\r\n", "END\r\n");
         ask(&mut client, "set k2 0 0 1 noreply\r\n7\r\nincr k2 1\r\n", "8\r\n");
         ask(&mut client, "gat 0 k2\r\n", "VALUE k2 0 1\r\n8\r\nEND\r\n");
+        ask(&mut client, "mg k3 v\r\n", "EN\r\n");
+        ask(&mut client, "ms k3 2\r\nab\r\n", "HD\r\n");
+        ask(&mut client, "mg k3 v q\r\n", "VA 2\r\nab\r\n");
         ask(&mut client, "set k9 0 0 1\r\n7\r\n", "STORED\r\n");
         let k1 = want(&[
             ("regular_get:cas", 1),
@@ -71,6 +74,20 @@ fn each_key_has_the_numbers_of_its_commands() {
             ("regular_incr:seen", 1),
         ]);
         assert_eq!(numbers(&mut client, &moxi, "k2"), k2, "{protocol}");
+        let k3 = want(&[
+            ("quiet_get:read_bytes", 9),
+            ("quiet_get:seen", 1),
+            ("regular_get:read_bytes", 7),
+            ("regular_get:seen", 1),
+            ("regular_get_key:hits", 1),
+            ("regular_get_key:misses", 1),
+            ("regular_get_key:read_bytes", 4),
+            ("regular_get_key:seen", 2),
+            ("regular_get_key:write_bytes", 4),
+            ("regular_set:read_bytes", 11),
+            ("regular_set:seen", 1),
+        ]);
+        assert_eq!(numbers(&mut client, &moxi, "k3"), k3, "{protocol}");
         assert_eq!((numbers(&mut client, &moxi, "k9"), numbers(&mut client, &moxi, "other")), (vec![], vec![]));
         // With all the others, too, and for binary clients.
         let all = lines(&mut client, "");
@@ -136,7 +153,7 @@ fn the_keys_that_are_asked_for_most() {
         for client in [&mut one, &mut other] {
             ask(client, "get a\r\n", "END\r\n");
             ask(client, "get a b a\r\n", "END\r\n");
-            ask(client, "delete c\r\n", "NOT_FOUND\r\n");
+            ask(client, "md c\r\n", "NF\r\n");
         }
         for key in ["a", "b", "b", "x y\n\\", "c"] {
             binary.send(Packet::request(op::GET).key(key).bytes());

@@ -100,7 +100,7 @@ impl Engine {
         let Some(client) = self.upstream.clients.get_mut(id) else { return RequestId::NONE };
         let made = Request::new(id, client.bucket, client.next_sequence, work, noreply);
         let read_at = client.waits_since.unwrap_or(self.now);
-        let request = self.flight.requests.insert(Request { read_at, ..made });
+        let request = self.flight.requests.insert(Request { read_at, note: self.flight.note.take(), ..made });
         client.owe(request, noreply, self.now);
         request
     }
@@ -177,7 +177,7 @@ impl Engine {
         let made = Request::get(client_id, client, self.now);
         let (request_id, request) = self.flight.requests.place(made);
         if let Some(watch) = &mut bucket.watch {
-            request.tracked = watch.count_get(key, length, self.now);
+            request.note = watch.get(key, length, self.now, &mut self.flight.notes);
         }
         client.owe(request_id, false, self.now);
         let get =
@@ -211,7 +211,6 @@ impl Engine {
     pub(in crate::proxy) fn get_one(&mut self, client: ClientId, key: &[u8], cas: bool) {
         let request = self.one(client, Work::Get { cas, touch: false }, false, true);
         let Some(bucket) = self.upstream.clients.get(client).map(|client| client.bucket) else { return };
-        self.track(request, key);
         if self.buckets[bucket].front.is_some() && self.get_cached(request, bucket, key, cas) {
             return;
         }

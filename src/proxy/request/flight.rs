@@ -2,7 +2,6 @@
 
 use crate::arena::Id;
 use crate::buffer::Output;
-use crate::metrics::keys::stats::Tracked;
 use crate::protocol::ascii::meta::asked::Asked;
 use crate::protocol::op;
 use crate::protocol::status::CommandClass;
@@ -15,6 +14,7 @@ use crate::proxy::request::caching::Caching;
 use crate::proxy::request::dump::Dump;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::multiget::MultiGet;
+use crate::proxy::slow::Note;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Client, ClientId};
 
@@ -102,8 +102,8 @@ pub struct Request {
     pub hits: u32,
     /// How many bytes these had, line ends included.
     pub value_bytes: u64,
-    /// For which key's numbers its answer counts.
-    pub tracked: Tracked,
+    /// What is remembered of it, if it is watched.
+    pub note: Option<Box<Note>>,
     /// What comes of its answer for the front cache.
     pub caching: Caching,
     /// How often a server has refused a part of it as "not my vbucket".
@@ -144,7 +144,7 @@ impl Request {
             sent_at: None,
             hits: 0,
             value_bytes: 0,
-            tracked: Tracked::NONE,
+            note: None,
             caching: Caching::None,
             refusals: 0,
             pending: 0,

@@ -118,7 +118,6 @@ impl Engine {
             Request::Gat { exptime, keys, cas } => match keys.single() {
                 Some((_, key)) => {
                     let work = self.one(id, Work::Get { cas, touch: true }, false, true);
-                    self.track(work, key);
                     self.send_key(work, key, opcode::GATK, |speak, out, vbucket, at| match speak {
                         Ascii => {
                             ascii::gat_start(out.tail(), cas, exptime);
