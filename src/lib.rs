@@ -32,6 +32,7 @@
 //! | [`daemon`], [`signals`], [`mod@log`], [`failure`] | the process: background, user, limits, signals, log, exit codes | 01 |
 //! | [`alive`] | `--check-alive`: is there somebody who answers? | 01 §19 |
 //! | [`check`] | `--check`, `--print-config`: what a start would do, without one | 01 §15.1 |
+//! | [`slow_log`] | where the lines about slow and sampled requests go | 06 §11.6 |
 //! | [`milestones`] | the lines that a start and a stop leave in the log | 01 §10 |
 //! | [`systemd`] | the service manager: it is told how we are | 01 §19 |
 //! | [`config`] | texts and documents to configuration | 05 |
@@ -78,6 +79,7 @@ pub mod protocol;
 pub mod proxy;
 pub mod routing;
 pub mod signals;
+pub mod slow_log;
 pub mod systemd;
 pub mod texts;
 pub mod tools;

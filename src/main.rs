@@ -27,7 +27,7 @@ use moxi::net::worker::{self, Handle, Service, Shared};
 use moxi::proxy::Settings;
 use moxi::signals::{Signals, Starting};
 use moxi::systemd::Manager;
-use moxi::{alive, check, log, milestones, signals, texts};
+use moxi::{alive, check, log, milestones, signals, slow_log, texts};
 
 fn main() -> ExitCode {
     match cli::parse(std::env::args_os()) {
@@ -316,6 +316,7 @@ fn start(
 ) -> Result<Acceptor, Failure> {
     let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
+    slow_log::start(&loaded.behavior.slow_log_file).map_err(thread)?;
     let mut shared = Shared::new().map_err(thread)?;
     if opened.sockets.is_some() {
         let initial = std::env::var(builtin::INITIAL_MALLOC).ok();
@@ -350,8 +351,7 @@ fn start(
         for socket in &sockets.udp {
             acceptor.receive(socket)?;
         }
-        let waits = !loaded.agents.is_empty();
-        acceptor.report_to(Manager::new(waits, options.daemon), Arc::clone(&loaded.config));
+        acceptor.report_to(Manager::new(!loaded.agents.is_empty(), options.daemon), Arc::clone(&loaded.config));
         if !opened.metrics.is_empty() {
             acceptor.answer_to(Scrapers::new(opened.metrics, &shared))?;
         }

@@ -21,6 +21,10 @@ pub struct Scenario {
 /// `-Z` for servers that speak this protocol.
 const ASCII: &str = "downstream_protocol=ascii";
 const BINARY: &str = "downstream_protocol=binary";
+/// With keys, or the time of requests, being watched.
+const HOT_KEYS: &str = "downstream_protocol=ascii,hot_keys=20";
+const SLOW_LOG: &str = "downstream_protocol=ascii,slow_log=1000";
+const KEY_STATS: &str = "downstream_protocol=ascii,key_stats_lifespan=60000,key_stats_spec=key_,key_stats_max=400";
 
 pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "get-one-client", clients: 1, behavior: ASCII, servers: 1, request: get },
@@ -35,6 +39,9 @@ pub const SCENARIOS: &[Scenario] = &[
     Scenario { name: "binary-get", clients: 50, behavior: ASCII, servers: 1, request: binary_get },
     Scenario { name: "binary-get-binary-servers", clients: 50, behavior: BINARY, servers: 1, request: binary_get },
     Scenario { name: "binary-set-binary-servers", clients: 50, behavior: BINARY, servers: 1, request: binary_set },
+    Scenario { name: "get-hot-keys", clients: 50, behavior: HOT_KEYS, servers: 1, request: get },
+    Scenario { name: "get-slow-log", clients: 50, behavior: SLOW_LOG, servers: 1, request: get },
+    Scenario { name: "get-key-stats", clients: 50, behavior: KEY_STATS, servers: 1, request: get },
 ];
 
 const VALUE: [u8; 100] = [b'v'; 100];

@@ -45,6 +45,10 @@ pub(super) fn look(options: &Options, loaded: Option<&Loaded>, problems: &mut Ve
     if let Some(path) = &options.log_file {
         problems.extend(file(path).err().map(|why| format!("cannot write the log {}: {why}", path.display())));
     }
+    let slow_log = loaded.map(|loaded| Path::new(&loaded.behavior.slow_log_file));
+    if let Some(path) = slow_log.filter(|path| !path.as_os_str().is_empty()) {
+        problems.extend(file(path).err().map(|why| format!("cannot write the slow log {}: {why}", path.display())));
+    }
     if let Some(path) = options.pid_file.as_ref().filter(|_| options.daemon) {
         let told = |why| format!("Could not open the pid file {} for writing: {why}", path.display());
         problems.extend(file(path).err().map(told));

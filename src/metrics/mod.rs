@@ -6,9 +6,11 @@
 //! | [`counter`] | what every worker counts of every bucket |
 //! | [`histogram`] | timings |
 //! | [`board`] | where the workers' counters come together |
+//! | [`keys`] | what is counted of single keys |
 //! | [`process`] | the process as a whole: its connections, its time, its number |
 
 pub mod board;
 pub mod counter;
 pub mod histogram;
+pub mod keys;
 pub mod process;

@@ -23,12 +23,12 @@ use crate::config::snapshot::Config;
 use crate::control::cluster::{Cluster, Reporter};
 use crate::control::static_file::StaticFile;
 use crate::failure::Failure;
-use crate::log;
 use crate::log::Reopened;
 use crate::metrics::board::Board;
 use crate::metrics::process::{Counted, Process};
 use crate::signals::{Signal, Signals};
 use crate::systemd::Manager;
+use crate::{log, slow_log};
 
 const SIGNALS: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -303,7 +303,8 @@ impl Acceptor {
             match signal {
                 Signal::Interrupt | Signal::Terminate => return Some(signal),
                 Signal::Hangup => {
-                    if log::reopen() == Reopened::NotAFile && self.file.is_none() {
+                    let is_reopened = slow_log::reopen();
+                    if log::reopen() == Reopened::NotAFile && !is_reopened && self.file.is_none() {
                         log!(0, "SIGHUP ignored: the log is not a file");
                     }
                     self.report(|manager, _| manager.reloading());

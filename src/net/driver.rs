@@ -209,6 +209,10 @@ impl<N: Network> Driver<N> {
                             log!(TRACED, "<{descriptor} {request}");
                         }
                     }
+                    Action::Slow(id, line) => {
+                        let client = id.map(|id| format!(" client={}", self.peer(id)));
+                        self.network.report(line + &client.unwrap_or_default());
+                    }
                     // These have nothing to do with sockets.
                     Action::SetVerbosity(_) | Action::Log(..) | Action::Refresh(_) => {}
                 }

@@ -77,6 +77,14 @@ impl Stream {
         }
     }
 
+    /// The address of the other end of a TCP connection; `unix` for others. `None`: it is closed.
+    pub fn peer(&self) -> Option<String> {
+        match self {
+            Stream::Tcp(stream) => stream.peer_addr().ok().map(|address| address.to_string()),
+            Stream::Unix(_) => Some("unix".to_owned()),
+        }
+    }
+
     /// Sends small writes at once instead of waiting for more (03 §21.1: replies are never delayed).
     /// Errors do not matter: the connection works either way.
     pub fn set_nodelay(&self) {

@@ -11,6 +11,7 @@ use crate::proxy::downstream::masters::Masters;
 use crate::proxy::request::caching::Front;
 use crate::proxy::request::refused::Told;
 use crate::proxy::upstream::ClientId;
+use crate::proxy::watch::Watch;
 
 /// A bucket as one worker sees it.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Bucket {
     pub(super) waiting: VecDeque<ClientId>,
     /// Its front cache, if it is in use.
     pub(super) front: Option<Front>,
+    /// What is watched of its keys, if anything is.
+    pub(super) watch: Option<Box<Watch>>,
     /// The keys whose sets are answered before the server has answered.
     pub(super) optimize_set: Matcher,
     /// Some have waited too long, and no place has been free since.

@@ -24,10 +24,12 @@ mod merge;
 mod reconfigure;
 pub mod report;
 pub mod request;
+pub mod slow;
 mod statistics;
 pub mod timers;
 mod trimming;
 pub mod upstream;
+mod watch;
 
 use std::sync::Arc;
 
@@ -74,6 +76,8 @@ pub enum Action {
     Trace(ClientId, String),
     /// Write to the log at this verbosity.
     Log(u8, String),
+    /// Write this line about slow or sampled requests, with the client if it is about one.
+    Slow(Option<ClientId>, String),
     /// Have the agent with this index ask for its documents anew.
     Refresh(usize),
 }
@@ -101,6 +105,8 @@ pub struct Engine {
     spare: Spare<Vec<u8>>,
     /// Requests are to be shown in the log.
     is_tracing: bool,
+    /// Of some bucket something is watched.
+    is_watching: bool,
     /// There is a deadline for looking at spare memory.
     is_trimming: bool,
     /// The configuration in force, for statistics.
@@ -125,6 +131,7 @@ impl Engine {
             actions: Vec::new(),
             spare: Spare::new(SPARE_OUTPUTS),
             is_tracing: false,
+            is_watching: false,
             is_trimming: false,
             config: Config::default(),
             sources: Arc::default(),

@@ -13,6 +13,7 @@ use crate::proxy::bucket::Bucket;
 use crate::proxy::downstream::host::HealthTable;
 use crate::proxy::downstream::masters::Masters;
 use crate::proxy::request::caching::Front;
+use crate::proxy::watch::Watch;
 
 impl Engine {
     /// Serves `config` from now on. Its buckets have the index they had before; new ones come behind them.
@@ -39,11 +40,14 @@ impl Engine {
                     bucket.masters.begin(&config.learned);
                     (bucket.config, bucket.hosts) = (config, hosts);
                     (bucket.front, bucket.optimize_set) = (front, optimize_set);
+                    bucket.watch =
+                        Watch::start(bucket.watch.take(), &self.sources.keys, index, &bucket.config.behavior);
                     // It speaks of servers by their places in the old configuration.
                     bucket.told = None;
                 }
                 None => {
                     let counters = self.sources.board.register(index);
+                    let watch = Watch::start(None, &self.sources.keys, index, &config.behavior);
                     let waiting = VecDeque::new();
                     let mut masters = Masters::default();
                     masters.begin(&config.learned);
@@ -55,6 +59,7 @@ impl Engine {
                         active: 0,
                         waiting,
                         front,
+                        watch,
                         optimize_set,
                         is_crowded: false,
                         told: None,
@@ -65,6 +70,7 @@ impl Engine {
                 self.arm_all_idle(index);
             }
         }
+        self.is_watching = self.buckets.iter().any(|bucket| bucket.watch.is_some());
         self.retire_hosts();
         // A higher limit may let clients in that wait for a place.
         for index in 0..self.buckets.len() {

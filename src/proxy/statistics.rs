@@ -21,6 +21,7 @@ use crate::proxy::request::caching::Front;
 use crate::proxy::request::{self, RequestId, Work};
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::ClientId;
+use crate::proxy::watch::Watch;
 
 /// Verbs of storage commands: a malformed one is counted as theirs.
 const STORAGE: [(&[u8], Command); 6] = [
@@ -37,6 +38,53 @@ pub(in crate::proxy) fn count_keys(counters: &Counters, count: u64, bytes: usize
     counters.add(Counter::MultigetKeys, count);
     counters.command(false, Command::GetKey, Field::Seen, count);
     counters.command(false, Command::GetKey, Field::ReadBytes, bytes as u64);
+}
+
+/// As what a request is counted, and whether it has to do with a CAS id; `None`: as nothing.
+pub(in crate::proxy) fn kind(request: &Request<'_>) -> Option<(Command, bool)> {
+    Some(match request {
+        Request::Get { cas, .. } | Request::Gat { cas, .. } => (Command::Get, *cas),
+        Request::Store(store) => match (store.cas, store.verb) {
+            (Some(_), _) => (Command::Cas, true),
+            (None, StoreVerb::Set) => (Command::Set, false),
+            (None, StoreVerb::Add) => (Command::Add, false),
+            (None, StoreVerb::Replace) => (Command::Replace, false),
+            (None, StoreVerb::Append) => (Command::Append, false),
+            (None, StoreVerb::Prepend) => (Command::Prepend, false),
+        },
+        Request::Arith { decr: false, .. } => (Command::Incr, false),
+        Request::Arith { decr: true, .. } => (Command::Decr, false),
+        Request::Delete { .. } => (Command::Delete, false),
+        Request::Touch { .. } => (Command::Touch, false),
+        Request::Getl { .. } => (Command::Getl, true),
+        Request::Unl { .. } => (Command::Unl, false),
+        Request::Flush { .. } => (Command::FlushAll, false),
+        Request::Stats { args: b"reset" } => (Command::StatsReset, false),
+        Request::Stats { .. } | Request::StatsProxy { .. } | Request::Dump(_) => (Command::Stats, false),
+        // The C program does not know it, and has no counter.
+        Request::MemLimit { .. } => return None,
+        Request::Version => (Command::Version, false),
+        Request::Verbosity { .. } => (Command::Verbosity, false),
+        Request::Quit => (Command::Quit, false),
+    })
+}
+
+/// As what a meta command is counted: by its word, and as the classic command that does the same, if there is one.
+pub(in crate::proxy) fn meta_kind(meta: &Meta<'_>) -> (Counter, Option<Command>) {
+    match meta.verb {
+        Verb::Noop => (Counter::CmdMn, None),
+        Verb::Debug => (Counter::CmdMe, None),
+        Verb::Get => (Counter::CmdMg, Some(Command::Get)),
+        Verb::Store(_) if meta.options.cas.is_some() => (Counter::CmdMs, Some(Command::Cas)),
+        Verb::Store(StoreVerb::Set) => (Counter::CmdMs, Some(Command::Set)),
+        Verb::Store(StoreVerb::Add) => (Counter::CmdMs, Some(Command::Add)),
+        Verb::Store(StoreVerb::Replace) => (Counter::CmdMs, Some(Command::Replace)),
+        Verb::Store(StoreVerb::Append) => (Counter::CmdMs, Some(Command::Append)),
+        Verb::Store(StoreVerb::Prepend) => (Counter::CmdMs, Some(Command::Prepend)),
+        Verb::Delete => (Counter::CmdMd, Some(Command::Delete)),
+        Verb::Arith { decr: false } => (Counter::CmdMa, Some(Command::Incr)),
+        Verb::Arith { decr: true } => (Counter::CmdMa, Some(Command::Decr)),
+    }
 }
 
 impl Bucket {
@@ -63,6 +111,9 @@ impl Bucket {
             counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits));
             counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes);
             counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits)));
+        }
+        if let Some(watch) = &self.watch {
+            watch.count_answered(request);
         }
         if !request.has_place {
             return;
@@ -101,6 +152,7 @@ impl Engine {
         for (index, bucket) in self.buckets.iter_mut().enumerate() {
             bucket.counters = sources.board.register(index);
             bucket.front = Front::start(sources.caches.of(index), &bucket.config);
+            bucket.watch = Watch::start(None, &sources.keys, index, &bucket.config.behavior);
         }
         self.traffic = sources.board.register_traffic();
         self.sources = sources;
@@ -130,36 +182,12 @@ impl Engine {
         let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
             return;
         };
-        let (command, has_cas) = match request {
-            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
-                if let Some((_, key)) = keys.single() {
-                    count_keys(counters, 1, key.len());
-                }
-                (Command::Get, *cas)
-            }
-            Request::Store(store) => match (store.cas, store.verb) {
-                (Some(_), _) => (Command::Cas, true),
-                (None, StoreVerb::Set) => (Command::Set, false),
-                (None, StoreVerb::Add) => (Command::Add, false),
-                (None, StoreVerb::Replace) => (Command::Replace, false),
-                (None, StoreVerb::Append) => (Command::Append, false),
-                (None, StoreVerb::Prepend) => (Command::Prepend, false),
-            },
-            Request::Arith { decr: false, .. } => (Command::Incr, false),
-            Request::Arith { decr: true, .. } => (Command::Decr, false),
-            Request::Delete { .. } => (Command::Delete, false),
-            Request::Touch { .. } => (Command::Touch, false),
-            Request::Getl { .. } => (Command::Getl, true),
-            Request::Unl { .. } => (Command::Unl, false),
-            Request::Flush { .. } => (Command::FlushAll, false),
-            Request::Stats { args: b"reset" } => (Command::StatsReset, false),
-            Request::Stats { .. } | Request::StatsProxy { .. } | Request::Dump(_) => (Command::Stats, false),
-            // The C program does not know it, and has no counter.
-            Request::MemLimit { .. } => return,
-            Request::Version => (Command::Version, false),
-            Request::Verbosity { .. } => (Command::Verbosity, false),
-            Request::Quit => (Command::Quit, false),
-        };
+        if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
+            && let Some((_, key)) = keys.single()
+        {
+            count_keys(counters, 1, key.len());
+        }
+        let Some((command, has_cas)) = kind(request) else { return };
         counters.command(noreply, command, Field::Seen, 1);
         counters.command(noreply, command, Field::ReadBytes, length.saturating_sub(2) as u64);
         if has_cas {
@@ -172,20 +200,7 @@ impl Engine {
         let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
             return;
         };
-        let (counter, command) = match meta.verb {
-            Verb::Noop => (Counter::CmdMn, None),
-            Verb::Debug => (Counter::CmdMe, None),
-            Verb::Get => (Counter::CmdMg, Some(Command::Get)),
-            Verb::Store(_) if meta.options.cas.is_some() => (Counter::CmdMs, Some(Command::Cas)),
-            Verb::Store(StoreVerb::Set) => (Counter::CmdMs, Some(Command::Set)),
-            Verb::Store(StoreVerb::Add) => (Counter::CmdMs, Some(Command::Add)),
-            Verb::Store(StoreVerb::Replace) => (Counter::CmdMs, Some(Command::Replace)),
-            Verb::Store(StoreVerb::Append) => (Counter::CmdMs, Some(Command::Append)),
-            Verb::Store(StoreVerb::Prepend) => (Counter::CmdMs, Some(Command::Prepend)),
-            Verb::Delete => (Counter::CmdMd, Some(Command::Delete)),
-            Verb::Arith { decr: false } => (Counter::CmdMa, Some(Command::Incr)),
-            Verb::Arith { decr: true } => (Counter::CmdMa, Some(Command::Decr)),
-        };
+        let (counter, command) = meta_kind(meta);
         counters.count(counter);
         let Some(command) = command else { return };
         if command == Command::Get {
@@ -271,7 +286,7 @@ impl Engine {
 
     fn report(&self, id: ClientId) -> Option<Report<'_>> {
         let bucket = self.upstream.clients.get(id)?.bucket;
-        Some(Report { sources: &self.sources, config: &self.config, bucket, uptime: self.now / 1_000_000 })
+        Some(Report { sources: &self.sources, config: &self.config, bucket, now: self.now })
     }
 
     /// `stats proxy`, with the word behind it.

@@ -31,6 +31,8 @@ pub enum Owner {
     Refused,
     /// Spare memory: when it is looked at next.
     Memory,
+    /// The bucket with this index: when it is told how many lines about it were left out.
+    LeftOut(usize),
     /// A suspended server: when it is probed next.
     Host(HostId),
 }

@@ -28,6 +28,9 @@ const TROUBLE: [(&str, &str, bool); 18] = [
 /// The pseudo-command that counts the keys of gets.
 const KEYS: &str = "get_key";
 
+/// All requests for keys, while hot keys are looked for (06 §7.1).
+const HOT_SEEN: &str = "hot_keys_seen";
+
 /// One bucket from one sample to the next.
 #[derive(Clone, Copy, Debug)]
 pub struct Bucket<'a> {
@@ -64,6 +67,19 @@ pub struct Trouble {
     pub total: Option<u64>,
 }
 
+/// A row of a bucket's table of the keys that are asked for most.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HotKey<'a> {
+    /// The key, as it is shown.
+    pub key: &'a str,
+    /// So many requests per second.
+    pub rate: Option<f64>,
+    /// The part of all requests for keys that these are.
+    pub share: Option<f64>,
+    /// At least so many since the counter began.
+    pub total: Option<u64>,
+}
+
 impl<'a> Bucket<'a> {
     /// All of them, those with most requests first.
     pub fn all(change: &'a Change<'a>) -> Vec<Bucket<'a>> {
@@ -74,7 +90,7 @@ impl<'a> Bucket<'a> {
 
     /// A counter of `pstd_stats`, or another one by its whole name below the bucket.
     fn path(&self, counter: &str) -> String {
-        let block = if counter.contains(':') { "" } else { "pstd_stats:" };
+        let block = if counter.contains(':') || counter == HOT_SEEN { "" } else { "pstd_stats:" };
         format!("{}:{block}{counter}", self.name)
     }
 
@@ -164,6 +180,20 @@ impl<'a> Bucket<'a> {
         let row = |(counter, what, _)| Trouble { what, rate: self.rate(counter), total: self.gauge(counter) };
         let mut rows: Vec<Trouble> = TROUBLE.into_iter().map(row).collect();
         rows.retain(|row| row.total != Some(0));
+        rows.sort_by(|one, other| descending(one.rate, other.rate).then(other.total.cmp(&one.total)));
+        rows
+    }
+
+    /// The keys that are asked for most, those of now first.
+    pub fn hot_keys(&self) -> Vec<HotKey<'a>> {
+        let all = self.rate(HOT_SEEN).filter(|all| *all > 0.0);
+        let prefix = format!("{}:hot_keys:", self.name);
+        let row = |key: &'a str| {
+            let counter = format!("hot_keys:{key}:requests");
+            let rate = self.rate(&counter);
+            HotKey { key, rate, share: rate.zip(all).map(|(rate, all)| rate / all), total: self.gauge(&counter) }
+        };
+        let mut rows: Vec<HotKey<'a>> = self.change.now.between(&prefix, ":requests").map(row).collect();
         rows.sort_by(|one, other| descending(one.rate, other.rate).then(other.total.cmp(&one.total)));
         rows
     }

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// What stands between a bucket's prefix and its counters.
 const COUNTERS: &str = ":pstd_stats:";
 
+/// What stands before a key of clients, in which anything may stand.
+const KEYS: [&str; 2] = [":hot_keys:", ":key_stats:"];
+
 /// The statistics of one moment. Names that nobody knows do not matter, nor do those that are not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
@@ -59,7 +62,14 @@ impl Sample {
 
     /// The prefixes of the buckets, `<port>:<name>`, each once.
     pub fn buckets(&self) -> BTreeSet<&str> {
-        self.values.keys().filter_map(|name| name.rsplit_once(COUNTERS)).map(|(bucket, _)| bucket).collect()
+        let names = self.values.keys().filter(|name| !KEYS.iter().any(|mark| name.contains(mark)));
+        names.filter_map(|name| name.rsplit_once(COUNTERS)).map(|(bucket, _)| bucket).collect()
+    }
+
+    /// The names that begin with `start` and end with `end`, without these.
+    pub fn between<'a>(&'a self, start: &str, end: &str) -> impl Iterator<Item = &'a str> {
+        let own = self.values.range(start.to_owned()..).map(|(name, _)| name.as_str());
+        own.map_while(move |name| name.strip_prefix(start)).filter_map(move |name| name.strip_suffix(end))
     }
 
     /// The histogram of this name.
@@ -136,6 +146,18 @@ mod tests {
         assert_eq!(sample.number("11211:default:pstd_stats:num_upstream"), Some(3));
         assert_eq!(sample.buckets().into_iter().collect::<Vec<_>>(), ["11211:a:b", "11211:default"]);
         assert_eq!(parse("END\r\n").unwrap(), Sample::default());
+    }
+
+    #[test]
+    fn keys_may_be_anything() {
+        let sample = parse(
+            "STAT 1:b:hot_keys:a:requests 1\r\nSTAT 1:b:hot_keys:a:error 1\r\n\
+             STAT 1:b:hot_keys:x:pstd_stats:y:requests 1\r\nSTAT 1:b:key_stats:x:pstd_stats:y:added_at_msec 1\r\n\
+             STAT 1:b:pstd_stats:tot_retry 1\r\nEND\r\n",
+        );
+        let sample = sample.unwrap();
+        assert_eq!(sample.buckets().into_iter().collect::<Vec<_>>(), ["1:b"]);
+        assert_eq!(sample.between("1:b:hot_keys:", ":requests").collect::<Vec<_>>(), ["a", "x:pstd_stats:y"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Rates to lines of text.
 
-use super::bucket::{Bucket, Command, Trouble};
+use super::bucket::{Bucket, Command, HotKey, Trouble};
 use super::change::Change;
 use super::number;
 
@@ -19,6 +19,10 @@ const BUCKETS: [(&str, usize); 9] = [
 
 /// How wide a bucket's name is, if it is no longer.
 const NAME: usize = 15;
+
+/// How many keys are shown, and how wide they may be.
+const HOT: usize = 20;
+const KEY: usize = 34;
 
 /// The view of what has happened at `place`, the text of an address.
 pub fn lines(place: &str, change: &Change<'_>) -> Vec<String> {
@@ -109,6 +113,11 @@ fn details(bucket: &Bucket<'_>) -> Vec<String> {
     }
     lines.push(format!("  {:<13}{:>8}{:>9}{:>9}{:>9}{:>11}", "COMMAND", "/s", "HITS", "IN/s", "OUT/s", "TOTAL"));
     lines.extend(bucket.commands().iter().map(command));
+    let hot = bucket.hot_keys();
+    if !hot.is_empty() {
+        lines.push(format!("  {:<34}{:>14}{:>9}{:>11}", "KEY", "/s", "SHARE", "TOTAL"));
+        lines.extend(hot.iter().take(HOT).map(hot_key));
+    }
     let trouble = bucket.trouble();
     if !trouble.is_empty() {
         lines.push(format!("  {:<34}{:>14}{:>11}", "TROUBLE", "/s", "TOTAL"));
@@ -137,6 +146,16 @@ fn command(row: &Command) -> String {
 
 fn trouble(row: &Trouble) -> String {
     format!("  {:<34}{:>14}{:>11}", row.what, number::rate(row.rate), number::count(row.total))
+}
+
+fn hot_key(row: &HotKey<'_>) -> String {
+    let key = shown(row.key);
+    let key = match key.chars().count() > KEY {
+        true => key.chars().take(KEY - 3).chain("...".chars()).collect(),
+        false => key,
+    };
+    let [rate, share] = [number::rate(row.rate), number::share(row.share)];
+    format!("  {key:<34}{rate:>14}{share:>9}{:>11}", number::count(row.total))
 }
 
 /// A text of the server's as it may stand on a terminal.
@@ -221,6 +240,30 @@ mod tests {
         assert_eq!(rows("TROUBLE"), ["server did not answer in time 0.5 4", "sent again 0.0 5"]);
         let commands: Vec<String> = rows("COMMAND").into_iter().take_while(|line| !line.contains("TROUBLE")).collect();
         assert_eq!(commands, ["set 300 - - 902", "get 200 - - - 600"]);
+    }
+
+    #[test]
+    fn the_keys_of_now_are_first() {
+        let long = "l".repeat(40);
+        let of = |key: &str| format!("1:a:hot_keys:{key}:requests");
+        let values = |seen, counts: &[(&str, u64)]| {
+            let mut values: Vec<(String, u64)> = counts.iter().map(|(key, count)| (of(key), *count)).collect();
+            values.extend([("1:a:hot_keys_seen".to_owned(), seen), ("1:a:pstd_stats:tot_retry".to_owned(), 1)]);
+            values
+        };
+        let sample = |seconds, values: Vec<(String, u64)>| {
+            sample(seconds, &values.iter().map(|(name, value)| (name.as_str(), *value)).collect::<Vec<_>>())
+        };
+        let before = sample(1, values(1000, &[("once", 500), ("now:here", 10), (&long, 5)]));
+        let now = sample(2, values(1200, &[("once", 500), ("now:here", 110), (&long, 25), ("new", 3)]));
+        let lines = lines("a:1", &Change::new(Some(&before), &now));
+        let rows =
+            lines.iter().skip_while(|line| !line.contains("SHARE")).skip(1).take_while(|l| !l.contains("TROUBLE"));
+        let rows: Vec<String> = rows.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let cut = format!("{}... 20 10.0% 25", "l".repeat(31));
+        assert_eq!(rows, ["now:here 100 50.0% 110", cut.as_str(), "once 0.0 0.0% 500", "new - - 3"]);
+        let without = sample(2, values(0, &[]));
+        assert!(!super::lines("a:1", &Change::new(None, &without)).iter().any(|line| line.contains("SHARE")));
     }
 
     #[test]

@@ -184,6 +184,11 @@ fn behavior(random: &mut Random, exact: bool) -> Behavior {
     behavior.upstream_output_max = random.pick(&[1, 200, 5_000, 16_777_216]);
     behavior.quiet_max = random.pick(&[100, 3_000, 22_020_096]);
     behavior.value_max = random.pick(&[50, 20_000, 134_217_728]);
+    behavior.hot_keys = random.pick(&[0, 1, 5]);
+    behavior.key_stats_lifespan = random.pick(&[0, 3, 3_600_000]);
+    behavior.key_stats_max = random.pick(&[1, 3, 4_000]);
+    behavior.key_stats_spec = "k|s|b".to_owned();
+    behavior.slow_log = random.pick(&[0, 1, 100]);
     behavior.client_idle_timeout = if exact { 0 } else { random.pick(&[0, 0, 3, 30]) };
     behavior
 }

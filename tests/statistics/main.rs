@@ -3,9 +3,11 @@
 //! | file | what it proves |
 //! |---|---|
 //! | `proxy_stats` | `stats proxy`: every part, who is counted, and how often |
+//! | `keys` | the numbers of single keys, and those that are asked for most |
 //! | `metrics` | `/metrics`: its format, and that it says what `stats proxy` says |
 //! | `probes` | `/healthz`, `/readyz` and `/config`, and `-Z metrics` itself |
 //! | `scrapers` | whatever scrapers do, nobody is hurt |
+//! | `slow_log` | lines about requests that take long, and about samples: what they say, where they go |
 //! | `dashboards` | the examples for Prometheus and Grafana name metrics that there are |
 //! | `top` | `moxi-top`: rates, on standard output and on a terminal; a server that is not there, not moxi, or gone |
 //! | `verbosity` | what the log says of clients with `-v` and `-vv` |
@@ -14,10 +16,12 @@
 mod launch;
 
 mod dashboards;
+mod keys;
 mod metrics;
 mod probes;
 mod proxy_stats;
 mod scrapers;
+mod slow_log;
 #[cfg(feature = "top")]
 mod top;
 mod verbosity;

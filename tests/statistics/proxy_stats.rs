@@ -7,7 +7,7 @@ use moxi_test_support::packet::{Packet, op};
 use moxi_test_support::{Manager, Memcached, Mock, Moxi, Wire, moxi};
 
 /// The `STAT` lines of a part, name and value, in order.
-fn lines(client: &mut Wire, part: &str) -> Vec<(String, String)> {
+pub fn lines(client: &mut Wire, part: &str) -> Vec<(String, String)> {
     client.send(format!("stats proxy{part}\r\n"));
     let mut found = Vec::new();
     loop {
@@ -54,7 +54,7 @@ impl Stats {
     }
 }
 
-fn ask(client: &mut Wire, request: &str, reply: &str) {
+pub fn ask(client: &mut Wire, request: &str, reply: &str) {
     client.send(request);
     client.expect_piece(reply);
 }
@@ -217,6 +217,7 @@ fn the_words_and_what_they_show() {
         ("keystats", ""),
         ("buckets", "stats: pstd_stats: pstd_stats_cmd:"),
         ("timings", ""),
+        ("hotkeys", ""),
     ] {
         assert_eq!(sections(&names(&mut client, &format!(" {word}"))), want, "{word}");
     }
@@ -269,7 +270,7 @@ fn the_first_of_binary_servers_is_local() {
 }
 
 /// The statistics that a binary client gets.
-fn packets(client: &mut Wire, key: &str) -> Vec<(String, String)> {
+pub fn packets(client: &mut Wire, key: &str) -> Vec<(String, String)> {
     client.send(Packet::request(op::STAT).key(key).opaque(7).bytes());
     let mut found = Vec::new();
     loop {
@@ -284,7 +285,7 @@ fn packets(client: &mut Wire, key: &str) -> Vec<(String, String)> {
 }
 
 const VALID: &str = "CLIENT_ERROR unknown word behind stats proxy, valid: \
-                     all info settings behaviors frontcache keystats stats timings config buckets reset";
+                     all info settings behaviors frontcache keystats stats timings config buckets hotkeys reset";
 
 #[test]
 fn a_word_that_is_none_is_an_error_that_tells_the_others() {
@@ -303,7 +304,7 @@ fn a_word_that_is_none_is_an_error_that_tells_the_others() {
             let found = names(&mut client, &format!(" {word}"));
             let packets = packets(&mut binary, &format!("proxy {word}"));
             assert_eq!(packets.into_iter().map(|(name, _)| name).collect::<Vec<_>>(), found, "{word}");
-            assert_eq!(found.is_empty(), matches!(word, "keystats" | "timings"), "{word}");
+            assert_eq!(found.is_empty(), matches!(word, "keystats" | "timings" | "hotkeys"), "{word}");
         }
         assert_eq!(packets(&mut binary, "proxy").len(), names(&mut client, "").len());
         ask(&mut client, "get a\r\n", "END\r\n");

@@ -78,6 +78,24 @@ fn the_rates_are_those_of_the_load() {
     assert!(!text.contains("TROUBLE") && !text.contains(" -"), "{text}");
 }
 
+/// As often as they are asked for, whatever they contain.
+#[test]
+fn the_keys_that_are_asked_for_most() {
+    let memcached = Memcached::start(&[]);
+    let moxi = moxi!().servers([memcached.port()]).ascii().set("hot_keys=2").start();
+    let mut client = moxi.client();
+    for key in ["a", "b", "c", "1:b:pstd_stats:x", "1:b:pstd_stats:x", "1:b:pstd_stats:x", "b"] {
+        client.ask(format!("get {key}\r\n"), "END\r\n");
+    }
+    let shown = run(&["--once", "--interval=0.1", &format!("127.0.0.1:{}", moxi.port())]);
+    assert_eq!((shown.code, shown.stderr.as_str()), (Some(0), ""));
+    let text = shown.stdout;
+    // Nothing was asked in between.
+    assert_eq!(row(&text, "1:b:pstd_stats:x")[1..], ["0.0", "-", "3"], "{text}");
+    assert_eq!(row(&text, "b")[1..], ["0.0", "-", "2"], "{text}");
+    assert!(!text.contains("\n1:b"), "a bucket of that name: {text}");
+}
+
 #[test]
 fn a_unix_socket_and_timings() {
     let folder = tempfile::tempdir().unwrap();

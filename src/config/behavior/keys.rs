@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::FIRST_BUCKET;
 use super::endpoint::Endpoint;
+use super::one_in::OneIn;
 use super::setting::{Accepted, HashOptions, Kind, Setting};
 use crate::config::snapshot::Secret;
 use crate::protocol::Protocol;
@@ -202,11 +203,14 @@ behavior_keys! {
         "Prefixes of keys never to keep in the front cache, separated by |.";
     key_stats_max: u32 = 4000, [], None, ANY, Proxy, true,
         "Keys with statistics of their own, per worker thread.",
-        "This key and the next three are accepted, without effect: nothing has ever shown these statistics.";
+        "`stats proxy keystats` shows them. One too many takes the place of the one that was asked for the longest time ago. \
+         A key takes some 2 KB.";
     key_stats_lifespan: u32 = 0, [], Milliseconds, ANY, Proxy, true,
-        "How long the statistics of a key are kept; 0 turns them off.";
+        "How long the statistics of a key are kept; 0 turns them off.",
+        "It is the time from the key's first request; with the next one behind it, its statistics begin anew.";
     key_stats_spec: String = String::new(), [], None, 0..=299, Proxy, true,
-        "Prefixes of the keys to keep statistics for, separated by |.";
+        "Prefixes of the keys to keep statistics for, separated by |.",
+        "Without any there are none.";
     key_stats_unspec: String = String::new(), [], None, 0..=99, Proxy, true,
         "Prefixes of keys never to keep statistics for, separated by |.";
     optimize_set: String = String::new(), [], None, 0..=399, Proxy, true,
@@ -253,6 +257,21 @@ behavior_keys! {
          0 or nothing is none.",
         "A port alone is that of 127.0.0.1. Whoever can connect can read everything that `stats proxy` shows, and \
          nothing else: no passwords, no keys. It is the one key that counts without a cluster configuration, too.";
+    hot_keys: u32 = 0, [], None, 0..=10_000, Proxy, false,
+        "How many of the keys that are asked for most `stats proxy hotkeys` shows; 0: none are looked for.",
+        "Eight times as many are watched, by each worker thread, in about 3 KB for each that is shown. \
+         Whoever can connect can read them.";
+    slow_log: u32 = 0, [], Milliseconds, ANY, Proxy, false,
+        "Log each request that takes longer than this; 0: none.",
+        "A line says what was asked for, by whom, of which server, and where the time has gone; never a value or a \
+         password. Of more than 100 in a second, per worker thread and bucket, only the number is logged.";
+    slow_log_file: String = String::new(), [], None, 0..=4095, Main, false,
+        "File for the lines of slow_log and sample; without one they go to the log.",
+        "SIGHUP opens it again. As long as it cannot be written its lines are lost, and no request waits for it. There \
+         is to be no comma in its name.";
+    sample: OneIn = OneIn::default(), [], None, ANY, Proxy, false,
+        "Log one in so many requests, written 1/N, in the way of slow_log; 0 or nothing: none.",
+        "Each worker thread takes every Nth request of a bucket.";
 }
 
 #[cfg(test)]
@@ -313,15 +332,16 @@ mod tests {
              front_cache_unspec=,key_stats_max=4000,key_stats_lifespan=0,key_stats_spec=,key_stats_unspec=,\
              optimize_set=,usr=,pwd=\"\",host=,port=0,bucket=,port_listen=11211,\
              default_bucket_name=[ <FIRST_BUCKET> ],strict=0,join_gets=1,value_max=134217728,upstream_requests_max=1000,\
-             upstream_output_max=16777216,quiet_max=22020096,client_idle_timeout=0,metrics="
+             upstream_output_max=16777216,quiet_max=22020096,client_idle_timeout=0,metrics=,\
+             hot_keys=0,slow_log=0,slow_log_file=,sample="
         );
     }
 
     #[test]
     fn statistics_show_the_documented_numbers_of_lines() {
-        /// Keys that the C program does not have; they come last. One of them is no bucket's.
-        const NEW: usize = 7;
+        /// Keys that the C program does not have; they come last. Two of them are no bucket's.
+        const NEW: usize = 11;
         let count = |least: Where| KEYS.iter().filter(|key| key.shown >= least).count();
-        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29 + NEW, 28 + NEW - 1, 11));
+        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29 + NEW, 28 + NEW - 2, 11));
     }
 }

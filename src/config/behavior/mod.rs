@@ -5,6 +5,7 @@
 //! | [`keys`] | the one table of keys: parser, help text, statistics and dump read it |
 //! | [`setting`] | how a value of each type is read and shown |
 //! | [`endpoint`] | a setting that says where to listen |
+//! | [`one_in`] | a setting that says which part of all is meant |
 //! | [`items`] | how the text falls into items |
 //!
 //! Nothing in a `-Z` text is fatal, unless it says `strict=1`. What cannot be used leaves the setting as it was and
@@ -13,6 +14,7 @@
 pub mod endpoint;
 pub mod items;
 pub mod keys;
+pub mod one_in;
 pub mod setting;
 
 pub use keys::{Behavior, KEYS, Key, Unit, Where};
@@ -108,6 +110,7 @@ fn wanted(key: &Key) -> String {
     let (least, most) = (key.limit.start(), key.limit.end());
     match key.kind {
         Kind::Number if key.unit == Unit::Milliseconds => "it is a number of milliseconds".to_owned(),
+        Kind::Number if *most < u64::from(u32::MAX) => format!("it is a whole number from {least} to {most}"),
         Kind::Number if *least > 0 => format!("it is a whole number from {least} on"),
         Kind::Number | Kind::Signed => "it is a whole number".to_owned(),
         Kind::Switch => "it is 0 or 1".to_owned(),
@@ -115,6 +118,7 @@ fn wanted(key: &Key) -> String {
         Kind::Hash => "it is distribution:ketama, distribution:ketama-weighted or distribution:modula".to_owned(),
         Kind::Protocol => "it is ascii or binary".to_owned(),
         Kind::Endpoint => "it is a port, or HOST:PORT".to_owned(),
+        Kind::OneIn => "it is 1/N, as in 1/1000, or 0".to_owned(),
     }
 }
 

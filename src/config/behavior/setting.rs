@@ -46,6 +46,8 @@ pub enum Kind {
     Protocol,
     /// Where to listen.
     Endpoint,
+    /// One in so many.
+    OneIn,
 }
 
 /// Whether a value was taken over.

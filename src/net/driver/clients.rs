@@ -96,6 +96,11 @@ impl<N: Network> Driver<N> {
         self.client(id).map(|socket| socket.stream.descriptor())
     }
 
+    /// The client's address, as far as it has one and is still there.
+    pub(super) fn peer(&mut self, id: ClientId) -> String {
+        self.client(id).and_then(|socket| socket.stream.peer()).unwrap_or_else(|| "-".to_owned())
+    }
+
     /// Closes the socket of a client that the engine has forgotten.
     pub(super) fn close_client(&mut self, id: ClientId) {
         if let Some(descriptor) = self.descriptor(id) {

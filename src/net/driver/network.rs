@@ -42,6 +42,11 @@ pub trait ClientStream: Read + Write {
 
     /// Acknowledges what has just been received at once.
     fn set_quickack(&self);
+
+    /// Who is at the other end, for the log; `None`: it has no name.
+    fn peer(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A server connection's socket, without waiting like [`ClientStream`].
@@ -103,6 +108,9 @@ pub trait Network: Sized {
     /// # Errors
     /// When the system refuses at once.
     fn open(&mut self, id: ConnId, target: Target<'_>) -> io::Result<Self::Conn>;
+
+    /// Writes a line about slow or sampled requests, or drops it.
+    fn report(&mut self, _line: String) {}
 
     /// The engine has asked for this. What has to do with sockets is done after this; the rest (verbosity, log, agents)
     /// is done here or nowhere.

@@ -29,7 +29,6 @@ use super::driver::{Driver, Event, Network, Readiness, Verdict};
 use super::stream::{Stream, Target};
 use super::udp::UdpServer;
 use crate::arena::Id;
-use crate::log;
 use crate::memcached::clock::Clock;
 use crate::memcached::counters::Counters;
 use crate::metrics::process::Counted;
@@ -37,6 +36,7 @@ use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::timers::Micros;
 use crate::proxy::{Action, Engine};
+use crate::{log, slow_log};
 
 /// The token of the inbox.
 const INBOX: u64 = u64::MAX;
@@ -137,6 +137,10 @@ impl Network for Worker {
         let mut stream = Stream::connect(target)?;
         self.register(&mut stream, id.to_bits() | CONN)?;
         Ok(stream)
+    }
+
+    fn report(&mut self, line: String) {
+        slow_log::write(line);
     }
 
     fn told(&mut self, action: &Action) {

@@ -57,6 +57,10 @@ impl ClientStream for ClientSocket {
     fn set_quickack(&self) {
         self.stream.set_quickack();
     }
+
+    fn peer(&self) -> Option<String> {
+        self.stream.peer()
+    }
 }
 
 impl ServerStream for Stream {

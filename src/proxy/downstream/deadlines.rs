@@ -56,6 +56,7 @@ impl Engine {
                 Owner::Idle(index) => self.expire_idle(index, at),
                 Owner::Host(id) => self.probe(id),
                 Owner::Memory => self.trim(),
+                Owner::LeftOut(bucket) => self.tell_left_out(bucket),
                 Owner::Parting(id) => self.end_parting(id),
                 Owner::Refused => self.flight.is_refused_due = true,
                 Owner::Conn(id) => {

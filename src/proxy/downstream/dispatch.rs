@@ -100,7 +100,7 @@ impl Engine {
         let Some(client) = self.upstream.clients.get_mut(id) else { return RequestId::NONE };
         let made = Request::new(id, client.bucket, client.next_sequence, work, noreply);
         let read_at = client.waits_since.unwrap_or(self.now);
-        let request = self.flight.requests.insert(Request { read_at, ..made });
+        let request = self.flight.requests.insert(Request { read_at, note: self.flight.note.take(), ..made });
         client.owe(request, noreply, self.now);
         request
     }
@@ -171,11 +171,14 @@ impl Engine {
     pub(in crate::proxy) fn get_straight(&mut self, client_id: ClientId, key: &[u8], length: usize) {
         let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
         let bucket_id = client.bucket;
-        let bucket = &self.buckets[bucket_id];
+        let bucket = &mut self.buckets[bucket_id];
         bucket.count_get(key.len(), length);
         let (host_id, vbucket) = bucket.route(key);
         let made = Request::get(client_id, client, self.now);
         let (request_id, request) = self.flight.requests.place(made);
+        if let Some(watch) = &mut bucket.watch {
+            request.note = watch.get(key, length, self.now, &mut self.flight.notes);
+        }
         client.owe(request_id, false, self.now);
         let get =
             Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };

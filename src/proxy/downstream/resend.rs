@@ -17,6 +17,9 @@ impl Engine {
                 if request.is_done {
                     continue;
                 }
+                if let Some(note) = &mut request.note {
+                    note.retry();
+                }
                 let sent_on = self.resend(*id, &conn, *index);
                 // A group whose closing packet is not repeated gets another one.
                 if let Some(sent_on) = sent_on

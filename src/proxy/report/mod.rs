@@ -1,5 +1,6 @@
 //! The text of `stats proxy` (06 §3, §4).
 
+mod keys;
 mod question;
 mod sources;
 
@@ -14,6 +15,7 @@ use crate::metrics::counter::{Sum, Timing};
 use crate::metrics::histogram;
 use crate::protocol::Protocol;
 use crate::proxy::VERSION;
+use crate::proxy::timers::Micros;
 use crate::routing::Router;
 
 pub use question::{Part, Question};
@@ -31,8 +33,8 @@ pub struct Report<'a> {
     pub config: &'a Config,
     /// The bucket of the client that asks.
     pub bucket: usize,
-    /// Seconds since the program started.
-    pub uptime: u64,
+    /// Since the program started.
+    pub now: Micros,
 }
 
 impl Report<'_> {
@@ -79,6 +81,7 @@ impl Report<'_> {
         for (index, _) in self.buckets() {
             self.sources.board.reset(index);
             self.sources.caches.of(index).reset();
+            self.sources.keys.reset(index);
         }
     }
 
@@ -140,6 +143,13 @@ impl Report<'_> {
             let cache = self.sources.caches.of(index);
             front_cache(&cache, bucket, &mut prefixed(&prefix("frontcache:"), emit));
         }
+        if wants(&[Part::KeyStats]) {
+            keys::numbers(&self.sources.keys, index, self.now, &mut prefixed(&prefix("key_stats:"), emit));
+        }
+        if wants(&[Part::HotKeys]) {
+            let shown = bucket.behavior.hot_keys as usize;
+            keys::hot(&self.sources.keys, index, shown, &mut prefixed(&prefix("hot_keys"), emit));
+        }
         if wants(&[Part::Stats, Part::Buckets]) {
             let sum = self.sources.board.sum(index);
             counters(&sum, &mut prefixed(&prefix("pstd_stats:"), emit));
@@ -156,7 +166,7 @@ impl Report<'_> {
     /// `memcached:stats:`.
     fn process(&self, emit: &mut Emit<'_>) {
         let Sources { board, settings, memcached, process, .. } = self.sources;
-        let proxied = statistics::Proxied { uptime: self.uptime, traffic: board.traffic() };
+        let proxied = statistics::Proxied { uptime: self.now / 1_000_000, traffic: board.traffic() };
         statistics::process(settings, memcached.as_deref(), process, &proxied, emit);
     }
 }

@@ -19,15 +19,17 @@ pub enum Part {
     Timings,
     /// `config`
     Config,
-    /// `keystats`: nothing has ever been shown there.
+    /// `keystats`
     KeyStats,
+    /// `hotkeys`
+    HotKeys,
     /// `buckets`: the counters of buckets alone.
     Buckets,
 }
 
 impl Part {
     /// Every part by its name.
-    const NAMES: [(&str, Part); 10] = [
+    const NAMES: [(&str, Part); 11] = [
         ("all", Part::All),
         ("info", Part::Info),
         ("settings", Part::Settings),
@@ -38,6 +40,7 @@ impl Part {
         ("timings", Part::Timings),
         ("config", Part::Config),
         ("buckets", Part::Buckets),
+        ("hotkeys", Part::HotKeys),
     ];
 
     /// The part of this name; without a name it is all.

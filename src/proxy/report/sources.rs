@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::front_cache::Caches;
 use crate::memcached::{Memcached, Settings};
 use crate::metrics::board::Board;
+use crate::metrics::keys::board::KeyBoard;
 use crate::metrics::process::Process;
 
 /// What all workers share that is shown, or counted in.
@@ -12,6 +13,8 @@ use crate::metrics::process::Process;
 pub struct Sources {
     /// Where the workers count.
     pub board: Arc<Board>,
+    /// What the workers watch of the buckets' keys.
+    pub keys: KeyBoard,
     /// The front caches of the buckets.
     pub caches: Caches,
     /// The settings as `memcached:settings` shows them.

@@ -42,6 +42,7 @@ use crate::buffer::Spare;
 use crate::protocol::ascii::meta::asked::Asked;
 use crate::protocol::ascii::meta::request::Meta;
 
+use super::slow::{Note, Notes};
 use super::upstream::ClientId;
 use multiget::{Duplicates, MultiGet};
 
@@ -60,6 +61,9 @@ pub(in crate::proxy) struct Requests {
     duplicates: Duplicates,
     /// The number of the last meta command that was sent as it is.
     opaque: u32,
+    /// About the line of a client that is being carried out, if it may get one in the log.
+    pub(in crate::proxy) note: Option<Box<Note>>,
+    pub(in crate::proxy) notes: Notes,
     /// Room for a key while its reply is written.
     pub(in crate::proxy) scratch: Vec<u8>,
 }
@@ -69,6 +73,7 @@ impl Requests {
     pub(in crate::proxy) fn trim(&mut self) {
         self.works.multigets.trim();
         self.works.metas.trim();
+        self.notes.trim();
     }
 
     /// A meta command, as long as it is in flight.
@@ -86,7 +91,7 @@ impl Requests {
 
     /// Whether it holds memory that may not be needed.
     pub(in crate::proxy) fn holds_spare(&self) -> bool {
-        !self.works.multigets.is_empty() || !self.works.metas.is_empty()
+        !self.works.multigets.is_empty() || !self.works.metas.is_empty() || !self.notes.is_empty()
     }
 }
 

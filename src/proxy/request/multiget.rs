@@ -131,6 +131,12 @@ impl MultiGet {
         self.keys.len() as u64
     }
 
+    /// The keys that have no value, a repeated one as often as it was named.
+    pub(in crate::proxy) fn missing(&self) -> impl Iterator<Item = &[u8]> {
+        let is_missing = |key: &Key| self.keys.get(key.first as usize).is_some_and(|first| !first.has_value);
+        self.keys.iter().filter(move |key| is_missing(key)).map(|key| self.key(key.first))
+    }
+
     /// Keeps the value of the key with this index for its places in the reply. `write` gets the key.
     fn put(&mut self, index: u32, write: impl FnOnce(&mut Output, &[u8])) {
         let mut values = std::mem::take(&mut self.values);
@@ -221,6 +227,9 @@ impl Engine {
                 value: 0..0,
             };
             bytes += key.len();
+            if let Some(watch) = &mut self.buckets[bucket].watch {
+                watch.track(key, self.now);
+            }
             if first == index {
                 if multiget.exptime.is_none()
                     && let Some(front) = &self.buckets[bucket].front
@@ -263,6 +272,7 @@ impl Engine {
         for (index, value) in cached {
             let times = multiget.keys[*index as usize].times;
             self.note_hit(id, value.data.len(), times);
+            self.watch_hit(id, multiget.key(*index), value.data.len(), times);
             // The look-up has counted one.
             (1..times).for_each(|_| self.count_cached(id, value));
             if has_repeated {

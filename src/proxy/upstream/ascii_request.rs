@@ -228,7 +228,10 @@ impl Engine {
     /// A request that cannot be sent.
     fn refuse(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
-            Request::Get { cas, .. } | Request::Gat { cas, .. } => Work::Get { cas: *cas, touch: false },
+            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
+                self.watch_refused(id, *keys);
+                Work::Get { cas: *cas, touch: false }
+            }
             Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };

@@ -34,7 +34,7 @@ impl Engine {
                 self.expel(id, breach);
                 input.len()
             }
-            Parsed::Packet { packet, len } => match self.binary_request(id, &packet) {
+            Parsed::Packet { packet, len } => match self.watched_packet(id, &packet) {
                 Verdict::Taken => len,
                 Verdict::Wait => return self.note_waiting(id),
             },
@@ -43,7 +43,7 @@ impl Engine {
         true
     }
 
-    fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+    pub(in crate::proxy) fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
         let code = packet.header.opcode;
         if matches!(code, opcode::SASL_LIST_MECHS | opcode::SASL_AUTH | opcode::SASL_STEP) {
             self.sasl(id, packet);

@@ -29,6 +29,7 @@ impl Engine {
             client.committed = client.output.end();
             return self.mark_client(id);
         }
+        self.drop_note();
         let request = self.new_request(id, Work::Local, false);
         if let Some(request) = self.flight.requests.get_mut(request) {
             write(request.parked.tail());
@@ -90,6 +91,7 @@ impl Engine {
                 is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
             }
         }
+        let ended = request.end(self.now);
         if let Some(client) = client {
             client.unanswered = client.unanswered.saturating_sub(1);
             client.active_at = self.now;
@@ -112,6 +114,9 @@ impl Engine {
         }
         if is_awaited {
             self.grant_places(bucket_id);
+        }
+        if let Some(ended) = ended {
+            self.tell_ended(ended);
         }
     }
 
@@ -183,6 +188,7 @@ impl Engine {
             Failure::NoServer => self.count(bucket, Counter::PropagateFailed),
             _ => {}
         }
+        self.note_failure(id, failure);
         if is_batch {
             return self.fail_batch(id, failure);
         }
@@ -248,6 +254,9 @@ impl Engine {
         request.pending = request.pending.saturating_sub(1);
         request.links.remove(conn_id);
         request.sent_at = conn.writes.at(entry.end);
+        if let Some(note) = &mut request.note {
+            note.answered_by(conn.host);
+        }
         self.flight.is_refused_due |= request.refused > 0;
         let was_queued = std::mem::take(&mut entry.is_queued);
         request.queued = request.queued.saturating_sub(u32::from(was_queued));
@@ -267,6 +276,9 @@ impl Engine {
     pub(in crate::proxy) fn forget_request(&mut self, id: RequestId) {
         self.give_up(id, false);
         let Some(mut request) = self.flight.requests.remove(id) else { return };
+        if let Some(ended) = request.left(self.now) {
+            self.tell_ended(ended);
+        }
         if !request.is_done
             && let Some(bucket) = self.buckets.get(request.bucket)
         {

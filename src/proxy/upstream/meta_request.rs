@@ -53,7 +53,7 @@ impl Engine {
                 return Some(false);
             }
             Parsed::Request { meta, len } if allowed.permits(&meta) => {
-                if self.meta_request(id, &meta) == Verdict::Wait {
+                if self.watched_meta(id, &meta, len) == Verdict::Wait {
                     return Some(self.note_waiting(id));
                 }
                 self.count_meta(id, &meta, len);
@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Answers a meta command or sends it on its way.
-    fn meta_request(&mut self, id: ClientId, meta: &Meta<'_>) -> Verdict {
+    pub(in crate::proxy) fn meta_request(&mut self, id: ClientId, meta: &Meta<'_>) -> Verdict {
         if meta.verb == Verb::Noop {
             self.local_reply(id, |out| out.extend_from_slice(NOOP));
             return Verdict::Taken;

@@ -214,7 +214,7 @@ impl Engine {
                 input.expect(need + skip, &mut self.upstream.buffers);
                 return false;
             }
-            Parsed::Request { request, noreply, len } => match self.ascii_request(id, &request, noreply) {
+            Parsed::Request { request, noreply, len } => match self.watched_line(id, &request, noreply, len) {
                 Verdict::Taken => {
                     self.count_request(id, &request, noreply, len);
                     len

@@ -46,6 +46,9 @@ impl Engine {
         {
             front.keep(asked, multiget.key(index), flags, data, self.now);
         }
+        if let Some(watch) = self.buckets.get(bucket).and_then(|bucket| bucket.watch.as_ref()) {
+            watch.count_hit(multiget.key(index), length, times);
+        }
         request.hits += times;
         request.value_bytes += (length as u64 + 2) * u64::from(times);
         if times > 1

@@ -1,0 +1,377 @@
+//! What is watched of a bucket's requests: which keys are asked for most (06 §7.1), the numbers of each (06 §7), and which
+//! requests get a line in the log (06 §11.6).
+//!
+//! A worker counts for itself. Where nothing is watched, nothing is done but to find that out.
+
+use crate::config::behavior::Behavior;
+use crate::front_cache::Matcher;
+use crate::metrics::counter::{Command, Field};
+use crate::metrics::keys::board::KeyBoard;
+use crate::metrics::keys::hot::Hot;
+use crate::metrics::keys::stats::{KeyStats, Tracked};
+use crate::protocol::ascii::meta::request::{Meta, Verb};
+use crate::protocol::binary::packet::Packet;
+use crate::protocol::op::{self, Target};
+use crate::protocol::{self, Request};
+
+use crate::proxy::Engine;
+use crate::proxy::request::{self, RequestId, Work};
+use crate::proxy::slow::{Note, Notes, Slow};
+use crate::proxy::statistics::{kind, meta_kind};
+use crate::proxy::timers::Micros;
+use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::pump::Verdict;
+
+/// What one worker watches of a bucket's keys.
+#[derive(Debug)]
+pub(in crate::proxy) struct Watch {
+    hot: Option<HotKeys>,
+    numbers: Option<Numbers>,
+    /// Which requests get a line in the log; it has little to do with keys, but is wanted in the same places.
+    slow: Option<Slow>,
+}
+
+/// The keys that are asked for most.
+#[derive(Debug)]
+struct HotKeys {
+    shown: u32,
+    hot: Hot,
+}
+
+/// The numbers of the keys that the settings name.
+#[derive(Debug)]
+struct Numbers {
+    settings: Settings,
+    spec: Matcher,
+    unspec: Matcher,
+    stats: KeyStats,
+}
+
+/// Whose numbers are kept, how many, and how long.
+#[derive(Debug, PartialEq, Eq)]
+struct Settings {
+    most: u32,
+    lifespan: u32,
+    spec: String,
+    unspec: String,
+}
+
+impl Settings {
+    fn of(behavior: &Behavior) -> Settings {
+        Settings {
+            most: behavior.key_stats_max,
+            lifespan: behavior.key_stats_lifespan,
+            spec: behavior.key_stats_spec.clone(),
+            unspec: behavior.key_stats_unspec.clone(),
+        }
+    }
+}
+
+impl Numbers {
+    /// `None`: there are to be none.
+    fn start(board: &KeyBoard, bucket: usize, settings: Settings) -> Option<Numbers> {
+        let (spec, unspec) = (Matcher::new(&settings.spec), Matcher::new(&settings.unspec));
+        if settings.most == 0 || settings.lifespan == 0 || spec.is_empty() {
+            return None;
+        }
+        let stats = board.stats(bucket, settings.most, u64::from(settings.lifespan) * 1000);
+        Some(Numbers { settings, spec, unspec, stats })
+    }
+
+    fn covers(&self, key: &[u8]) -> bool {
+        self.spec.matches(key) && !self.unspec.matches(key)
+    }
+
+    fn track(&mut self, key: &[u8], now: Micros) -> Tracked {
+        if self.covers(key) { self.stats.track(key, now) } else { Tracked::NONE }
+    }
+
+    fn add(&self, tracked: Tracked, command: Command, field: Field, by: u64) {
+        self.stats.add(tracked, false, command, field, by);
+    }
+
+    /// One of the keys of a get has come.
+    fn count_key(&self, tracked: Tracked, length: usize) {
+        self.add(tracked, Command::GetKey, Field::Seen, 1);
+        self.add(tracked, Command::GetKey, Field::ReadBytes, length as u64);
+    }
+}
+
+impl Watch {
+    /// What the settings say; `None`: nothing. What `before` has counted stays where its settings do.
+    pub(in crate::proxy) fn start(
+        before: Option<Box<Watch>>,
+        board: &KeyBoard,
+        bucket: usize,
+        behavior: &Behavior,
+    ) -> Option<Box<Watch>> {
+        let (hot, numbers, slow) =
+            before.map_or((None, None, None), |before| (before.hot, before.numbers, before.slow));
+        let slow = slow.filter(|slow| slow.is_for(behavior)).or_else(|| Slow::start(behavior));
+        let (shown, settings) = (behavior.hot_keys, Settings::of(behavior));
+        let hot = hot.filter(|hot| hot.shown == shown).or_else(|| {
+            let hot = || HotKeys { shown, hot: board.hot(bucket, shown as usize) };
+            (shown > 0).then(hot)
+        });
+        let numbers =
+            numbers.filter(|numbers| numbers.settings == settings).or_else(|| Numbers::start(board, bucket, settings));
+        (hot.is_some() || numbers.is_some() || slow.is_some()).then(|| Box::new(Watch { hot, numbers, slow }))
+    }
+
+    pub(in crate::proxy) fn slow(&mut self) -> Option<&mut Slow> {
+        self.slow.as_mut()
+    }
+
+    /// A get of this key alone has come, in a line of `length` bytes: what is to be remembered of it.
+    pub(in crate::proxy) fn get(
+        &mut self,
+        key: &[u8],
+        length: usize,
+        now: Micros,
+        notes: &mut Notes,
+    ) -> Option<Box<Note>> {
+        let tracked = self.count_get(key, length, now);
+        if self.slow.is_none() && tracked == Tracked::NONE {
+            return None;
+        }
+        let mut note = notes.take();
+        note.get(key);
+        note.tracked = tracked;
+        Some(note)
+    }
+
+    /// A note about a request, if there is to be one.
+    fn note(&self, notes: &mut Notes) -> Option<Box<Note>> {
+        (self.slow.is_some() || self.numbers.is_some()).then(|| notes.take())
+    }
+
+    /// A get of this key alone has come, in a line of `length` bytes.
+    fn count_get(&mut self, key: &[u8], length: usize, now: Micros) -> Tracked {
+        self.count_hot(key);
+        let Some(numbers) = &mut self.numbers else { return Tracked::NONE };
+        let tracked = numbers.track(key, now);
+        numbers.count_key(tracked, key.len());
+        numbers.add(tracked, Command::Get, Field::Seen, 1);
+        numbers.add(tracked, Command::Get, Field::ReadBytes, length.saturating_sub(2) as u64);
+        tracked
+    }
+
+    /// What the answer to a get of this key is to be counted for.
+    pub(in crate::proxy) fn track(&mut self, key: &[u8], now: Micros) -> Tracked {
+        self.numbers.as_mut().map_or(Tracked::NONE, |numbers| numbers.track(key, now))
+    }
+
+    /// A line of `length` bytes has come, with its value and the last line end.
+    fn count_request(&mut self, request: &Request<'_>, quiet: bool, length: usize, now: Micros) {
+        let (key, read) = match request {
+            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
+                let is_single = keys.single().is_some();
+                for (_, key) in keys.iter() {
+                    let read = if is_single { length } else { key.len() + 2 };
+                    let tracked = self.count_get(key, read, now);
+                    if let Some(numbers) = self.numbers.as_ref().filter(|_| *cas) {
+                        numbers.add(tracked, Command::Get, Field::Cas, 1);
+                    }
+                }
+                return;
+            }
+            Request::Store(store) => (store.key, length),
+            Request::Arith { key, .. }
+            | Request::Delete { key }
+            | Request::Touch { key, .. }
+            | Request::Getl { key, .. }
+            | Request::Unl { key, .. } => (*key, length),
+            Request::Flush { .. }
+            | Request::Stats { .. }
+            | Request::StatsProxy { .. }
+            | Request::Dump(_)
+            | Request::MemLimit { .. }
+            | Request::Version
+            | Request::Verbosity { .. }
+            | Request::Quit => return,
+        };
+        self.count_hot(key);
+        let Some((numbers, (command, has_cas))) = self.numbers.as_mut().zip(kind(request)) else { return };
+        let tracked = numbers.track(key, now);
+        let stats = &numbers.stats;
+        stats.add(tracked, quiet, command, Field::Seen, 1);
+        stats.add(tracked, quiet, command, Field::ReadBytes, read.saturating_sub(2) as u64);
+        stats.add(tracked, quiet, command, Field::Cas, u64::from(has_cas));
+    }
+
+    /// A meta command has come, in `length` bytes with its value and the last line end.
+    fn count_meta(&mut self, meta: &Meta<'_>, length: usize, now: Micros) {
+        if meta.verb == Verb::Noop {
+            return;
+        }
+        let key = meta.key.name();
+        self.count_hot(key);
+        let Some((numbers, command)) = self.numbers.as_mut().zip(meta_kind(meta).1) else { return };
+        let (tracked, quiet) = (numbers.track(key, now), meta.options.is_quiet);
+        if command == Command::Get {
+            numbers.count_key(tracked, key.len());
+        }
+        let stats = &numbers.stats;
+        stats.add(tracked, quiet, command, Field::Seen, 1);
+        stats.add(tracked, quiet, command, Field::ReadBytes, length.saturating_sub(2) as u64);
+        stats.add(tracked, quiet, command, Field::Cas, u64::from(meta.needs_cas()));
+    }
+
+    /// A get of several keys is refused before it is sent.
+    fn count_refused(&mut self, keys: protocol::Keys<'_>, now: Micros) {
+        let Some(numbers) = &mut self.numbers else { return };
+        for (_, key) in keys.iter() {
+            let tracked = numbers.track(key, now);
+            numbers.add(tracked, Command::GetKey, Field::Misses, 1);
+        }
+    }
+
+    fn count_hot(&mut self, key: &[u8]) {
+        if let Some(hot) = &mut self.hot {
+            hot.hot.count(key);
+        }
+    }
+
+    /// A get was answered, or has failed.
+    pub(in crate::proxy) fn count_answered(&self, request: &request::Request) {
+        let Some(numbers) = &self.numbers else { return };
+        match &request.work {
+            Work::Get { .. } | Work::Meta(_) => {
+                let Some(note) = request.note.as_ref().filter(|note| note.tracked != Tracked::NONE) else { return };
+                let (tracked, hits) = (note.tracked, u64::from(request.hits));
+                numbers.add(tracked, Command::GetKey, Field::Hits, hits);
+                numbers.add(tracked, Command::GetKey, Field::WriteBytes, request.value_bytes);
+                numbers.add(tracked, Command::GetKey, Field::Misses, 1u64.saturating_sub(hits));
+            }
+            // Its values were counted when they came.
+            Work::MultiGet(multiget) => {
+                for key in multiget.missing().filter(|key| numbers.covers(key)) {
+                    numbers.add(numbers.stats.find(key), Command::GetKey, Field::Misses, 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A value has come for a key of several, that was named so often.
+    pub(in crate::proxy) fn count_hit(&self, key: &[u8], length: usize, times: u32) {
+        let Some(numbers) = self.numbers.as_ref().filter(|numbers| numbers.covers(key)) else { return };
+        let (tracked, times) = (numbers.stats.find(key), u64::from(times));
+        numbers.add(tracked, Command::GetKey, Field::Hits, times);
+        numbers.add(tracked, Command::GetKey, Field::WriteBytes, (length as u64 + 2) * times);
+    }
+}
+
+impl Engine {
+    /// What is watched of the client's bucket, if anything is.
+    fn watch(&mut self, id: ClientId) -> Option<&mut Watch> {
+        let bucket = self.upstream.clients.get(id)?.bucket;
+        self.buckets.get_mut(bucket)?.watch.as_deref_mut()
+    }
+
+    /// [`Engine::ascii_request`] for a line of `length` bytes, with its value and the last line end.
+    #[inline]
+    pub(in crate::proxy) fn watched_line(
+        &mut self,
+        id: ClientId,
+        request: &Request<'_>,
+        noreply: bool,
+        length: usize,
+    ) -> Verdict {
+        if !self.is_watching {
+            return self.ascii_request(id, request, noreply);
+        }
+        let now = self.now;
+        self.begin_note(id, |watch, note| {
+            note.line(request);
+            if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
+                && let Some((_, key)) = keys.single()
+            {
+                note.tracked = watch.track(key, now);
+            }
+        });
+        let verdict = self.ascii_request(id, request, noreply);
+        self.end_note(id, verdict, |watch| watch.count_request(request, noreply, length, now));
+        verdict
+    }
+
+    /// The same for a meta command.
+    #[inline]
+    pub(in crate::proxy) fn watched_meta(&mut self, id: ClientId, meta: &Meta<'_>, length: usize) -> Verdict {
+        if !self.is_watching {
+            return self.meta_request(id, meta);
+        }
+        let now = self.now;
+        self.begin_note(id, |watch, note| {
+            note.meta(meta);
+            if meta.verb == Verb::Get {
+                note.tracked = watch.track(meta.key.name(), now);
+            }
+        });
+        let verdict = self.meta_request(id, meta);
+        self.end_note(id, verdict, |watch| watch.count_meta(meta, length, now));
+        verdict
+    }
+
+    /// The same for a packet. Numbers are kept of lines only (06 §6.5).
+    #[inline]
+    pub(in crate::proxy) fn watched_packet(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+        if !self.is_watching {
+            return self.binary_request(id, packet);
+        }
+        self.begin_note(id, |_, note| note.packet(packet));
+        let verdict = self.binary_request(id, packet);
+        self.end_note(id, verdict, |watch| {
+            if !packet.key.is_empty() && op::of(packet.header.opcode).target == Target::Key {
+                watch.count_hot(packet.key);
+            }
+        });
+        verdict
+    }
+
+    /// What the client has sent is about to be carried out: a note is made for the request that comes of it.
+    fn begin_note(&mut self, id: ClientId, fill: impl FnOnce(&mut Watch, &mut Note)) {
+        let Some(bucket) = self.upstream.clients.get(id).map(|client| client.bucket) else { return };
+        let Some(watch) = self.buckets.get_mut(bucket).and_then(|bucket| bucket.watch.as_deref_mut()) else { return };
+        if let Some(mut note) = watch.note(&mut self.flight.notes) {
+            fill(watch, &mut note);
+            self.flight.note = Some(note);
+        }
+    }
+
+    /// It was carried out, or has to wait. If no request has come of it the note is not needed.
+    fn end_note(&mut self, id: ClientId, verdict: Verdict, count: impl FnOnce(&mut Watch)) {
+        self.drop_note();
+        if verdict == Verdict::Taken
+            && let Some(watch) = self.watch(id)
+        {
+            count(watch);
+        }
+    }
+
+    /// What comes of it is no request that is watched.
+    pub(in crate::proxy) fn drop_note(&mut self) {
+        if let Some(note) = self.flight.note.take() {
+            self.flight.notes.give(note);
+        }
+    }
+
+    /// A get of these keys is refused before it is sent. That of one key is counted like any other.
+    pub(in crate::proxy) fn watch_refused(&mut self, id: ClientId, keys: protocol::Keys<'_>) {
+        let now = self.now;
+        if self.is_watching
+            && keys.single().is_none()
+            && let Some(watch) = self.watch(id)
+        {
+            watch.count_refused(keys, now);
+        }
+    }
+
+    /// The front cache has the value of a key of several, that was named so often.
+    pub(in crate::proxy) fn watch_hit(&self, id: RequestId, key: &[u8], length: usize, times: u32) {
+        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.get(request.bucket));
+        if let Some(watch) = bucket.and_then(|bucket| bucket.watch.as_ref()) {
+            watch.count_hit(key, length, times);
+        }
+    }
+}
