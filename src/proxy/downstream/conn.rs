@@ -148,6 +148,8 @@ pub enum Expect {
     Broadcast {
         /// The opcode sent to a binary server.
         opcode: u8,
+        /// The server's place in the configuration.
+        server: u16,
         /// Something of the answer has come already.
         begun: bool,
     },
