@@ -156,6 +156,11 @@ pub enum Expect {
 }
 
 impl Expect {
+    /// Whether it is a list of which nothing has come yet.
+    pub fn is_unanswered_dump(&self) -> bool {
+        matches!(self, Expect::Dump { begun: false })
+    }
+
     /// If it is the answer to a binary client's packet for one key, or to a quiet one: which.
     fn packet(&self, opaque: u32) -> Option<PacketName> {
         let (opcode, place) = match *self {
