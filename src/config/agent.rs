@@ -3,7 +3,7 @@
 use super::behavior::Behavior;
 use super::error::ConfigError;
 use super::snapshot::Secret;
-use super::url::{HAS_TLS, Url};
+use super::url::{self, HAS_TLS, Url};
 
 /// One source of configuration: where to ask and as whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,12 @@ fn agent(text: &str, behavior: &Behavior, log: &mut Vec<String>) -> Result<Agent
     if agent.urls.is_empty() {
         return Err(ConfigError::MissingUrl);
     }
-    // With others beside them, they fail like servers that are down.
+    // With others beside them, those that are of no use fail like servers that are down.
+    let (good, bad): (Vec<&String>, Vec<&String>) = agent.urls.iter().partition(|url| Url::parse(url).is_some());
+    if let (true, Some(bad)) = (good.is_empty(), bad.first()) {
+        return Err(ConfigError::BadUrl { url: url::shown(bad) });
+    }
+    log.extend(bad.into_iter().map(|bad| format!("WARNING: {}: {}", url::FORM, url::shown(bad))));
     let is_tls = |url: &String| Url::parse(url).is_some_and(|url| url.tls);
     if !HAS_TLS && agent.urls.iter().all(is_tls) { Err(ConfigError::NoTls) } else { Ok(agent) }
 }
@@ -156,6 +161,32 @@ mod tests {
             assert_eq!(parse(text, &Behavior::default(), &mut Vec::new()), Err(ConfigError::NoTls), "{text}");
         }
         assert_eq!(parsed("HTTP://a/,https://b/;").0[0].urls, ["HTTP://a/", "https://b/"]);
+    }
+
+    #[test]
+    fn urls_that_can_never_be_asked_are_refused_unless_others_can() {
+        for (text, shown) in [
+            ("url=ftp://a/p", "ftp://a/p"),
+            ("http://", "http://"),
+            ("http:///p", "http:///p"),
+            ("http://a:99999/p", "http://a:99999/p"),
+            ("http://a:0/p|http://a:x/p", "http://a:0/p"),
+            ("auth=x%y,url=http://joe:open@a:0/p", "http://a:0/p"),
+            ("url=http://a/;url=http://b c/", "http://b c/"),
+        ] {
+            let error = parse(text, &Behavior::default(), &mut Vec::new()).unwrap_err();
+            let wanted = format!("ERROR: bad -z configuration, not a URL of the form http://HOST:PORT/PATH: {shown}");
+            assert_eq!(error.to_string(), wanted, "{text}");
+        }
+        let (agents, log) = parsed("url=http://joe:open@a:0/|http://b/|ftp://c/");
+        assert_eq!(agents[0].urls.len(), 3);
+        assert_eq!(
+            log,
+            [
+                "WARNING: not a URL of the form http://HOST:PORT/PATH: http://a:0/",
+                "WARNING: not a URL of the form http://HOST:PORT/PATH: ftp://c/"
+            ]
+        );
     }
 
     #[test]

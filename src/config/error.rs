@@ -5,6 +5,7 @@ use std::fmt;
 use super::document::DocumentError;
 use super::files::Unreadable;
 use super::server_list::ListError;
+use super::url;
 
 /// A configuration that cannot be used. The program logs the text and exits with status 1.
 ///
@@ -76,6 +77,11 @@ pub enum ConfigError {
     },
     /// A configuration for the REST client has no URL.
     MissingUrl,
+    /// No URL of an agent can be asked.
+    BadUrl {
+        /// The first of them, without credentials.
+        url: String,
+    },
     /// All URLs of an agent are `https://`, which this build cannot do.
     NoTls,
     /// A static configuration that is read again has become URLs, or a document without a port.
@@ -143,6 +149,7 @@ impl fmt::Display for ConfigError {
                 f.write_str(")")
             }
             ConfigError::MissingUrl => f.write_str("ERROR: missing -z configuration for url/host"),
+            ConfigError::BadUrl { url } => write!(f, "ERROR: bad -z configuration, {}: {url}", url::FORM),
             ConfigError::NoTls => f.write_str("ERROR: https:// URLs need a build of moxi with TLS, which this is not"),
             ConfigError::NotStatic => f.write_str("bad moxi config, no PORT=SERVERS any more (URLs need a restart)"),
             ConfigError::PortListen { port } => {

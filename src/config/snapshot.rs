@@ -260,6 +260,19 @@ pub struct Tally {
     pub shutdowns: u64,
 }
 
+impl Tally {
+    /// What has happened since it was `before`.
+    pub fn since(self, before: Tally) -> Tally {
+        Tally {
+            configs: self.configs.saturating_sub(before.configs),
+            config_fails: self.config_fails.saturating_sub(before.config_fails),
+            starts: self.starts.saturating_sub(before.starts),
+            existings: self.existings.saturating_sub(before.existings),
+            shutdowns: self.shutdowns.saturating_sub(before.shutdowns),
+        }
+    }
+}
+
 /// Everything a worker needs to know about the outside world.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
@@ -282,6 +295,8 @@ pub struct Dynamic {
     pub port: u16,
     /// Where new clients start.
     pub default_bucket: DefaultBucket,
+    /// What `-Z` says. The buckets' own have their names and passwords in it.
+    pub behavior: Arc<Behavior>,
 }
 
 /// Where a new client starts (`default_bucket_name`, 05 §8.2).

@@ -7,6 +7,9 @@ use super::address::bracketed;
 /// Whether this build can do `https://`.
 pub const HAS_TLS: bool = cfg!(feature = "tls");
 
+/// What is said of a text that is none.
+pub const FORM: &str = "not a URL of the form http://HOST:PORT/PATH";
+
 /// An `http://` or `https://` URL, split. `Display` gives it as written but without user and password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {

@@ -21,7 +21,7 @@ pub(super) fn write(page: &mut Page, scene: &Scene<'_>) {
     page.single("moxi_workers", Kind::Gauge, "Worker threads (-t).", threads);
     system(page, scene);
     connections(page, scene);
-    let tally = &scene.config.tally;
+    let tally = sources.tally(scene.config);
     for (name, help, number) in [
         ("moxi_config_documents_total", "Configuration documents that have come, good or bad.", tally.configs),
         ("moxi_config_failures_total", "Documents and files that could not be used.", tally.config_fails),

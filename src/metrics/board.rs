@@ -97,6 +97,7 @@ impl Board {
     pub fn reset(&self, bucket: usize) {
         if let Some(place) = lock(&self.places).get_mut(bucket) {
             place.base = Sum::of(place.workers.iter().map(Arc::as_ref));
+            place.workers.iter().for_each(|worker| worker.reset_most());
         }
     }
 
@@ -151,6 +152,22 @@ mod tests {
         assert_eq!(retries(&board), Some(1));
         assert_eq!(board.sum(0), Sum::default());
         assert_eq!(board.sum(9), Sum::default());
+    }
+
+    /// Also one that is less than that of before.
+    #[test]
+    fn a_maximum_is_that_of_what_came_since_the_reset() {
+        let board = Board::default();
+        let (one, other) = (board.register(0), board.register(0));
+        let most = || board.sum(0).counters().find(|(name, _)| *name == "max_downstream_reserved_time").map(|it| it.1);
+        one.raise(Counter::MaxReservedTime, 7);
+        other.raise(Counter::MaxReservedTime, 9);
+        other.raise(Counter::MaxReservedTime, 3);
+        assert_eq!(most(), Some(9));
+        board.reset(0);
+        assert_eq!(most(), Some(0));
+        one.raise(Counter::MaxReservedTime, 5);
+        assert_eq!(most(), Some(5));
     }
 
     #[test]

@@ -14,7 +14,8 @@ pub enum Kind {
     Total,
     /// Goes up and down; they are added; a reset changes nothing.
     Gauge,
-    /// The largest counts; a reset starts from zero.
+    /// The largest counts; a reset starts from zero: it is a matter of the workers' own numbers, because what was the
+    /// largest says nothing of what is since.
     Most,
 }
 
@@ -246,7 +247,16 @@ impl Counters {
 
     /// Notes a value of which the largest counts.
     pub fn raise(&self, counter: Counter, value: u64) {
-        self.change(counter as usize, |number| number.max(value));
+        if let Some(number) = self.numbers.get(counter as usize).filter(|number| value > number.load(Relaxed)) {
+            // Whoever resets it writes, too.
+            number.fetch_max(value, Relaxed);
+        }
+    }
+
+    /// Forgets what was the largest.
+    pub(super) fn reset_most(&self) {
+        let most = COUNTERS.iter().zip(&self.numbers).filter(|((_, kind), _)| *kind == Kind::Most);
+        most.for_each(|(_, number)| number.store(0, Relaxed));
     }
 
     /// Counts `by` more of a command.
@@ -291,12 +301,11 @@ impl Sum {
         sum
     }
 
-    /// What came since `base`; gauges are what they are, and so is a maximum that has grown since.
+    /// What came since `base`; gauges are what they are, and so are maxima ([`Counters::reset_most`]).
     pub fn since(mut self, base: &Sum) -> Sum {
         for (index, (number, base)) in self.numbers.iter_mut().zip(&base.numbers).enumerate() {
             match COUNTERS.get(index) {
-                Some((_, Kind::Gauge)) => {}
-                Some((_, Kind::Most)) if *number > *base => {}
+                Some((_, Kind::Gauge | Kind::Most)) => {}
                 _ => *number = number.wrapping_sub(*base),
             }
         }
@@ -370,10 +379,7 @@ mod tests {
         b.count(Counter::CmdCount);
         let since = sum().since(&base);
         assert_eq!(get(&since, "tot_cmd_count"), 1);
-        assert_eq!(get(&since, "max_downstream_reserved_time"), 0);
         assert_eq!(get(&since, "num_upstream"), 1);
-        a.raise(Counter::MaxReservedTime, 11);
-        assert_eq!(get(&sum().since(&base), "max_downstream_reserved_time"), 11);
     }
 
     #[test]

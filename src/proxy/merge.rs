@@ -3,7 +3,8 @@
 //! By the name, or by its part from the last colon on, one of three rules applies: the first server's value stays,
 //! the largest value stays, or values are added. Names are compared whole, so that `bytes` is added although it
 //! occurs in `limit_maxbytes`, and only complete numbers are added. Names that are in no table are counters, unless
-//! the statistics are settings or describe connections: there the first server's value stays.
+//! the statistics are settings or describe connections: there the first server's value stays. The first server is that
+//! of the configuration, whoever answers first: the same question has the same answer each time.
 
 use crate::protocol::numbers::{push_i64, push_u64};
 use std::collections::HashMap;
@@ -77,6 +78,8 @@ struct Entry {
     prefix: Vec<u8>,
     name: Vec<u8>,
     value: Vec<u8>,
+    /// The first server that has given a value, by its place in the configuration.
+    server: u16,
 }
 
 impl Merger {
@@ -86,30 +89,39 @@ impl Merger {
         Merger { default, entries: Vec::new(), index: HashMap::new(), passed: Vec::new(), held: 0 }
     }
 
-    /// Takes one statistic; without a name it is none. `prefix` is the word its line begins with: `STAT`, `ITEM` or
-    /// `PREFIX`.
-    pub fn add(&mut self, prefix: &[u8], name: &[u8], value: &[u8]) {
+    /// Takes one statistic of the server that is at this place of the configuration; without a name it is none.
+    /// `prefix` is the word its line begins with: `STAT`, `ITEM` or `PREFIX`.
+    pub fn add(&mut self, server: u16, prefix: &[u8], name: &[u8], value: &[u8]) {
         if name.is_empty() {
             return;
         }
         if let Some(entry) = self.index.get(name).and_then(|&at| self.entries.get_mut(at)) {
-            return merge(rule(name).unwrap_or(self.default), &mut entry.value, value);
+            let rule = rule(name).unwrap_or(self.default);
+            let held = (self.held + value.len()).saturating_sub(entry.value.len());
+            if merge(rule, &mut entry.value, value) == Merged::No && server < entry.server && held <= HELD_MAX {
+                self.held = held;
+                entry.value = value.to_vec();
+            }
+            entry.server = entry.server.min(server);
+            return;
         }
         if self.hold(prefix.len() + 2 * name.len() + value.len() + OVERHEAD) {
             self.index.insert(name.to_vec(), self.entries.len());
-            self.entries.push(Entry { prefix: prefix.to_vec(), name: name.to_vec(), value: value.to_vec() });
+            self.entries.push(Entry { prefix: prefix.to_vec(), name: name.to_vec(), value: value.to_vec(), server });
         }
     }
 
     /// Takes a line of an ASCII server, without its end. One that is not of three words, or is long, is passed on
     /// unchanged, once for each server; if values are not added, only the first server's.
-    pub fn line(&mut self, line: &[u8]) {
+    pub fn line(&mut self, server: u16, line: &[u8]) {
         let mut words = line.split(|&byte| byte == b' ').filter(|word| !word.is_empty());
         match (words.next(), words.next(), words.next(), words.next()) {
-            (Some(prefix), Some(name), Some(value), None) if line.len() < LINE_MAX => self.add(prefix, name, value),
-            (Some(prefix), ..) if self.default == Rule::First && line.len() < LINE_MAX => {
+            (Some(prefix), Some(name), Some(value), None) if line.len() < LINE_MAX => {
+                self.add(server, prefix, name, value);
+            }
+            (Some(prefix), ..) if self.default == Rule::First => {
                 if let Some((name, value)) = name_and_rest(line) {
-                    self.add(prefix, name, value);
+                    self.add(server, prefix, name, value);
                 }
             }
             _ => {
@@ -126,7 +138,7 @@ impl Merger {
             push_text(out, line);
             out.extend_from_slice(b"\r\n");
         }
-        for Entry { prefix, name, value } in &self.entries {
+        for Entry { prefix, name, value, .. } in &self.entries {
             push_text(out, prefix);
             out.push(b' ');
             push_text(out, name);
@@ -167,13 +179,22 @@ fn rule(name: &[u8]) -> Option<Rule> {
     RULES.iter().find(|(name, _)| *name == key).map(|(_, rule)| *rule)
 }
 
+/// Whether two values have become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Merged {
+    /// They have.
+    Yes,
+    /// They cannot, or must not: one of them stays.
+    No,
+}
+
 /// Merges `new` into `old`, which stays as it is unless both are numbers.
-fn merge(rule: Rule, old: &mut Vec<u8>, new: &[u8]) {
+fn merge(rule: Rule, old: &mut Vec<u8>, new: &[u8]) -> Merged {
     let (Some(a), Some(b)) = (Number::parse(old), Number::parse(new)) else {
-        return;
+        return Merged::No;
     };
     let merged = match (rule, a, b) {
-        (Rule::First, ..) => return,
+        (Rule::First, ..) => return Merged::No,
         (Rule::Largest, Number::Whole(a), Number::Whole(b)) => Number::Whole(a.max(b)),
         (Rule::Sum, Number::Whole(a), Number::Whole(b)) => Number::Whole(add(a, b)),
         (Rule::Largest, a, b) => Number::Dotted(a.float().max(b.float())),
@@ -188,6 +209,7 @@ fn merge(rule: Rule, old: &mut Vec<u8>, new: &[u8]) {
         // Writing to a vector cannot fail.
         Number::Dotted(number) => _ = write!(old, "{number:.6}"),
     }
+    Merged::Yes
 }
 
 /// The sum. Counters wrap at 2^64, as those of the servers do.

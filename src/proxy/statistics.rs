@@ -33,6 +33,22 @@ const STORAGE: [(&[u8], Command); 6] = [
     (b"cas", Command::Cas),
 ];
 
+/// Verbs of the others that are refused for their words with another line than `ERROR`.
+const OTHERS: [(&[u8], Command); 12] = [
+    (b"get", Command::Get),
+    (b"gets", Command::Get),
+    (b"gat", Command::Get),
+    (b"gats", Command::Get),
+    (b"delete", Command::Delete),
+    (b"touch", Command::Touch),
+    (b"incr", Command::Incr),
+    (b"decr", Command::Decr),
+    (b"flush_all", Command::FlushAll),
+    (b"stats", Command::Stats),
+    (b"getl", Command::Getl),
+    (b"unl", Command::Unl),
+];
+
 /// Keys were asked for: so many, with so many bytes in all.
 pub(in crate::proxy) fn count_keys(counters: &Counters, count: u64, bytes: usize) {
     counters.add(Counter::MultigetKeys, count);
@@ -222,14 +238,17 @@ impl Engine {
         let length = memchr::memchr(b'\n', line).unwrap_or(line.len());
         let read = line.get(..length).unwrap_or_default().trim_ascii_end().len() as u64;
         let verb = line.trim_ascii_start().split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-        let command = STORAGE.iter().find(|(name, _)| *name == verb).map(|(_, command)| *command);
-        if let Some(command) = command.filter(|_| !reply.starts_with(b"ERROR")) {
-            counters.command(noreply, command, Field::Seen, 1);
+        let named = |verbs: &[(&[u8], Command)]| verbs.iter().find(|(name, _)| *name == verb).map(|(_, it)| *it);
+        let storage = named(&STORAGE);
+        let command = match reply.starts_with(b"ERROR") {
+            true => Some(Command::Error),
+            false => storage.or_else(|| named(&OTHERS)),
+        };
+        let Some(command) = command else { return }; // `lru_crawler` and the like: as if they had been understood
+        counters.command(noreply, command, Field::Seen, 1);
+        counters.command(noreply, command, Field::ReadBytes, read);
+        if storage == Some(command) {
             counters.command(noreply, command, Field::Misses, 1);
-            counters.command(noreply, command, Field::ReadBytes, read);
-        } else if reply.starts_with(b"ERROR") {
-            counters.command(noreply, Command::Error, Field::Seen, 1);
-            counters.command(noreply, Command::Error, Field::ReadBytes, read);
         }
     }
 

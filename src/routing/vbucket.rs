@@ -3,9 +3,12 @@
 /// "No server" in a row of the map, as the documents write it.
 pub const NOBODY: i32 = -1;
 
+/// Most vbuckets of a map: their numbers have 16 bits on the wire.
+pub const MOST: usize = 65536;
+
 /// A vbucket map: for each vbucket a row of server indexes, the master first, then the replicas.
 ///
-/// The number of vbuckets is a power of two (at least one), every row has `replicas + 1` elements, and every element
+/// The number of vbuckets is a power of two from 1 to 65536, every row has `replicas + 1` elements, and every element
 /// is [`NOBODY`] or an index below `servers`: [`VbucketMap::new`] refuses anything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VbucketMap {
@@ -31,7 +34,7 @@ impl VbucketMap {
                     .iter()
                     .all(|&index| index == NOBODY || usize::try_from(index).is_ok_and(|index| index < servers))
         };
-        if !count.is_power_of_two() || !fits(&rows) || !forward.as_deref().is_none_or(fits) {
+        if !count.is_power_of_two() || count > MOST || !fits(&rows) || !forward.as_deref().is_none_or(fits) {
             return None;
         }
         Some(VbucketMap {
@@ -213,6 +216,8 @@ mod tests {
     fn impossible_maps_are_refused() {
         assert_eq!(VbucketMap::new(0, 1, vec![], None), None);
         assert_eq!(VbucketMap::new(0, 1, vec![0, 0, 0], None), None);
+        assert_eq!(VbucketMap::new(0, 1, vec![0; 2 * MOST], None), None);
+        assert!(VbucketMap::new(0, 1, vec![0; MOST], None).is_some());
         assert_eq!(VbucketMap::new(1, 1, vec![0, 0, 0], None), None);
         assert_eq!(VbucketMap::new(0, 1, vec![1], None), None);
         assert_eq!(VbucketMap::new(0, 1, vec![-2], None), None);

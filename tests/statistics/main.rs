@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `proxy_stats` | `stats proxy`: every part, who is counted, and how often |
 //! | `keys` | the numbers of single keys, and those that are asked for most |
+//! | `merging` | `stats`: what becomes of the answers of several servers |
+//! | `counting` | which counters a line counts in |
+//! | `buckets` | several buckets: who is counted where, what is shown of the whole, and what a reset does |
 //! | `metrics` | `/metrics`: its format, and that it says what `stats proxy` says |
 //! | `probes` | `/healthz`, `/readyz` and `/config`, and `-Z metrics` itself |
 //! | `scrapers` | whatever scrapers do, nobody is hurt |
@@ -15,8 +18,11 @@
 #[path = "../launch/mod.rs"]
 mod launch;
 
+mod buckets;
+mod counting;
 mod dashboards;
 mod keys;
+mod merging;
 mod metrics;
 mod probes;
 mod proxy_stats;

@@ -7,7 +7,7 @@ use moxi_test_support::packet::{Packet, op};
 use moxi_test_support::{Manager, Memcached, Mock, Moxi, Wire, moxi};
 
 /// The `STAT` lines of a part, name and value, in order.
-pub fn lines(client: &mut Wire, part: &str) -> Vec<(String, String)> {
+pub(crate) fn lines(client: &mut Wire, part: &str) -> Vec<(String, String)> {
     client.send(format!("stats proxy{part}\r\n"));
     let mut found = Vec::new();
     loop {
@@ -270,8 +270,18 @@ fn the_first_of_binary_servers_is_local() {
 }
 
 /// The statistics that a binary client gets.
-pub fn packets(client: &mut Wire, key: &str) -> Vec<(String, String)> {
+pub(crate) fn packets(client: &mut Wire, key: &str) -> Vec<(String, String)> {
+    ask_for_packets(client, key);
+    take_packets(client)
+}
+
+/// Asks for them, without waiting.
+pub(crate) fn ask_for_packets(client: &mut Wire, key: &str) {
     client.send(Packet::request(op::STAT).key(key).opaque(7).bytes());
+}
+
+/// Those that were asked for.
+pub(crate) fn take_packets(client: &mut Wire) -> Vec<(String, String)> {
     let mut found = Vec::new();
     loop {
         let packet = client.packet();

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Document, DocumentError, address, member, revision, whole};
 use crate::routing::Router;
-use crate::routing::vbucket::{NOBODY, VbucketMap};
+use crate::routing::vbucket::{MOST, NOBODY, VbucketMap};
 
 /// Most replicas of a vbucket.
 const MOST_REPLICAS: usize = 4;
@@ -52,7 +52,7 @@ fn current_rows(map: &Value, replicas: usize, servers: usize) -> Result<(Vec<i32
     if rows.is_empty() {
         return Err(DocumentError::NoVbuckets);
     }
-    if !rows.len().is_power_of_two() {
+    if !rows.len().is_power_of_two() || rows.len() > MOST {
         return Err(DocumentError::VbucketCount);
     }
     Ok((flatten(rows, replicas, servers)?, rows.len()))

@@ -57,7 +57,7 @@ pub fn initial(behavior: &Arc<Behavior>) -> Result<Config, ConfigError> {
         .then(|| Arc::new(BucketConfig::without_servers(NULL_BUCKET.to_owned(), None, port, behavior, true)));
     Ok(Config {
         buckets: null.into_iter().collect(),
-        dynamic: Some(Dynamic { port, default_bucket }),
+        dynamic: Some(Dynamic { port, default_bucket, behavior: Arc::clone(behavior) }),
         ..Config::default()
     })
 }

@@ -14,7 +14,7 @@ use super::roots::Roots;
 use super::stream::{self, Stream, connect, tunnel};
 #[cfg(feature = "tls")]
 use super::tls::secure;
-use crate::config::url::{Credentials, HAS_TLS, Url};
+use crate::config::url::{Credentials, FORM, HAS_TLS, Url};
 use crate::failure::reason;
 
 /// Longest document, in bytes: what a vbucket map of a large cluster has, a hundred times over.
@@ -104,7 +104,7 @@ impl FetchError {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FetchError::BadUrl => f.write_str("not a URL of the form http://HOST:PORT/PATH"),
+            FetchError::BadUrl => f.write_str(FORM),
             FetchError::NoTls => f.write_str("https:// needs a build of moxi with TLS"),
             FetchError::BadProxy if HAS_TLS => f.write_str("the environment's proxy is not an http:// or https:// URL"),
             FetchError::BadProxy => f.write_str("the environment's proxy is not an http:// URL"),

@@ -155,12 +155,19 @@ pub enum Expect {
     Broadcast {
         /// The opcode sent to a binary server.
         opcode: u8,
+        /// The server's place in the configuration.
+        server: u16,
         /// Something of the answer has come already.
         begun: bool,
     },
 }
 
 impl Expect {
+    /// Whether it is a list of which nothing has come yet.
+    pub fn is_unanswered_dump(&self) -> bool {
+        matches!(self, Expect::Dump { begun: false })
+    }
+
     /// If it is the answer to a binary client's packet for one key, or to a quiet one: which.
     fn packet(&self, opaque: u32) -> Option<PacketName> {
         let (opcode, place) = match *self {

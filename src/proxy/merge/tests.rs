@@ -8,8 +8,8 @@ fn both(name: &str, first: &str, second: &str) -> String {
 
 fn merged(args: &[u8], name: &str, first: &str, second: &str) -> String {
     let mut merger = Merger::new(args);
-    merger.add(b"STAT", name.as_bytes(), first.as_bytes());
-    merger.add(b"STAT", name.as_bytes(), second.as_bytes());
+    merger.add(0, b"STAT", name.as_bytes(), first.as_bytes());
+    merger.add(1, b"STAT", name.as_bytes(), second.as_bytes());
     let (_, value) = merger.iter().next().unwrap();
     String::from_utf8(value.to_vec()).unwrap()
 }
@@ -108,13 +108,39 @@ fn settings_are_no_sums() {
     }
 }
 
+/// Its place in the configuration decides, not when it answers.
+#[test]
+fn the_first_server_may_answer_last() {
+    for (args, name, values, expected) in [
+        ("", "pid", ["1", "2", "3"], "1"),
+        ("", "version", ["1.6.1", "1.6.2", "1.6.3"], "1.6.1"),
+        ("", "replication", ["MASTER", "SLAVE", "SLAVE"], "MASTER"),
+        ("", "odd", ["x", "2", "3"], "x"),
+        ("", "odd", ["x", "", "3"], "x"),
+        ("", "threads", ["4", "5", "6"], "15"),
+        ("", "uptime", ["4", "6", "5"], "6"),
+        ("settings", "tcpport", ["11212", "11211", "11213"], "11212"),
+        ("settings", "logger", ["standard error", "a file", "none"], "standard error"),
+    ] {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 2, 0], [2, 0, 1], [0, 2, 1]] {
+            let mut merger = Merger::new(args.as_bytes());
+            for server in order {
+                merger.add(server, b"STAT", name.as_bytes(), values[usize::from(server)].as_bytes());
+            }
+            assert_eq!(ascii(&merger), format!("STAT {name} {expected}\r\n"), "{order:?}");
+        }
+    }
+}
+
 #[test]
 fn settings_of_several_words_appear_once() {
     let mut merger = Merger::new(b"settings");
-    for line in ["STAT a 1", "STAT logger standard error", "STAT empty ", "STAT b 2"].repeat(2) {
-        merger.line(line.as_bytes());
+    let long = format!("STAT path {}", "p".repeat(LINE_MAX));
+    for line in ["STAT a 1", "STAT logger standard error", "STAT empty ", &long, "STAT b 2"].repeat(2) {
+        merger.line(0, line.as_bytes());
     }
-    assert_eq!(ascii(&merger), "STAT a 1\r\nSTAT logger standard error\r\nSTAT empty \r\nSTAT b 2\r\n");
+    let expected = format!("STAT a 1\r\nSTAT logger standard error\r\nSTAT empty \r\n{long}\r\nSTAT b 2\r\n");
+    assert_eq!(ascii(&merger), expected);
 }
 
 #[test]
@@ -128,7 +154,7 @@ fn sums_of_seconds_keep_their_precision() {
 fn names_appear_in_the_order_they_were_first_seen() {
     let mut merger = Merger::new(b"");
     for line in ["STAT b 1", "STAT a 2", "ITEM c 3", "STAT a 5", "STAT d 1"] {
-        merger.line(line.as_bytes());
+        merger.line(0, line.as_bytes());
     }
     assert_eq!(ascii(&merger), "STAT b 1\r\nSTAT a 7\r\nITEM c 3\r\nSTAT d 1\r\n");
 }
@@ -139,7 +165,7 @@ fn lines_that_are_not_three_words_are_passed_on_before_the_others() {
     let long = format!("STAT long {}", "1".repeat(LINE_MAX - 10));
     let fits = format!("STAT fits {}", "1".repeat(LINE_MAX - 11));
     for line in ["STAT n 1", "STAT e ", "STAT t a b", "STAT e ", "STAT n 2", &long, &long, &fits] {
-        merger.line(line.as_bytes());
+        merger.line(0, line.as_bytes());
     }
     let expected = format!("STAT e \r\nSTAT t a b\r\nSTAT e \r\n{long}\r\n{long}\r\nSTAT n 3\r\n{fits}\r\n");
     assert_eq!(ascii(&merger), expected);
@@ -152,8 +178,8 @@ fn values_of_binary_servers_may_be_empty_hold_blanks_and_be_long() {
     let mut merger = Merger::new(b"");
     let long = vec![b'v'; 1000];
     for value in [&b""[..], b"a b", &long] {
-        merger.add(b"STAT", b"n", value);
-        merger.add(b"STAT", &long, value);
+        merger.add(0, b"STAT", b"n", value);
+        merger.add(0, b"STAT", &long, value);
     }
     assert_eq!(ascii(&merger), format!("STAT n \r\nSTAT {} \r\n", "v".repeat(1000)));
 }
@@ -161,9 +187,9 @@ fn values_of_binary_servers_may_be_empty_hold_blanks_and_be_long() {
 #[test]
 fn no_name_is_empty() {
     let mut merger = Merger::new(b"");
-    merger.add(b"STAT", b"", b"1");
+    merger.add(0, b"STAT", b"", b"1");
     for line in ["", "STAT", "STAT ", "  x", "STAT  n  two words"] {
-        merger.line(line.as_bytes());
+        merger.line(0, line.as_bytes());
     }
     let all: Vec<_> = merger.iter().collect();
     assert_eq!(all, [(&b"x"[..], &b""[..]), (b"n", b" two words")]);
@@ -172,7 +198,7 @@ fn no_name_is_empty() {
 #[test]
 fn nothing_a_server_says_ends_a_line_early() {
     let mut merger = Merger::new(b"");
-    merger.add(b"STAT", b"a\nb", b"1\r\nEND");
+    merger.add(0, b"STAT", b"a\nb", b"1\r\nEND");
     assert_eq!(ascii(&merger), "STAT a b 1  END\r\n");
 }
 
@@ -181,8 +207,8 @@ fn what_is_held_is_bounded() {
     let mut merger = Merger::new(b"");
     let value = vec![b'v'; HELD_MAX / 4];
     for number in 0..10u8 {
-        merger.add(b"STAT", &[number], &value);
-        merger.line(&value);
+        merger.add(0, b"STAT", &[number], &value);
+        merger.line(0, &value);
     }
     assert_eq!((merger.entries.len(), merger.passed.len()), (2, 1));
     assert!(merger.held <= HELD_MAX);
@@ -193,13 +219,13 @@ proptest! {
     fn any_statistics_do_no_harm(lines: Vec<Vec<u8>>, name: Vec<u8>, values: Vec<Vec<u8>>, digits in "[0-9]{0,200}\\.[0-9]{0,200}") {
         let mut merger = Merger::new(b"");
         for line in &lines {
-            merger.line(line);
+            merger.line(0, line);
         }
         for value in &values {
-            merger.add(b"STAT", &name, value);
+            merger.add(0, b"STAT", &name, value);
         }
-        merger.add(b"STAT", b"n", digits.as_bytes());
-        merger.add(b"STAT", b"n", digits.as_bytes());
+        merger.add(0, b"STAT", b"n", digits.as_bytes());
+        merger.add(0, b"STAT", b"n", digits.as_bytes());
         let mut out = Vec::new();
         merger.write_ascii(&mut out);
         prop_assert!(out.is_empty() || out.ends_with(b"\r\n"));

@@ -58,12 +58,12 @@ impl Report<'_> {
             emit("proxy_main:conf_type", &if self.is_dynamic() { "dynamic" } else { "static" });
         }
         if wants(&[Part::Behaviors])
-            && let Some(bucket) = self.config.buckets.get(self.bucket)
+            && let Some(behavior) = self.behavior()
         {
-            behaviors(&bucket.behavior, Where::Main, &mut prefixed("proxy_main:behavior:", emit));
+            behaviors(behavior, Where::Main, &mut prefixed("proxy_main:behavior:", emit));
         }
         if wants(&[Part::Stats]) {
-            let (tally, emit) = (&self.config.tally, &mut prefixed("proxy_main:stats:", emit));
+            let (tally, emit) = (self.sources.tally(self.config), &mut prefixed("proxy_main:stats:", emit));
             emit("stat_configs", &tally.configs);
             emit("stat_config_fails", &tally.config_fails);
             emit("stat_proxy_starts", &tally.starts);
@@ -83,10 +83,19 @@ impl Report<'_> {
             self.sources.caches.of(index).reset();
             self.sources.keys.reset(index);
         }
+        self.sources.reset_tally(self.config);
     }
 
     fn is_dynamic(&self) -> bool {
         self.config.buckets.get(self.bucket).is_some_and(|bucket| bucket.agent.is_some() || bucket.is_null)
+    }
+
+    /// What `-Z` says, whichever bucket the client is in.
+    fn behavior(&self) -> Option<&Behavior> {
+        match &self.config.dynamic {
+            Some(dynamic) => Some(&dynamic.behavior),
+            None => self.config.buckets.get(self.bucket).map(|bucket| bucket.behavior.as_ref()),
+        }
     }
 
     /// The buckets that are shown, the newest first: those of the same documents, or the client's own section. Not

@@ -1,7 +1,8 @@
 //! Where the numbers of `stats proxy` come from.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::config::snapshot::{Config, Tally};
 use crate::front_cache::Caches;
 use crate::memcached::{Memcached, Settings};
 use crate::metrics::board::Board;
@@ -25,4 +26,19 @@ pub struct Sources {
     pub memcached: Option<Arc<Memcached>>,
     /// The name of the machine.
     pub hostname: String,
+    /// What had happened to the buckets until the last reset.
+    pub before: Mutex<Tally>,
+}
+
+impl Sources {
+    /// What has happened to the buckets since the last reset. A worker may be told of a configuration after another
+    /// one has answered.
+    pub fn tally(&self, config: &Config) -> Tally {
+        config.tally.since(*self.before.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts from zero again what happens to the buckets.
+    pub fn reset_tally(&self, config: &Config) {
+        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = config.tally;
+    }
 }

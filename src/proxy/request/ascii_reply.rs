@@ -54,7 +54,7 @@ impl Engine {
                 Ok(())
             }
             Expect::Value { key_at, key_len, answered, .. } => self.ascii_value(id, reply, (key_at, key_len, answered)),
-            Expect::Broadcast { .. } => self.ascii_broadcast(id, head.request, reply),
+            Expect::Broadcast { server, .. } => self.ascii_broadcast(id, head.request, server, reply),
             Expect::Dump { .. } => self.dump_reply(id, head.request, reply),
             Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply),
             Expect::Create { opcode, place, initial } => {
@@ -185,7 +185,7 @@ impl Engine {
         }
     }
 
-    fn ascii_broadcast(&mut self, id: ConnId, request: RequestId, reply: &Reply<'_>) -> Result<(), Unfit> {
+    fn ascii_broadcast(&mut self, id: ConnId, request: RequestId, server: u16, reply: &Reply<'_>) -> Result<(), Unfit> {
         let is_list = self.broadcast_of(request).is_none_or(|broadcast| broadcast.is_list());
         let Some(host) = self.downstream.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
         match reply {
@@ -195,7 +195,7 @@ impl Engine {
                     return Err(Unfit);
                 }
                 if let Some(broadcast) = self.broadcast_of(request) {
-                    broadcast.stat_line(line);
+                    broadcast.stat_line(server, line);
                 }
                 self.note_begun(id);
                 return Ok(());

@@ -203,7 +203,7 @@ impl Engine {
                     self.take_over(client, host, None);
                 }
                 match self.pick(client, host, false) {
-                    Ok(conn_id) => self.put_broadcast(id, conn_id, packet),
+                    Ok(conn_id) => self.put_broadcast(id, conn_id, index, packet),
                     Err(failure) => {
                         if let Some(request) = self.flight.requests.get_mut(id) {
                             request.failure.get_or_insert(failure);
@@ -270,8 +270,8 @@ impl Engine {
         self.enqueue(conn_id, entry);
     }
 
-    /// Writes a packet that goes to all servers to one of them.
-    fn put_broadcast(&mut self, id: RequestId, conn_id: ConnId, packet: &Packet<'_>) {
+    /// Writes a packet that goes to all servers to one of them: that at place `index` of the configuration.
+    fn put_broadcast(&mut self, id: RequestId, conn_id: ConnId, index: usize, packet: &Packet<'_>) {
         let speak = self.speak(conn_id);
         let Some(conn) = self.begin_in(id, conn_id) else { return };
         let out = conn.output.tail();
@@ -285,7 +285,8 @@ impl Engine {
             (Protocol::Ascii, _) => ascii::version(out),
         }
         let end = conn.output.end();
-        let expect = Expect::Broadcast { opcode: packet.header.opcode, begun: false };
+        let server = u16::try_from(index).unwrap_or(u16::MAX);
+        let expect = Expect::Broadcast { opcode: packet.header.opcode, server, begun: false };
         let opaque = packet.header.opaque;
         self.enqueue(
             conn_id,

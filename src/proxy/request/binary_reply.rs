@@ -43,7 +43,9 @@ impl Engine {
             Expect::Value { opcode, key_at, key_len, .. } if code == opcode => {
                 self.binary_value(id, packet, (key_at, key_len))
             }
-            Expect::Broadcast { opcode, .. } if code == opcode => self.binary_broadcast(id, head, packet),
+            Expect::Broadcast { opcode, server, .. } if code == opcode => {
+                self.binary_broadcast(id, head.request, server, packet)
+            }
             Expect::Packet { opcode } if code == opcode && packet.header.opaque == head.opaque => {
                 if let Some(request) = self.unlink(id, 0) {
                     if let Some(sink) = self.packet_sink(request, PacketName::of(&packet.header, 0)) {
@@ -244,19 +246,25 @@ impl Engine {
         self.pop_head(id);
     }
 
-    fn binary_broadcast(&mut self, id: ConnId, head: Entry, packet: &Packet<'_>) -> Result<(), Unfit> {
+    fn binary_broadcast(
+        &mut self,
+        id: ConnId,
+        request: RequestId,
+        server: u16,
+        packet: &Packet<'_>,
+    ) -> Result<(), Unfit> {
         let code = packet.header.vbucket_or_status;
         let Some(host) = self.downstream.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
         if code != status::SUCCESS {
             let text = line(op::of(packet.header.opcode).class, code);
             let text = text.strip_suffix(b"\r\n").unwrap_or(text);
-            self.with_broadcast(head.request, |broadcast| broadcast.refuse(text, code));
+            self.with_broadcast(request, |broadcast| broadcast.refuse(text, code));
         } else if packet.header.opcode == opcode::STAT && !packet.key.is_empty() {
-            self.with_broadcast(head.request, |broadcast| broadcast.stat(packet.key, &packet.value));
+            self.with_broadcast(request, |broadcast| broadcast.stat(server, packet.key, &packet.value));
             self.note_begun(id);
             return Ok(());
         } else {
-            self.with_broadcast(head.request, |broadcast| broadcast.confirm(host));
+            self.with_broadcast(request, |broadcast| broadcast.confirm(host));
         }
         self.broadcast_part_done(id);
         Ok(())

@@ -112,17 +112,17 @@ impl Broadcast {
         self.error.get_or_insert_with(|| (line.to_vec(), code));
     }
 
-    /// A server has sent this statistics line.
-    pub(in crate::proxy) fn stat_line(&mut self, line: &[u8]) {
+    /// The server at this place of the configuration has sent this statistics line.
+    pub(in crate::proxy) fn stat_line(&mut self, server: u16, line: &[u8]) {
         if let Kind::Stats(merger) = &mut self.kind {
-            merger.line(line);
+            merger.line(server, line);
         }
     }
 
-    /// A server has sent this statistic.
-    pub(in crate::proxy) fn stat(&mut self, name: &[u8], value: &[u8]) {
+    /// The server at this place of the configuration has sent this statistic.
+    pub(in crate::proxy) fn stat(&mut self, server: u16, name: &[u8], value: &[u8]) {
         if let Kind::Stats(merger) = &mut self.kind {
-            merger.add(b"STAT", name, value);
+            merger.add(server, b"STAT", name, value);
         }
     }
 
@@ -253,7 +253,8 @@ impl Engine {
             let Some(conn) = self.begin(conn_id) else { continue };
             encode(speak, &mut conn.output);
             let end = conn.output.end();
-            let expect = Expect::Broadcast { opcode: code, begun: false };
+            let server = u16::try_from(index).unwrap_or(u16::MAX);
+            let expect = Expect::Broadcast { opcode: code, server, begun: false };
             self.enqueue(
                 conn_id,
                 Entry { request: id, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false },

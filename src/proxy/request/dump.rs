@@ -33,6 +33,9 @@ const BUSY: &[u8] = b"BUSY currently processing crawler request";
 /// What a server says that has no slab class of the number asked for: others may have.
 const NO_SUCH_CLASS: [&[u8]; 2] = [b"BADCLASS", b"CLIENT_ERROR Illegal slab id"];
 
+/// What stands before the list of a crawler: memcached has it from 1.6.43 on.
+const GREETING: &[u8] = b"OK";
+
 /// A list in the making.
 #[derive(Debug)]
 pub struct Dump {
@@ -42,6 +45,10 @@ pub struct Dump {
     end: &'static [u8],
     /// How many lines are still wanted, if not all.
     left: Option<u32>,
+    /// Whether servers may greet.
+    is_crawl: bool,
+    /// Whether the client has got anything of it.
+    is_begun: bool,
     roll: Roll,
     /// A server has listed, at least the end.
     is_listed: bool,
@@ -57,13 +64,25 @@ impl Dump {
             Command::Cachedump { limit, .. } => Some(*limit).filter(|limit| *limit > 0),
             Command::Metadump { .. } | Command::Mgdump { .. } => None,
         };
-        let (prefix, line_end, end) = (command.prefix(), command.line_end(), command.end());
-        Dump { prefix, line_end, end, left, roll, is_listed: false, no_class: None, crawls: Vec::new() }
+        Dump {
+            prefix: command.prefix(),
+            line_end: command.line_end(),
+            end: command.end(),
+            left,
+            is_crawl: is_crawl(command),
+            is_begun: false,
+            roll,
+            is_listed: false,
+            no_class: None,
+            crawls: Vec::new(),
+        }
     }
 
-    /// Whether one more line is wanted; it is counted.
-    fn wants(&mut self) -> bool {
+    /// Whether a line is to be passed on. If so, it is counted. A greeting is if nothing has been before it: the
+    /// client gets one if the first server that answers greets.
+    fn wants(&mut self, is_greeting: bool) -> bool {
         match &mut self.left {
+            _ if is_greeting => !self.is_begun,
             None => true,
             Some(0) => false,
             Some(left) => {
@@ -97,6 +116,11 @@ impl Dump {
     }
 }
 
+/// Whether the server's crawler makes the list.
+fn is_crawl(command: &Command<'_>) -> bool {
+    !matches!(command, Command::Cachedump { .. })
+}
+
 impl Engine {
     /// Asks all servers of the client's bucket for their lists, each once.
     pub(in crate::proxy) fn dump(&mut self, id: ClientId, command: Command<'_>) -> Pumped {
@@ -120,7 +144,7 @@ impl Engine {
         let dump = Dump::new(&command, self.roll(&hosts));
         // It takes no place among the bucket's requests: they would wait for it.
         let request = self.new_request(id, Work::Dump(Box::new(dump)), false);
-        let is_crawl = !matches!(command, Command::Cachedump { .. });
+        let is_crawl = is_crawl(&command);
         for host in hosts {
             if is_crawl && !self.may_crawl(request, host) {
                 continue;
@@ -197,20 +221,24 @@ impl Engine {
             Reply::End => b"END",
             Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
         };
-        let Some(host) = self.downstream.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
+        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
+        let (host, is_first) = (conn.host, matches!(conn.fifo.front(), Some(head) if head.expect.is_unanswered_dump()));
         let Some(dump) = self.dump_of(request) else {
             // It was given up before its turn came.
             self.close_conn(id, Loss::Abandoned);
             return Ok(());
         };
-        if !line.starts_with(dump.prefix) {
+        let is_greeting = is_first && dump.is_crawl && line == GREETING;
+        if !is_greeting && !line.starts_with(dump.prefix) {
             dump.ends(host, line);
             self.unlink(id, 0);
             self.pop_head(id);
             self.part_done(request);
             return Ok(());
         }
-        let (line_end, is_wanted) = (dump.line_end, dump.wants());
+        let line_end = if is_greeting { &b"\r\n"[..] } else { dump.line_end };
+        let is_wanted = dump.wants(is_greeting);
+        dump.is_begun |= is_wanted;
         self.note_begun(id);
         if let Some(conn) = self.downstream.conns.get_mut(id) {
             // The list as a whole has no time limit.

@@ -31,10 +31,13 @@ impl Engine {
                     return self.local_packet(id, packet, status::AUTH_ERROR);
                 };
                 let old = self.upstream.clients.get(id).map_or(bucket, |client| client.bucket);
-                if let Some(counters) = self.counters(old) {
-                    counters.drop_one(Counter::Upstreams);
+                if old != bucket {
+                    if let Some(counters) = self.counters(old) {
+                        counters.drop_one(Counter::Upstreams);
+                    }
+                    self.count(bucket, Counter::Upstreams);
+                    self.count(bucket, Counter::TotUpstream);
                 }
-                self.count(bucket, Counter::Upstreams);
                 if let Some(client) = self.upstream.clients.get_mut(id) {
                     client.bucket = bucket;
                 }
