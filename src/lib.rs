@@ -56,7 +56,7 @@
 //! import whom in full, the turn of the event loop, and the life of one get, function by function; `CONTRIBUTING.md` how
 //! to build, test and measure, and how to add a command, a `-Z` key or a statistic.
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+#![warn(missing_docs, clippy::too_many_lines)]
 
 pub mod alive;
 pub mod arena;

@@ -378,7 +378,8 @@ fn start_agents(
     let proxies = Proxies::from_env(&texts::environment);
     for (index, (agent, refresh)) in loaded.agents.iter().zip(refreshes).enumerate() {
         let reporter = reporter.clone();
-        rest::spawn(index, agent, proxies.clone(), Arc::clone(refresh), seed(), move |event| reporter.report(event))?;
+        let identity = rest::Identity { index, seed: seed() };
+        rest::spawn(identity, agent, proxies.clone(), Arc::clone(refresh), move |event| reporter.report(event))?;
     }
     Ok(())
 }

@@ -116,7 +116,7 @@ fn timings(page: &mut Page, buckets: &[Bucket<'_>]) {
             let ends = (0..BINS).map(|bin| seconds(end_of(bin)));
             let bins = ends.zip(bucket.sum.histogram(timing).iter().copied());
             let (beyond, sum) = bucket.sum.beyond(timing);
-            page.histogram(&bucket.labels(), bins, (beyond, seconds(sum)));
+            page.histogram(&bucket.labels(), bins, beyond, seconds(sum));
         }
     }
 }

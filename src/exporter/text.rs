@@ -55,13 +55,14 @@ impl Page {
         self.line("", labels, value);
     }
 
-    /// A histogram, made of its buckets' upper ends in seconds and how many samples are in each, those beyond, and the sum
-    /// of all in seconds.
+    /// A histogram, made of its buckets' upper ends in seconds and how many samples are in each, how many are beyond, and the
+    /// sum of all in seconds.
     pub fn histogram(
         &mut self,
         labels: &Labels<'_>,
         bins: impl Iterator<Item = (String, u64)>,
-        (beyond, sum): (u64, impl Display),
+        beyond: u64,
+        sum: impl Display,
     ) {
         let mut count = 0;
         let below = |end: &str, count: u64, page: &mut Page| {
@@ -143,7 +144,7 @@ mod tests {
         let mut page = Page::default();
         page.family("t_seconds", Kind::Histogram, "T.");
         let bins = [(seconds(100), 2), (seconds(200), 3)];
-        page.histogram(&[("x", "y")], bins.into_iter(), (1, seconds(1_000_900)));
+        page.histogram(&[("x", "y")], bins.into_iter(), 1, seconds(1_000_900));
         assert_eq!(
             page.into_text(),
             "# HELP t_seconds T.\n# TYPE t_seconds histogram\n\

@@ -126,6 +126,15 @@ impl Default for FrontCache {
     }
 }
 
+/// A key that is cached, at the time when it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its hash.
+    pub hash: u64,
+    /// What tells whether it has changed since.
+    pub stamp: Stamp,
+}
+
 impl FrontCache {
     /// Begins anew, with room for `most` entries, unless that was done already for this `owner`, the address of a
     /// configuration: each worker does it when it comes to know of one.
@@ -179,12 +188,13 @@ impl FrontCache {
         self.tally.bytes.fetch_add(value.length(), Relaxed);
     }
 
-    /// Keeps the value of a key that was asked for when the stamp was `asked`.
-    pub fn add(&self, policy: &Policy, (hash, asked): (u64, Stamp), key: &[u8], value: Value, now: Micros) {
+    /// Keeps the value of a key that was asked for at that time.
+    pub fn add(&self, policy: &Policy, asked: Asked, key: &[u8], value: Value, now: Micros) {
+        let Asked { hash, stamp } = asked;
         let length = value.length();
         let mut shard = self.shard(hash);
         // Under the lock: whoever drops the key now comes after.
-        if self.stamp(hash) != asked {
+        if self.stamp(hash) != stamp {
             return;
         }
         match shard.add(hash, key, value, now.saturating_add(policy.lifespan), now) {
@@ -272,7 +282,7 @@ mod tests {
 
     fn add(cache: &FrontCache, key: &str, text: &str, now: Micros) {
         let hash = cache.hash(key.as_bytes());
-        cache.add(&policy(), (hash, cache.stamp(hash)), key.as_bytes(), value(text), now);
+        cache.add(&policy(), Asked { hash, stamp: cache.stamp(hash) }, key.as_bytes(), value(text), now);
     }
 
     fn get(cache: &FrontCache, key: &str, now: Micros) -> Option<Value> {
@@ -318,7 +328,7 @@ mod tests {
         {
             let asked = cache.stamp(hash);
             drop();
-            cache.add(&policy(), (hash, asked), b"a", value("old"), 0);
+            cache.add(&policy(), Asked { hash, stamp: asked }, b"a", value("old"), 0);
             assert_eq!(get(&cache, "a", 0), None);
             add(&cache, "a", "new", 0);
             assert_eq!(get(&cache, "a", 0), Some(value("new")));

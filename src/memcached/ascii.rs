@@ -160,7 +160,15 @@ fn begin(access: &Access<'_>, data: &[u8], request: &Request<'_>, len: usize) ->
 fn go_on(session: &mut Session, access: &Access<'_>, input: &mut Input, what: Unfinished, out: &mut Output) -> Step {
     match what {
         Unfinished::Get(rest) => get(session, access, input, rest, out),
-        Unfinished::Dump(cursor, len) => metadump(session, access, input, (cursor, len), out),
+        Unfinished::Dump(mut cursor, len) => {
+            let is_all = metadump(access, &mut cursor, out);
+            if !is_all {
+                session.unfinished = Some(Unfinished::Dump(cursor, len));
+                return Step::Full;
+            }
+            input.consume(len);
+            Step::Done
+        }
     }
 }
 
@@ -202,24 +210,16 @@ fn get(session: &mut Session, access: &Access<'_>, input: &mut Input, rest: Rest
     Step::Done
 }
 
-/// Lists keys, until there is enough to be sent.
-fn metadump(
-    session: &mut Session,
-    access: &Access<'_>,
-    input: &mut Input,
-    (mut cursor, len): (dump::Cursor, usize),
-    out: &mut Output,
-) -> Step {
+/// Lists keys, until there is enough to be sent; tells whether that was all.
+fn metadump(access: &Access<'_>, cursor: &mut dump::Cursor, out: &mut Output) -> bool {
     let limit = out.end().saturating_add(OUTPUT_MAX);
     while cursor.advance(access.memcached, access.tick, out.tail()) {
         if out.end() >= limit {
-            session.unfinished = Some(Unfinished::Dump(cursor, len));
-            return Step::Full;
+            return false;
         }
     }
     out.tail().extend_from_slice(b"END\r\n");
-    input.consume(len);
-    Step::Done
+    true
 }
 
 /// Does what a request other than a get or a list asks for.

@@ -6,7 +6,7 @@ use moxi::protocol::binary::packet::Packet;
 use moxi::protocol::op::is_quiet;
 
 use super::binary_client::{Batch, Closing, Item, is_unspeakable, item_key};
-use super::judge::{Context, Floors, Value};
+use super::judge::{Context, Floors, Known, Value};
 use super::op::{Op, Outcome};
 use super::request::{is_binary, server_of};
 
@@ -189,13 +189,14 @@ impl Context<'_> {
         if !binary && server.is_some_and(|server| self.truth.lying[server]) {
             return Ok(()); // a meta command's answer does not say whose it is
         }
-        let Some(packet) = value else { return self.value(&item.op, key, server, None, exact.as_ref(), true) };
+        let known = Known { exact: exact.as_ref(), cas: true };
+        let Some(packet) = value else { return self.value(&item.op, key, server, None, known) };
         if packet.key != if wants_key { &key[..] } else { &[][..] } && !self.truth.lying.contains(&true) {
             return Err("the key is there or not, against the request".to_owned());
         }
         let flags = packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags));
         let value = Value { key, flags, cas: Some(packet.header.cas), data: &packet.value };
-        self.value(&item.op, key, server, Some(&value), exact.as_ref(), true)
+        self.value(&item.op, key, server, Some(&value), known)
     }
 
     fn judge_all(&self, code: u8, stats: &[String], packet: &Packet<'_>) -> Result<(), String> {

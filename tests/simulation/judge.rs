@@ -25,6 +25,15 @@ pub struct Answer<'a> {
     pub line: &'a str,
 }
 
+/// What is known of a value before it comes.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// In a predictable run: what the key holds.
+    pub exact: Option<&'a Option<Item>>,
+    /// Whether its CAS id is told.
+    pub cas: bool,
+}
+
 /// What a client may not see less of than it has seen: since when its keys have been as it knows them.
 pub type Floors = HashMap<Key, Tick>;
 
@@ -117,7 +126,7 @@ impl Context<'_> {
         }
         self.ending(op, keys.len(), &servers, answer)?;
         for ((key, server), (value, exact)) in keys.iter().zip(servers).zip(at.iter().zip(exact)) {
-            self.value(op, key, server, *value, exact.as_ref(), cas)?;
+            self.value(op, key, server, *value, Known { exact: exact.as_ref(), cas })?;
         }
         Ok(())
     }
@@ -155,9 +164,9 @@ impl Context<'_> {
         key: &Key,
         server: Option<usize>,
         value: Option<&Value<'_>>,
-        exact: Option<&Option<Item>>,
-        cas: bool,
+        known: Known<'_>,
     ) -> Result<(), String> {
+        let Known { exact, cas } = known;
         let name = key.escape_ascii();
         let Some(server) = server else {
             return if value.is_none() { Ok(()) } else { Err(format!("a value of {name}, which has no server")) };

@@ -14,18 +14,28 @@ use crate::config::snapshot::{BucketConfig, Learned, Secret};
 use crate::routing::Router;
 use crate::routing::ketama::RingServer;
 
-/// Builds the bucket `name`. `text` is what statistics show of a vbucket document.
+/// What a bucket is built of besides its document.
+pub(super) struct Plan<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Where the document comes from.
+    pub source: Source<'a>,
+    /// Where its clients come in.
+    pub port: u16,
+    /// What `-Z` says.
+    pub base: &'a Behavior,
+}
+
+/// Builds a bucket. `text` is what statistics show of a vbucket document.
 ///
 /// Clients get in with the name and the document's password; without one it is empty (05 §8.2). Servers are shown
 /// the same, or `-Z pwd` if the document has no password (05 §9); without a name they are shown nothing.
 pub(super) fn build(
     document: &Value,
-    name: &str,
-    source: Source<'_>,
-    port: u16,
-    base: &Behavior,
+    plan: &Plan<'_>,
     text: impl FnOnce() -> String,
 ) -> Result<BucketConfig, DocumentError> {
+    let Plan { name, source, port, base } = *plan;
     let (addresses, router, get_errors, text) = match locator(document)? {
         Locator::Vbucket => {
             let Document { servers, router, .. } = Document::vbucket(document, source.host)?;

@@ -134,7 +134,8 @@ impl<'a> Next<'a> {
         if place.is_some_and(|index| !self.named.insert(index)) {
             self.log.push(format!("WARNING: bucket {name:?} is there twice, the last one counts, from {}", self.url()));
         }
-        match bucket::build(document, name, self.source, self.port(), self.behavior, text) {
+        let plan = bucket::Plan { name, source: self.source, port: self.port(), base: self.behavior };
+        match bucket::build(document, &plan, text) {
             Ok(bucket) => {
                 let index = self.put(place, bucket);
                 self.named.insert(index);

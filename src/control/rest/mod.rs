@@ -92,19 +92,28 @@ pub struct Origin {
     pub host: String,
 }
 
-/// Starts the thread of agent number `index`. `deliver` is called on it, and ends it by returning `false`. Through
-/// `refresh` it can be asked to look again. Pauses depend on `seed`, which is another one in every process.
+/// Who an agent is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Its number among the agents.
+    pub index: usize,
+    /// Pauses depend on it; it is another one in every process.
+    pub seed: u64,
+}
+
+/// Starts the thread of an agent. `deliver` is called on it, and ends it by returning `false`. Through `refresh` it can be
+/// asked to look again.
 ///
 /// # Errors
 /// When the system refuses a thread.
 pub fn spawn(
-    index: usize,
+    identity: Identity,
     agent: &Agent,
     proxies: Proxies,
     refresh: Arc<Refresh>,
-    seed: u64,
     deliver: impl FnMut(Event) -> bool + Send + 'static,
 ) -> io::Result<()> {
+    let Identity { index, seed } = identity;
     let own = Credentials { user: agent.user.clone(), password: agent.password.reveal().to_owned() };
     let roots = Roots::from_env(&|name| std::env::var_os(name));
     let means = Means { own, proxies, timing: Timing::default(), refresh, roots };

@@ -18,7 +18,7 @@ use crate::protocol::numbers::push_u64;
 pub(super) fn get(access: &Access<'_>, meta: &Meta<'_>, out: &mut Output) {
     let (key, options) = (meta.key.name(), &meta.options);
     let needs = |entry: Option<&Entry>| entry.is_none() && options.vivify.is_some();
-    let is_there = access.with_room((key, 0), needs, |mut place| {
+    let is_there = access.with_room(key, 0, needs, |mut place| {
         let is_new = place.slot.is_none();
         let slot = if is_new { place.fill(options.new_cas) } else { place.slot };
         slot.map(|slot| hit(&Getting { access, meta, is_new }, place, slot, out))

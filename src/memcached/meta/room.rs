@@ -39,7 +39,8 @@ impl Access<'_> {
     /// first; it is not there if there is none.
     pub(super) fn with_room<R>(
         &self,
-        (key, flags): (&[u8], u32),
+        key: &[u8],
+        flags: u32,
         needs: impl Fn(Option<&Entry>) -> bool,
         use_it: impl FnOnce(Place<'_>) -> R,
     ) -> R {

@@ -114,19 +114,24 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64)
         Command::Refused { reply, noreply } => Parsed::Rejected { reply, noreply, len },
         Command::StoreRefused { reply, swallow } => Parsed::ValueRefused { reply, noreply: false, len, swallow },
         Command::Http => Parsed::Http,
-        Command::Store { store, bytes, noreply } => storage(all, len, store, bytes, noreply, value_max),
+        Command::Store { store, bytes, noreply } => storage(all, &Announced { store, bytes, noreply, len }, value_max),
     }
 }
 
-/// A storage command whose line ends before `line_len`: takes the data block if it is there.
-fn storage<'a>(
-    all: Value<'a>,
-    line_len: usize,
+/// The line of a storage command.
+struct Announced<'a> {
+    /// Without its value.
     store: Store<'a>,
+    /// How long that is.
     bytes: u64,
     noreply: bool,
-    value_max: u64,
-) -> Parsed<'a> {
+    /// Where the line ends.
+    len: usize,
+}
+
+/// A storage command: takes the data block if it is there.
+fn storage<'a>(all: Value<'a>, announced: &Announced<'a>, value_max: u64) -> Parsed<'a> {
+    let Announced { store, bytes, noreply, len: line_len } = *announced;
     if bytes > BYTES_MAX {
         return Parsed::Rejected { reply: line::BAD_FORMAT, noreply, len: line_len };
     }

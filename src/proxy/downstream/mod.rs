@@ -11,7 +11,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `conn`, `fifo` | the state of one connection, and its queue; LIFECYCLE.md has its states |
+//! | `conn`, `expect`, `fifo` | the state of one connection, what it expects, and in which order; LIFECYCLE.md has its states |
 //! | `host`, `hosts` | one server, and what all workers know of it; which ones there are |
 //! | `named` | servers that clients have named (`-X`) |
 //! | `face` | what the event loop calls |
@@ -30,6 +30,7 @@ pub(in crate::proxy) mod connection;
 mod deadlines;
 mod dialect;
 pub(in crate::proxy) mod dispatch;
+mod expect;
 mod face;
 pub mod fifo;
 pub mod host;
@@ -43,7 +44,8 @@ mod resend;
 mod sent;
 pub mod shortage;
 
-pub use conn::{Conn, ConnId, Entry, Expect, OpenGet, PacketName, Question, State, Step, Translated};
+pub use conn::{Conn, ConnId, OpenGet, State, Step};
+pub use expect::{Entry, Expect, PacketName, Question, Translated};
 
 use std::collections::HashMap;
 use std::sync::Arc;

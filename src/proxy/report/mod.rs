@@ -152,22 +152,28 @@ impl Report<'_> {
             let cache = self.sources.caches.of(index);
             front_cache(&cache, bucket, &mut prefixed(&prefix("frontcache:"), emit));
         }
+        self.numbers(part, index, bucket, &mut prefixed(&format!("{name}:"), emit));
+    }
+
+    /// What is counted of a bucket.
+    fn numbers(&self, part: Part, index: usize, bucket: &BucketConfig, emit: &mut Emit<'_>) {
+        let wants = |parts: &[Part]| part == Part::All || parts.contains(&part);
         if wants(&[Part::KeyStats]) {
-            keys::numbers(&self.sources.keys, index, self.now, &mut prefixed(&prefix("key_stats:"), emit));
+            keys::numbers(&self.sources.keys, index, self.now, &mut prefixed("key_stats:", emit));
         }
         if wants(&[Part::HotKeys]) {
             let shown = bucket.behavior.hot_keys as usize;
-            keys::hot(&self.sources.keys, index, shown, &mut prefixed(&prefix("hot_keys"), emit));
+            keys::hot(&self.sources.keys, index, shown, &mut prefixed("hot_keys", emit));
         }
         if wants(&[Part::Stats, Part::Buckets]) {
             let sum = self.sources.board.sum(index);
-            counters(&sum, &mut prefixed(&prefix("pstd_stats:"), emit));
-            commands(&sum, &mut prefixed(&prefix("pstd_stats_cmd:"), emit));
+            counters(&sum, &mut prefixed("pstd_stats:", emit));
+            commands(&sum, &mut prefixed("pstd_stats_cmd:", emit));
         }
         if part == Part::Timings {
             let sum = self.sources.board.sum(index);
             for (name, timing) in [("connect", Timing::Connect), ("reserved", Timing::Reserved)] {
-                histogram::bars(sum.histogram(timing)).iter().for_each(|bar| emit(&prefix(name), bar));
+                histogram::bars(sum.histogram(timing)).iter().for_each(|bar| emit(name, bar));
             }
         }
     }

@@ -27,7 +27,8 @@ impl Engine {
             Expect::MultiGet { part } => match reply {
                 Reply::Value { key, flags, data, raw, .. } => {
                     let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(*raw);
-                    match self.multiget_value(head.request, part, Named::Key(key), (*flags, data), write) {
+                    let item = Item { flags: *flags, cas: 0, value: Some(*data) };
+                    match self.multiget_value(head.request, part, Named::Key(key), &item, write) {
                         true => Ok(()),
                         false => Err(Unfit),
                     }
@@ -53,7 +54,7 @@ impl Engine {
                 self.pop_head(id);
                 Ok(())
             }
-            Expect::Value { key_at, key_len, answered, .. } => self.ascii_value(id, reply, (key_at, key_len, answered)),
+            Expect::Value { .. } => self.ascii_value(id, reply),
             Expect::Broadcast { server, .. } => self.ascii_broadcast(id, head.request, server, reply),
             Expect::Dump { .. } => self.dump_reply(id, head.request, reply),
             Expect::Translated(translated) => self.translated_reply(id, translated, head.opaque, reply),
@@ -144,21 +145,18 @@ impl Engine {
     }
 
     /// The answer to a `gat` or `getl` of one key.
-    fn ascii_value(
-        &mut self,
-        id: ConnId,
-        reply: &Reply<'_>,
-        (key_at, key_len, answered): (u64, u8, bool),
-    ) -> Result<(), Unfit> {
+    fn ascii_value(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
             Reply::Value { key, flags, cas, data, raw } => {
                 let Some(conn) = self.downstream.conns.get_mut(id) else { return Ok(()) };
-                if answered || conn.output.slice(key_at..key_at + u64::from(key_len)) != Some(key) {
+                let head = conn.fifo.get_mut(0).map(|entry| &mut entry.expect);
+                let Some(Expect::Value { key_at, key_len, answered: answered @ false, .. }) = head else {
+                    return Err(Unfit);
+                };
+                if conn.output.slice(*key_at..*key_at + u64::from(*key_len)) != Some(key) {
                     return Err(Unfit);
                 }
-                if let Some(Expect::Value { answered, .. }) = conn.fifo.get_mut(0).map(|entry| &mut entry.expect) {
-                    *answered = true;
-                }
+                *answered = true;
                 if let Some(request) = self.unlink(id, 0) {
                     let item = Item { flags: *flags, cas: cas.unwrap_or(0), value: Some(*data) };
                     self.pass_value(request, &item, *raw);

@@ -40,9 +40,7 @@ impl Engine {
                 self.pop_head(id);
                 Ok(())
             }
-            Expect::Value { opcode, key_at, key_len, .. } if code == opcode => {
-                self.binary_value(id, packet, (key_at, key_len))
-            }
+            Expect::Value { opcode, .. } if code == opcode => self.binary_value(id, packet),
             Expect::Broadcast { opcode, server, .. } if code == opcode => {
                 self.binary_broadcast(id, head.request, server, packet)
             }
@@ -82,10 +80,7 @@ impl Engine {
                 self.pop_head(id);
                 Ok(())
             }
-            opcode::GETK if lone => {
-                let Some(Expect::Get { key_at, key_len, .. }) = self.head_expect(id) else { return Err(Unfit) };
-                self.binary_value(id, packet, (key_at, key_len))
-            }
+            opcode::GETK if lone => self.binary_value(id, packet),
             opcode::NOOP if !lone => {
                 self.finish_gets(id, None);
                 Ok(())
@@ -173,7 +168,11 @@ impl Engine {
     }
 
     /// The only answer to a request for the value of one key.
-    fn binary_value(&mut self, id: ConnId, packet: &Packet<'_>, (key_at, key_len): (u64, u8)) -> Result<(), Unfit> {
+    fn binary_value(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
+        let Some(Expect::Get { key_at, key_len, .. } | Expect::Value { key_at, key_len, .. }) = self.head_expect(id)
+        else {
+            return Err(Unfit);
+        };
         let asked =
             self.downstream.conns.get(id).and_then(|conn| conn.output.slice(key_at..key_at + u64::from(key_len)));
         if !packet.key.is_empty() && asked != Some(packet.key) {
@@ -213,15 +212,8 @@ impl Engine {
                 if self.is_refusal(id, 0, packet) {
                     self.multiget_refused(id, request, packet);
                 }
-                if is_value
-                    && !self.multiget_value(
-                        request,
-                        part,
-                        Named::Opaque(packet.header.opaque, packet.key),
-                        (flags(packet), &packet.value),
-                        write,
-                    )
-                {
+                let named = Named::Opaque(packet.header.opaque, packet.key);
+                if is_value && !self.multiget_value(request, part, named, &item(packet), write) {
                     return Err(Unfit);
                 }
                 if matches!(code, opcode::GETKQ | opcode::GATKQ) {
@@ -293,6 +285,11 @@ impl Engine {
     }
 }
 
+/// What the reply to a get says of the item.
+fn item<'a>(packet: &Packet<'a>) -> Item<'a> {
+    Item { flags: flags(packet), cas: packet.header.cas, value: Some(packet.value) }
+}
+
 /// The flags in the reply to a get.
 fn flags(packet: &Packet<'_>) -> u32 {
     packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags))
@@ -301,8 +298,7 @@ fn flags(packet: &Packet<'_>) -> u32 {
 /// Writes the answer to the get of one key from a binary reply.
 fn write_value(out: &mut Output, work: &Work, key: &[u8], packet: &Packet<'_>, cas: bool) {
     if let Work::Meta(asked) = work {
-        let item = Item { flags: flags(packet), cas: packet.header.cas, value: Some(packet.value) };
-        return asked.item(out, &item);
+        return asked.item(out, &item(packet));
     }
     value_block(out, key, packet, cas);
     out.tail().extend_from_slice(answer::END);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::buffer::{self, Output};
 use crate::config::snapshot::BucketConfig;
-use crate::front_cache::{FrontCache, Policy, Stamp, Value};
+pub use crate::front_cache::Asked;
+use crate::front_cache::{FrontCache, Policy, Value};
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::answer;
@@ -49,15 +50,8 @@ impl Front {
     /// Keeps a value that has come from a server.
     pub(in crate::proxy) fn keep(&self, asked: Asked, key: &[u8], flags: u32, data: &[u8], now: Micros) {
         let value = Value { flags, data: Arc::new(data.to_vec()) };
-        self.cache.add(&self.policy, (asked.hash, asked.stamp), key, value, now);
+        self.cache.add(&self.policy, asked, key, value, now);
     }
-}
-
-/// A key that is cached, at the time when it was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
-    hash: u64,
-    stamp: Stamp,
 }
 
 /// What comes of a request's answer for the front cache.

@@ -1,6 +1,6 @@
 //! What each packet of a binary client does (04 §8).
 
-use crate::buffer::Input;
+use crate::buffer::{Input, Output};
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::breach::Breach;
@@ -195,12 +195,7 @@ impl Engine {
         let start = conn.output.end();
         let expect = match speak {
             Protocol::Binary => {
-                let head = HEADER + packet.extras.len() + packet.key.len();
-                conn.output.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw.bytes));
-                if has_map && let Some(head) = conn.output.tail_from(start) {
-                    packet::set_vbucket(head, vbucket);
-                }
-                conn.output.push(packet.value);
+                write_packet(&mut conn.output, packet, has_map.then_some(vbucket));
                 match is_quiet(code) {
                     true => Expect::Quiet { opcode: code, answered: false, place },
                     false => Expect::Packet { opcode: code },
@@ -278,4 +273,17 @@ impl Engine {
         }
         is_known
     }
+}
+
+/// Appends a packet as it is, but with this vbucket if there is one.
+fn write_packet(out: &mut Output, packet: &Packet<'_>, vbucket: Option<u16>) {
+    let start = out.end();
+    let head = HEADER + packet.extras.len() + packet.key.len();
+    out.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw.bytes));
+    if let Some(vbucket) = vbucket
+        && let Some(head) = out.tail_from(start)
+    {
+        packet::set_vbucket(head, vbucket);
+    }
+    out.push(packet.value);
 }

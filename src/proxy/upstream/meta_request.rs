@@ -19,7 +19,7 @@ use crate::proxy::downstream::{Entry, Expect};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::ClientId;
-use crate::proxy::upstream::mcmux::destination::Allowed;
+use crate::proxy::upstream::mcmux::destination::{Allowed, Scope};
 use crate::proxy::upstream::pump::{Admit, Verdict};
 
 /// The answer to `mn`.
@@ -32,15 +32,10 @@ const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 const PLAIN: &[u8] = b"vfskOqb";
 
 impl Engine {
-    /// Handles the client's next request if it is a meta command that begins behind `skip` bytes. `None`: it is none, or its
-    /// line is not all there; else the same as [`Engine::step_ascii`].
-    pub(in crate::proxy) fn step_meta(
-        &mut self,
-        id: ClientId,
-        input: &mut Input,
-        skip: usize,
-        allowed: Allowed,
-    ) -> Option<bool> {
+    /// Handles the client's next request if it is a meta command. `None`: it is none, or its line is not all there; else the
+    /// same as [`Engine::step_ascii`].
+    pub(in crate::proxy) fn step_meta(&mut self, id: ClientId, input: &mut Input, scope: Scope) -> Option<bool> {
+        let Scope { skip, allowed } = scope;
         let bucket = self.upstream.clients.get(id)?.bucket;
         let value_max = self.buckets.get(bucket)?.config.behavior.value_max;
         let mut scanned = input.scanned.saturating_sub(skip);

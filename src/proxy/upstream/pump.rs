@@ -13,7 +13,7 @@ use crate::routing::Router;
 use crate::proxy::bucket::Bucket;
 use crate::proxy::request::Request;
 use crate::proxy::timers::{Micros, Owner, deadline};
-use crate::proxy::upstream::mcmux::destination::Allowed;
+use crate::proxy::upstream::mcmux::destination::{Allowed, Scope};
 use crate::proxy::upstream::{Admission, Client, ClientId, Phase};
 use crate::proxy::{Action, Engine};
 
@@ -187,21 +187,22 @@ impl Engine {
         let value_max = bucket.config.behavior.value_max;
         let goes_on = match is_named {
             true => self.step_named(id, bucket_id, input, value_max),
-            false => self.step_ascii(id, input, value_max, (0, Allowed::All)),
+            false => self.step_ascii(id, input, value_max, Scope { skip: 0, allowed: Allowed::All }),
         };
         self.note_taken(id, goes_on)
     }
 
-    /// Handles one request that begins behind `skip` bytes, if it is one of those allowed.
+    /// Handles one request, if it is one of those allowed.
     pub(in crate::proxy) fn step_ascii(
         &mut self,
         id: ClientId,
         input: &mut Input,
         value_max: u64,
-        (skip, allowed): (usize, Allowed),
+        scope: Scope,
     ) -> bool {
+        let Scope { skip, allowed } = scope;
         if matches!(input.data().get(skip), Some(b'm' | b' '))
-            && let Some(goes_on) = self.step_meta(id, input, skip, allowed)
+            && let Some(goes_on) = self.step_meta(id, input, scope)
         {
             return goes_on;
         }

@@ -3,6 +3,7 @@
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::protocol::ascii::answer;
+use crate::protocol::ascii::meta::asked::Item;
 use crate::protocol::binary::packet::Packet;
 use crate::proxy::Engine;
 use crate::proxy::downstream::ConnId;
@@ -19,14 +20,14 @@ pub(in crate::proxy) enum Named<'a> {
 }
 
 impl Engine {
-    /// A value has come from a server, with these flags. `write` appends the whole block. `false` if no such key was
+    /// A value has come from a server. `write` appends the whole block. `false` if no such key was
     /// asked for.
     pub(in crate::proxy) fn multiget_value(
         &mut self,
         id: RequestId,
         part: u32,
         named: Named<'_>,
-        (flags, data): (u32, &[u8]),
+        item: &Item<'_>,
         mut write: impl FnMut(&mut Output, bool, &[u8]),
     ) -> bool {
         let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return true };
@@ -39,12 +40,13 @@ impl Engine {
             }),
         };
         let Some(index) = found else { return false };
+        let data = item.value.map_or(&[][..], |value| value.bytes);
         let (length, bucket) = (data.len(), request.bucket);
         let (cas, times) = (multiget.cas, multiget.keys[index as usize].times);
         if let Some(asked) = multiget.keys[index as usize].asked
             && let Some(front) = self.buckets.get(bucket).and_then(|bucket| bucket.front.as_ref())
         {
-            front.keep(asked, multiget.key(index), flags, data, self.now);
+            front.keep(asked, multiget.key(index), item.flags, data, self.now);
         }
         if let Some(watch) = self.buckets.get(bucket).and_then(|bucket| bucket.watch.as_ref()) {
             watch.count_hit(multiget.key(index), length, times);

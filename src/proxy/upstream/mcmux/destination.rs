@@ -74,6 +74,15 @@ pub(in crate::proxy) enum Allowed {
     None,
 }
 
+/// Where in a client's bytes its command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) struct Scope {
+    /// It begins behind so many bytes, which name a server.
+    pub(in crate::proxy) skip: usize,
+    /// It is obeyed if it is one of these.
+    pub(in crate::proxy) allowed: Allowed,
+}
+
 impl Allowed {
     /// Whether this meta command is obeyed.
     pub(in crate::proxy) fn permits(self, meta: &Meta<'_>) -> bool {

@@ -11,7 +11,7 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::upstream::ClientId;
 use crate::routing::Router;
 
-use destination::{Allowed, Prefix};
+use destination::{Allowed, Prefix, Scope};
 
 impl Engine {
     /// Whether the client has named a server for the request at hand.
@@ -45,7 +45,7 @@ impl Engine {
             self.log(1, "Malformed request line".to_owned());
         }
         self.buckets[bucket].hosts.extend(host);
-        let goes_on = self.step_ascii(id, input, value_max, (skip, allowed));
+        let goes_on = self.step_ascii(id, input, value_max, Scope { skip, allowed });
         self.buckets[bucket].hosts.clear();
         goes_on
     }

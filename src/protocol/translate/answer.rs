@@ -1,0 +1,144 @@
+//! An ASCII server's answer to a packet, as a packet.
+
+use crate::buffer::{Output, Value};
+use crate::protocol::ascii::reply::Reply;
+use crate::protocol::binary::opcode::{self, status};
+use crate::protocol::binary::reply::Reply as BinaryReply;
+use crate::protocol::numbers::parse_u64;
+use crate::protocol::op::{self, Answer, Op, is_quiet};
+
+/// What a reply means for its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is answered; a quiet one perhaps with nothing.
+    Answered,
+    /// The number is missing and is to be created.
+    Missing,
+    /// The server's reply does not fit.
+    Unfit,
+}
+
+/// The request that a reply belongs to.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The client's opcode.
+    pub opcode: u8,
+    /// The client's opaque.
+    pub opaque: u32,
+    /// The key.
+    pub key: &'a [u8],
+    /// A missing number is still to be created.
+    pub may_create: bool,
+}
+
+/// A flag of a meta reply line, as a number.
+fn meta_flag(flags: &[u8], name: u8) -> Option<u64> {
+    flags.split(|byte| *byte == b' ').find_map(|word| parse_u64(word.strip_prefix(&[name])?))
+}
+
+/// Appends the binary answer to what the server said; nothing if a quiet request has nothing to hear.
+pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>) -> Outcome {
+    let op = op::of(asked.opcode);
+    let (is_get, is_arith) = (op.gives_value(), op.answer == Answer::Number);
+    let mut silent = None;
+    let sink = out.unwrap_or_else(|| silent.insert(Output::default()));
+    match reply {
+        Reply::Value { flags, cas, data, .. } if is_get => value(sink, asked, *flags, cas.unwrap_or(0), *data),
+        Reply::Meta { flags, data } if is_get => {
+            let client_flags = meta_flag(flags, b'f').unwrap_or(0) as u32;
+            value(sink, asked, client_flags, meta_flag(flags, b'c').unwrap_or(0), *data);
+        }
+        Reply::Meta { flags, data } if is_arith => {
+            let Some(number) = parse_u64(data.trim_ascii()) else { return Outcome::Unfit };
+            counted(sink, asked, number, meta_flag(flags, b'c').unwrap_or(0));
+        }
+        // The end of a get: a miss.
+        Reply::End if is_get => refuse(sink, asked, status::KEY_NOT_FOUND),
+        Reply::Line { line } => return word(sink, asked, op, line),
+        Reply::Value { .. } | Reply::Meta { .. } | Reply::End | Reply::Stat { .. } => return Outcome::Unfit,
+    }
+    Outcome::Answered
+}
+
+/// The answer to a line.
+fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
+    let (is_get, is_arith, is_quiet) = (op.gives_value(), op.answer == Answer::Number, is_quiet(asked.opcode));
+    if is_arith && let Some(number) = parse_u64(line.trim_ascii()) {
+        counted(out, asked, number, 0);
+        return Outcome::Answered;
+    }
+    let (first, flags) = line.split_at(memchr::memchr(b' ', line).unwrap_or(line.len()));
+    let status = match first {
+        // A value is missing.
+        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" if is_get || is_arith && !is_quiet => {
+            return Outcome::Unfit;
+        }
+        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" => {
+            if !is_quiet {
+                done(out, asked, flags);
+            }
+            return Outcome::Answered;
+        }
+        b"EN" | b"NF" | b"NOT_FOUND" if is_arith && asked.may_create => return Outcome::Missing,
+        b"EN" | b"NF" | b"NOT_FOUND" => match op.opcode {
+            opcode::APPEND | opcode::PREPEND => status::NOT_STORED,
+            _ => status::KEY_NOT_FOUND,
+        },
+        b"EX" | b"EXISTS" => status::KEY_EXISTS,
+        b"NS" | b"NOT_STORED" => match op.opcode {
+            opcode::ADD | opcode::INCREMENT | opcode::DECREMENT => status::KEY_EXISTS,
+            opcode::REPLACE => status::KEY_NOT_FOUND,
+            _ => status::NOT_STORED,
+        },
+        b"ERROR" => status::UNKNOWN_COMMAND,
+        _ if line.starts_with(b"CLIENT_ERROR cannot increment or decrement") => status::DELTA_BAD_VALUE,
+        b"CLIENT_ERROR" => status::INVALID,
+        _ if line.starts_with(b"SERVER_ERROR object too large") => status::TOO_LARGE,
+        _ if line.starts_with(b"SERVER_ERROR out of memory") => status::OUT_OF_MEMORY,
+        b"SERVER_ERROR" => status::INTERNAL,
+        _ => return Outcome::Unfit,
+    };
+    refuse(out, asked, status);
+    Outcome::Answered
+}
+
+fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: Value<'_>) {
+    let key = if op::of(asked.opcode).gives_key() { asked.key } else { &[] };
+    let reply = BinaryReply { cas, extras: &flags.to_be_bytes(), key, ..BinaryReply::to(asked.opcode, asked.opaque) };
+    reply.write_head(out.tail(), data.len());
+    out.push(data);
+}
+
+fn counted(out: &mut Output, asked: &Asked<'_>, number: u64, cas: u64) {
+    if !is_quiet(asked.opcode) {
+        let value = &number.to_be_bytes();
+        BinaryReply { cas, value, ..BinaryReply::to(asked.opcode, asked.opaque) }.write(out.tail());
+    }
+}
+
+/// The answer that a missing number was created.
+pub fn created(out: &mut Output, asked: &Asked<'_>, initial: u64) {
+    counted(out, asked, initial, 0);
+}
+
+/// Success without a value.
+fn done(out: &mut Output, asked: &Asked<'_>, flags: &[u8]) {
+    let cas = meta_flag(flags, b'c').unwrap_or(0);
+    let client_flags = (meta_flag(flags, b'f').unwrap_or(0) as u32).to_be_bytes();
+    // memcached's answer to a touch carries the item's flags.
+    let extras: &[u8] = if asked.opcode == opcode::TOUCH { &client_flags } else { &[] };
+    BinaryReply { cas, extras, ..BinaryReply::to(asked.opcode, asked.opaque) }.write(out.tail());
+}
+
+/// Anything but success. A quiet get that misses hears nothing.
+fn refuse(out: &mut Output, asked: &Asked<'_>, code: u16) {
+    let op = op::of(asked.opcode);
+    if op.gives_value() && is_quiet(asked.opcode) && code == status::KEY_NOT_FOUND {
+        return;
+    }
+    if op.gives_key() && code == status::KEY_NOT_FOUND {
+        let reply = BinaryReply { status: code, key: asked.key, ..BinaryReply::to(asked.opcode, asked.opaque) };
+        return reply.write(out.tail());
+    }
+    BinaryReply::refused(asked.opcode, asked.opaque, code).write(out.tail());
+}

@@ -1,0 +1,98 @@
+//! Packets in meta commands: with CAS ids, and keys that are no words.
+
+use super::{NO_CREATE, Written, number, short};
+use crate::protocol::ascii::meta;
+use crate::protocol::binary::opcode::{self, status};
+use crate::protocol::binary::packet::Packet;
+use crate::protocol::expiry;
+use crate::protocol::numbers::push_u64;
+use crate::protocol::op::Op;
+
+/// Appends the line for `packet`.
+///
+/// # Errors
+/// The status for the client if the server has no such command; nothing is written then.
+pub(super) fn write(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<Written, u16> {
+    let verb = verb(op.opcode).ok_or(status::UNKNOWN_COMMAND)?;
+    out.extend_from_slice(verb);
+    let (key_at, start) = (verb.len() + 1, out.len() + 1);
+    let is_encoded = meta::push_key(out, packet.key);
+    let key_len = out.len() - start;
+    let has_value = verb == b"ms";
+    if has_value {
+        out.push(b' ');
+        push_u64(out, packet.value.len() as u64);
+    }
+    flags(out, packet, op.opcode);
+    // Of a get it says nothing.
+    if packet.header.cas != 0 && !matches!(verb, b"mg") {
+        flag(out, b'C', packet.header.cas);
+    }
+    if is_encoded {
+        out.extend_from_slice(b" b");
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(Written { key_at, key_len, is_encoded, has_value, create: None })
+}
+
+/// The command that does the same; `None`: there is none.
+fn verb(code: u8) -> Option<&'static [u8]> {
+    Some(match code {
+        opcode::GET | opcode::GETK | opcode::GAT | opcode::GATK | opcode::TOUCH => b"mg",
+        opcode::SET | opcode::ADD | opcode::REPLACE | opcode::APPEND | opcode::PREPEND => b"ms",
+        opcode::DELETE => b"md",
+        opcode::INCREMENT | opcode::DECREMENT => b"ma",
+        _ => return None,
+    })
+}
+
+/// Appends what the command is to do and to tell, other than for the CAS id.
+fn flags(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) {
+    let extras = packet.extras;
+    match code {
+        opcode::GET | opcode::GETK => out.extend_from_slice(b" v f c"),
+        opcode::GAT | opcode::GATK => {
+            out.extend_from_slice(b" v f c");
+            flag(out, b'T', expiry::to_line(short(extras, 0)).into());
+        }
+        opcode::TOUCH => {
+            out.extend_from_slice(b" f c");
+            flag(out, b'T', expiry::to_line(short(extras, 0)).into());
+        }
+        opcode::INCREMENT | opcode::DECREMENT => {
+            out.extend_from_slice(if code == opcode::INCREMENT { b" v c MI" } else { b" v c MD" });
+            flag(out, b'D', number(extras, 0));
+            let exptime = short(extras, 16);
+            if exptime != NO_CREATE {
+                flag(out, b'J', number(extras, 8));
+                flag(out, b'N', expiry::to_line(exptime).into());
+            }
+        }
+        opcode::DELETE => {}
+        _ => {
+            out.extend_from_slice(b" c");
+            out.extend_from_slice(mode(packet, code));
+            if extras.len() == 8 {
+                flag(out, b'F', u64::from(short(extras, 0)));
+                flag(out, b'T', expiry::to_line(short(extras, 4)).into());
+            }
+        }
+    }
+}
+
+/// How a value is stored.
+fn mode(packet: &Packet<'_>, code: u8) -> &'static [u8] {
+    match code {
+        opcode::ADD if packet.header.cas != 0 => b" MS", // as memcached treats an add with an id
+        opcode::ADD => b" ME",
+        opcode::REPLACE => b" MR",
+        opcode::APPEND => b" MA",
+        opcode::PREPEND => b" MP",
+        _ => b" MS",
+    }
+}
+
+fn flag(out: &mut Vec<u8>, name: u8, argument: u64) {
+    out.extend_from_slice(&[b' ', name]);
+    push_u64(out, argument);
+}
