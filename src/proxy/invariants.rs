@@ -1,6 +1,7 @@
 //! What must hold between two calls of the engine. Checked in debug builds.
 
 use crate::proxy::Engine;
+use crate::proxy::slow::NoteId;
 
 impl Engine {
     /// Panics if the engine's records contradict each other. Called at the end of each turn; the simulation calls it
@@ -46,6 +47,8 @@ impl Engine {
             let partings = self.downstream.partings_of(id);
             assert_eq!(client.parting as usize, partings, "closed connections that client {id:?} waits for");
         }
+        let noted = self.flight.requests.iter().filter(|(_, request)| !request.is_done && request.note != NoteId::NONE);
+        assert_eq!(noted.count(), self.flight.notes.len(), "notes about requests");
         for (index, bucket) in self.buckets.iter().enumerate() {
             let held = self
                 .flight

@@ -15,12 +15,12 @@ use crate::protocol::op::{self, Target};
 use crate::protocol::{self, Request};
 
 use crate::proxy::Engine;
+use crate::proxy::bucket::Bucket;
 use crate::proxy::request::{self, RequestId, Work};
-use crate::proxy::slow::{Note, Notes, Slow};
+use crate::proxy::slow::{Note, NoteId, Notes, Slow};
 use crate::proxy::statistics::{kind, meta_kind};
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::ClientId;
-use crate::proxy::upstream::pump::Verdict;
 
 /// What one worker watches of a bucket's keys.
 #[derive(Debug)]
@@ -123,26 +123,21 @@ impl Watch {
     }
 
     /// A get of this key alone has come, in a line of `length` bytes: what is to be remembered of it.
-    pub(in crate::proxy) fn get(
-        &mut self,
-        key: &[u8],
-        length: usize,
-        now: Micros,
-        notes: &mut Notes,
-    ) -> Option<Box<Note>> {
+    #[inline(never)]
+    pub(in crate::proxy) fn get(&mut self, key: &[u8], length: usize, now: Micros, notes: &mut Notes) -> NoteId {
         let tracked = self.count_get(key, length, now);
         if self.slow.is_none() && tracked == Tracked::NONE {
-            return None;
+            return NoteId::NONE;
         }
-        let mut note = notes.take();
+        let (id, note) = notes.take();
         note.get(key);
         note.tracked = tracked;
-        Some(note)
+        id
     }
 
-    /// A note about a request, if there is to be one.
-    fn note(&self, notes: &mut Notes) -> Option<Box<Note>> {
-        (self.slow.is_some() || self.numbers.is_some()).then(|| notes.take())
+    /// Whether there is to be a note about each request.
+    fn takes_notes(&self) -> bool {
+        self.slow.is_some() || self.numbers.is_some()
     }
 
     /// A get of this key alone has come, in a line of `length` bytes.
@@ -233,12 +228,11 @@ impl Watch {
     }
 
     /// A get was answered, or has failed.
-    pub(in crate::proxy) fn count_answered(&self, request: &request::Request) {
+    fn count_answered(&self, request: &request::Request, tracked: Tracked) {
         let Some(numbers) = &self.numbers else { return };
         match &request.work {
             Work::Get { .. } | Work::Meta(_) => {
-                let Some(note) = request.note.as_ref().filter(|note| note.tracked != Tracked::NONE) else { return };
-                let (tracked, hits) = (note.tracked, u64::from(request.hits));
+                let hits = u64::from(request.hits);
                 numbers.add(tracked, Command::GetKey, Field::Hits, hits);
                 numbers.add(tracked, Command::GetKey, Field::WriteBytes, request.value_bytes);
                 numbers.add(tracked, Command::GetKey, Field::Misses, 1u64.saturating_sub(hits));
@@ -262,6 +256,18 @@ impl Watch {
     }
 }
 
+impl Bucket {
+    /// The request, of which there is a note, has been answered, or has failed.
+    #[cold]
+    pub(in crate::proxy) fn settle_note(&self, request: &request::Request, notes: &mut Notes, now: Micros) {
+        let Some(note) = notes.get_mut(request.note) else { return };
+        note.settle(request, now);
+        if let Some(watch) = &self.watch {
+            watch.count_answered(request, note.tracked);
+        }
+    }
+}
+
 impl Engine {
     /// What is watched of the client's bucket, if anything is.
     fn watch(&mut self, id: ClientId) -> Option<&mut Watch> {
@@ -269,91 +275,100 @@ impl Engine {
         self.buckets.get_mut(bucket)?.watch.as_deref_mut()
     }
 
-    /// [`Engine::ascii_request`] for a line of `length` bytes, with its value and the last line end.
+    /// A line is about to be carried out.
     #[inline]
-    pub(in crate::proxy) fn watched_line(
-        &mut self,
-        id: ClientId,
-        request: &Request<'_>,
-        noreply: bool,
-        length: usize,
-    ) -> Verdict {
-        if !self.is_watching {
-            return self.ascii_request(id, request, noreply);
+    pub(in crate::proxy) fn watch_line(&mut self, id: ClientId, request: &Request<'_>) {
+        if self.is_watching {
+            let now = self.now;
+            self.begin_note(id, &mut |watch, note| {
+                note.line(request);
+                if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
+                    && let Some((_, key)) = keys.single()
+                {
+                    note.tracked = watch.track(key, now);
+                }
+            });
         }
-        let now = self.now;
-        self.begin_note(id, |watch, note| {
-            note.line(request);
-            if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
-                && let Some((_, key)) = keys.single()
-            {
-                note.tracked = watch.track(key, now);
-            }
-        });
-        let verdict = self.ascii_request(id, request, noreply);
-        self.end_note(id, verdict, |watch| watch.count_request(request, noreply, length, now));
-        verdict
     }
 
-    /// The same for a meta command.
+    /// A line of `length` bytes, with its value and the last line end, was carried out.
     #[inline]
-    pub(in crate::proxy) fn watched_meta(&mut self, id: ClientId, meta: &Meta<'_>, length: usize) -> Verdict {
-        if !self.is_watching {
-            return self.meta_request(id, meta);
+    pub(in crate::proxy) fn line_taken(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, length: usize) {
+        if self.is_watching {
+            let now = self.now;
+            self.end_note(id, &mut |watch| watch.count_request(request, noreply, length, now));
         }
-        let now = self.now;
-        self.begin_note(id, |watch, note| {
-            note.meta(meta);
-            if meta.verb == Verb::Get {
-                note.tracked = watch.track(meta.key.name(), now);
-            }
-        });
-        let verdict = self.meta_request(id, meta);
-        self.end_note(id, verdict, |watch| watch.count_meta(meta, length, now));
-        verdict
     }
 
-    /// The same for a packet. Numbers are kept of lines only (06 §6.5).
+    /// A meta command is about to be carried out.
     #[inline]
-    pub(in crate::proxy) fn watched_packet(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
-        if !self.is_watching {
-            return self.binary_request(id, packet);
+    pub(in crate::proxy) fn watch_meta(&mut self, id: ClientId, meta: &Meta<'_>) {
+        if self.is_watching {
+            let now = self.now;
+            self.begin_note(id, &mut |watch, note| {
+                note.meta(meta);
+                if meta.verb == Verb::Get {
+                    note.tracked = watch.track(meta.key.name(), now);
+                }
+            });
         }
-        self.begin_note(id, |_, note| note.packet(packet));
-        let verdict = self.binary_request(id, packet);
-        self.end_note(id, verdict, |watch| {
-            if !packet.key.is_empty() && op::of(packet.header.opcode).target == Target::Key {
-                watch.count_hot(packet.key);
-            }
-        });
-        verdict
+    }
+
+    /// A meta command of `length` bytes, with its value and the last line end, was carried out.
+    #[inline]
+    pub(in crate::proxy) fn meta_taken(&mut self, id: ClientId, meta: &Meta<'_>, length: usize) {
+        if self.is_watching {
+            let now = self.now;
+            self.end_note(id, &mut |watch| watch.count_meta(meta, length, now));
+        }
+    }
+
+    /// A packet is about to be carried out.
+    #[inline]
+    pub(in crate::proxy) fn watch_packet(&mut self, id: ClientId, packet: &Packet<'_>) {
+        if self.is_watching {
+            self.begin_note(id, &mut |_, note| note.packet(packet));
+        }
+    }
+
+    /// A packet was carried out. Numbers are kept of lines only (06 §6.5).
+    #[inline]
+    pub(in crate::proxy) fn packet_taken(&mut self, id: ClientId, packet: &Packet<'_>) {
+        if self.is_watching {
+            self.end_note(id, &mut |watch| {
+                if !packet.key.is_empty() && op::of(packet.header.opcode).target == Target::Key {
+                    watch.count_hot(packet.key);
+                }
+            });
+        }
     }
 
     /// What the client has sent is about to be carried out: a note is made for the request that comes of it.
-    fn begin_note(&mut self, id: ClientId, fill: impl FnOnce(&mut Watch, &mut Note)) {
+    #[cold]
+    fn begin_note(&mut self, id: ClientId, fill: &mut dyn FnMut(&mut Watch, &mut Note)) {
         let Some(bucket) = self.upstream.clients.get(id).map(|client| client.bucket) else { return };
         let Some(watch) = self.buckets.get_mut(bucket).and_then(|bucket| bucket.watch.as_deref_mut()) else { return };
-        if let Some(mut note) = watch.note(&mut self.flight.notes) {
-            fill(watch, &mut note);
-            self.flight.note = Some(note);
+        if watch.takes_notes() {
+            let (id, note) = self.flight.notes.take();
+            fill(watch, note);
+            self.flight.note = id;
         }
     }
 
-    /// It was carried out, or has to wait. If no request has come of it the note is not needed.
-    fn end_note(&mut self, id: ClientId, verdict: Verdict, count: impl FnOnce(&mut Watch)) {
+    /// It was carried out. If no request has come of it the note is not needed.
+    #[cold]
+    fn end_note(&mut self, id: ClientId, count: &mut dyn FnMut(&mut Watch)) {
         self.drop_note();
-        if verdict == Verdict::Taken
-            && let Some(watch) = self.watch(id)
-        {
+        if let Some(watch) = self.watch(id) {
             count(watch);
         }
     }
 
-    /// What comes of it is no request that is watched.
+    /// What comes of it is no request that is watched, or it has to wait.
+    #[inline]
     pub(in crate::proxy) fn drop_note(&mut self) {
-        if let Some(note) = self.flight.note.take() {
-            self.flight.notes.give(note);
-        }
+        let note = self.flight.take_note();
+        self.flight.notes.give(note);
     }
 
     /// A get of these keys is refused before it is sent. That of one key is counted like any other.

@@ -100,7 +100,8 @@ impl Engine {
         let Some(client) = self.upstream.clients.get_mut(id) else { return RequestId::NONE };
         let made = Request::new(id, client.bucket, client.next_sequence, work, noreply);
         let read_at = client.waits_since.unwrap_or(self.now);
-        let request = self.flight.requests.insert(Request { read_at, note: self.flight.note.take(), ..made });
+        let note = self.flight.take_note();
+        let request = self.flight.requests.insert(Request { read_at, note, ..made });
         client.owe(request, noreply, self.now);
         request
     }

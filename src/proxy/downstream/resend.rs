@@ -17,7 +17,7 @@ impl Engine {
                 if request.is_done {
                     continue;
                 }
-                if let Some(note) = &mut request.note {
+                if let Some(note) = self.flight.notes.get_mut(request.note) {
                     note.retry();
                 }
                 let sent_on = self.resend(*id, &conn, *index);

@@ -14,7 +14,7 @@ use crate::proxy::request::caching::Caching;
 use crate::proxy::request::dump::Dump;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::multiget::MultiGet;
-use crate::proxy::slow::Note;
+use crate::proxy::slow::NoteId;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Client, ClientId};
 
@@ -103,7 +103,7 @@ pub struct Request {
     /// How many bytes these had, line ends included.
     pub value_bytes: u64,
     /// What is remembered of it, if it is watched.
-    pub note: Option<Box<Note>>,
+    pub note: NoteId,
     /// What comes of its answer for the front cache.
     pub caching: Caching,
     /// How often a server has refused a part of it as "not my vbucket".
@@ -144,7 +144,7 @@ impl Request {
             sent_at: None,
             hits: 0,
             value_bytes: 0,
-            note: None,
+            note: NoteId::NONE,
             caching: Caching::None,
             refusals: 0,
             pending: 0,

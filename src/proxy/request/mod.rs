@@ -42,7 +42,7 @@ use crate::buffer::Spare;
 use crate::protocol::ascii::meta::asked::Asked;
 use crate::protocol::ascii::meta::request::Meta;
 
-use super::slow::{Note, Notes};
+use super::slow::{NoteId, Notes};
 use super::upstream::ClientId;
 use multiget::{Duplicates, MultiGet};
 
@@ -62,7 +62,7 @@ pub(in crate::proxy) struct Requests {
     /// The number of the last meta command that was sent as it is.
     opaque: u32,
     /// About the line of a client that is being carried out, if it may get one in the log.
-    pub(in crate::proxy) note: Option<Box<Note>>,
+    pub(in crate::proxy) note: NoteId,
     pub(in crate::proxy) notes: Notes,
     /// Room for a key while its reply is written.
     pub(in crate::proxy) scratch: Vec<u8>,
@@ -81,6 +81,12 @@ impl Requests {
         let mut asked = self.works.metas.take().unwrap_or_default();
         asked.keep(meta);
         Work::Meta(asked)
+    }
+
+    /// What is remembered of what is being carried out: for the request that comes of it.
+    #[inline]
+    pub(in crate::proxy) fn take_note(&mut self) -> NoteId {
+        std::mem::replace(&mut self.note, NoteId::NONE)
     }
 
     /// A number by which the answer to a meta command is known.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::note::{Note, Word};
+use super::note::{Note, NoteId, Word};
 use crate::metrics::keys::text::Shown;
 use crate::protocol::ascii::meta::request::Verb;
 
@@ -25,77 +25,80 @@ enum Outcome {
     Left,
 }
 
-/// A request that has ended, and may get a line.
-pub(in crate::proxy) struct Ended {
-    note: Box<Note>,
+/// How a request has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
     client: ClientId,
     bucket: usize,
     phases: Phases,
     outcome: Outcome,
 }
 
-impl request::Request {
-    /// It has been answered, or has failed.
-    #[inline]
-    pub(in crate::proxy) fn end(&mut self, now: Micros) -> Option<Ended> {
-        let note = self.note.take()?;
-        Some(self.ended(note, now))
-    }
-
-    /// Its client has gone.
-    pub(in crate::proxy) fn left(&mut self, now: Micros) -> Option<Ended> {
-        let ended = self.end(now)?;
-        Some(Ended { outcome: Outcome::Left, ..ended })
-    }
-
-    #[cold]
-    fn ended(&self, mut note: Box<Note>, now: Micros) -> Ended {
-        note.retries += self.refusals;
-        note.server = note.server.or(self.target);
-        let keys = match &self.work {
+impl Note {
+    /// The request that the note is about has been answered, or has failed.
+    pub(in crate::proxy) fn settle(&mut self, request: &request::Request, now: Micros) {
+        self.retries += request.refusals;
+        self.server = self.server.or(request.target);
+        let keys = match &request.work {
             Work::Get { .. } => Some(1),
             Work::Meta(asked) if asked.verb() == Verb::Get => Some(1),
             Work::MultiGet(multiget) => Some(multiget.key_count()),
             _ => None,
         };
-        let outcome = match (note.failure.or(self.failure), keys) {
+        let outcome = match (self.failure.or(request.failure), keys) {
             (Some(failure), _) => Outcome::Failed(failure),
-            (None, Some(keys)) => Outcome::Values(u64::from(self.hits), keys),
+            (None, Some(keys)) => Outcome::Values(u64::from(request.hits), keys),
             (None, None) => Outcome::Answered,
         };
-        Ended { note, client: self.client, bucket: self.bucket, phases: self.phases(now), outcome }
+        let (client, bucket) = (request.client, request.bucket);
+        self.end = Some(End { client, bucket, phases: request.phases(now), outcome });
+    }
+
+    /// The client has gone.
+    pub(in crate::proxy) fn leave(&mut self) {
+        if let Some(end) = &mut self.end {
+            end.outcome = Outcome::Left;
+        }
     }
 }
 
 impl Engine {
-    /// Writes the line about a request, if there is to be one.
+    /// Writes the line about a request that has ended, if there is to be one, and takes its note back.
     #[cold]
-    pub(in crate::proxy) fn tell_ended(&mut self, ended: Ended) {
-        let now = self.now;
-        let slow = self.buckets.get_mut(ended.bucket).and_then(|bucket| bucket.watch.as_mut()?.slow());
-        if let Some(slow) = slow {
-            let is_sample = slow.is_sample();
-            let is_slow = slow.after.is_some_and(|after| ended.phases.total > after);
-            let (word, budget) = match is_slow {
-                true => ("slow", &mut slow.slow),
-                false => ("sample", &mut slow.samples),
-            };
-            if is_slow || is_sample {
-                let is_first = budget.left_out == 0;
-                if budget.take(now) {
-                    let line = format!("{word} {}", self.described(&ended));
-                    self.actions.push(Action::Slow(Some(ended.client), line));
-                } else if is_first {
-                    let until = budget.until;
-                    self.timers.add(until, Owner::LeftOut(ended.bucket));
-                }
-            }
+    pub(in crate::proxy) fn tell_end(&mut self, id: NoteId) {
+        let end = self.flight.notes.get(id).and_then(|note| note.end);
+        if let Some(end) = end
+            && let Some(word) = self.has_line(&end)
+            && let Some(note) = self.flight.notes.get(id)
+        {
+            let line = format!("{word} {}", self.described(note, &end));
+            self.actions.push(Action::Slow(Some(end.client), line));
         }
-        self.flight.notes.give(ended.note);
+        self.flight.notes.give(id);
     }
 
-    fn described(&self, ended: &Ended) -> String {
-        let Ended { note, bucket, phases, outcome, .. } = ended;
+    /// The word that the line begins with, if there is to be one.
+    fn has_line(&mut self, end: &End) -> Option<&'static str> {
+        let slow = self.buckets.get_mut(end.bucket)?.watch.as_mut()?.slow()?;
+        let is_sample = slow.is_sample();
+        let (word, budget) = match slow.after.is_some_and(|after| end.phases.total > after) {
+            true => ("slow", &mut slow.slow),
+            false if is_sample => ("sample", &mut slow.samples),
+            false => return None,
+        };
+        let was_told = budget.left_out == 0;
+        if budget.take(self.now) {
+            return Some(word);
+        }
+        if was_told {
+            let until = budget.until;
+            self.timers.add(until, Owner::LeftOut(end.bucket));
+        }
+        None
+    }
+
+    fn described(&self, note: &Note, end: &End) -> String {
+        let End { bucket, phases, outcome, .. } = end;
         let server = note.server.and_then(|host| self.downstream.hosts.get(host));
         let server = server.map_or_else(|| "-".to_owned(), |host| host.server.to_string());
         let bucket = self.buckets.get(*bucket).map(|bucket| &bucket.config);

@@ -9,8 +9,8 @@
 mod line;
 mod note;
 
-pub use note::Note;
-pub(in crate::proxy) use note::Notes;
+pub use note::NoteId;
+pub(in crate::proxy) use note::{Note, Notes};
 
 use crate::config::behavior::Behavior;
 use crate::proxy::timers::Micros;

@@ -1,55 +1,97 @@
 //! What is remembered of a request that may get a line, or whose answer counts for a key: what was asked for, and what became
 //! of it on the way.
 
-use crate::buffer::Spare;
 use crate::metrics::keys::stats::Tracked;
 use crate::protocol::ascii::meta::request::{Meta, Verb};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::op::{self, Target};
 use crate::protocol::{KEY_MAX, Request};
 
+use super::line::End;
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 
-/// How much spare memory for notes is kept at most, in pieces.
-const SPARE: usize = 1024;
-
 /// What clients of lines speak.
 const ASCII: &str = "ascii";
 
-/// Memory that notes lend each other.
-#[derive(Debug)]
-pub(in crate::proxy) struct Notes(Spare<Box<Note>>);
+/// Names the note about a request. It is not more than a number, so that requests without one cost nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoteId(u32);
 
-impl Default for Notes {
-    fn default() -> Notes {
-        Notes(Spare::new(SPARE))
+impl NoteId {
+    /// No note.
+    pub const NONE: NoteId = NoteId(u32::MAX);
+}
+
+impl Default for NoteId {
+    fn default() -> NoteId {
+        NoteId::NONE
     }
 }
 
+/// The notes about the requests in flight. Each belongs to one request, which gives it back when it ends.
+#[derive(Debug, Default)]
+pub(in crate::proxy) struct Notes {
+    all: Vec<Note>,
+    free: Vec<NoteId>,
+}
+
 impl Notes {
-    /// A note about a request.
-    pub(in crate::proxy) fn take(&mut self) -> Box<Note> {
-        let mut note = self.0.take().unwrap_or_default();
+    /// A note about which nothing is known yet.
+    pub(in crate::proxy) fn take(&mut self) -> (NoteId, &mut Note) {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.all.push(Note::default());
+            NoteId(self.all.len() as u32 - 1)
+        });
+        let note = &mut self.all[id.0 as usize];
         note.begin();
-        note
+        (id, note)
+    }
+
+    /// The note, if there is one.
+    #[inline]
+    pub(in crate::proxy) fn get_mut(&mut self, id: NoteId) -> Option<&mut Note> {
+        self.all.get_mut(id.0 as usize)
+    }
+
+    /// The same, to read.
+    pub(in crate::proxy) fn get(&self, id: NoteId) -> Option<&Note> {
+        self.all.get(id.0 as usize)
     }
 
     /// The note is not needed any more.
-    pub(in crate::proxy) fn give(&mut self, note: Box<Note>) {
-        self.0.give(note);
+    pub(in crate::proxy) fn give(&mut self, id: NoteId) {
+        if id != NoteId::NONE {
+            self.free.push(id);
+        }
     }
 
-    /// Frees memory that was not needed lately.
+    /// A server has answered the request of this note.
+    #[cold]
+    pub(in crate::proxy) fn answered_by(&mut self, id: NoteId, server: HostId) {
+        if let Some(note) = self.get_mut(id) {
+            note.server = Some(server);
+        }
+    }
+
+    /// How many are in use.
+    #[cfg(debug_assertions)]
+    pub(in crate::proxy) fn len(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+
+    /// Frees the memory if no note is in use.
     pub(in crate::proxy) fn trim(&mut self) {
-        self.0.trim();
+        if self.free.len() == self.all.len() {
+            *self = Notes::default();
+        }
     }
 
     /// Whether it holds no memory.
     pub(in crate::proxy) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 }
 
@@ -63,7 +105,7 @@ pub(super) enum Word {
 
 /// What is remembered of a request that may get a line.
 #[derive(Debug)]
-pub struct Note {
+pub(in crate::proxy) struct Note {
     pub(super) word: Word,
     pub(super) key: [u8; KEY_MAX],
     pub(super) length: usize,
@@ -75,6 +117,8 @@ pub struct Note {
     /// Whose answer came last, or has not come.
     pub(super) server: Option<HostId>,
     pub(super) failure: Option<Failure>,
+    /// What has become of it; `None`: nothing yet.
+    pub(super) end: Option<End>,
     /// For which key's numbers the answer to a get of one key counts.
     pub(in crate::proxy) tracked: Tracked,
 }
@@ -90,6 +134,7 @@ impl Default for Note {
             retries: 0,
             server: None,
             failure: None,
+            end: None,
             tracked: Tracked::NONE,
         }
     }
@@ -99,7 +144,7 @@ impl Note {
     /// Nothing is known yet.
     fn begin(&mut self) {
         (self.length, self.more, self.retries) = (0, 0, 0);
-        (self.server, self.failure, self.tracked) = (None, None, Tracked::NONE);
+        (self.server, self.failure, self.end, self.tracked) = (None, None, None, Tracked::NONE);
     }
 
     /// It is a get of this key by an ASCII client.
@@ -157,11 +202,6 @@ impl Note {
     pub(in crate::proxy) fn retry(&mut self) {
         self.retries += 1;
     }
-
-    /// A server has answered.
-    pub(in crate::proxy) fn answered_by(&mut self, server: HostId) {
-        self.server = Some(server);
-    }
 }
 
 /// The word of a line, and its key if it has just one.
@@ -192,7 +232,7 @@ impl Engine {
     /// The request has failed as a whole.
     pub(in crate::proxy) fn note_failure(&mut self, id: RequestId, failure: Failure) {
         let Some(request) = self.flight.requests.get_mut(id) else { return };
-        let Some(note) = &mut request.note else { return };
+        let Some(note) = self.flight.notes.get_mut(request.note) else { return };
         note.failure = Some(failure);
         let conn = request.links.last().and_then(|conn| self.downstream.conns.get(conn));
         note.server = conn.map(|conn| conn.host).or(note.server);

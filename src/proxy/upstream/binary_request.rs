@@ -34,16 +34,20 @@ impl Engine {
                 self.expel(id, breach);
                 input.len()
             }
-            Parsed::Packet { packet, len } => match self.watched_packet(id, &packet) {
-                Verdict::Taken => len,
-                Verdict::Wait => return self.note_waiting(id),
-            },
+            Parsed::Packet { packet, len } => {
+                self.watch_packet(id, &packet);
+                if self.binary_request(id, &packet) == Verdict::Wait {
+                    return self.note_waiting(id);
+                }
+                self.packet_taken(id, &packet);
+                len
+            }
         };
         input.consume(used);
         true
     }
 
-    pub(in crate::proxy) fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+    fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
         let code = packet.header.opcode;
         if matches!(code, opcode::SASL_LIST_MECHS | opcode::SASL_AUTH | opcode::SASL_STEP) {
             self.sasl(id, packet);

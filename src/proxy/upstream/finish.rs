@@ -11,6 +11,7 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::{ConnId, Entry};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
+use crate::proxy::slow::NoteId;
 use crate::proxy::upstream::{Admission, ClientId};
 
 /// A reply of several values may be sent in parts once this much of it is complete.
@@ -81,17 +82,19 @@ impl Engine {
             write(out, work);
         }
         request.is_done = true;
-        let (bucket_id, sequence, noreply) = (request.bucket, request.sequence, request.noreply);
+        let (bucket_id, sequence, noreply, note) = (request.bucket, request.sequence, request.noreply, request.note);
         let mut is_awaited = false;
         if let Some(bucket) = self.buckets.get_mut(bucket_id) {
             bucket.count_answered(request, self.now);
             bucket.settle_changes(&request.caching);
+            if note != NoteId::NONE {
+                bucket.settle_note(request, &mut self.flight.notes, self.now);
+            }
             if request.has_place {
                 bucket.active = bucket.active.saturating_sub(1);
                 is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
             }
         }
-        let ended = request.end(self.now);
         if let Some(client) = client {
             client.unanswered = client.unanswered.saturating_sub(1);
             client.active_at = self.now;
@@ -115,8 +118,8 @@ impl Engine {
         if is_awaited {
             self.grant_places(bucket_id);
         }
-        if let Some(ended) = ended {
-            self.tell_ended(ended);
+        if note != NoteId::NONE {
+            self.tell_end(note);
         }
     }
 
@@ -254,8 +257,8 @@ impl Engine {
         request.pending = request.pending.saturating_sub(1);
         request.links.remove(conn_id);
         request.sent_at = conn.writes.at(entry.end);
-        if let Some(note) = &mut request.note {
-            note.answered_by(conn.host);
+        if request.note != NoteId::NONE {
+            self.flight.notes.answered_by(request.note, conn.host);
         }
         self.flight.is_refused_due |= request.refused > 0;
         let was_queued = std::mem::take(&mut entry.is_queued);
@@ -276,8 +279,10 @@ impl Engine {
     pub(in crate::proxy) fn forget_request(&mut self, id: RequestId) {
         self.give_up(id, false);
         let Some(mut request) = self.flight.requests.remove(id) else { return };
-        if let Some(ended) = request.left(self.now) {
-            self.tell_ended(ended);
+        if let Some(note) = self.flight.notes.get_mut(request.note).filter(|_| !request.is_done) {
+            note.settle(&request, self.now);
+            note.leave();
+            self.tell_end(request.note);
         }
         if !request.is_done
             && let Some(bucket) = self.buckets.get(request.bucket)

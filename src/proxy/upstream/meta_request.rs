@@ -48,10 +48,12 @@ impl Engine {
                 return Some(false);
             }
             Parsed::Request { meta, len } if allowed.permits(&meta) => {
-                if self.watched_meta(id, &meta, len) == Verdict::Wait {
+                self.watch_meta(id, &meta);
+                if self.meta_request(id, &meta) == Verdict::Wait {
                     return Some(self.note_waiting(id));
                 }
                 self.count_meta(id, &meta, len);
+                self.meta_taken(id, &meta, len);
                 input.consume(len + skip);
                 return Some(true);
             }
@@ -68,7 +70,7 @@ impl Engine {
     }
 
     /// Answers a meta command or sends it on its way.
-    pub(in crate::proxy) fn meta_request(&mut self, id: ClientId, meta: &Meta<'_>) -> Verdict {
+    fn meta_request(&mut self, id: ClientId, meta: &Meta<'_>) -> Verdict {
         if meta.verb == Verb::Noop {
             self.local_reply(id, |out| out.extend_from_slice(NOOP));
             return Verdict::Taken;

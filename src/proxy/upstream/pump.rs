@@ -215,13 +215,15 @@ impl Engine {
                 input.expect(need + skip, &mut self.upstream.buffers);
                 return false;
             }
-            Parsed::Request { request, noreply, len } => match self.watched_line(id, &request, noreply, len) {
-                Verdict::Taken => {
-                    self.count_request(id, &request, noreply, len);
-                    len
+            Parsed::Request { request, noreply, len } => {
+                self.watch_line(id, &request);
+                if self.ascii_request(id, &request, noreply) == Verdict::Wait {
+                    return self.note_waiting(id);
                 }
-                Verdict::Wait => return self.note_waiting(id),
-            },
+                self.count_request(id, &request, noreply, len);
+                self.line_taken(id, &request, noreply, len);
+                len
+            }
             Parsed::Rejected { reply, noreply, len } => {
                 self.count_refused(id, text, noreply, reply);
                 if !noreply {

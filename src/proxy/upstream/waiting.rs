@@ -6,6 +6,7 @@ use crate::proxy::upstream::ClientId;
 impl Engine {
     /// The client's next request has to wait, from now on if it did not before. Nothing more can be done for it now.
     pub(in crate::proxy) fn note_waiting(&mut self, id: ClientId) -> bool {
+        self.drop_note();
         if let Some(client) = self.upstream.clients.get_mut(id) {
             client.waits_since.get_or_insert(self.now);
         }
