@@ -4,13 +4,13 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::RawFd;
 
 use super::sockets::{put, would_block, write};
-use super::{ClientStream, Driver, Network, READS, Readiness, Service, TRACED, Unread};
+use super::{ClientStream, Driver, End, Network, READS, Readiness, Service, TRACED, Unread};
 use crate::failure::reason;
 use crate::log;
 use crate::protocol::Protocol;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::trace::shown;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::{ClientId, Home};
 
 /// Why a client's connection ends once all that has arrived on it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl<N: Network> Driver<N> {
         open: impl FnOnce(&mut N, ClientId) -> io::Result<N::Client>,
     ) -> Option<ClientId> {
         self.act(); // sockets of clients that have gone leave their places first
-        if self.drain_until.is_some() {
+        if matches!(self.ending, Some(End::Draining { .. })) {
             return None;
         }
         let id = self.tell(|engine| match service {
@@ -99,6 +99,35 @@ impl<N: Network> Driver<N> {
     /// The client's address, as far as it has one and is still there.
     pub(super) fn peer(&mut self, id: ClientId) -> String {
         self.client(id).and_then(|socket| socket.stream.peer()).unwrap_or_else(|| "-".to_owned())
+    }
+
+    /// All that are connected.
+    pub(super) fn client_ids(&self) -> Vec<ClientId> {
+        self.clients.iter().flatten().map(|socket| socket.id).collect()
+    }
+
+    /// Takes out the sockets of the clients that could be served elsewhere from now on, with who has served them.
+    pub fn take_resting(&mut self) -> Vec<(Service, N::Client)> {
+        let mut taken = Vec::new();
+        for id in self.client_ids() {
+            let Some(home) = self.engine.client_at_rest(id) else { continue };
+            let Some(socket) = self.clients.get_mut(id.index()).and_then(Option::take) else { continue };
+            // For the engine it has gone, and owes nothing.
+            self.tell(|engine| engine.client_lost(id));
+            let service = match home {
+                Home::Bucket(bucket) => Service::Bucket(bucket),
+                Home::Memcached => Service::Memcached,
+            };
+            taken.push((service, socket.stream));
+        }
+        taken
+    }
+
+    /// Closes the client if it does not take what it is sent.
+    pub(super) fn close_blocked(&mut self, id: ClientId) {
+        if self.client(id).is_some_and(|socket| socket.is_blocked) {
+            self.end_client(id, Ending::Broken);
+        }
     }
 
     /// Closes the socket of a client that the engine has forgotten.

@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mio::{Poll, Token, Waker};
 
@@ -17,9 +19,6 @@ use crate::net::stream::Stream;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::timers::Micros;
 use crate::proxy::{Engine, Settings};
-
-/// How long clients that are owed something keep a draining worker alive, in microseconds.
-const DRAIN: Micros = 1_000_000;
 
 /// What a worker is told.
 pub enum Message {
@@ -38,8 +37,18 @@ pub enum Message {
     Config(Arc<Config>),
     /// The addresses of a server that is to be connected.
     Resolved(ConnId, io::Result<Vec<SocketAddr>>),
-    /// Finish what has begun, then stop.
-    Drain,
+    /// Serve those who are here, and stop when they have gone. With a way to whoever takes them over, if somebody does.
+    Retire(Option<Heir>),
+    /// Finish what has begun, for so long at most, then stop; `None`: however long it takes.
+    Drain(Option<Duration>),
+}
+
+/// Where clients go that are taken over.
+pub struct Heir {
+    /// Who has served them, and their connections.
+    pub clients: Sender<(Service, OwnedFd)>,
+    /// Whom to wake.
+    pub waker: Arc<Waker>,
 }
 
 /// A running worker.
@@ -107,6 +116,7 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
             counters,
             binding: settings.binding,
             clock: Clock::default(),
+            heir: None,
         };
         Driver::new(worker, engine, settings.binding).run();
     })?;
@@ -123,7 +133,16 @@ impl Driver<Worker> {
                 Message::Datagrams(socket) => self.add_udp(socket),
                 Message::Config(config) => self.engine.reconfigure(&config, &self.network.shared.health),
                 Message::Resolved(id, addresses) => self.resolved(id, addresses),
-                Message::Drain => self.drain(self.network.now() + DRAIN),
+                Message::Retire(heir) => {
+                    self.network.heir = heir;
+                    self.network.close_udp();
+                    self.retire();
+                }
+                Message::Drain(limit) => {
+                    self.network.heir = None;
+                    let limit = limit.and_then(|limit| Micros::try_from(limit.as_micros()).ok());
+                    self.drain(limit.map_or(Micros::MAX, |limit| self.network.now().saturating_add(limit)));
+                }
             }
         }
     }
