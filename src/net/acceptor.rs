@@ -362,7 +362,7 @@ impl Acceptor {
                         let Some(service) = self.service(target) else { continue };
                         stream.set_nodelay();
                         let place = self.gate.enter();
-                        if !self.hand_over(Message::Client { stream, service, place }) {
+                        if !self.hand_over(Message::Client { stream, service, known: None, place }) {
                             return false;
                         }
                     }

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::protocol::Protocol;
+
 /// What a socket is for. Where it is bound it says itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -23,6 +25,9 @@ const ROLES: [(Role, &str); 4] = [
     (Role::Datagrams, "datagrams"),
     (Role::Metrics, "metrics"),
 ];
+
+const SPEECH: [(Option<Protocol>, &str); 3] =
+    [(None, "undecided"), (Some(Protocol::Ascii), "ascii"), (Some(Protocol::Binary), "binary")];
 
 /// Who serves a client, in words that mean the same in another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,8 +72,8 @@ pub enum Message {
     Reread,
     /// The new process is to serve from now on.
     Go,
-    /// With the connection of a client that nothing is owed to.
-    Client(Seat),
+    /// With the connection of a client that nothing is owed to, and what it speaks, if it has said anything.
+    Client(Seat, Option<Protocol>),
 }
 
 impl Message {
@@ -87,10 +92,15 @@ impl Message {
             Message::Ready { takes_clients: false } => b"ready".to_vec(),
             Message::Reread => b"reread".to_vec(),
             Message::Go => b"go".to_vec(),
-            Message::Client(Seat::Memcached) => b"client memcached".to_vec(),
-            Message::Client(Seat::Bucket { port, agent, name }) => {
-                let agent = agent.map_or_else(|| "-".to_owned(), |agent| agent.to_string());
-                format!("client bucket {port} {agent} {name}").into_bytes()
+            Message::Client(seat, protocol) => {
+                let word = SPEECH.iter().find(|(own, _)| own == protocol).map_or("", |(_, word)| word);
+                match seat {
+                    Seat::Memcached => format!("client {word} memcached").into_bytes(),
+                    Seat::Bucket { port, agent, name } => {
+                        let agent = agent.map_or_else(|| "-".to_owned(), |agent| agent.to_string());
+                        format!("client {word} bucket {port} {agent} {name}").into_bytes()
+                    }
+                }
             }
         }
     }
@@ -115,7 +125,12 @@ impl Message {
             b"ready" => Message::Ready { takes_clients: rest.split(|byte| *byte == b' ').any(|it| it == b"clients") },
             b"reread" => Message::Reread,
             b"go" => Message::Go,
-            b"client" => Message::Client(seat(rest)?),
+            b"client" => {
+                let (speech, rest) = split(rest);
+                let speech = text(speech)?;
+                let protocol = SPEECH.iter().find(|(_, word)| *word == speech)?.0;
+                Message::Client(seat(rest)?, protocol)
+            }
             _ => return None,
         })
     }
@@ -171,10 +186,10 @@ mod tests {
             Message::Ready { takes_clients: false },
             Message::Reread,
             Message::Go,
-            Message::Client(Seat::Memcached),
-            Message::Client(bucket(11_211, None, "default")),
-            Message::Client(bucket(1, Some(3), "a name with blanks")),
-            Message::Client(bucket(1, Some(0), "")),
+            Message::Client(Seat::Memcached, None),
+            Message::Client(bucket(11_211, None, "default"), Some(Protocol::Ascii)),
+            Message::Client(bucket(1, Some(3), "a name with blanks"), Some(Protocol::Binary)),
+            Message::Client(bucket(1, Some(0), ""), None),
         ] {
             assert_eq!(Message::parse(&message.to_bytes()), Some(message));
         }
@@ -183,8 +198,15 @@ mod tests {
     #[test]
     fn what_other_versions_say() {
         assert_eq!(Message::parse(b"ready more clients"), Some(Message::Ready { takes_clients: true }));
-        for bytes in [&b""[..], b"stay", b"socket of another kind", b"client bucket 70000 - a", b"client", b"path x y"]
-        {
+        for bytes in [
+            &b""[..],
+            b"stay",
+            b"socket of another kind",
+            b"client ascii bucket 70000 - a",
+            b"client latin memcached",
+            b"client",
+            b"path x y",
+        ] {
             assert_eq!(Message::parse(bytes), None);
         }
     }

@@ -57,7 +57,7 @@ impl Predecessor {
                 Message::Path { identity, path } => estate.path = Some((path, identity, descriptor)),
                 Message::PidFile(path) => estate.pid_file = Some((path, File::from(descriptor))),
                 // They have no descriptors, and do not come now.
-                Message::End | Message::Ready { .. } | Message::Reread | Message::Go | Message::Client(_) => break,
+                Message::End | Message::Ready { .. } | Message::Reread | Message::Go | Message::Client(..) => break,
             }
         }
         channel.set_nonblocking(true).map_err(failed)?;

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use mio::Events;
 
 use super::{Acceptor, Stop};
 use crate::config::snapshot::Config;
-use crate::net::worker::{Handle, Heir, Message, Service};
+use crate::net::worker::{self, Handle, Heir, Message, Service};
 use crate::signals::Signal;
 use crate::upgrade::{self, Seat, Successor};
 use crate::{log, slow_log};
@@ -35,9 +34,9 @@ struct Ending {
 /// Clients that another process takes over.
 struct Moving {
     successor: Successor,
-    clients: mpsc::Receiver<(Service, OwnedFd)>,
+    clients: mpsc::Receiver<worker::Moving>,
     /// Those that did not go through the channel yet.
-    held: VecDeque<(Service, OwnedFd)>,
+    held: VecDeque<worker::Moving>,
 }
 
 /// What became of clients that were to move.
@@ -56,13 +55,13 @@ impl Moving {
             return Moved::None;
         }
         self.held.extend(self.clients.try_iter());
-        while let Some((service, connection)) = self.held.front() {
-            let Some(seat) = seat(*service, config) else {
+        while let Some(client) = self.held.front() {
+            let Some(seat) = seat(client.service, config) else {
                 // There is no such bucket.
                 self.held.pop_front();
                 continue;
             };
-            match self.successor.offer(&upgrade::Message::Client(seat), connection) {
+            match self.successor.offer(&upgrade::Message::Client(seat, client.protocol), &client.connection) {
                 Ok(true) => drop(self.held.pop_front()),
                 Ok(false) => return Moved::Some,
                 Err(_) => return Moved::None,
@@ -177,8 +176,8 @@ impl Acceptor {
         for worker in self.workers.iter().filter(|_| !ending.is_draining) {
             worker.send(Message::Retire(None));
         }
-        for (service, connection) in moving.held.into_iter().chain(moving.clients.try_iter()) {
-            self.seat_client(service, connection);
+        for client in moving.held.into_iter().chain(moving.clients.try_iter()) {
+            self.seat_client(client);
         }
     }
 

@@ -202,11 +202,11 @@ impl Acceptor {
         while let Some(predecessor) = &self.predecessor {
             match predecessor.hear() {
                 Ok(None) => break,
-                Ok(Some((Message::Client(seat), Some(connection)))) => {
+                Ok(Some((Message::Client(seat, protocol), Some(connection)))) => {
                     // Its bucket may have gone with the old process.
-                    if let Some(service) = service(&seat, &self.config)
-                        && !self.seat_client(service, connection)
-                    {
+                    let service = service(&seat, &self.config);
+                    let client = service.map(|service| worker::Moving { service, protocol, connection });
+                    if client.is_some_and(|client| !self.seat_client(client)) {
                         return false;
                     }
                 }
@@ -223,11 +223,12 @@ impl Acceptor {
     }
 
     /// Has a worker serve a client that has been served before. `false`: there is none.
-    pub(super) fn seat_client(&mut self, service: Service, connection: OwnedFd) -> bool {
+    pub(super) fn seat_client(&mut self, client: worker::Moving) -> bool {
+        let worker::Moving { service, protocol: known, connection } = client;
         match Stream::accepted(connection) {
             Ok(stream) => {
                 let place = self.gate.enter();
-                self.hand_over(worker::Message::Client { stream, service, place })
+                self.hand_over(worker::Message::Client { stream, service, known, place })
             }
             Err(error) => {
                 log!(0, "a client that was handed over: {error}");

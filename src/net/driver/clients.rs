@@ -10,7 +10,7 @@ use crate::log;
 use crate::protocol::Protocol;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::trace::shown;
-use crate::proxy::upstream::{ClientId, Home};
+use crate::proxy::upstream::{ClientId, Home, Rest};
 
 /// Why a client's connection ends once all that has arrived on it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,16 @@ impl<N: Network> Driver<N> {
         service: Service,
         open: impl FnOnce(&mut N, ClientId) -> io::Result<N::Client>,
     ) -> Option<ClientId> {
+        self.seat_client(service, None, open)
+    }
+
+    /// The same for one that has been served elsewhere before, and has spoken `known` there.
+    pub fn seat_client(
+        &mut self,
+        service: Service,
+        known: Option<Protocol>,
+        open: impl FnOnce(&mut N, ClientId) -> io::Result<N::Client>,
+    ) -> Option<ClientId> {
         self.act(); // sockets of clients that have gone leave their places first
         if matches!(self.ending, Some(End::Draining { .. })) {
             return None;
@@ -61,8 +71,12 @@ impl<N: Network> Driver<N> {
                 return None;
             }
         };
-        let is_undecided = self.binding.is_none();
-        let kind = match self.binding {
+        if let Some(known) = known {
+            self.tell(|engine| engine.client_speaks(id, known));
+        }
+        let protocol = self.binding.or(known);
+        let is_undecided = protocol.is_none();
+        let kind = match protocol {
             None => "auto-negotiating",
             Some(Protocol::Ascii) => "ascii",
             Some(Protocol::Binary) => "binary",
@@ -106,11 +120,11 @@ impl<N: Network> Driver<N> {
         self.clients.iter().flatten().map(|socket| socket.id).collect()
     }
 
-    /// Takes out the sockets of the clients that could be served elsewhere from now on, with who has served them.
-    pub fn take_resting(&mut self) -> Vec<(Service, N::Client)> {
+    /// Takes out the sockets of the clients that could be served elsewhere from now on, with what has to be known of them.
+    pub fn take_resting(&mut self) -> Vec<(Service, Option<Protocol>, N::Client)> {
         let mut taken = Vec::new();
         for id in self.client_ids() {
-            let Some(home) = self.engine.client_at_rest(id) else { continue };
+            let Some(Rest { home, protocol }) = self.engine.client_at_rest(id) else { continue };
             let Some(socket) = self.clients.get_mut(id.index()).and_then(Option::take) else { continue };
             // For the engine it has gone, and owes nothing.
             self.tell(|engine| engine.client_lost(id));
@@ -118,7 +132,7 @@ impl<N: Network> Driver<N> {
                 Home::Bucket(bucket) => Service::Bucket(bucket),
                 Home::Memcached => Service::Memcached,
             };
-            taken.push((service, socket.stream));
+            taken.push((service, protocol, socket.stream));
         }
         taken
     }

@@ -16,6 +16,7 @@ use crate::memcached::clock::Clock;
 use crate::net::driver::{Driver, Network, Service};
 use crate::net::places::Place;
 use crate::net::stream::Stream;
+use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::timers::Micros;
 use crate::proxy::{Engine, Settings};
@@ -28,6 +29,8 @@ pub enum Message {
         stream: Stream,
         /// Who serves it.
         service: Service,
+        /// What it has spoken elsewhere, if it has been served before.
+        known: Option<Protocol>,
         /// Its place among all clients.
         place: Place,
     },
@@ -43,10 +46,20 @@ pub enum Message {
     Drain(Option<Duration>),
 }
 
+/// A client that can be served elsewhere.
+pub struct Moving {
+    /// Who has served it.
+    pub service: Service,
+    /// What it speaks, if it has said anything.
+    pub protocol: Option<Protocol>,
+    /// Its connection.
+    pub connection: OwnedFd,
+}
+
 /// Where clients go that are taken over.
 pub struct Heir {
-    /// Who has served them, and their connections.
-    pub clients: Sender<(Service, OwnedFd)>,
+    /// Takes them.
+    pub clients: Sender<Moving>,
     /// Whom to wake.
     pub waker: Arc<Waker>,
 }
@@ -127,8 +140,8 @@ impl Driver<Worker> {
     pub(super) fn read_inbox(&mut self) {
         while let Ok(message) = self.network.received.try_recv() {
             match message {
-                Message::Client { stream, service, place } => {
-                    self.add_client(service, |worker, id| worker.client_socket(stream, id, place));
+                Message::Client { stream, service, known, place } => {
+                    self.seat_client(service, known, |worker, id| worker.client_socket(stream, id, place));
                 }
                 Message::Datagrams(socket) => self.add_udp(socket),
                 Message::Config(config) => self.engine.reconfigure(&config, &self.network.shared.health),

@@ -21,7 +21,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 
 use self::inbox::Inbox;
-pub use self::inbox::{Handle, Heir, Message, spawn};
+pub use self::inbox::{Handle, Heir, Message, Moving, spawn};
 pub use self::shared::Shared;
 use self::streams::ClientSocket;
 pub use super::driver::Service;

@@ -39,7 +39,7 @@ mod sasl;
 mod waiting;
 
 pub use client::{Admission, Client, ClientId, Phase, Sticky};
-pub use resting::Home;
+pub use resting::{Home, Rest};
 
 use crate::arena::Arena;
 use crate::buffer::Pool;
