@@ -8,9 +8,11 @@ use crate::cli::{Options, ServerPort};
 use crate::failure::{Failure, SYSTEM, reason};
 use crate::log;
 use crate::memcached::Settings;
-use crate::net::listener::{self, Listener, SocketFile};
+use crate::net::inherited::Inherited;
+use crate::net::listener::{self, Door, Listener, SocketFile};
 use crate::net::port_file;
 use crate::protocol::Protocol;
+use crate::upgrade::Role;
 
 /// Names the file that the server's ports are written to.
 pub const PORT_FILE: &str = "MEMCACHED_PORT_FILENAME";
@@ -45,9 +47,9 @@ pub fn is_wanted(options: &Options, has_cluster: bool) -> bool {
 ///
 /// # Errors
 /// When a port or the unix socket cannot be had.
-pub fn bind(options: &Options) -> Result<Sockets, Failure> {
+pub fn bind(options: &Options, inherited: &Inherited) -> Result<Sockets, Failure> {
     if let Some(path) = &options.socket {
-        let (listener, file) = unix(options, path)?;
+        let (listener, file) = unix(options, path, inherited)?;
         return Ok(Sockets { listeners: vec![listener], udp: Vec::new(), file: Some(file) });
     }
     let host = options.listen.as_deref();
@@ -56,10 +58,11 @@ pub fn bind(options: &Options) -> Result<Sockets, Failure> {
     };
     let mut sockets = Sockets::default();
     if let Some(port) = number(options.tcp_port).filter(|_| !options.mcmux) {
-        sockets.listeners = listener::tcp(host, port, options.backlog).map_err(|why| failed("TCP", port, why))?;
+        let door = Door { role: Role::Memcached, backlog: options.backlog, inherited };
+        sockets.listeners = listener::tcp(host, port, door).map_err(|why| failed("TCP", port, why))?;
     }
     if let Some(port) = number(options.udp_port) {
-        sockets.udp = listener::udp(host, port).map_err(|why| failed("UDP", port, why))?;
+        sockets.udp = listener::udp(host, port, inherited).map_err(|why| failed("UDP", port, why))?;
     }
     Ok(sockets)
 }
@@ -68,8 +71,8 @@ pub fn bind(options: &Options) -> Result<Sockets, Failure> {
 ///
 /// # Errors
 /// When it cannot be had.
-pub fn unix(options: &Options, path: &Path) -> Result<(Listener, SocketFile), Failure> {
-    listener::unix(path, options.socket_mode, options.backlog).map_err(|error| {
+pub fn unix(options: &Options, path: &Path, inherited: &Inherited) -> Result<(Listener, SocketFile), Failure> {
+    listener::unix(path, options.socket_mode, options.backlog, inherited).map_err(|error| {
         let why = reason(&error);
         Failure::new(SYSTEM, format!("failed to listen on UNIX socket: {}: {why}", path.display()))
     })

@@ -5,6 +5,7 @@
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -57,18 +58,18 @@ fn await_verdict(mut reader: PipeReader, child: i32) -> i32 {
     }
 }
 
-impl Detached {
-    /// The start has succeeded, and nobody will watch: unless `keep_directory` the working directory becomes `/`, and
-    /// unless `keep_stdio` the standard streams become `/dev/null`.
-    pub fn settle(&self, keep_directory: bool, keep_stdio: bool) {
-        if !keep_directory && let Err(error) = std::env::set_current_dir("/") {
-            log!(0, "WARNING: cannot change to the root directory: {}", reason(&error));
-        }
-        if !keep_stdio && let Err(error) = fork::redirect_stdio() {
-            log!(0, "WARNING: cannot redirect the standard streams: {}", reason(&error));
-        }
+/// The start of a daemon has succeeded, and nobody will watch: unless `keep_directory` the working directory becomes `/`,
+/// and unless `keep_stdio` the standard streams become `/dev/null`.
+pub fn settle(keep_directory: bool, keep_stdio: bool) {
+    if !keep_directory && let Err(error) = std::env::set_current_dir("/") {
+        log!(0, "WARNING: cannot change to the root directory: {}", reason(&error));
     }
+    if !keep_stdio && let Err(error) = fork::redirect_stdio() {
+        log!(0, "WARNING: cannot redirect the standard streams: {}", reason(&error));
+    }
+}
 
+impl Detached {
     /// Tells the parent that the daemon works.
     pub fn ready(mut self) {
         // A parent that is gone does not need to know.
@@ -108,6 +109,25 @@ impl PidFile {
         Ok(PidFile { path, file, content: String::new(), is_new })
     }
 
+    /// The file that another process of ours has open, if it is still the one at `path`; else as [`PidFile::open`].
+    ///
+    /// # Errors
+    /// When there is another file, which cannot be written.
+    pub fn inherited(path: &Path, left: Option<(PathBuf, File)>) -> Result<PidFile, Failure> {
+        let wanted = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let left = left.filter(|(path, _)| *path == wanted);
+        let left = left.map(|(path, file)| PidFile { path, file, content: String::new(), is_new: false });
+        left.filter(PidFile::is_here).map_or_else(|| PidFile::open(path), Ok)
+    }
+
+    /// Where it is, and the open file: for a process that takes our place.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn share(&self) -> io::Result<(PathBuf, OwnedFd)> {
+        Ok((self.path.clone(), self.file.try_clone()?.into()))
+    }
+
     /// Writes the id of this process. To be called before the privileges are dropped: the file may be root's.
     pub fn write(&mut self) -> Result<(), Failure> {
         self.content = format!("{}\n", std::process::id());
@@ -130,13 +150,18 @@ impl PidFile {
         }
     }
 
-    fn is_ours(&self) -> bool {
-        let is_here = match (fs::metadata(&self.path), self.file.metadata()) {
+    /// Whether the file at the path is still this one.
+    fn is_here(&self) -> bool {
+        match (fs::metadata(&self.path), self.file.metadata()) {
             (Ok(there), Ok(here)) => (there.dev(), there.ino()) == (here.dev(), here.ino()),
             // A directory that we may not look into any more.
             (Err(error), Ok(_)) => error.kind() == io::ErrorKind::PermissionDenied,
             (_, Err(_)) => false,
-        };
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        let is_here = self.is_here();
         if self.content.is_empty() {
             return is_here && self.is_new;
         }

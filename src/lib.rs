@@ -33,8 +33,10 @@
 //! | [`alive`] | `--check-alive`: is there somebody who answers? | 01 §19 |
 //! | [`check`] | `--check`, `--print-config`: what a start would do, without one | 01 §15.1 |
 //! | [`slow_log`] | where the lines about slow and sampled requests go | 06 §11.6 |
+//! | [`traces`] | the files that others find it by: pid file, unix socket | 01 §12 |
 //! | [`milestones`] | the lines that a start and a stop leave in the log | 01 §10 |
 //! | [`systemd`] | the service manager: it is told how we are | 01 §19 |
+//! | [`upgrade`] | one process takes the place of another, with its sockets and clients | 01 §12.2 |
 //! | [`config`] | texts and documents to configuration | 05 |
 //! | [`texts`] | which texts the options name, and the environment | 01 §6 |
 //! | [`control`] | what changes it while the program runs: cluster managers, the file of `-z` | 05 §6 |
@@ -45,6 +47,7 @@
 //! | [`front_cache`] | values of gets, kept for a short time | 03 §14 |
 //! | [`memcached`] | the built-in server | 02 |
 //! | [`builtin`] | its settings and sockets, from the command line | 01 §5 |
+//! | [`opening`] | all sockets that a start opens | 01 §4, §5 |
 //! | [`metrics`] | what threads count, and where it comes together | 06 §6 |
 //! | [`exporter`] | what is told by HTTP: metrics for Prometheus, probes, the configuration | 06 §14 |
 //! | [`net`] | sockets, event loops, listeners, name look-ups; how many clients there may be | – |
@@ -75,6 +78,7 @@ pub mod memcached;
 pub mod metrics;
 pub mod milestones;
 pub mod net;
+pub mod opening;
 pub mod protocol;
 pub mod proxy;
 pub mod routing;
@@ -85,3 +89,5 @@ pub mod texts;
 pub mod tools;
 #[cfg(feature = "top")]
 pub mod top;
+pub mod traces;
+pub mod upgrade;

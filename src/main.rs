@@ -4,11 +4,11 @@
 //! is bound before it gives up its privileges. No thread is started before both have happened.
 
 use std::io::{self, Write};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
-use moxi::builtin::{self, Sockets};
+use moxi::builtin;
 use moxi::cli::{self, Command, Depth, Options};
 use moxi::config::Loaded;
 use moxi::control::cluster::Cluster;
@@ -19,14 +19,17 @@ use moxi::control::static_file::StaticFile;
 use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
-use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target};
+use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target, Will};
 use moxi::net::inherited::Inherited;
-use moxi::net::listener::{self, Listener, Origin, Place, SocketFile};
-use moxi::net::scrapers::{self, Scrapers};
+use moxi::net::listener::{Place, SocketFile};
+use moxi::net::scrapers::Scrapers;
 use moxi::net::worker::{self, Handle, Service, Shared};
+use moxi::opening::Opened;
 use moxi::proxy::Settings;
 use moxi::signals::{Signals, Starting};
 use moxi::systemd::Manager;
+use moxi::traces::Traces;
+use moxi::upgrade::{Predecessor, Program};
 use moxi::{alive, check, log, milestones, signals, slow_log, texts};
 
 fn main() -> ExitCode {
@@ -58,7 +61,7 @@ fn main() -> ExitCode {
             let fallback = if options.daemon { Fallback::Syslog } else { Fallback::Stderr };
             log::init(options.log_file.as_deref(), fallback);
             let (code, reason) = match run(&options) {
-                Ok(Run::Stopped(reason)) => (0, Some(reason.to_owned())),
+                Ok(Run::Stopped(reason)) => (0, Some(reason)),
                 Ok(Run::Failed(failure)) => {
                     report(&failure);
                     (failure.code, Some(format!("exit code {}, for the reason above", failure.code)))
@@ -106,17 +109,6 @@ fn tell(report: &check::Report) -> ExitCode {
     complain(&Failure::new(GENERAL, problems))
 }
 
-/// What was opened before the process gave up its privileges.
-#[derive(Default)]
-struct Opened {
-    /// For clients of the proxy.
-    listeners: Listeners,
-    /// For clients of the built-in server, if there is one.
-    sockets: Option<Sockets>,
-    /// For scrapers.
-    metrics: Vec<Listener>,
-}
-
 /// Everything of a start that leaves no trace. What is wrong but no failure is logged.
 fn check_config(options: &Options) -> Result<(), Failure> {
     load(options, cluster_text(options)?)?;
@@ -127,36 +119,20 @@ fn check_config(options: &Options) -> Result<(), Failure> {
 /// How a run has ended that had begun.
 enum Run {
     /// As it was asked to, in this way.
-    Stopped(&'static str),
+    Stopped(String),
     /// Because it could not go on.
     Failed(Failure),
-}
-
-/// The files that are to go when the program ends, or does not even start.
-#[derive(Default)]
-struct Traces {
-    pid: Option<PidFile>,
-    socket: Option<SocketFile>,
-}
-
-impl Drop for Traces {
-    fn drop(&mut self) {
-        if let Some(file) = self.pid.take() {
-            file.remove();
-        }
-        if let Some(file) = self.socket.take() {
-            file.remove();
-        }
-    }
 }
 
 /// From options to the end of the program. The failure is one of the start.
 fn run(options: &Options) -> Result<Run, Failure> {
     let starting = Starting::new().map_err(|error| system("cannot handle signals", &error))?;
-    let inherited = Arc::new(Inherited::take()?);
-    let place = Place { host: options.listen.clone(), backlog: options.backlog, inherited };
+    let program = Program::of_this_process();
+    let (predecessor, mut estate) = Predecessor::receive()?.unzip();
+    let pid_file = estate.as_mut().and_then(|estate| estate.pid_file.take());
+    let inherited = estate.map_or_else(Inherited::take, Inherited::from_estate)?;
+    let place = Place { host: options.listen.clone(), backlog: options.backlog, inherited: Arc::new(inherited) };
     let cluster = cluster_text(options)?;
-    let has_memcached = builtin::is_wanted(options, cluster.is_some());
     let loaded = load(options, cluster)?;
 
     if options.core_files {
@@ -165,60 +141,106 @@ fn run(options: &Options) -> Result<Run, Failure> {
     daemon::raise_open_files(u64::from(options.connections))?;
     let user = options.user.as_deref().map(daemon::find_user).transpose()?.flatten();
 
+    let is_first = predecessor.is_none();
     let mut traces = Traces::default();
-    let mut opened = Opened::default();
-    // First: whoever finds clients' ports open finds this one open, too.
-    if let Some(address) = loaded.behavior.metrics.address() {
-        opened.metrics = scrapers::bind(address)?;
-    }
-    opened.sockets = if has_memcached { Some(builtin::bind(options)?) } else { None };
-    traces.socket = opened.sockets.as_mut().and_then(|sockets| sockets.file.take());
-    if cluster.is_some() || options.mcmux {
-        let (bound, file) = listen(options, &loaded, &place)?;
-        (opened.listeners, traces.socket) = (bound, file.or(traces.socket.take()));
-    }
-    place.inherited.check(&proxy_ports(options, &loaded), options.socket.as_deref())?;
-    if let (Some(sockets), Some(path)) = (&opened.sockets, std::env::var_os(builtin::PORT_FILE))
-        && options.socket.is_none()
-    {
-        builtin::write_ports(sockets, Path::new(&path));
-    }
+    traces.are_others = !is_first;
+    let mut opened = Opened::open(options, &loaded, &place)?;
+    traces.socket = opened.file.take();
     if let Some(path) = options.pid_file.as_deref().filter(|_| options.daemon) {
-        traces.pid = Some(PidFile::open(path)?);
+        traces.pid = Some(PidFile::inherited(path, pid_file)?);
     }
-    let detached = if options.daemon { Some(daemon::detach()?) } else { None };
-    if let Some(file) = &mut traces.pid {
+    // Who takes the place of a daemon is one.
+    let detached = if options.daemon && is_first { Some(daemon::detach()?) } else { None };
+    if let Some(file) = traces.pid.as_mut().filter(|_| is_first) {
         file.write()?;
     }
-    if let Some(user) = user {
-        log::give_to(user.uid);
-        traces.socket.iter().for_each(|file| file.give_to(user.uid));
-        daemon::become_user(&user)?;
+    if let Some(user) = &user {
+        give_up_privileges(user, &traces)?;
     }
     if options.lock_memory {
         daemon::lock_memory();
     }
 
-    let started = milestones::started(options, &loaded, opened.sockets.as_ref());
-    let acceptor = start(options, &loaded, &place, opened, starting)?;
-    if let Some(detached) = &detached {
-        detached.settle(options.core_files, options.verbosity > 0);
-    }
-    log!(0, "{started}");
+    let line = milestones::started(options, &loaded, opened.sockets.as_ref());
+    let will = will(options, &loaded, &place, &traces, program)?;
+    let manager = Manager::new(!loaded.agents.is_empty() && is_first, options.daemon || !is_first);
+    let acceptor = start(options, &loaded, &place, opened, Beginning { starting, will, manager })?;
+    let origin = predecessor.as_ref().map(|old| format!("; in place of process {}", old.id())).unwrap_or_default();
+    let turn = match predecessor {
+        Some(old) => acceptor.take_over(old),
+        None => Ok(Ok(acceptor)),
+    };
+    let acceptor = match turn {
+        Ok(Ok(acceptor)) => acceptor,
+        Ok(Err(stop)) => return Ok(ended(Ok(stop))),
+        Err(error) => return Ok(ended(Err(error))),
+    };
+    settle(options, &mut traces, is_first);
+    log!(0, "{line}{origin}");
     if let Some(detached) = detached {
         detached.ready();
     }
-    Ok(ended(acceptor.run()))
+    let stop = acceptor.run();
+    traces.are_others = matches!(stop, Ok(Stop::Replaced(_)));
+    Ok(ended(stop))
+}
+
+/// Becomes `user`, who has to be able to use the files of this process.
+fn give_up_privileges(user: &nix::unistd::User, traces: &Traces) -> Result<(), Failure> {
+    log::give_to(user.uid);
+    traces.socket.iter().for_each(|file| file.give_to(user.uid));
+    daemon::become_user(user)
+}
+
+/// From now on this process serves.
+fn settle(options: &Options, traces: &mut Traces, is_first: bool) {
+    traces.are_others = false;
+    if let Some(file) = traces.pid.as_mut().filter(|_| !is_first)
+        && let Err(failure) = file.write()
+    {
+        log!(0, "{failure}");
+    }
+    if options.daemon {
+        daemon::settle(options.core_files, options.verbosity > 0);
+    }
+}
+
+/// What becomes of all that at the end.
+fn will(
+    options: &Options,
+    loaded: &Loaded,
+    place: &Place,
+    traces: &Traces,
+    program: io::Result<Program>,
+) -> Result<Will, Failure> {
+    let program = match program {
+        _ if options.watch_stdin => Err("with -Y, whoever has started this process waits for its end".to_owned()),
+        _ if std::process::id() == 1 => Err("everything in a container ends with its process 1".to_owned()),
+        Ok(program) => Ok(program),
+        Err(error) => Err(format!("the system does not tell where the program is: {}", reason(&error))),
+    };
+    let pid_file = traces.pid.as_ref().map(PidFile::share).transpose();
+    let time = |milliseconds: u32| Duration::from_millis(milliseconds.into());
+    Ok(Will {
+        program,
+        inherited: Arc::clone(&place.inherited),
+        path: traces.socket.as_ref().map(SocketFile::whereabouts),
+        pid_file: pid_file.map_err(|error| system("cannot keep the pid file", &error))?,
+        upgrade_timeout: time(loaded.behavior.upgrade_timeout),
+        drain_timeout: Some(time(loaded.behavior.drain_timeout)).filter(|time| !time.is_zero()),
+    })
 }
 
 fn ended(stop: io::Result<Stop>) -> Run {
+    let stopped = |why: &str| Run::Stopped(why.to_owned());
     match stop {
         Ok(Stop::Interrupted) => {
             let _ = io::stdout().write_all(b"SIGINT handled.\n");
-            Run::Stopped("SIGINT")
+            stopped("SIGINT")
         }
-        Ok(Stop::Terminated) => Run::Stopped("SIGTERM"),
-        Ok(Stop::Asked) => Run::Stopped("a line end on standard input, or its end (-Y)"),
+        Ok(Stop::Terminated) => stopped("SIGTERM"),
+        Ok(Stop::Replaced(id)) => Run::Stopped(format!("process {id} has taken over")),
+        Ok(Stop::Asked) => stopped("a line end on standard input, or its end (-Y)"),
         Ok(Stop::NoWorkers) => Run::Failed(Failure::new(GENERAL, "ERROR: all worker threads have died")),
         Ok(Stop::Failed(failure)) => Run::Failed(failure),
         Err(error) => Run::Failed(system("the main loop failed", &error)),
@@ -252,58 +274,11 @@ fn hostname() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// The listeners, each with whose clients connect there.
-type Listeners = Vec<(Listener, Target)>;
-
-/// Binds everything that clients connect to from the start: a port per section, or the one of a cluster's buckets if
-/// there is a null bucket already, or instead of all the one unix socket.
-fn listen(options: &Options, loaded: &Loaded, place: &Place) -> Result<(Listeners, Option<SocketFile>), Failure> {
-    if let Some(path) = &options.socket {
-        return listen_unix(options, loaded, place, path);
-    }
-    let mut listeners = Vec::new();
-    let origin = if options.mcmux { Origin::Flag } else { Origin::Section };
-    let sections = loaded.sections.iter();
-    let sections = sections.map(|section| (section.port, Target::Known(Service::Bucket(section.bucket)), origin));
-    let cluster = loaded.config.dynamic.as_ref().filter(|_| !loaded.config.buckets.is_empty());
-    let cluster = cluster.map(|cluster| (cluster.port, Target::Cluster, Origin::PortListen));
-    for (port, target, origin) in sections.chain(cluster) {
-        let bound = listener::proxy(place, port, origin)?;
-        listeners.extend(bound.into_iter().map(|listener| (listener, target)));
-    }
-    Ok((listeners, None))
-}
-
-/// One socket cannot lead to several sections: clients reach the last one (01 §5).
-fn listen_unix(
-    options: &Options,
-    loaded: &Loaded,
-    place: &Place,
-    path: &Path,
-) -> Result<(Listeners, Option<SocketFile>), Failure> {
-    let name = path.display();
-    let (listener, file) = match place.inherited.for_path(path) {
-        // Whoever has made its file removes it.
-        Ok(Some(listener)) => (listener, None),
-        Ok(None) => builtin::unix(options, path).map(|(listener, file)| (listener, Some(file)))?,
-        Err(error) => return Err(system("cannot listen", &error)),
-    };
-    let section = loaded.sections.last();
-    if let (Some(section), true) = (section, loaded.sections.len() > 1) {
-        log!(0, "WARNING: clients of {name} reach the section of port {}, the last one", section.port);
-    }
-    log!(2, "moxi listening on {name} with 1 conns");
-    let target = section.map_or(Target::Cluster, |section| Target::Known(Service::Bucket(section.bucket)));
-    Ok((vec![(listener, target)], file))
-}
-
-/// The ports that clients of the proxy may come to, from the start or later. With a unix socket there are none.
-fn proxy_ports(options: &Options, loaded: &Loaded) -> Vec<u16> {
-    if options.socket.is_some() {
-        return Vec::new();
-    }
-    let cluster = loaded.config.dynamic.as_ref().map(|cluster| cluster.port);
-    loaded.sections.iter().map(|section| section.port).chain(cluster).collect()
+/// What the main loop begins with, besides what is open.
+struct Beginning {
+    starting: Starting,
+    will: Will,
+    manager: Manager,
 }
 
 /// Starts the threads.
@@ -312,8 +287,9 @@ fn start(
     loaded: &Loaded,
     place: &Place,
     opened: Opened,
-    starting: Starting,
+    beginning: Beginning,
 ) -> Result<Acceptor, Failure> {
+    let Beginning { starting, will, manager } = beginning;
     let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
     slow_log::start(&loaded.behavior.slow_log_file).map_err(thread)?;
@@ -330,8 +306,7 @@ fn start(
         .collect::<io::Result<_>>()
         .map_err(thread)?;
     let assemble = || -> io::Result<Acceptor> {
-        let mut acceptor =
-            Acceptor::new(signals, workers, Arc::clone(&shared.process), Arc::clone(&shared.sources.board))?;
+        let mut acceptor = Acceptor::new(signals, workers, &shared, will)?;
         let is_listening = !opened.listeners.is_empty();
         for (listener, target) in opened.listeners {
             acceptor.listen(listener, target)?;
@@ -348,10 +323,10 @@ fn start(
         for listener in sockets.listeners {
             acceptor.listen(listener, Target::Known(Service::Memcached))?;
         }
-        for socket in &sockets.udp {
+        for socket in sockets.udp {
             acceptor.receive(socket)?;
         }
-        acceptor.report_to(Manager::new(!loaded.agents.is_empty(), options.daemon), Arc::clone(&loaded.config));
+        acceptor.report_to(manager, Arc::clone(&loaded.config));
         if !opened.metrics.is_empty() {
             acceptor.answer_to(Scrapers::new(opened.metrics, &shared))?;
         }

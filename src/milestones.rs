@@ -76,7 +76,9 @@ mod tests {
 
     use super::*;
     use crate::config::{load, mcmux};
-    use crate::net::listener;
+    use crate::net::inherited::Inherited;
+    use crate::net::listener::{self, Door};
+    use crate::upgrade::Role;
 
     fn line(options: &Options, z: &str, sockets: Option<&Sockets>) -> String {
         let loaded = load(z, None, &|_| None).unwrap();
@@ -112,9 +114,11 @@ mod tests {
 
     #[test]
     fn the_built_in_server() {
-        let listeners = listener::tcp(None, 0, 1).unwrap();
+        let inherited = Inherited::default();
+        let door = Door { role: Role::Memcached, backlog: 1, inherited: &inherited };
+        let listeners = listener::tcp(None, 0, door).unwrap();
         let port = listeners[0].address().unwrap().port();
-        let udp = listener::udp(Some("127.0.0.1"), 0).unwrap();
+        let udp = listener::udp(Some("127.0.0.1"), 0, &inherited).unwrap();
         let datagrams = udp[0].local_addr().unwrap().port();
         let sockets = Sockets { listeners, udp, file: None };
         let want = format!("memcached server on port {port}, UDP port {datagrams}; 4 workers");

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR2};
 
 /// A signal that means something to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +19,16 @@ pub enum Signal {
     Terminate,
     /// SIGHUP: open the log file again, and read a static configuration file again.
     Hangup,
+    /// SIGUSR2: start the program on disk in place of this process.
+    Upgrade,
 }
 
-const WATCHED: [(i32, Signal); 3] =
-    [(SIGINT, Signal::Interrupt), (SIGTERM, Signal::Terminate), (SIGHUP, Signal::Hangup)];
+const WATCHED: [(i32, Signal); 4] =
+    [(SIGINT, Signal::Interrupt), (SIGTERM, Signal::Terminate), (SIGHUP, Signal::Hangup), (SIGUSR2, Signal::Upgrade)];
 
 /// Until [`Signals::new`] takes over, an interrupted start-up ends with exit code 0, as an interrupted
-/// program does: whoever sent SIGINT does not have to know how far it had come. SIGHUP, which would kill,
-/// has no effect yet: the log has just been opened.
+/// program does: whoever sent SIGINT does not have to know how far it had come. SIGHUP and SIGUSR2, which would
+/// kill, have no effect yet: the log has just been opened, and the program has just been started.
 #[derive(Debug)]
 pub struct Starting(Arc<AtomicBool>);
 
@@ -35,7 +37,9 @@ impl Starting {
     pub fn new() -> io::Result<Starting> {
         let starting = Arc::new(AtomicBool::new(true));
         signal_hook::flag::register_conditional_shutdown(SIGINT, 0, Arc::clone(&starting))?;
-        signal_hook::flag::register(SIGHUP, Arc::default())?;
+        for number in [SIGHUP, SIGUSR2] {
+            signal_hook::flag::register(number, Arc::default())?;
+        }
         Ok(Starting(starting))
     }
 }
@@ -45,7 +49,7 @@ impl Starting {
 pub struct Signals {
     /// Readable after a signal.
     pub source: mio::net::UnixStream,
-    raised: [(Signal, Arc<AtomicBool>); 3],
+    raised: [(Signal, Arc<AtomicBool>); WATCHED.len()],
 }
 
 impl Signals {

@@ -56,13 +56,19 @@ stop() {
         return 0
     fi
     echo "Stopping moxi"
-    send TERM 5 || send KILL 2 || return 1
+    send TERM 35 || send KILL 2 || return 1
     rm -f "$pidfile"
 }
 
 check() {
     # shellcheck disable=SC2086 # a list of words
     "$program" --check=config -u moxi $OPTIONS -Z "$behavior" -z "$cluster"
+}
+
+# The program that is installed now takes the place of the one that runs.
+upgrade() {
+    pid=$(running) || return 7
+    kill -s USR2 "$pid"
 }
 
 hangup() {
@@ -77,6 +83,7 @@ case ${1-} in
     condrestart | try-restart) if running >/dev/null; then stop && start; fi ;;
     reload) check && hangup ;;
     rotate) hangup ;;
+    upgrade) upgrade ;;
     status)
         if running >/dev/null; then
             echo "moxi is running"
@@ -85,6 +92,6 @@ case ${1-} in
             exit 3
         fi ;;
     *)
-        echo "Usage: $0 {start|stop|force-stop|restart|force-reload|condrestart|reload|rotate|status}" >&2
+        echo "Usage: $0 {start|stop|force-stop|restart|force-reload|condrestart|reload|rotate|upgrade|status}" >&2
         exit 2 ;;
 esac

@@ -92,7 +92,7 @@ fn ports(options: &Options, loaded: Option<&Loaded>, problems: &mut Vec<String>)
         Some(ServerPort::Ephemeral) => 0,
         Some(ServerPort::Off) | None => return,
     };
-    if let Err(why) = listener::udp(host, datagrams) {
+    if let Err(why) = listener::udp(host, datagrams, &inherited) {
         problems.push(format!("failed to listen on UDP port {datagrams}: {why}"));
     }
 }

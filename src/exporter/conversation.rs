@@ -81,13 +81,19 @@ impl Conversation {
         self.phase == Phase::Listening && self.is_whole
     }
 
+    /// Whether nothing has been asked since the last answer.
+    pub fn is_idle(&self) -> bool {
+        self.phase == Phase::Listening && self.input.is_empty()
+    }
+
     /// Makes the answer.
     pub fn answer(&mut self, scene: &Scene<'_>, now: Instant) {
         let (output, keeps, used) = match parse(&self.input) {
             Parsed::Partial => return,
             Parsed::Whole(request, length) => {
                 let with_body = request.method != Method::Head;
-                (answer(&request, scene).encode(with_body, request.keeps), request.keeps, length)
+                let keeps = request.keeps && !scene.is_parting;
+                (answer(&request, scene).encode(with_body, keeps), keeps, length)
             }
             Parsed::Refused(status) => {
                 (Reply::error(status, &status.1.to_lowercase()).encode(true, false), false, self.input.len())
@@ -137,7 +143,8 @@ mod tests {
     fn tell(conversation: &mut Conversation, now: Instant) -> String {
         let (sources, health, config) = (Sources::default(), HealthTable::default(), Config::default());
         let (sources, health, config) = (&sources, &health, &config);
-        conversation.answer(&Scene { sources, health, config, obstacle: None, start: 0, uptime: 0.0 }, now);
+        conversation
+            .answer(&Scene { sources, health, config, obstacle: None, is_parting: false, start: 0, uptime: 0.0 }, now);
         String::from_utf8(conversation.output().to_vec()).unwrap()
     }
 

@@ -46,6 +46,8 @@ pub struct Scene<'a> {
     pub config: &'a Config,
     /// Why clients cannot be served; `None`: they can.
     pub obstacle: Option<&'a str>,
+    /// Whether another process answers from now on: connections are not kept.
+    pub is_parting: bool,
     /// When the program started, in seconds since 1970.
     pub start: u64,
     /// How many seconds ago that was.

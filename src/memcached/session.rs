@@ -67,6 +67,11 @@ impl Session {
         Session { protocol, ..Session::default() }
     }
 
+    /// What it speaks; `None`: its first byte will tell.
+    pub fn protocol(&self) -> Option<Protocol> {
+        self.protocol
+    }
+
     /// How many bytes of a refused value are still to be dropped.
     pub fn swallow(&self) -> u64 {
         self.swallow

@@ -1,13 +1,17 @@
 //! The main thread's loop: it accepts clients, hands them to the workers in turn, and obeys signals.
 
 mod changes;
+mod ending;
+mod succession;
 mod telling;
+
+pub use succession::Will;
 
 use std::io;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
@@ -18,7 +22,7 @@ use super::listener::{Listener, Place};
 use super::places::Places;
 use super::scrapers::{self, Scrapers};
 use super::trouble;
-use super::worker::{Handle, Message, Service};
+use super::worker::{Handle, Message, Service, Shared};
 use crate::config::snapshot::Config;
 use crate::control::cluster::{Cluster, Reporter};
 use crate::control::static_file::StaticFile;
@@ -28,6 +32,7 @@ use crate::metrics::board::Board;
 use crate::metrics::process::{Counted, Process};
 use crate::signals::{Signal, Signals};
 use crate::systemd::Manager;
+use crate::upgrade::{Predecessor, Successor};
 use crate::{log, slow_log};
 
 const SIGNALS: Token = Token(usize::MAX);
@@ -35,10 +40,6 @@ const WAKER: Token = Token(usize::MAX - 1);
 
 /// Clients accepted from one listener before the others, and signals, have their turn.
 const ACCEPTS_PER_TURN: usize = 64;
-/// How long SIGTERM waits for requests in flight (01 §12).
-const DRAIN: Duration = Duration::from_secs(1);
-/// How often the workers are asked whether they are done.
-const DRAIN_POLL: Duration = Duration::from_millis(5);
 
 /// Why the loop ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub enum Stop {
     Interrupted,
     /// SIGTERM, and the workers have finished or had their time.
     Terminated,
+    /// This process has taken over.
+    Replaced(u32),
     /// Another thread asked for it through a [`Stopper`].
     Asked,
     /// There is no worker left.
@@ -123,19 +126,27 @@ pub struct Acceptor {
     manager: Option<Manager>,
     /// Who asks how we are (`-Z metrics`).
     scrapers: Option<Scrapers>,
+    /// What the built-in server's datagrams come from.
+    datagrams: Vec<UdpSocket>,
+    /// What becomes of all that if another process takes over.
+    will: Will,
+    /// The process that is to take over.
+    successor: Option<Successor>,
+    /// The process that this one takes over from.
+    predecessor: Option<Predecessor>,
+    /// SIGUSR2 has come, which has to wait.
+    is_upgrade_due: bool,
+    /// The file of `-z` is to be read again when it is known who serves.
+    is_reread_due: bool,
 }
 
 impl Acceptor {
-    /// A loop without listeners.
+    /// A loop without listeners, which ends according to `will`.
     ///
     /// # Errors
     /// When the system refuses an event queue.
-    pub fn new(
-        mut signals: Signals,
-        workers: Vec<Handle>,
-        process: Arc<Process>,
-        board: Arc<Board>,
-    ) -> io::Result<Acceptor> {
+    pub fn new(mut signals: Signals, workers: Vec<Handle>, shared: &Shared, will: Will) -> io::Result<Acceptor> {
+        let (process, board) = (Arc::clone(&shared.process), Arc::clone(&shared.sources.board));
         let poll = Poll::new()?;
         poll.registry().register(&mut signals.source, SIGNALS, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
@@ -158,6 +169,12 @@ impl Acceptor {
             config: Arc::default(),
             manager: None,
             scrapers: None,
+            datagrams: Vec::new(),
+            will,
+            successor: None,
+            predecessor: None,
+            is_upgrade_due: false,
+            is_reread_due: false,
         })
     }
 
@@ -183,10 +200,11 @@ impl Acceptor {
     ///
     /// # Errors
     /// When there are no descriptors left.
-    pub fn receive(&self, socket: &UdpSocket) -> io::Result<()> {
+    pub fn receive(&mut self, socket: UdpSocket) -> io::Result<()> {
         for worker in &self.workers {
             worker.send(Message::Datagrams(socket.try_clone()?));
         }
+        self.datagrams.push(socket);
         Ok(())
     }
 
@@ -228,9 +246,17 @@ impl Acceptor {
     pub fn run(mut self) -> io::Result<Stop> {
         self.report(Manager::started);
         let stop = self.accept_until_told();
-        self.report(|manager, _| manager.stopping());
+        match (&stop, &mut self.successor) {
+            (Ok(Stop::Replaced(_)), _) | (_, None) => {}
+            // Nobody is to take over any more.
+            (_, Some(successor)) => successor.end(),
+        }
+        if !matches!(stop, Ok(Stop::Replaced(_))) {
+            self.report(|manager, _| manager.stopping());
+        }
         match stop? {
             Stop::Terminated => self.drain(),
+            Stop::Replaced(id) => self.retire(id),
             stop => Ok(stop),
         }
     }
@@ -252,10 +278,13 @@ impl Acceptor {
             if let Err(failure) = self.take_changes() {
                 return Ok(Stop::Failed(failure));
             }
-            if !self.accept_all() {
+            if !(self.accept_all() && self.take_clients_over()) {
                 return Ok(Stop::NoWorkers);
             }
             self.tell_scrapers(None);
+            if let Some(id) = self.pass_on_to_successor() {
+                return Ok(Stop::Replaced(id));
+            }
         }
     }
 
@@ -264,7 +293,8 @@ impl Acceptor {
         let accepting = self.gate.patience(|is_proxied| self.is_waiting(is_proxied));
         let telling = self.manager.as_ref().and_then(Manager::patience);
         let scraping = self.scrapers.as_ref().and_then(Scrapers::patience);
-        accepting.into_iter().chain(telling).chain(scraping).min()
+        let starting = self.successor.as_ref().and_then(Successor::patience);
+        accepting.into_iter().chain(telling).chain(scraping).chain(starting).min()
     }
 
     /// Whether there may be clients that have not been accepted.
@@ -307,10 +337,9 @@ impl Acceptor {
                     if log::reopen() == Reopened::NotAFile && !is_reopened && self.file.is_none() {
                         log!(0, "SIGHUP ignored: the log is not a file");
                     }
-                    self.report(|manager, _| manager.reloading());
-                    self.reread();
-                    self.report(Manager::reloaded);
+                    self.reload();
                 }
+                Signal::Upgrade => self.upgrade(),
             }
         }
         None
@@ -333,7 +362,7 @@ impl Acceptor {
                         let Some(service) = self.service(target) else { continue };
                         stream.set_nodelay();
                         let place = self.gate.enter();
-                        if !self.hand_over(Message::Client { stream, service, place }) {
+                        if !self.hand_over(Message::Client { stream, service, known: None, place }) {
                             return false;
                         }
                     }
@@ -361,30 +390,5 @@ impl Acceptor {
             }
         }
         false
-    }
-
-    /// Stops accepting, and lets the workers finish what they have begun.
-    fn drain(mut self) -> io::Result<Stop> {
-        let mut events = Events::with_capacity(256);
-        let end = Instant::now() + DRAIN;
-        // Who has connected before is served, too.
-        self.listeners.iter_mut().for_each(|(_, entry)| entry.ready = true);
-        let has_more = |acceptor: &Acceptor| {
-            let mut ready = acceptor.listeners.iter().filter(|(_, entry)| entry.ready);
-            ready.any(|(_, entry)| acceptor.gate.has_room(entry.target.is_proxied()))
-        };
-        while has_more(&self) && Instant::now() < end && self.accept_all() {}
-        self.listeners.clear();
-        for worker in &self.workers {
-            worker.send(Message::Drain);
-        }
-        while Instant::now() < end && !self.workers.iter().all(Handle::is_finished) {
-            self.wait(&mut events, Some(DRAIN_POLL))?;
-            self.tell_scrapers(Some("draining: SIGTERM has come"));
-            if let Some(Signal::Interrupt) = self.obey_signals() {
-                return Ok(Stop::Interrupted);
-            }
-        }
-        Ok(Stop::Terminated)
     }
 }

@@ -83,8 +83,24 @@ pub struct Driver<N: Network> {
     unread: Vec<Unread>,
     actions: Vec<Action>,
     looked_at: Vec<ClientId>,
-    drain_until: Option<Micros>,
+    ending: Option<End>,
 }
+
+/// How the driver comes to its end.
+#[derive(Clone, Copy)]
+enum End {
+    /// Clients leave when they like.
+    Retiring,
+    /// See [`Driver::drain`].
+    Draining {
+        until: Micros,
+        /// Until then clients may take what they have been answered; `None`: those that did not are closed.
+        reading: Option<Micros>,
+    },
+}
+
+/// How long clients that do not read can hold up the end, in microseconds (01 §12).
+const UNREAD: Micros = 1_000_000;
 
 impl<N: Network> Driver<N> {
     /// Drives `engine`, whose clients must speak `binding`; `None`: either protocol.
@@ -99,7 +115,7 @@ impl<N: Network> Driver<N> {
             unread: Vec::new(),
             actions: Vec::new(),
             looked_at: Vec::new(),
-            drain_until: None,
+            ending: None,
         }
     }
 
@@ -140,16 +156,20 @@ impl<N: Network> Driver<N> {
         self.looked_at = looked_at;
         self.act();
         self.flush();
-        let is_over = |until| self.engine.client_count() == 0 || self.network.now() >= until;
-        Ok(if self.drain_until.is_some_and(is_over) { Verdict::Drained } else { Verdict::GoOn })
+        self.close_unread();
+        Ok(if self.is_over() { Verdict::Drained } else { Verdict::GoOn })
     }
 
     /// How long the next turn may wait for events; `None`: for ever.
     pub fn patience(&self) -> Option<Duration> {
-        if self.is_busy() {
+        if self.is_busy() || self.is_over() {
             return Some(Duration::ZERO);
         }
-        let at = self.engine.next_deadline().into_iter().chain(self.drain_until).min()?;
+        let end = match self.ending {
+            Some(End::Draining { until, reading }) => Some(reading.map_or(until, |reading| reading.min(until))),
+            Some(End::Retiring) | None => None,
+        };
+        let at = self.engine.next_deadline().into_iter().chain(end).min()?;
         Some(Duration::from_micros(at.saturating_sub(self.network.now())))
     }
 
@@ -160,10 +180,34 @@ impl<N: Network> Driver<N> {
 
     /// Takes no more requests, and ends when those that have come are answered, or at `until` at the latest.
     pub fn drain(&mut self, until: Micros) {
-        self.drain_until = Some(until);
-        let ids: Vec<_> = self.clients.iter().flatten().map(|socket| socket.id).collect();
-        for id in ids {
+        self.ending = Some(End::Draining { until, reading: Some(self.network.now() + UNREAD) });
+        for id in self.client_ids() {
             self.end_client(id, Ending::Drained);
+        }
+    }
+
+    /// Ends when the last client has gone.
+    pub fn retire(&mut self) {
+        self.ending = Some(End::Retiring);
+    }
+
+    fn is_over(&self) -> bool {
+        match self.ending {
+            Some(End::Draining { until, .. }) => self.engine.client_count() == 0 || self.network.now() >= until,
+            Some(End::Retiring) => self.engine.client_count() == 0,
+            None => false,
+        }
+    }
+
+    /// Closes clients that have not read for so long that they would hold up the end.
+    fn close_unread(&mut self) {
+        let now = self.network.now();
+        if let Some(End::Draining { reading, .. }) = &mut self.ending
+            && reading.take_if(|reading| *reading <= now).is_some()
+        {
+            for id in self.client_ids() {
+                self.close_blocked(id);
+            }
         }
     }
 

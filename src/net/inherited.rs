@@ -1,29 +1,47 @@
-//! Listening sockets that the service manager has opened (sd_listen_fds(3)): clients can connect before we run, and
-//! while we are started again.
+//! Sockets that were open before this process was.
 //!
-//! A TCP socket stands for the proxy port that it is bound to, a unix socket for the one of `-s`. One whose name
-//! (`FileDescriptorName=`) is a number stands for that proxy port, whatever it is bound to.
+//! Listening sockets that the service manager has opened (sd_listen_fds(3)): clients can connect before we run, and while
+//! we are started again. A TCP socket stands for the proxy port that it is bound to, a unix socket for the one of `-s`.
+//! One whose name (`FileDescriptorName=`) is a number stands for that proxy port, whatever it is bound to.
+//!
+//! And all sockets of a process whose place this one takes ([`upgrade`](crate::upgrade)), those of its service manager
+//! included. They are taken in place of binding the same address again.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use mio::net::{TcpListener, UnixListener};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use socket2::{Domain, Socket, Type};
 
-use super::listener::Listener;
+use super::listener::{Listener, SocketFile};
 use crate::failure::{Failure, GENERAL, reason};
+use crate::upgrade::{Estate, Role};
 
-/// The sockets. They stay open: a port that is closed and opened again is the same socket.
+/// The sockets.
 #[derive(Debug, Default)]
 pub struct Inherited {
+    /// The service manager's. They stay open: a port that is closed and opened again is the same socket.
     sockets: Vec<Given>,
+    /// Those of the process whose place this one takes, as long as nobody has asked for them.
+    left: Mutex<Left>,
+}
+
+/// What another process has left.
+#[derive(Debug, Default)]
+struct Left {
+    sockets: Vec<(Role, Socket)>,
+    path: Option<(PathBuf, (u64, u64), OwnedFd)>,
 }
 
 #[derive(Debug)]
 struct Given {
     socket: Socket,
+    /// As the service manager has it.
+    name: Option<String>,
     use_: Use,
     /// For messages.
     label: String,
@@ -46,11 +64,63 @@ impl Inherited {
     pub fn take() -> Result<Inherited, Failure> {
         let given =
             sd_listen_fds::get().map_err(|error| Failure::new(GENERAL, format!("ERROR: LISTEN_FDS: {error}")))?;
-        let given = given.into_iter().enumerate().map(|(index, (name, descriptor))| {
+        Inherited::given(given.into_iter().map(|(name, descriptor)| (name, descriptor.into_std())))
+    }
+
+    /// What another process has left.
+    ///
+    /// # Errors
+    /// When a socket of the service manager is none for connections.
+    pub fn from_estate(estate: Estate) -> Result<Inherited, Failure> {
+        let mut all = Inherited::given(estate.inherited.into_iter())?;
+        let sockets = estate.sockets.into_iter().map(|(role, descriptor)| (role, Socket::from(descriptor)));
+        all.left = Mutex::new(Left { sockets: sockets.collect(), path: estate.path });
+        Ok(all)
+    }
+
+    fn given(sockets: impl Iterator<Item = (Option<String>, OwnedFd)>) -> Result<Inherited, Failure> {
+        let given = sockets.enumerate().map(|(index, (name, descriptor))| {
             let label = format!("descriptor {} ({})", index + 3, name.as_deref().unwrap_or("without a name"));
-            Given::new(name.as_deref(), Socket::from(descriptor.into_std()), label)
+            Given::new(name.as_deref(), Socket::from(descriptor), label)
         });
-        Ok(Inherited { sockets: given.collect::<Result<_, _>>()? })
+        Ok(Inherited { sockets: given.collect::<Result<_, _>>()?, left: Mutex::default() })
+    }
+
+    /// Those of the service manager, and their names: for a process that takes our place.
+    pub fn all_given(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        self.sockets.iter().map(|given| (given.name.as_deref().unwrap_or_default(), given.socket.as_fd()))
+    }
+
+    /// The socket that another process has left for this address; port 0 is any.
+    pub(super) fn left_at(&self, role: Role, address: SocketAddr) -> Option<Socket> {
+        let is_it = |(own, socket): &(Role, Socket)| {
+            let bound = socket.local_addr().ok().and_then(|bound| bound.as_socket());
+            *own == role
+                && bound.is_some_and(|bound| {
+                    bound.ip() == address.ip() && (bound.port() == address.port() || address.port() == 0)
+                })
+        };
+        let left = &mut self.left.lock().unwrap_or_else(PoisonError::into_inner).sockets;
+        let at = left.iter().position(is_it)?;
+        Some(left.swap_remove(at).1)
+    }
+
+    /// The listener that another process has left for this path, with its file, which is ours from now on.
+    ///
+    /// # Errors
+    /// When it does not take the settings of our own.
+    pub(super) fn left_for(&self, path: &Path) -> io::Result<Option<(Listener, SocketFile)>> {
+        let wanted = std::path::absolute(path)?;
+        let left = &mut self.left.lock().unwrap_or_else(PoisonError::into_inner).path;
+        let Some((path, identity, descriptor)) = left.take_if(|(path, ..)| *path == wanted) else { return Ok(None) };
+        let socket = Socket::from(descriptor);
+        socket.set_nonblocking(true)?;
+        Ok(Some((Listener::Unix(UnixListener::from_std(socket.into())), SocketFile::of(path, identity))))
+    }
+
+    /// Closes what another process has left and nobody has asked for.
+    pub fn forget_left(&self) {
+        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Left::default();
     }
 
     /// The listeners for the clients of a proxy port; none if it is to be bound as usual.
@@ -107,7 +177,7 @@ impl Given {
         };
         let use_ = named.or(bound).ok_or_else(|| failed("is a unix socket without a path, and its name is no port"))?;
         settle(&socket, !address.is_unix()).map_err(|error| failed(&error))?;
-        Ok(Given { socket, use_, label })
+        Ok(Given { socket, name: name.map(str::to_owned), use_, label })
     }
 
     fn listener(&self) -> io::Result<Listener> {
@@ -159,7 +229,7 @@ mod tests {
         assert_eq!(given(Some("11311"), tcp().0).unwrap().use_, Use::Port(11311));
         assert_eq!(given(Some("11311"), unix()).unwrap().use_, Use::Port(11311));
         assert_eq!(given(Some("0"), unix()).unwrap().use_, Use::Path(path.clone()));
-        let all = Inherited { sockets: vec![given(None, unix()).unwrap()] };
+        let all = Inherited { sockets: vec![given(None, unix()).unwrap()], ..Inherited::default() };
         assert!(all.for_path(&path).unwrap().is_some() && all.for_path(Path::new("/x")).unwrap().is_none());
         assert!(all.check(&[], Some(&path)).is_ok() && all.check(&[11311], None).is_err());
     }
@@ -179,11 +249,49 @@ mod tests {
     #[test]
     fn a_port_is_the_same_socket_again() {
         let (socket, port) = tcp();
-        let all = Inherited { sockets: vec![given(None, socket).unwrap()] };
+        let all = Inherited { sockets: vec![given(None, socket).unwrap()], ..Inherited::default() };
         drop(all.for_port(port).unwrap());
         let listeners = all.for_port(port).unwrap();
         let _client = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         assert!(listeners.first().is_some_and(|listener| listener.accept().is_ok()));
         assert_eq!(all.for_port(port.wrapping_add(1)).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_another_process_has_left_is_found_once() {
+        let (socket, port) = tcp();
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let datagrams = udp.local_addr().unwrap();
+        let sockets = vec![(Role::Proxy, OwnedFd::from(socket)), (Role::Datagrams, OwnedFd::from(udp))];
+        let all = Inherited::from_estate(Estate { sockets, ..Estate::default() }).unwrap();
+        let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        for (role, other) in [
+            (Role::Memcached, address(port)),
+            (Role::Proxy, address(port.wrapping_add(1))),
+            (Role::Proxy, SocketAddr::from(([127, 0, 0, 2], port))),
+            (Role::Proxy, datagrams),
+        ] {
+            assert!(all.left_at(role, other).is_none(), "{role:?} {other}");
+        }
+        assert!(all.left_at(Role::Proxy, address(port)).is_some());
+        assert!(all.left_at(Role::Proxy, address(port)).is_none());
+        assert!(all.left_at(Role::Datagrams, address(0)).is_some());
+    }
+
+    #[test]
+    fn a_path_is_left_with_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let (listener, _file) = super::super::listener::unix(&path, 0o700, 1, &Inherited::default()).unwrap();
+        let Listener::Unix(listener) = listener else { panic!("a unix socket") };
+        let found = std::fs::symlink_metadata(&path).unwrap();
+        let identity = (std::os::unix::fs::MetadataExt::dev(&found), std::os::unix::fs::MetadataExt::ino(&found));
+        let estate = Estate { path: Some((path.clone(), identity, listener.into())), ..Estate::default() };
+        let all = Inherited::from_estate(estate).unwrap();
+        assert!(all.left_for(&directory.path().join("t")).unwrap().is_none());
+        let (_listener, file) = all.left_for(&path).unwrap().unwrap();
+        assert!(all.left_for(&path).unwrap().is_none());
+        file.remove();
+        assert!(!path.exists());
     }
 }

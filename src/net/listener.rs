@@ -20,6 +20,7 @@ use super::inherited::Inherited;
 use super::stream::Stream;
 use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
+use crate::upgrade::Role;
 
 /// The send buffer that UDP sockets ask for, in bytes.
 const UDP_SEND_BUFFER: usize = 256 << 20;
@@ -110,7 +111,10 @@ impl Place {
     /// A sentence that names what was tried.
     pub fn listen(&self, port: u16) -> Result<Vec<Listener>, String> {
         match self.inherited.for_port(port) {
-            Ok(listeners) if listeners.is_empty() => tcp(self.host.as_deref(), port, self.backlog),
+            Ok(listeners) if listeners.is_empty() => {
+                let door = Door { role: Role::Proxy, backlog: self.backlog, inherited: &self.inherited };
+                tcp(self.host.as_deref(), port, door)
+            }
             Ok(listeners) => Ok(listeners),
             Err(error) => Err(format!("the socket of port {port}: {}", reason(&error))),
         }
@@ -155,6 +159,17 @@ pub fn proxy(place: &Place, port: u16, origin: Origin) -> Result<Vec<Listener>, 
     Ok(bound)
 }
 
+/// What a listener is for, besides its address.
+#[derive(Clone, Copy, Debug)]
+pub struct Door<'a> {
+    /// Who comes to it.
+    pub role: Role,
+    /// Clients that may wait to be accepted.
+    pub backlog: i32,
+    /// What need not be bound.
+    pub inherited: &'a Inherited,
+}
+
 /// Listens on `port` of every address that `host` has, or of all addresses. Port 0 stands for any free port, the same
 /// for all addresses if possible.
 ///
@@ -163,8 +178,8 @@ pub fn proxy(place: &Place, port: u16, origin: Origin) -> Result<Vec<Listener>, 
 ///
 /// # Errors
 /// A sentence that names what was tried.
-pub fn tcp(host: Option<&str>, port: u16, backlog: i32) -> Result<Vec<Listener>, String> {
-    let bound = bind_all(host, port, |address| tcp_at(address, backlog), TcpListener::local_addr)?;
+pub fn tcp(host: Option<&str>, port: u16, door: Door<'_>) -> Result<Vec<Listener>, String> {
+    let bound = bind_all(host, port, |address| tcp_at(address, door), TcpListener::local_addr)?;
     Ok(bound.into_iter().map(Listener::Tcp).collect())
 }
 
@@ -181,13 +196,20 @@ pub fn is_free(host: Option<&str>, port: u16) -> Result<(), String> {
 ///
 /// # Errors
 /// As for [`tcp`].
-pub fn udp(host: Option<&str>, port: u16) -> Result<Vec<UdpSocket>, String> {
-    bind_all(host, port, udp_at, UdpSocket::local_addr)
+pub fn udp(host: Option<&str>, port: u16, inherited: &Inherited) -> Result<Vec<UdpSocket>, String> {
+    let at = |address| match inherited.left_at(Role::Datagrams, address) {
+        Some(socket) => Ok(socket.into()),
+        None => udp_at(address),
+    };
+    bind_all(host, port, at, UdpSocket::local_addr)
 }
 
-fn tcp_at(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = bound(address)?;
-    socket.listen(backlog)?;
+fn tcp_at(address: SocketAddr, door: Door<'_>) -> io::Result<TcpListener> {
+    let socket = match door.inherited.left_at(door.role, address) {
+        Some(socket) => socket,
+        None => bound(address)?,
+    };
+    socket.listen(door.backlog)?;
     Ok(TcpListener::from_std(socket.into()))
 }
 
@@ -229,6 +251,16 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
+    /// The file at this path, which is this one.
+    pub(super) fn of(path: PathBuf, identity: (u64, u64)) -> SocketFile {
+        SocketFile { path, identity }
+    }
+
+    /// Where it is, and device and number of the file, to know it again.
+    pub fn whereabouts(&self) -> (PathBuf, (u64, u64)) {
+        (self.path.clone(), self.identity)
+    }
+
     /// Gives the socket to `user`, whom its permissions are meant for: the C program became that user before it made
     /// the socket. Failure is only logged.
     pub fn give_to(&self, user: Uid) {
@@ -261,14 +293,17 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Listens on the unix socket `path`, with the permissions `mask` (0777 at most). A socket that is there
-/// already is replaced, any other file is not.
+/// already is replaced, unless it was left to us; any other file is not.
 ///
 /// Must be called while the process has one thread: the permissions are set through its umask, so that at
 /// no moment the socket is open to more users than it should be.
 ///
 /// # Errors
 /// When the path is in use or too long, or the system refuses the socket.
-pub fn unix(path: &Path, mask: u32, backlog: i32) -> io::Result<(Listener, SocketFile)> {
+pub fn unix(path: &Path, mask: u32, backlog: i32, inherited: &Inherited) -> io::Result<(Listener, SocketFile)> {
+    if let Some(left) = inherited.left_for(path)? {
+        return Ok(left);
+    }
     if fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket()) {
         fs::remove_file(path)?;
     }
@@ -291,6 +326,10 @@ mod tests {
     use crate::config::address::SOCKET_PATH_MAX;
     use std::os::unix::fs::PermissionsExt;
 
+    fn door(inherited: &Inherited) -> Door<'_> {
+        Door { role: Role::Proxy, backlog: 16, inherited }
+    }
+
     fn port_of(listener: &Listener) -> u16 {
         match listener {
             Listener::Tcp(listener) => listener.local_addr().unwrap().port(),
@@ -300,7 +339,8 @@ mod tests {
 
     #[test]
     fn clients_are_accepted() {
-        let listeners = tcp(Some("127.0.0.1"), 0, 16).unwrap();
+        let inherited = Inherited::default();
+        let listeners = tcp(Some("127.0.0.1"), 0, door(&inherited)).unwrap();
         let [listener] = listeners.as_slice() else { panic!("one address") };
         let error = listener.accept().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
@@ -310,32 +350,34 @@ mod tests {
 
     #[test]
     fn a_port_in_use_is_named_with_the_real_reason() {
-        let first = tcp(Some("127.0.0.1"), 0, 16).unwrap();
+        let inherited = Inherited::default();
+        let first = tcp(Some("127.0.0.1"), 0, door(&inherited)).unwrap();
         let port = port_of(&first[0]);
         assert_eq!(
-            tcp(Some("127.0.0.1"), port, 16).unwrap_err(),
+            tcp(Some("127.0.0.1"), port, door(&inherited)).unwrap_err(),
             format!("bind(127.0.0.1:{port}): Address already in use")
         );
     }
 
     #[test]
     fn a_foreign_address_fails() {
-        let error = tcp(Some("192.0.2.1"), 0, 16).unwrap_err();
+        let error = tcp(Some("192.0.2.1"), 0, door(&Inherited::default())).unwrap_err();
         assert_eq!(error, "bind(192.0.2.1:0): Cannot assign requested address");
     }
 
     #[test]
     fn unix_sockets_have_the_wanted_permissions_and_are_removed() {
+        let inherited = Inherited::default();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
-        let (listener, file) = unix(&path, 0o766, 16).unwrap();
+        let (listener, file) = unix(&path, 0o766, 16, &inherited).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o766);
         let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
         assert!(matches!(listener.accept(), Ok(Stream::Unix(_))));
 
         // A socket is replaced; the first owner then leaves the file alone.
-        let (_second, second_file) = unix(&path, 0o700, 16).unwrap();
+        let (_second, second_file) = unix(&path, 0o700, 16, &inherited).unwrap();
         file.remove();
         assert!(path.exists());
         second_file.remove();
@@ -344,11 +386,12 @@ mod tests {
 
     #[test]
     fn other_files_are_not_replaced_and_long_paths_are_an_error() {
+        let inherited = Inherited::default();
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("f");
         fs::write(&path, "precious").unwrap();
-        assert_eq!(unix(&path, 0o700, 16).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(unix(&path, 0o700, 16, &inherited).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
-        assert!(unix(&directory.path().join("x".repeat(SOCKET_PATH_MAX)), 0o700, 16).is_err());
+        assert!(unix(&directory.path().join("x".repeat(SOCKET_PATH_MAX)), 0o700, 16, &inherited).is_err());
     }
 }

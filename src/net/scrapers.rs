@@ -8,7 +8,8 @@ use std::{io, sync::Arc};
 use mio::{Interest, Registry, Token};
 use slab::Slab;
 
-use super::listener::{self, Listener, Origin};
+use super::inherited::Inherited;
+use super::listener::{self, Door, Listener, Origin};
 use super::stream::Stream;
 use crate::config::address::Address;
 use crate::config::snapshot::Config;
@@ -19,6 +20,7 @@ use crate::log;
 use crate::net::worker::Shared;
 use crate::proxy::downstream::host::HealthTable;
 use crate::proxy::report::Sources;
+use crate::upgrade::Role;
 
 /// Connections at one time. One more takes the place of the one that would lose the least.
 pub const MOST: usize = 16;
@@ -38,8 +40,9 @@ const CONNECTIONS: usize = FIRST + 1024;
 ///
 /// # Errors
 /// The failure says why it cannot, and what to do about it.
-pub fn bind(address: &Address) -> Result<Vec<Listener>, Failure> {
-    listener::tcp(Some(&address.host), address.port, BACKLOG).map_err(|why| {
+pub fn bind(address: &Address, inherited: &Inherited) -> Result<Vec<Listener>, Failure> {
+    let door = Door { role: Role::Metrics, backlog: BACKLOG, inherited };
+    listener::tcp(Some(&address.host), address.port, door).map_err(|why| {
         let hint = Origin::Metrics.hint();
         Failure::new(GENERAL, format!("{why}\nERROR: could not listen on {address}. {hint}"))
     })
@@ -73,6 +76,8 @@ pub struct Scrapers {
     rests: Option<Instant>,
     /// Who is looked at first in a turn: with many questions everybody comes first sometimes.
     first: usize,
+    /// Whether others answer from now on.
+    is_parting: bool,
     sources: Arc<Sources>,
     health: Arc<HealthTable>,
     start: Instant,
@@ -89,6 +94,7 @@ impl Scrapers {
             scrapers: Slab::new(),
             rests: None,
             first: 0,
+            is_parting: false,
             sources: Arc::clone(&shared.sources),
             health: Arc::clone(&shared.health),
             start: shared.start,
@@ -105,6 +111,25 @@ impl Scrapers {
             registry.register(listener, Token(FIRST + number), Interest::READABLE)?;
         }
         Ok(())
+    }
+
+    /// The listeners.
+    pub fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.listeners.iter().map(|(listener, _)| listener)
+    }
+
+    /// Leaves those who come to another process. Who is here and has asked is answered, nobody is kept.
+    pub fn retire(&mut self, registry: &Registry) {
+        for (mut listener, _) in self.listeners.drain(..) {
+            if let Err(error) = registry.deregister(&mut listener) {
+                log!(1, "a listener for metrics: {error}");
+            }
+        }
+        self.is_parting = true;
+        let idle = self.scrapers.iter().filter(|(_, scraper)| scraper.conversation.is_idle()).map(|(key, _)| key);
+        for key in idle.collect::<Vec<_>>() {
+            self.close(registry, key);
+        }
     }
 
     /// Notes an event, if it is one of these sockets'.
@@ -143,7 +168,8 @@ impl Scrapers {
         self.accept(registry, now);
         let (sources, health) = (Arc::clone(&self.sources), Arc::clone(&self.health));
         let uptime = self.start.elapsed().as_secs_f64();
-        let scene = Scene { sources: &sources, health: &health, config, obstacle, start: self.start_time, uptime };
+        let (start, is_parting) = (self.start_time, self.is_parting);
+        let scene = Scene { sources: &sources, health: &health, config, obstacle, is_parting, start, uptime };
         self.answer(&scene, now);
         self.sweep(registry, now);
     }

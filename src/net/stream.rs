@@ -2,12 +2,13 @@
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use socket2::SockRef;
 
 /// A non-blocking connection.
 #[derive(Debug)]
@@ -27,7 +28,29 @@ pub enum Target<'a> {
     Socket(&'a Path),
 }
 
+impl From<Stream> for OwnedFd {
+    fn from(stream: Stream) -> OwnedFd {
+        match stream {
+            Stream::Tcp(stream) => stream.into(),
+            Stream::Unix(stream) => stream.into(),
+        }
+    }
+}
+
 impl Stream {
+    /// The connection that another process has accepted.
+    ///
+    /// # Errors
+    /// When the descriptor is no socket.
+    pub fn accepted(descriptor: OwnedFd) -> io::Result<Stream> {
+        let socket = SockRef::from(&descriptor);
+        socket.set_nonblocking(true)?;
+        Ok(match socket.local_addr()?.is_unix() {
+            true => Stream::Unix(UnixStream::from_std(descriptor.into())),
+            false => Stream::Tcp(TcpStream::from_std(descriptor.into())),
+        })
+    }
+
     /// Begins to connect; [`Stream::finish_connect`] tells when it is done.
     ///
     /// # Errors

@@ -52,6 +52,11 @@ impl UdpServer {
         UdpServer { socket, protocol, received: vec![0; RECEIVE_MAX], server: Datagrams::default() }
     }
 
+    /// Where they arrive.
+    pub fn socket(&mut self) -> &mut UdpSocket {
+        &mut self.socket
+    }
+
     /// Answers the datagrams that have arrived. A request to set the log level is left in `verbosity`.
     pub fn serve(&mut self, access: &Access<'_>, verbosity: &mut Option<u8>) -> Served {
         for _ in 0..DATAGRAMS_PER_TURN {

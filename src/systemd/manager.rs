@@ -87,6 +87,21 @@ impl Manager {
         self.tell(self.phase == Phase::Ready, describe);
     }
 
+    /// Another process takes the place of this one. What this one says from now on is not heard any more.
+    pub fn replaced(&self, id: u32) {
+        if self.is_there {
+            self.send(&[NotifyState::MainPid(id), NotifyState::Ready]);
+        }
+    }
+
+    /// What [`Manager::reloading`] has announced did not happen.
+    pub fn stays(&mut self) {
+        if self.is_there && self.phase == Phase::Ready {
+            // That another one is the main process may have been said already.
+            self.send(&[NotifyState::Ready, NotifyState::MainPid(std::process::id())]);
+        }
+    }
+
     /// The program ends.
     pub fn stopping(&self) {
         if self.is_there {

@@ -210,6 +210,9 @@ pub fn signal(id: u32, name: &str) {
         "TERM" => nix::sys::signal::SIGTERM,
         "HUP" => nix::sys::signal::SIGHUP,
         "PIPE" => nix::sys::signal::SIGPIPE,
+        "USR2" => nix::sys::signal::SIGUSR2,
+        "STOP" => nix::sys::signal::SIGSTOP,
+        "CONT" => nix::sys::signal::SIGCONT,
         "KILL" => nix::sys::signal::SIGKILL,
         _ => panic!("unknown signal {name}"),
     };

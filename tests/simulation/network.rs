@@ -86,6 +86,12 @@ impl Net {
         self.pipe(Name::Client(id), true)
     }
 
+    /// A client's connection is another client's.
+    pub fn rename(&mut self, socket: Socket, id: ClientId) -> Socket {
+        self.pipes.rename(&socket, Name::Client(id));
+        socket
+    }
+
     /// Whether there are events.
     pub fn has_events(&self) -> bool {
         self.pipes.has_events() || self.lookups.iter().any(|lookup| self.is_due(lookup))

@@ -43,11 +43,13 @@ pub struct World {
     sure: Vec<u64>,
     /// The proxy has said that it has drained.
     is_drained: bool,
+    /// When clients are taken over by another process; `None`: never.
+    mover: Option<Random>,
 }
 
 impl World {
     /// The beginning of a run.
-    pub fn new(mut truth: Truth) -> World {
+    pub fn new(mut truth: Truth, mover: Option<Random>) -> World {
         let scenario = &truth.scenario;
         let engine = Engine::new(&scenario.config, &HealthTable::default(), scenario.settings);
         let net = Net::new(scenario, Random::new(truth.random.number()), truth.trace.is_some());
@@ -62,6 +64,7 @@ impl World {
             next_client: 0,
             sure: Vec::new(),
             is_drained: false,
+            mover,
         }
     }
 
@@ -133,6 +136,14 @@ impl World {
         let number = client.number;
         self.truth.note(|| format!("client {number} connects to bucket {bucket} as {id:?}"));
         self.clients.push(client);
+    }
+
+    /// Clients that nothing is owed to are taken over by another process; here it is the same one. They do not notice.
+    fn move_clients(&mut self) {
+        for (service, protocol, socket) in self.driver.take_resting() {
+            let id = self.driver.seat_client(service, protocol, |net, id| Ok(net.rename(socket, id)));
+            self.truth.note(|| format!("a client at rest is {id:?} from now on"));
+        }
     }
 
     /// Some of what a client has to send arrives.
@@ -298,6 +309,9 @@ impl World {
             self.answer(dial);
         }
         self.bury_clients();
+        if !self.truth.healed && self.mover.as_mut().is_some_and(|mover| mover.once_in(20)) {
+            self.move_clients();
+        }
     }
 
     /// A server is called.
@@ -433,6 +447,10 @@ impl World {
         assert!(!self.driver.is_busy(), "the proxy is never done");
         for _ in 0..1_000 {
             let Some(at) = self.driver.engine.next_deadline() else { break };
+            // Whoever is called answers before the caller loses its patience.
+            for _ in 0..4 {
+                self.pump();
+            }
             self.truth.now = self.truth.now.max(at);
             self.work();
             self.pump();

@@ -49,7 +49,7 @@ fn who_drains_is_not_ready() {
     let (port, metrics) = (free_port(), free_port());
     let mock = Mock::new();
     let z = format!("{port}=127.0.0.1:{}", mock.port());
-    let behavior = format!("metrics={metrics},downstream_protocol=ascii,downstream_timeout=0");
+    let behavior = format!("metrics={metrics},downstream_protocol=ascii,downstream_timeout=0,drain_timeout=500");
     let moxi = Running::listening(port, &["-z", &z, "-Z", &behavior]);
     let mut client = Wire::connect("client", port);
     client.send("get a\r\n");

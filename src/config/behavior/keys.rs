@@ -256,7 +256,7 @@ behavior_keys! {
         "Port, or HOST:PORT, on which Prometheus and probes are answered by HTTP: /metrics, /healthz, /readyz, /config; \
          0 or nothing is none.",
         "A port alone is that of 127.0.0.1. Whoever can connect can read everything that `stats proxy` shows, and \
-         nothing else: no passwords, no keys. It is the one key that counts without a cluster configuration, too.";
+         nothing else: no passwords, no keys. It counts without a cluster configuration, too.";
     hot_keys: u32 = 0, [], None, 0..=10_000, Proxy, false,
         "How many of the keys that are asked for most `stats proxy hotkeys` shows; 0: none are looked for.",
         "Eight times as many are watched, by each worker thread, in about 3 KB for each that is shown. \
@@ -272,6 +272,13 @@ behavior_keys! {
     sample: OneIn = OneIn::default(), [], None, ANY, Proxy, false,
         "Log one in so many requests, written 1/N, in the way of slow_log; 0 or nothing: none.",
         "Each worker thread takes every Nth request of a bucket.";
+    drain_timeout: u32 = 30000, [], Milliseconds, ANY, Main, false,
+        "How long clients may stay with a process that ends before they are closed; 0 is for ever.",
+        "After SIGTERM, what has begun must be done by then. After SIGUSR2, clients that the new process could not take \
+         over have left by then, or are closed between two requests. It counts without a cluster configuration, too.";
+    upgrade_timeout: u32 = 30000, [], Milliseconds, ANY, Main, false,
+        "How long a process that SIGUSR2 has started has time until it can serve clients; 0 is for ever.",
+        "Else it is ended, and the old one goes on. It counts without a cluster configuration, too.";
 }
 
 #[cfg(test)]
@@ -333,15 +340,17 @@ mod tests {
              optimize_set=,usr=,pwd=\"\",host=,port=0,bucket=,port_listen=11211,\
              default_bucket_name=[ <FIRST_BUCKET> ],strict=0,join_gets=1,value_max=134217728,upstream_requests_max=1000,\
              upstream_output_max=16777216,quiet_max=22020096,client_idle_timeout=0,metrics=,\
-             hot_keys=0,slow_log=0,slow_log_file=,sample="
+             hot_keys=0,slow_log=0,slow_log_file=,sample=,drain_timeout=30000,upgrade_timeout=30000"
         );
     }
 
     #[test]
     fn statistics_show_the_documented_numbers_of_lines() {
-        /// Keys that the C program does not have; they come last. Two of them are no bucket's.
-        const NEW: usize = 11;
+        /// Keys that the C program does not have; they come last.
+        const NEW: usize = 13;
+        /// Those of them that are no bucket's.
+        const MAIN: usize = 4;
         let count = |least: Where| KEYS.iter().filter(|key| key.shown >= least).count();
-        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29 + NEW, 28 + NEW - 2, 11));
+        assert_eq!((count(Where::Main), count(Where::Proxy), count(Where::Server)), (29 + NEW, 28 + NEW - MAIN, 11));
     }
 }

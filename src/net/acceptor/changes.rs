@@ -7,6 +7,7 @@ use crate::failure::{Failure, GENERAL, reason};
 use crate::log;
 use crate::net::listener::{self, Origin};
 use crate::net::worker::{Message, Service};
+use crate::systemd::Manager;
 
 impl Acceptor {
     /// Tells the workers of a new configuration, and opens what it needs.
@@ -37,7 +38,19 @@ impl Acceptor {
         Ok(())
     }
 
-    /// SIGHUP: the configuration file may have changed.
+    /// SIGHUP, with all that is said about it.
+    pub(super) fn reload(&mut self) {
+        if self.successor.is_some() {
+            // A port that was opened now would be in the way of the other process.
+            self.is_reread_due = true;
+            return;
+        }
+        self.report(|manager, _| manager.reloading());
+        self.reread();
+        self.report(Manager::reloaded);
+    }
+
+    /// The configuration file may have changed.
     pub(super) fn reread(&mut self) {
         let Some((file, place)) = &mut self.file else { return };
         let is_open = |bucket| {

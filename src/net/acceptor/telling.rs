@@ -49,7 +49,7 @@ impl Acceptor {
     }
 
     /// Why clients cannot be served; `None`: they can.
-    fn obstacle(&self) -> Option<&'static str> {
+    pub(super) fn obstacle(&self) -> Option<&'static str> {
         let waits = self.config.dynamic.is_some() && !self.config.is_live();
         let has_port = !self.listeners.is_empty();
         match (waits, has_port) {

@@ -4,13 +4,13 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::RawFd;
 
 use super::sockets::{put, would_block, write};
-use super::{ClientStream, Driver, Network, READS, Readiness, Service, TRACED, Unread};
+use super::{ClientStream, Driver, End, Network, READS, Readiness, Service, TRACED, Unread};
 use crate::failure::reason;
 use crate::log;
 use crate::protocol::Protocol;
 use crate::protocol::binary::packet::is_binary;
 use crate::protocol::trace::shown;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::{ClientId, Home, Rest};
 
 /// Why a client's connection ends once all that has arrived on it was read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,8 +45,18 @@ impl<N: Network> Driver<N> {
         service: Service,
         open: impl FnOnce(&mut N, ClientId) -> io::Result<N::Client>,
     ) -> Option<ClientId> {
+        self.seat_client(service, None, open)
+    }
+
+    /// The same for one that has been served elsewhere before, and has spoken `known` there.
+    pub fn seat_client(
+        &mut self,
+        service: Service,
+        known: Option<Protocol>,
+        open: impl FnOnce(&mut N, ClientId) -> io::Result<N::Client>,
+    ) -> Option<ClientId> {
         self.act(); // sockets of clients that have gone leave their places first
-        if self.drain_until.is_some() {
+        if matches!(self.ending, Some(End::Draining { .. })) {
             return None;
         }
         let id = self.tell(|engine| match service {
@@ -61,8 +71,12 @@ impl<N: Network> Driver<N> {
                 return None;
             }
         };
-        let is_undecided = self.binding.is_none();
-        let kind = match self.binding {
+        if let Some(known) = known {
+            self.tell(|engine| engine.client_speaks(id, known));
+        }
+        let protocol = self.binding.or(known);
+        let is_undecided = protocol.is_none();
+        let kind = match protocol {
             None => "auto-negotiating",
             Some(Protocol::Ascii) => "ascii",
             Some(Protocol::Binary) => "binary",
@@ -99,6 +113,35 @@ impl<N: Network> Driver<N> {
     /// The client's address, as far as it has one and is still there.
     pub(super) fn peer(&mut self, id: ClientId) -> String {
         self.client(id).and_then(|socket| socket.stream.peer()).unwrap_or_else(|| "-".to_owned())
+    }
+
+    /// All that are connected.
+    pub(super) fn client_ids(&self) -> Vec<ClientId> {
+        self.clients.iter().flatten().map(|socket| socket.id).collect()
+    }
+
+    /// Takes out the sockets of the clients that could be served elsewhere from now on, with what has to be known of them.
+    pub fn take_resting(&mut self) -> Vec<(Service, Option<Protocol>, N::Client)> {
+        let mut taken = Vec::new();
+        for id in self.client_ids() {
+            let Some(Rest { home, protocol }) = self.engine.client_at_rest(id) else { continue };
+            let Some(socket) = self.clients.get_mut(id.index()).and_then(Option::take) else { continue };
+            // For the engine it has gone, and owes nothing.
+            self.tell(|engine| engine.client_lost(id));
+            let service = match home {
+                Home::Bucket(bucket) => Service::Bucket(bucket),
+                Home::Memcached => Service::Memcached,
+            };
+            taken.push((service, protocol, socket.stream));
+        }
+        taken
+    }
+
+    /// Closes the client if it does not take what it is sent.
+    pub(super) fn close_blocked(&mut self, id: ClientId) {
+        if self.client(id).is_some_and(|socket| socket.is_blocked) {
+            self.end_client(id, Ending::Broken);
+        }
     }
 
     /// Closes the socket of a client that the engine has forgotten.

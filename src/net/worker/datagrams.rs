@@ -10,6 +10,17 @@ use crate::metrics::process::Counted;
 use crate::net::driver::Driver;
 use crate::net::udp::{Served, UdpServer};
 
+impl Worker {
+    /// Leaves the datagrams to others who have the sockets open.
+    pub(super) fn close_udp(&mut self) {
+        for (mut server, _) in self.udp.drain(..) {
+            if let Err(error) = self.poll.registry().deregister(server.socket()) {
+                log!(0, "UDP socket: {error}");
+            }
+        }
+    }
+}
+
 impl Driver<Worker> {
     pub(super) fn add_udp(&mut self, socket: UdpSocket) {
         let worker = &mut self.network;

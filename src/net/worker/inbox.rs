@@ -2,9 +2,11 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use mio::{Poll, Token, Waker};
 
@@ -14,12 +16,10 @@ use crate::memcached::clock::Clock;
 use crate::net::driver::{Driver, Network, Service};
 use crate::net::places::Place;
 use crate::net::stream::Stream;
+use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::timers::Micros;
 use crate::proxy::{Engine, Settings};
-
-/// How long clients that are owed something keep a draining worker alive, in microseconds.
-const DRAIN: Micros = 1_000_000;
 
 /// What a worker is told.
 pub enum Message {
@@ -29,6 +29,8 @@ pub enum Message {
         stream: Stream,
         /// Who serves it.
         service: Service,
+        /// What it has spoken elsewhere, if it has been served before.
+        known: Option<Protocol>,
         /// Its place among all clients.
         place: Place,
     },
@@ -38,8 +40,28 @@ pub enum Message {
     Config(Arc<Config>),
     /// The addresses of a server that is to be connected.
     Resolved(ConnId, io::Result<Vec<SocketAddr>>),
-    /// Finish what has begun, then stop.
-    Drain,
+    /// Serve those who are here, and stop when they have gone. With a way to whoever takes them over, if somebody does.
+    Retire(Option<Heir>),
+    /// Finish what has begun, for so long at most, then stop; `None`: however long it takes.
+    Drain(Option<Duration>),
+}
+
+/// A client that can be served elsewhere.
+pub struct Moving {
+    /// Who has served it.
+    pub service: Service,
+    /// What it speaks, if it has said anything.
+    pub protocol: Option<Protocol>,
+    /// Its connection.
+    pub connection: OwnedFd,
+}
+
+/// Where clients go that are taken over.
+pub struct Heir {
+    /// Takes them.
+    pub clients: Sender<Moving>,
+    /// Whom to wake.
+    pub waker: Arc<Waker>,
 }
 
 /// A running worker.
@@ -107,6 +129,7 @@ pub fn spawn(index: usize, config: Arc<Config>, settings: Settings, shared: Shar
             counters,
             binding: settings.binding,
             clock: Clock::default(),
+            heir: None,
         };
         Driver::new(worker, engine, settings.binding).run();
     })?;
@@ -117,13 +140,22 @@ impl Driver<Worker> {
     pub(super) fn read_inbox(&mut self) {
         while let Ok(message) = self.network.received.try_recv() {
             match message {
-                Message::Client { stream, service, place } => {
-                    self.add_client(service, |worker, id| worker.client_socket(stream, id, place));
+                Message::Client { stream, service, known, place } => {
+                    self.seat_client(service, known, |worker, id| worker.client_socket(stream, id, place));
                 }
                 Message::Datagrams(socket) => self.add_udp(socket),
                 Message::Config(config) => self.engine.reconfigure(&config, &self.network.shared.health),
                 Message::Resolved(id, addresses) => self.resolved(id, addresses),
-                Message::Drain => self.drain(self.network.now() + DRAIN),
+                Message::Retire(heir) => {
+                    self.network.heir = heir;
+                    self.network.close_udp();
+                    self.retire();
+                }
+                Message::Drain(limit) => {
+                    self.network.heir = None;
+                    let limit = limit.and_then(|limit| Micros::try_from(limit.as_micros()).ok());
+                    self.drain(limit.map_or(Micros::MAX, |limit| self.network.now().saturating_add(limit)));
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use mio::{Events, Interest, Poll, Token};
 
 use self::inbox::Inbox;
-pub use self::inbox::{Handle, Message, spawn};
+pub use self::inbox::{Handle, Heir, Message, Moving, spawn};
 pub use self::shared::Shared;
 use self::streams::ClientSocket;
 pub use super::driver::Service;
@@ -59,6 +59,8 @@ struct Worker {
     binding: Option<Protocol>,
     /// The time in this turn, if there is a built-in server.
     clock: Clock,
+    /// Who takes clients over.
+    heir: Option<Heir>,
 }
 
 impl Driver<Worker> {
@@ -66,7 +68,7 @@ impl Driver<Worker> {
         let mut events = Events::with_capacity(EVENTS);
         loop {
             match self.turn(&mut events) {
-                Ok(Verdict::GoOn) => {}
+                Ok(Verdict::GoOn) => self.hand_on(),
                 Ok(Verdict::Drained) => return,
                 Err(error) => return log!(0, "event queue: {error}"),
             }

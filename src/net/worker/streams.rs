@@ -3,9 +3,10 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::RawFd;
 
-use super::Worker;
+use super::{Moving, Worker};
+use crate::log;
 use crate::metrics::process::Counted;
-use crate::net::driver::{ClientStream, ServerStream};
+use crate::net::driver::{ClientStream, Driver, ServerStream};
 use crate::net::places::Place;
 use crate::net::stream::Stream;
 use crate::proxy::upstream::ClientId;
@@ -16,6 +17,24 @@ pub(super) struct ClientSocket {
     _counted: Counted,
     // Behind the stream: the descriptor is closed when the place is free.
     _place: Place,
+}
+
+impl Driver<Worker> {
+    /// Gives clients that nothing is owed to to whoever takes them over.
+    pub(super) fn hand_on(&mut self) {
+        let Some(heir) = self.network.heir.take() else { return };
+        for (service, protocol, socket) in self.take_resting() {
+            let mut stream = socket.stream;
+            // The connection lives on, and its events are not for us any more.
+            if let Err(error) = self.network.poll.registry().deregister(&mut stream) {
+                log!(0, "a client that is to be handed over: {error}");
+            }
+            // Who listens outlives the workers.
+            let _ = heir.clients.send(Moving { service, protocol, connection: stream.into() });
+            let _ = heir.waker.wake();
+        }
+        self.network.heir = Some(heir);
+    }
 }
 
 impl Worker {

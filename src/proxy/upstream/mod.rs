@@ -17,6 +17,7 @@
 //! | `ascii_request`, `meta_request`, `binary_request`, `sasl` | what each command does |
 //! | `finish` | replies in order |
 //! | `leaving`, `idle` | clients that end, are lost, or do nothing for long |
+//! | `resting` | clients that another process can take over |
 //! | `crowded` | telling that requests wait for places |
 //! | `memcached` | clients of the built-in server |
 //! | `mcmux` | clients that name the server of each request (`-X`) |
@@ -33,10 +34,12 @@ pub(in crate::proxy) mod mcmux;
 pub(in crate::proxy) mod memcached;
 mod meta_request;
 pub(in crate::proxy) mod pump;
+mod resting;
 mod sasl;
 mod waiting;
 
 pub use client::{Admission, Client, ClientId, Phase, Sticky};
+pub use resting::{Home, Rest};
 
 use crate::arena::Arena;
 use crate::buffer::Pool;

@@ -222,6 +222,18 @@ impl Pipe {
         Socket(self.clone())
     }
 
+    /// Whether this is the other end of `socket`.
+    pub(super) fn is_of(&self, socket: &Socket) -> bool {
+        Rc::ptr_eq(&self.0, &socket.0.0)
+    }
+
+    /// The next event tells all that holds.
+    pub(super) fn announce_all(&self) {
+        let mut ends = self.ends();
+        let level = ends.level();
+        ends.announce(level);
+    }
+
     /// What both ends see.
     pub fn ends(&self) -> RefMut<'_, Ends> {
         self.0.borrow_mut()

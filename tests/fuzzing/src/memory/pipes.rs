@@ -5,7 +5,7 @@ use moxi::proxy::Engine;
 use moxi::proxy::downstream::ConnId;
 use moxi::proxy::upstream::ClientId;
 
-use super::Pipe;
+use super::{Pipe, Socket};
 
 /// Whose a connection is.
 #[derive(Clone, Copy)]
@@ -24,6 +24,14 @@ impl Pipes {
     /// One more.
     pub fn add(&mut self, name: Name, pipe: &Pipe) {
         self.0.push((name, pipe.clone()));
+    }
+
+    /// The connection of `socket` has another name from now on. Whoever watches it anew is told what holds.
+    pub fn rename(&mut self, socket: &Socket, name: Name) {
+        if let Some((own, pipe)) = self.0.iter_mut().find(|(_, pipe)| pipe.is_of(socket)) {
+            *own = name;
+            pipe.announce_all();
+        }
     }
 
     /// Whether there are events.

@@ -1,0 +1,66 @@
+//! Clients that could be served elsewhere from now on, by a process that takes the place of this one (01 §12.2).
+
+use crate::memcached::Session;
+use crate::protocol::Protocol;
+use crate::proxy::Engine;
+
+use super::{Admission, Client, ClientId, Phase};
+
+/// Who serves a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// The bucket with this index.
+    Bucket(usize),
+    /// The built-in server.
+    Memcached,
+}
+
+/// All that has to be known of a client to serve it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Who serves it.
+    pub home: Home,
+    /// What it speaks, if it has said anything.
+    pub protocol: Option<Protocol>,
+}
+
+impl Client {
+    /// Whether all that it has sent is done and answered, the answers are on their way, and nothing of it is half read:
+    /// then what it says next can be understood by somebody who knows no more than a [`Rest`].
+    fn rests(&self) -> bool {
+        let has_work = self.unanswered > 0 || !self.quiet.is_empty() || self.batch.is_some() || self.retried.is_some();
+        // What was given up must not be carried out behind what it sends elsewhere.
+        let has_traces = self.parting > 0 || !self.refused.is_empty() || !self.sticky.is_empty();
+        let is_inside = !self.input.is_empty()
+            || self.swallow > 0
+            || self.session.as_ref().is_some_and(|session| session.swallow() > 0);
+        let is_listed = self.stopped || self.is_ready || self.is_dirty || self.is_pumped;
+        self.phase == Phase::Open
+            && !self.is_deaf
+            && self.is_settled()
+            && self.admission == Admission::Unasked
+            && !(has_work || has_traces || is_inside || is_listed)
+    }
+}
+
+impl Engine {
+    /// What has to be known of the client, if it could be served elsewhere from now on: its connection need not be closed
+    /// for that.
+    pub fn client_at_rest(&self, id: ClientId) -> Option<Rest> {
+        let client = self.upstream.clients.get(id).filter(|client| client.rests())?;
+        Some(match &client.session {
+            Some(session) => Rest { home: Home::Memcached, protocol: session.protocol() },
+            None => Rest { home: Home::Bucket(client.bucket), protocol: client.protocol },
+        })
+    }
+
+    /// The client, which has just been added, has spoken this protocol elsewhere.
+    pub fn client_speaks(&mut self, id: ClientId, protocol: Protocol) {
+        if let Some(client) = self.upstream.clients.get_mut(id) {
+            client.protocol = Some(protocol);
+            if let Some(session) = &mut client.session {
+                *session = Session::new(Some(protocol));
+            }
+        }
+    }
+}
