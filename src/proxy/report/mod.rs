@@ -117,18 +117,17 @@ impl Report<'_> {
 
     /// What is counted of each server of a bucket, and how long its requests take.
     fn of_servers(&self, part: Part, index: usize, bucket: &BucketConfig, emit: &mut Emit<'_>) {
-        let name = named(bucket);
         if part == Part::Latency {
             let latencies = self.sources.board.latencies(index);
-            latency::latencies(&latencies, &mut prefixed(&format!("{name}:latency:"), emit));
+            latency::latencies(&latencies, &mut prefixed("latency:", emit));
         }
         for (place, server) in self.servers(index, bucket) {
             let standing = self.sources.servers.standing(&server).unwrap_or_default();
             if part == Part::Servers {
-                let emit = &mut prefixed(&format!("{name}:server-{place}:"), emit);
+                let emit = &mut prefixed(&format!("server-{place}:"), emit);
                 servers::server(&server, &standing, self.now, emit);
             } else {
-                let emit = &mut prefixed(&format!("{name}:latency-{place}:"), emit);
+                let emit = &mut prefixed(&format!("latency-{place}:"), emit);
                 emit("name", &server);
                 latency::latencies(&standing.sum.latencies, emit);
             }
