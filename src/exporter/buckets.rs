@@ -1,20 +1,22 @@
-//! What is counted of each bucket, and what is known of its servers.
+//! What is counted of each bucket.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Scene;
+use super::latency::{Steps, histogram};
 use super::names::{COMMANDS, COUNTERS, FRONT_CACHE, Named, Unit};
+use super::servers;
 use super::text::{Kind, Page, seconds};
 use crate::config::snapshot::BucketConfig;
 use crate::front_cache::FrontCache;
 use crate::metrics::counter::{COUNTERS as KINDS, Kind as Counted, Sum, Timing};
 use crate::metrics::histogram::{BINS, end_of};
+use crate::metrics::latency;
 
 /// One bucket, and its numbers.
-struct Bucket<'a> {
-    index: usize,
-    config: &'a BucketConfig,
+pub(super) struct Bucket<'a> {
+    pub(super) index: usize,
+    pub(super) config: &'a BucketConfig,
     sum: Sum,
     cache: Arc<FrontCache>,
     /// What tells it from others: each series has these labels.
@@ -30,7 +32,7 @@ impl<'a> Bucket<'a> {
         Bucket { index, config, sum: sources.board.sum(index), cache: sources.caches.of(index), labels }
     }
 
-    fn labels(&self) -> Vec<(&str, &str)> {
+    pub(super) fn labels(&self) -> Vec<(&str, &str)> {
         self.labels.iter().map(|(name, value)| (*name, value.as_str())).collect()
     }
 }
@@ -49,8 +51,9 @@ pub(super) fn write(page: &mut Page, scene: &Scene<'_>) {
     }
     commands(page, &buckets);
     timings(page, &buckets);
+    latencies(page, &buckets, scene);
     front_caches(page, &buckets);
-    servers(page, &buckets, scene);
+    servers::write(page, &buckets, scene);
 }
 
 /// A family with one number for each bucket.
@@ -140,30 +143,21 @@ fn front_caches(page: &mut Page, buckets: &[Bucket<'_>]) {
     }
 }
 
-/// What the workers have found out of the servers that the configuration names.
-fn servers(page: &mut Page, buckets: &[Bucket<'_>], scene: &Scene<'_>) {
-    let mut known = Vec::new();
+/// How long requests take, by kind and phase.
+fn latencies(page: &mut Page, buckets: &[Bucket<'_>], scene: &Scene<'_>) {
+    if buckets.is_empty() {
+        return;
+    }
+    let help = "Time of requests: all of it, in queues until they were sent, and from then until they were answered.";
+    page.family("moxi_latency_seconds", Kind::Histogram, help);
     for bucket in buckets {
-        let mut seen = BTreeSet::new();
-        for server in &bucket.config.servers {
-            let name = server.to_string();
-            if seen.insert(name.clone()) {
-                let health = scene.health.known(server);
-                known.push((bucket, name, health));
+        let latencies = scene.sources.board.latencies(bucket.index);
+        for kind in latency::Kind::ALL {
+            for phase in latency::Phase::ALL {
+                let mut labels = bucket.labels();
+                labels.extend([("command", kind.name()), ("phase", phase.name())]);
+                histogram(page, &labels, &latencies.times(Some(kind), phase), Steps::Fine);
             }
         }
-    }
-    let help = "1: connections to the server are made. 0: it is suspended after connect_max_errors failures.";
-    page.family("moxi_server_up", Kind::Gauge, help);
-    for (bucket, name, health) in &known {
-        let mut labels = bucket.labels();
-        labels.push(("server", name.as_str()));
-        page.sample(&labels, u8::from(!health.as_ref().is_some_and(|health| health.is_suspended())));
-    }
-    page.family("moxi_server_failures", Kind::Gauge, "Failures of the server in a row; 0: the last attempt succeeded.");
-    for (bucket, name, health) in &known {
-        let mut labels = bucket.labels();
-        labels.push(("server", name.as_str()));
-        page.sample(&labels, health.as_ref().map_or(0, |health| health.errors()));
     }
 }

@@ -10,7 +10,8 @@
 //! | [`http`] | requests and replies as bytes |
 //! | [`text`] | the text format: families, labels, numbers |
 //! | `names` | which statistic has which name, and the sentence about it |
-//! | `buckets` | what is counted of each bucket, and of its servers |
+//! | `buckets`, `servers` | what is counted of each bucket, and of its servers |
+//! | `latency` | how long requests take |
 //! | `memcached` | the names under which dashboards look for a memcached |
 //! | `process` | the process as a whole |
 //! | `configuration` | `/config` |
@@ -19,14 +20,17 @@ mod buckets;
 mod configuration;
 pub mod conversation;
 pub mod http;
+mod latency;
 mod memcached;
 mod names;
 mod process;
+mod servers;
 pub mod text;
 
 use crate::config::snapshot::{BucketConfig, Config};
 use crate::proxy::downstream::host::HealthTable;
 use crate::proxy::report::Sources;
+use crate::proxy::timers::Micros;
 use crate::routing::Router;
 
 use http::{Method, Reply, Request};
@@ -55,6 +59,11 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
+    /// Microseconds since the program started, as workers count them.
+    fn now(&self) -> Micros {
+        (self.uptime * 1e6) as Micros
+    }
+
     /// The buckets that are told of, and their indexes: those that clients can be served from.
     fn buckets(&self) -> impl Iterator<Item = (usize, &'a BucketConfig)> + use<'a> {
         let all = self.config.buckets.iter().enumerate();

@@ -182,6 +182,12 @@ impl FrontCache {
         }
     }
 
+    /// Whether there is a value of the key; nobody learns that it was looked for.
+    pub fn has(&self, key: &[u8], now: Micros) -> bool {
+        let hash = self.hash(key);
+        self.shard(hash).has(hash, key, now)
+    }
+
     /// A value that was found is used, perhaps not for the first time.
     pub fn count_hit(&self, value: &Value) {
         self.tally.hits.fetch_add(1, Relaxed);

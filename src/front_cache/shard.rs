@@ -91,6 +91,11 @@ impl Shard {
         self.entries.len()
     }
 
+    pub(super) fn has(&self, hash: u64, key: &[u8], now: Micros) -> bool {
+        let entry = self.index.get(&hash).and_then(|at| self.entries.get(*at));
+        entry.is_some_and(|entry| *entry.key == *key && entry.until >= now)
+    }
+
     pub(super) fn get(&mut self, hash: u64, key: &[u8], now: Micros) -> Found {
         let Some(&at) = self.index.get(&hash) else { return Found::Nothing };
         let Some(entry) = self.entries.get(at).filter(|entry| *entry.key == *key) else { return Found::Nothing };

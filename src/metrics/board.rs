@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::counter::{Counters, Sum};
+use super::latency::Latencies;
 
 /// Bytes on the sockets of one worker, and its turns cut short. Only that worker writes.
 #[derive(Debug, Default)]
@@ -51,6 +52,14 @@ struct Place {
     workers: Vec<Arc<Counters>>,
     /// What they were at the last reset.
     base: Sum,
+    /// The same of its times; `None`: there was no reset.
+    latency_base: Option<Box<Latencies>>,
+}
+
+impl Place {
+    fn latencies(&self) -> Latencies {
+        Latencies::of(self.workers.iter().map(|worker| worker.latency.as_ref()))
+    }
 }
 
 /// The workers' counters, and how many sockets clients may come to. Without any worker yet by default.
@@ -93,11 +102,23 @@ impl Board {
         Sum::of(place.workers.iter().map(Arc::as_ref)).since(&place.base)
     }
 
+    /// How long the requests of a bucket took since the last reset.
+    pub fn latencies(&self, bucket: usize) -> Latencies {
+        let places = lock(&self.places);
+        let Some(place) = places.get(bucket) else { return Latencies::default() };
+        match &place.latency_base {
+            None => place.latencies(),
+            Some(base) => place.latencies().since(base),
+        }
+    }
+
     /// Counts from zero again.
     pub fn reset(&self, bucket: usize) {
         if let Some(place) = lock(&self.places).get_mut(bucket) {
             place.base = Sum::of(place.workers.iter().map(Arc::as_ref));
             place.workers.iter().for_each(|worker| worker.reset_most());
+            place.workers.iter().for_each(|worker| worker.latency.forget_most());
+            place.latency_base = Some(Box::new(place.latencies()));
         }
     }
 

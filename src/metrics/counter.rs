@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::histogram::{BINS, bin_of};
+use super::latency::Latency;
 
 /// How the values of several workers become one, and what a reset does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,11 +215,13 @@ pub enum Timing {
 #[derive(Debug)]
 pub struct Counters {
     numbers: Box<[AtomicU64]>,
+    /// How long its requests take.
+    pub latency: Box<Latency>,
 }
 
 impl Default for Counters {
     fn default() -> Counters {
-        Counters { numbers: (0..NUMBERS).map(|_| AtomicU64::new(0)).collect() }
+        Counters { numbers: (0..NUMBERS).map(|_| AtomicU64::new(0)).collect(), latency: Box::default() }
     }
 }
 

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`counter`] | what every worker counts of every bucket |
 //! | [`histogram`] | timings |
+//! | [`latency`] | how long requests take, and where |
+//! | [`server`] | what every worker counts of every server |
 //! | [`board`] | where the workers' counters come together |
 //! | [`keys`] | what is counted of single keys |
 //! | [`process`] | the process as a whole: its connections, its time, its number |
@@ -13,4 +15,6 @@ pub mod board;
 pub mod counter;
 pub mod histogram;
 pub mod keys;
+pub mod latency;
 pub mod process;
+pub mod server;

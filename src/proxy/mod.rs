@@ -26,6 +26,7 @@ pub mod report;
 pub mod request;
 pub mod slow;
 mod statistics;
+mod tallying;
 pub mod timers;
 mod trimming;
 pub mod upstream;
@@ -44,6 +45,7 @@ use downstream::host::HealthTable;
 use downstream::{ConnId, Downstream};
 use report::Sources;
 use request::Requests;
+use tallying::Alike;
 use timers::{Micros, Timers};
 use upstream::{ClientId, Upstream};
 
@@ -115,6 +117,8 @@ pub struct Engine {
     sources: Arc<Sources>,
     /// The bytes of this worker's sockets.
     traffic: Arc<Traffic>,
+    /// The requests that have ended last, and are not noted yet.
+    alike: Alike,
 }
 
 impl Engine {
@@ -136,6 +140,7 @@ impl Engine {
             config: Config::default(),
             sources: Arc::default(),
             traffic: Arc::default(),
+            alike: Alike::default(),
         };
         engine.reconfigure(config, health);
         engine
@@ -178,6 +183,7 @@ impl Engine {
         }
         self.pump_ready(looked_at);
         self.arm_trimming();
+        self.settle_times();
         #[cfg(debug_assertions)]
         self.check_invariants();
     }

@@ -138,12 +138,10 @@ impl Bucket {
         counters.count(Counter::CmdCount);
         counters.add(Counter::CmdTime, time);
         let behavior = &self.config.behavior;
-        let is_single = matches!(request.work, Work::Get { .. } | Work::Line(_) | Work::Packet { .. } | Work::Meta(_));
         // What the cluster manager calls local: its own node is the first in the list that it serves.
-        if is_single
+        if request.is_single()
             && behavior.downstream_protocol == Protocol::Binary
-            && request.target.is_some()
-            && request.target == self.hosts.first().copied()
+            && self.hosts.first() == Some(&request.target)
         {
             counters.count(Counter::LocalCmdCount);
             counters.add(Counter::LocalCmdTime, time);
@@ -169,6 +167,7 @@ impl Engine {
             bucket.watch = Watch::start(None, &sources.keys, index, &bucket.config.behavior);
         }
         self.traffic = sources.board.register_traffic();
+        self.downstream.count_on(&sources.servers);
         self.sources = sources;
     }
 
@@ -308,17 +307,14 @@ impl Engine {
 
     /// `stats proxy`, with the word behind it.
     pub(in crate::proxy) fn stats_proxy(&mut self, id: ClientId, word: &[u8]) {
+        self.settle_times();
         let Some(report) = self.report(id) else { return };
         let (text, end) = match Question::parse(word) {
             Err(complaint) => (complaint, &[][..]),
-            Ok(Question::Reset) => {
-                report.reset();
-                (String::new(), answer::OK)
-            }
-            Ok(Question::Show(part)) => {
+            Ok(question) => {
                 let mut text = String::new();
-                report.emit(part, &mut |name, value| report::line(&mut text, name, value));
-                (text, answer::END)
+                report.answer(question, &mut |name, value| report::line(&mut text, name, value));
+                (text, if question == Question::Reset { answer::OK } else { answer::END })
             }
         };
         self.local_reply(id, |out| {
@@ -330,6 +326,7 @@ impl Engine {
     /// The same as a binary STAT: its key is `proxy` or begins with `proxy `. (The C program knew only `proxy buckets`
     /// (06 §3.8), and asked the servers for the others.)
     pub(in crate::proxy) fn stats_proxy_packets(&mut self, id: ClientId, packet: &Packet<'_>) {
+        self.settle_times();
         let (Some(report), Some(word)) = (self.report(id), proxy_word(packet.key)) else { return };
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         let mut packets = Vec::new();
@@ -339,12 +336,9 @@ impl Engine {
         match Question::parse(word) {
             Err(complaint) => stat(status::INVALID, b"", complaint.trim_end().as_bytes()),
             Ok(question) => {
-                match question {
-                    Question::Reset => report.reset(),
-                    Question::Show(part) => report.emit(part, &mut |name, value| {
-                        stat(status::SUCCESS, name.as_bytes(), value.to_string().as_bytes());
-                    }),
-                }
+                report.answer(question, &mut |name, value| {
+                    stat(status::SUCCESS, name.as_bytes(), value.to_string().as_bytes());
+                });
                 stat(status::SUCCESS, b"", b"");
             }
         }

@@ -99,6 +99,11 @@ impl<'a> Bucket<'a> {
         self.change.now.number(&self.path(counter))
     }
 
+    /// A word that is told of it.
+    pub fn text(&self, name: &str) -> Option<&'a str> {
+        self.change.now.text(&self.path(name))
+    }
+
     /// How many per second.
     pub fn rate(&self, counter: &str) -> Option<f64> {
         self.change.rate(&self.path(counter))

@@ -7,6 +7,7 @@
 //! | `sample` | what was answered, by name |
 //! | `change` | two samples to rates |
 //! | `bucket` | what the view shows of one bucket |
+//! | `latency`, `servers` | the same of its times, and of its servers |
 //! | `view` | rates to lines of text |
 //! | `number` | numbers to a few characters |
 //! | `terminal` | the lines on the screen, keys; all that knows of terminals |
@@ -15,10 +16,12 @@
 
 mod bucket;
 mod change;
+mod latency;
 mod number;
 mod options;
 mod sample;
 mod server;
+mod servers;
 mod terminal;
 mod view;
 

@@ -45,6 +45,22 @@ impl Sample {
         Ok(())
     }
 
+    /// Adds what another word of `stats proxy` was answered. An older version of the program may not know it.
+    ///
+    /// # Errors
+    /// It is not what a moxi answers.
+    pub fn add(&mut self, reply: &[u8]) -> Result<(), String> {
+        if !reply.starts_with(b"CLIENT_ERROR") {
+            self.values.extend(stats(reply)?);
+        }
+        Ok(())
+    }
+
+    /// Whether it is of this program, and not of that in C.
+    pub fn is_ours(&self) -> bool {
+        self.values.keys().any(|name| name.ends_with(":pstd_stats:tot_joined_gets"))
+    }
+
     /// The value of this name.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str)

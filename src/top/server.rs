@@ -48,6 +48,11 @@ impl Server {
         if sample.has_timings() {
             sample.add_timings(&self::reply(&mut conn, "stats proxy timings\r\n")?)?;
         }
+        for word in ["latency", "servers"] {
+            if sample.is_ours() {
+                sample.add(&self::reply(&mut conn, &format!("stats proxy {word}\r\n"))?)?;
+            }
+        }
         self.conn = Some(conn);
         Ok(sample)
     }

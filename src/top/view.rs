@@ -2,7 +2,7 @@
 
 use super::bucket::{Bucket, Command, HotKey, Trouble};
 use super::change::Change;
-use super::number;
+use super::{latency, number, servers};
 
 /// The columns of the table of buckets, behind the name, and how wide they are.
 const BUCKETS: [(&str, usize); 9] = [
@@ -118,6 +118,8 @@ fn details(bucket: &Bucket<'_>) -> Vec<String> {
         lines.push(format!("  {:<34}{:>14}{:>9}{:>11}", "KEY", "/s", "SHARE", "TOTAL"));
         lines.extend(hot.iter().take(HOT).map(hot_key));
     }
+    lines.extend(latency::lines(bucket));
+    lines.extend(servers::lines(bucket));
     let trouble = bucket.trouble();
     if !trouble.is_empty() {
         lines.push(format!("  {:<34}{:>14}{:>11}", "TROUBLE", "/s", "TOTAL"));
@@ -159,7 +161,7 @@ fn hot_key(row: &HotKey<'_>) -> String {
 }
 
 /// A text of the server's as it may stand on a terminal.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '?' } else { char }).collect()
 }
 
@@ -264,6 +266,34 @@ mod tests {
         assert_eq!(rows, ["now:here 100 50.0% 110", cut.as_str(), "once 0.0 0.0% 500", "new - - 3"]);
         let without = sample(2, values(0, &[]));
         assert!(!super::lines("a:1", &Change::new(None, &without)).iter().any(|line| line.contains("SHARE")));
+    }
+
+    #[test]
+    fn times_and_servers() {
+        let now = "STAT 1:a:pstd_stats:tot_joined_gets 1\r\nSTAT 1:a:info:behaviors_num 3\r\n\
+                   STAT 1:a:latency:get:total_count 9\r\nSTAT 1:a:latency:get:total_p50 120\r\n\
+                   STAT 1:a:latency:get:total_max 40000\r\nSTAT 1:a:latency:set:total_count 0\r\n\
+                   STAT 1:a:server-0:name h:1\r\nSTAT 1:a:server-0:state up\r\nSTAT 1:a:server-0:unanswered 4\r\n\
+                   STAT 1:a:server-0:last_error none\r\nSTAT 1:a:server-2:name h:2\r\n\
+                   STAT 1:a:server-2:state probing\r\nSTAT 1:a:server-2:last_error closed\r\n\
+                   STAT 1:a:server-2:last_error_seconds 12\r\nEND\r\n";
+        let mut sample = Sample::parse(Duration::ZERO, now.as_bytes()).unwrap();
+        assert!(sample.is_ours());
+        sample.add(b"CLIENT_ERROR unknown word\r\n").unwrap();
+        let lines = lines("a:1", &Change::new(None, &sample));
+        let at = lines.iter().position(|line| line.contains("LONGEST")).expect("times");
+        let rows: Vec<String> =
+            lines[at..].iter().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(
+            rows[..5],
+            [
+                "TIME SINCE RESET 50% 99% 99.9% LONGEST QUEUED 99% SERVER 99%",
+                "get 120us - - 40.0ms - -",
+                "SERVER STATE CONNS OWED QUEUED REQ/s ERR/s 99% LAST ERROR",
+                "h:1 up - 4 - - - -",
+                "h:2 probing - - - - - - closed 12s ago",
+            ]
+        );
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! | `merging` | `stats`: what becomes of the answers of several servers |
 //! | `counting` | which counters a line counts in |
 //! | `buckets` | several buckets: who is counted where, what is shown of the whole, and what a reset does |
+//! | `latency` | `stats proxy latency` and `servers`: whose time is counted where, and what is known of a server |
+//! | `route` | `stats proxy route`: where a key goes, and why |
 //! | `metrics` | `/metrics`: its format, and that it says what `stats proxy` says |
 //! | `probes` | `/healthz`, `/readyz` and `/config`, and `-Z metrics` itself |
 //! | `scrapers` | whatever scrapers do, nobody is hurt |
@@ -22,10 +24,12 @@ mod buckets;
 mod counting;
 mod dashboards;
 mod keys;
+mod latency;
 mod merging;
 mod metrics;
 mod probes;
 mod proxy_stats;
+mod route;
 mod scrapers;
 mod slow_log;
 #[cfg(feature = "top")]

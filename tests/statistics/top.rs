@@ -73,8 +73,12 @@ fn the_rates_are_those_of_the_load() {
     // Seven bytes of a line for five of a value.
     assert!(number(get[3]) > number(get[4]) && number(get[4]) > number(get[1]), "{text}");
     assert_eq!(row(&text, "set").last(), Some(&"1"), "{text}");
-    // A question is not in its own answer.
-    assert_eq!(row(&text, "stats").last(), Some(&"1"), "{text}");
+    // It asks for three parts; a question is not in its own answer.
+    assert_eq!(row(&text, "stats").last(), Some(&"3"), "{text}");
+    let server = row(&text, &format!("127.0.0.1:{}", memcached.port()));
+    assert_eq!((server[1], server[2], server[6]), ("up", "1", "0.0"), "{text}");
+    assert!(number(server[5]) > 0.0 && number(server[5]) <= most, "{asked:?} {text}");
+    assert!(text.contains("TIME SINCE RESET"), "{text}");
     assert!(!text.contains("TROUBLE") && !text.contains(" -"), "{text}");
 }
 

@@ -259,13 +259,14 @@ fn flush<'a>(words: &Words<'a>) -> Command<'a> {
     Command::Request { request: Request::Flush { delay }, noreply }
 }
 
-/// `stats`, `stats WORD`, `stats proxy [SUB]`. Of `proxy` the first four letters count (04 §4.4); surplus blanks,
+/// `stats`, `stats WORD`, `stats proxy [SUB]`, `stats proxy route KEY`. Of `proxy` the first four letters count (04 §4.4); surplus blanks,
 /// which made the C program answer `ERROR`, do no harm.
 fn stats<'a>(words: &Words<'a>) -> Command<'a> {
     let sub = words.get(1);
     match words.count() {
         1 => plain(Request::Stats { args: b"" }),
         2 | 3 if sub.starts_with(b"prox") => plain(Request::StatsProxy { sub: words.get(2) }),
+        4 if sub.starts_with(b"prox") && words.get(2) == b"route" => plain(Request::StatsProxy { sub: words.from(2) }),
         2 if STATS_WORDS.contains(&sub) => plain(Request::Stats { args: sub }),
         _ if sub == b"cachedump" => cachedump(words),
         _ => error(),

@@ -5,6 +5,7 @@ const KEPT: usize = 7;
 
 /// The first words of a line, and how many there are.
 pub(crate) struct Words<'a> {
+    line: &'a [u8],
     words: [&'a [u8]; KEPT],
     /// `KEPT + 1` stands for any larger number.
     count: usize,
@@ -13,7 +14,7 @@ pub(crate) struct Words<'a> {
 impl<'a> Words<'a> {
     /// Splits at blanks, and only at blanks: a tab is part of a word (04 §2.2).
     pub(crate) fn split(line: &'a [u8]) -> Words<'a> {
-        let mut split = Words { words: [b""; KEPT], count: 0 };
+        let mut split = Words { line, words: [b""; KEPT], count: 0 };
         for word in line.split(|&byte| byte == b' ').filter(|word| !word.is_empty()) {
             if let Some(slot) = split.words.get_mut(split.count) {
                 *slot = word;
@@ -36,6 +37,16 @@ impl<'a> Words<'a> {
         self.words.get(at).copied().unwrap_or_default()
     }
 
+    /// All from this word on, without blanks behind the last one.
+    pub(crate) fn from(&self, at: usize) -> &'a [u8] {
+        let mut rest = self.line.trim_ascii();
+        for _ in 0..at {
+            let end = rest.iter().position(|&byte| byte == b' ').unwrap_or(rest.len());
+            rest = rest.get(end..).unwrap_or_default().trim_ascii_start();
+        }
+        rest
+    }
+
     /// Whether the last word, at place `from` or later, is `noreply`.
     pub(crate) fn noreply(&self, from: usize) -> bool {
         (from + 1..=KEPT).contains(&self.count) && self.get(self.count - 1) == b"noreply"
@@ -55,6 +66,7 @@ mod tests {
         assert_eq!(words.get(2), b"5");
         assert_eq!(words.get(3), b"");
         assert_eq!(words.get(99), b"");
+        assert_eq!([0, 1, 2, 3].map(|at| words.from(at)), [&b"set   a\tb 5"[..], b"a\tb 5", b"5", b""]);
         assert_eq!(Words::split(b"   ").count(), 0);
     }
 

@@ -5,9 +5,11 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::arena::Id;
 use crate::buffer::{Input, Output};
+use crate::metrics::server::Tally;
 use crate::protocol::Protocol;
 
 use crate::proxy::downstream::Entry;
@@ -67,6 +69,17 @@ pub struct OpenGet {
     pub first: u64,
 }
 
+/// What was counted of the requests on a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    /// How many there ever were.
+    pub requests: u64,
+    /// How many are there.
+    pub unanswered: u64,
+    /// Of these, how many were not sent yet.
+    pub queued: u64,
+}
+
 /// A server connection.
 #[derive(Debug)]
 pub struct Conn {
@@ -74,6 +87,10 @@ pub struct Conn {
     pub host: HostId,
     /// The server's protocol.
     pub speak: Protocol,
+    /// What this worker counts of the server.
+    pub tally: Arc<Tally>,
+    /// What of its requests is in there.
+    pub shown: Shown,
     /// How far it has come.
     pub state: State,
     /// When that state began.
@@ -127,10 +144,12 @@ pub struct Conn {
 
 impl Conn {
     /// A connection that is about to be made.
-    pub fn new(host: HostId, speak: Protocol, now: Micros) -> Conn {
+    pub fn new(host: HostId, speak: Protocol, tally: Arc<Tally>, now: Micros) -> Conn {
         Conn {
             host,
             speak,
+            tally,
+            shown: Shown::default(),
             state: State::Connecting,
             state_since: now,
             handshake: [None; 2],

@@ -61,6 +61,9 @@ impl Engine {
         conn.state_since = self.now;
         let is_ready = conn.state == State::Ready;
         self.count_step(host_id, done, is_ready, since);
+        if is_ready {
+            self.tally_ready(id);
+        }
         let Some(conn) = self.downstream.conns.get_mut(id) else { return };
         if conn.state == State::Ready {
             conn.head_since = self.now;

@@ -1,6 +1,7 @@
 //! What is overdue: connecting, authenticating, answering; waiting for a place, waiting behind others (03 §7).
 
 use crate::metrics::counter::Counter;
+use crate::metrics::server::Cause;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
@@ -178,6 +179,9 @@ impl Engine {
             if let Some(request) = self.abandon(id, index) {
                 if let Some(bucket) = self.flight.requests.get(request).map(|request| request.bucket) {
                     self.count(bucket, Counter::Timeout);
+                }
+                if let Some(conn) = self.downstream.conns.get(id) {
+                    conn.tally.fail(Cause::Timeout, self.now);
                 }
                 self.entry_failed(request, &entry, Some(host), Failure::Timeout);
                 if second {

@@ -2,6 +2,7 @@
 
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
+use crate::metrics::server::Count;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode, packet};
@@ -12,6 +13,7 @@ use crate::proxy::bucket::Bucket;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State};
 use crate::proxy::request::error::Failure;
+use crate::proxy::request::phases::Delays;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::ClientId;
 
@@ -86,7 +88,6 @@ impl Engine {
         if let Some(request) = self.flight.requests.get_mut(request) {
             request.has_place = true;
             request.may_repeat = may_repeat;
-            request.since = self.now;
             if let Some(bucket) = self.buckets.get(request.bucket) {
                 bucket.counters.count(Counter::Reserved);
                 bucket.counters.count(Counter::UpstreamPaused);
@@ -99,9 +100,9 @@ impl Engine {
     pub(in crate::proxy) fn new_request(&mut self, id: ClientId, work: Work, noreply: bool) -> RequestId {
         let Some(client) = self.upstream.clients.get_mut(id) else { return RequestId::NONE };
         let made = Request::new(id, client.bucket, client.next_sequence, work, noreply);
-        let read_at = client.waits_since.unwrap_or(self.now);
+        let delays = Delays::waited(client.waits_since, self.now);
         let note = self.flight.take_note();
-        let request = self.flight.requests.insert(Request { read_at, note, ..made });
+        let request = self.flight.requests.insert(Request { since: self.now, delays, note, ..made });
         client.owe(request, noreply, self.now);
         request
     }
@@ -293,9 +294,12 @@ impl Engine {
     /// Notes that a reply is expected for what was just written to the connection's output.
     pub(in crate::proxy) fn enqueue(&mut self, id: ConnId, entry: Entry) {
         let Some(conn) = self.downstream.conns.get_mut(id) else { return };
-        let (request_id, changes) = (entry.request, entry.expect.changes());
+        let (request_id, changes, is_own) = (entry.request, entry.expect.changes(), entry.expect.is_own());
         let is_first = conn.fifo.is_empty() && conn.state == State::Ready;
         let is_queued = conn.expect(entry);
+        if is_own {
+            conn.tally.add(Count::Own, 1);
+        }
         conn.is_idle = false;
         let (host_id, is_for_dumps) = (conn.host, conn.is_for_dumps);
         if !conn.is_dirty {

@@ -1,9 +1,10 @@
 //! What the event loop calls for a server connection, once it is made.
 
 use crate::buffer::Output;
+use crate::metrics::server::Count;
 use crate::proxy::Engine;
 
-use super::ConnId;
+use super::{ConnId, State};
 
 impl Engine {
     /// The next server connection that has something to be sent.
@@ -12,6 +13,10 @@ impl Engine {
             self.seal(id);
             if let Some(conn) = self.downstream.conns.get_mut(id) {
                 conn.is_dirty = false;
+                // What is about to be sent is shown when it has been.
+                if conn.state != State::Ready || conn.shown.queued > 0 {
+                    conn.show();
+                }
                 return Some(id);
             }
         }
@@ -31,6 +36,8 @@ impl Engine {
         if let Some(conn) = self.downstream.conns.get_mut(id) {
             conn.output.advance(count);
             conn.writes.note(conn.output.sent(), self.now);
+            conn.tally.add(Count::Written, count as u64);
+            conn.show();
             conn.output.release(conn.answered_to);
             if conn.fifo.is_empty() {
                 conn.output.rest(&mut self.spare);
@@ -49,8 +56,12 @@ impl Engine {
         self.traffic.count_read(count);
         if let Some(conn) = self.downstream.conns.get_mut(id) {
             conn.input.filled(count);
+            conn.tally.add(Count::Read, count as u64);
         }
         self.parse_replies(id);
+        if let Some(conn) = self.downstream.conns.get_mut(id) {
+            conn.show();
+        }
     }
 
     /// Puts the connection on the list of those to flush.

@@ -72,6 +72,16 @@ impl Fifo {
         self.entries.iter_mut()
     }
 
+    /// How many entries end behind this position in the connection's output.
+    pub fn count_behind(&self, position: u64) -> usize {
+        match self.entries.back() {
+            Some(last) if last.end > position => {
+                self.entries.len() - self.entries.partition_point(|entry| entry.end <= position)
+            }
+            _ => 0,
+        }
+    }
+
     /// Adds the newest entry.
     pub fn push(&mut self, entry: Entry) {
         let is_last = entry.is_last();

@@ -1,12 +1,13 @@
 //! One server as one worker sees it, and what all workers know of it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::arena::Id;
 use crate::config::behavior::Behavior;
 use crate::config::snapshot::Server;
+use crate::metrics::server::Tally;
 
 use crate::proxy::downstream::ConnId;
 use crate::proxy::timers::Micros;
@@ -37,6 +38,10 @@ pub struct Host {
     pub dump: Option<ConnId>,
     /// What all workers know of it.
     pub health: Arc<Health>,
+    /// What this worker counts of it.
+    pub tally: Arc<Tally>,
+    /// How many connections were lost by its fault that no new one has replaced yet.
+    pub lost: u32,
     /// Whether it understands the meta commands; asked when a binary client first needs to know.
     pub dialect: Dialect,
     /// Clients that wait for the answer.
@@ -98,6 +103,8 @@ impl Host {
             fresh: None,
             dump: None,
             health,
+            tally: Arc::default(),
+            lost: 0,
             dialect: Dialect::Unknown,
             curious: Vec::new(),
             is_crowded: false,
@@ -138,6 +145,8 @@ pub struct Health {
     /// Errors since the last success.
     errors: AtomicU32,
     is_suspended: AtomicBool,
+    /// Since when, if it is.
+    suspended_since: AtomicU64,
     /// Its crawler is at work for a client.
     is_crawling: AtomicBool,
 }
@@ -174,6 +183,16 @@ impl Health {
             self.errors.store(0, Ordering::Relaxed);
         }
         self.is_suspended.load(Ordering::Relaxed) && self.is_suspended.swap(false, Ordering::Relaxed)
+    }
+
+    /// A suspension has begun.
+    pub(in crate::proxy) fn note_suspended(&self, now: Micros) {
+        self.suspended_since.store(now, Ordering::Relaxed);
+    }
+
+    /// Since when it is suspended, if it is.
+    pub fn suspended_since(&self) -> Option<Micros> {
+        self.is_suspended().then(|| self.suspended_since.load(Ordering::Relaxed))
     }
 
     /// How many failures in a row there were.

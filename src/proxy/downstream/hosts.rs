@@ -26,7 +26,9 @@ impl Downstream {
             host.is_retired = false;
             return *id;
         }
-        let id = self.hosts.insert(Host::new(server, &bucket.behavior, index, health.of(server)));
+        let health = health.of(server);
+        let tally = self.servers.register(server, None, &health);
+        let id = self.hosts.insert(Host { tally, ..Host::new(server, &bucket.behavior, index, health) });
         self.host_of.insert(Arc::clone(server), id);
         id
     }

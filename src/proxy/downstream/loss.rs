@@ -108,6 +108,7 @@ impl Engine {
         let fates = self.fates(id, loss, is_parting);
         let retried = fates.retried();
         self.count_loss(id, loss, fates.failed.len() + retried, retried);
+        self.tally_loss(id, loss, count);
         if fates.is_probed && self.downstream.hosts.get(host_id).is_some_and(|host| host.dialect == Dialect::Asked) {
             self.dialect_known(host_id, Dialect::Unreachable);
         }
@@ -190,6 +191,7 @@ impl Engine {
         if !host.health.fail(&host.behavior) {
             return;
         }
+        host.health.note_suspended(self.now);
         let times = u64::from(host.behavior.connect_max_errors) + 1;
         let text = format!(
             "{} has failed {times} times in a row, last with {loss}: no new connections until it answers a probe",

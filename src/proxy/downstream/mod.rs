@@ -18,6 +18,7 @@
 //! | `dispatch`, `pick` | sending; joining gets; which connection a request takes |
 //! | `connection` | handshakes, and replies one by one |
 //! | `sent` | when what was sent |
+//! | `servers` | what all workers count of a server |
 //! | `loss`, `resend`, `deadlines` | lost connections, what of them is sent again, and what is overdue |
 //! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
 //! | `dialect` | which commands an ASCII server understands |
@@ -42,9 +43,10 @@ pub(in crate::proxy) mod parting;
 mod pick;
 mod resend;
 mod sent;
+pub mod servers;
 pub mod shortage;
 
-pub use conn::{Conn, ConnId, OpenGet, State, Step};
+pub use conn::{Conn, ConnId, OpenGet, Shown, State, Step};
 pub use expect::{Entry, Expect, PacketName, Question, Translated};
 
 use std::collections::HashMap;
@@ -58,6 +60,7 @@ use host::{Host, HostId};
 use loss::Lost;
 use named::Directory;
 use parting::Parting;
+use servers::Servers;
 
 /// The size of the buffer a server's bytes are read into: many replies arrive together.
 const BUFFER: usize = 64 * 1024;
@@ -67,6 +70,8 @@ pub(in crate::proxy) struct Downstream {
     pub(in crate::proxy) conns: Arena<Conn>,
     pub(in crate::proxy) hosts: Arena<Host>,
     host_of: HashMap<Arc<Server>, HostId>,
+    /// Where all workers count.
+    servers: Arc<Servers>,
     /// The servers that clients have named (`-X`).
     directory: Directory,
     /// Connections that were lost in this turn, with the requests to be sent again.
@@ -84,6 +89,7 @@ impl Default for Downstream {
             conns: Arena::default(),
             hosts: Arena::default(),
             host_of: HashMap::new(),
+            servers: Arc::default(),
             directory: Directory::default(),
             lost: Vec::new(),
             partings: Vec::new(),
@@ -97,6 +103,17 @@ impl Downstream {
     /// Whether connections were lost whose requests are to be sent again.
     pub(in crate::proxy) fn has_lost(&self) -> bool {
         !self.lost.is_empty()
+    }
+
+    /// Counts on `servers` from now on.
+    pub(in crate::proxy) fn count_on(&mut self, servers: &Arc<Servers>) {
+        self.servers = Arc::clone(servers);
+        let ids: Vec<HostId> = self.host_of.values().copied().collect();
+        for id in ids {
+            if let Some(host) = self.hosts.get_mut(id) {
+                host.tally = servers.register(&host.server, None, &host.health);
+            }
+        }
     }
 
     /// Frees memory that was not needed lately.

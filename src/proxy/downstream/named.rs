@@ -46,8 +46,9 @@ impl Downstream {
             Some(id) => *id,
             None => {
                 // Each worker judges for itself whether the server is to be left alone.
-                let host = Host::new(server, &config.behavior, bucket, Health::default().into());
-                let id = self.hosts.insert(host);
+                let health = Arc::<Health>::default();
+                let tally = self.servers.register(server, Some(bucket), &health);
+                let id = self.hosts.insert(Host { tally, ..Host::new(server, &config.behavior, bucket, health) });
                 self.host_of.insert(Arc::clone(server), id);
                 id
             }

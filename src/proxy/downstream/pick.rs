@@ -1,7 +1,10 @@
 //! Which connection a request takes: where the client's work for the server is, one that is written to anyway, an idle one, a
 //! new one, or the least loaded.
 
+use std::sync::Arc;
+
 use crate::metrics::counter::Counter;
+use crate::metrics::server::Count;
 use crate::protocol::binary::command as binary;
 use crate::protocol::{Protocol, op};
 use crate::proxy::request::error::Failure;
@@ -98,8 +101,11 @@ impl Engine {
 
     /// Begins a new connection to `host`.
     pub(in crate::proxy) fn connect(&mut self, host_id: HostId) -> ConnId {
-        let speak = self.downstream.hosts.get(host_id).map_or(Protocol::Binary, |host| host.server.protocol);
-        let mut conn = Conn::new(host_id, speak, self.now);
+        let known = self.downstream.hosts.get(host_id).map(|host| (host.server.protocol, Arc::clone(&host.tally)));
+        let (speak, tally) = known.unwrap_or((Protocol::Binary, Arc::default()));
+        tally.begin();
+        [Count::Conns, Count::Connecting].into_iter().for_each(|count| tally.add(count, 1));
+        let mut conn = Conn::new(host_id, speak, tally, self.now);
         if let Some(host) = self.downstream.hosts.get(host_id)
             && speak == Protocol::Binary
         {
@@ -117,7 +123,7 @@ impl Engine {
         let id = self.downstream.conns.insert(conn);
         if let Some(host) = self.downstream.hosts.get_mut(host_id) {
             host.conns.push(id);
-            self.actions.push(Action::Connect(id, std::sync::Arc::clone(&host.server)));
+            self.actions.push(Action::Connect(id, Arc::clone(&host.server)));
         }
         for counter in [Counter::Conns, Counter::TotConn, Counter::ConnectStarted, Counter::ConnectWait] {
             self.count_host(host_id, counter);

@@ -1,14 +1,19 @@
 //! The text of `stats proxy` (06 §3, §4).
 
 mod keys;
+mod latency;
 mod question;
+mod route;
+mod servers;
 mod sources;
 
+use std::collections::HashSet;
 use std::fmt::{Display, Write as _};
+use std::sync::Arc;
 
 use crate::config::behavior::keys::Where;
 use crate::config::behavior::{Behavior, KEYS, Key};
-use crate::config::snapshot::{BucketConfig, Config};
+use crate::config::snapshot::{BucketConfig, Config, Server};
 use crate::front_cache::FrontCache;
 use crate::memcached::statistics::{self, Emit};
 use crate::metrics::counter::{Sum, Timing};
@@ -33,13 +38,26 @@ pub struct Report<'a> {
     pub config: &'a Config,
     /// The bucket of the client that asks.
     pub bucket: usize,
-    /// Since the program started.
+    /// The time.
     pub now: Micros,
 }
 
 impl Report<'_> {
+    /// Answers a question, or does what it says.
+    pub fn answer(&self, question: Question<'_>, emit: &mut Emit<'_>) {
+        match question {
+            Question::Show(part) => self.emit(part, emit),
+            Question::Route(key) => {
+                if let Some(bucket) = self.config.buckets.get(self.bucket) {
+                    self.route(key, bucket, &mut prefixed(&format!("{}:route:", named(bucket)), emit));
+                }
+            }
+            Question::Reset => self.reset(),
+        }
+    }
+
     /// Emits the statistics of a part.
-    pub fn emit(&self, part: Part, emit: &mut Emit<'_>) {
+    fn emit(&self, part: Part, emit: &mut Emit<'_>) {
         let wants = |parts: &[Part]| part == Part::All || parts.contains(&part);
         if wants(&[Part::Info]) {
             emit("basic:version", &VERSION);
@@ -77,13 +95,43 @@ impl Report<'_> {
     }
 
     /// Counts from zero again.
-    pub fn reset(&self) {
-        for (index, _) in self.buckets() {
+    fn reset(&self) {
+        for (index, bucket) in self.buckets() {
             self.sources.board.reset(index);
             self.sources.caches.of(index).reset();
             self.sources.keys.reset(index);
+            self.servers(index, bucket).iter().for_each(|(_, server)| self.sources.servers.reset(server));
         }
         self.sources.reset_tally(self.config);
+    }
+
+    /// The servers of a bucket, each once, and at which place it names them first; those that clients have named, by name.
+    fn servers(&self, index: usize, bucket: &BucketConfig) -> Vec<(usize, Arc<Server>)> {
+        if is_named(bucket) {
+            return self.sources.servers.named_in(index).into_iter().enumerate().collect();
+        }
+        let mut seen = HashSet::new();
+        let all = bucket.servers.iter().enumerate().map(|(place, server)| (place, Arc::clone(server)));
+        all.filter(|(_, server)| seen.insert(Arc::clone(server))).collect()
+    }
+
+    /// What is counted of each server of a bucket, and how long its requests take.
+    fn of_servers(&self, part: Part, index: usize, bucket: &BucketConfig, emit: &mut Emit<'_>) {
+        if part == Part::Latency {
+            let latencies = self.sources.board.latencies(index);
+            latency::latencies(&latencies, &mut prefixed("latency:", emit));
+        }
+        for (place, server) in self.servers(index, bucket) {
+            let standing = self.sources.servers.standing(&server).unwrap_or_default();
+            if part == Part::Servers {
+                let emit = &mut prefixed(&format!("server-{place}:"), emit);
+                servers::server(&server, &standing, self.now, emit);
+            } else {
+                let emit = &mut prefixed(&format!("latency-{place}:"), emit);
+                emit("name", &server);
+                latency::latencies(&standing.sum.latencies, emit);
+            }
+        }
     }
 
     fn is_dynamic(&self) -> bool {
@@ -169,6 +217,9 @@ impl Report<'_> {
             let sum = self.sources.board.sum(index);
             counters(&sum, &mut prefixed("pstd_stats:", emit));
             commands(&sum, &mut prefixed("pstd_stats_cmd:", emit));
+        }
+        if matches!(part, Part::Latency | Part::Servers) {
+            self.of_servers(part, index, bucket, emit);
         }
         if part == Part::Timings {
             let sum = self.sources.board.sum(index);

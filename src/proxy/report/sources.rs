@@ -8,6 +8,7 @@ use crate::memcached::{Memcached, Settings};
 use crate::metrics::board::Board;
 use crate::metrics::keys::board::KeyBoard;
 use crate::metrics::process::Process;
+use crate::proxy::downstream::servers::Servers;
 
 /// What all workers share that is shown, or counted in.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub struct Sources {
     pub board: Arc<Board>,
     /// What the workers watch of the buckets' keys.
     pub keys: KeyBoard,
+    /// Where they count of servers.
+    pub servers: Arc<Servers>,
     /// The front caches of the buckets.
     pub caches: Caches,
     /// The settings as `memcached:settings` shows them.

@@ -14,6 +14,7 @@ use crate::proxy::request::caching::Caching;
 use crate::proxy::request::dump::Dump;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::multiget::MultiGet;
+use crate::proxy::request::phases::Delays;
 use crate::proxy::slow::NoteId;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Client, ClientId};
@@ -70,7 +71,7 @@ impl Work {
     }
 }
 
-/// A request in flight.
+/// A request in flight. Each is moved when it is made, which costs more from 256 bytes on, with the generation of its place.
 #[derive(Debug)]
 pub struct Request {
     /// Whose it is.
@@ -91,13 +92,10 @@ pub struct Request {
     pub has_place: bool,
     /// All servers have answered, or were given up.
     pub is_done: bool,
-    /// When moxi first looked at it: before it waited for a place, if it did. Its whole time counts from here.
-    pub read_at: Micros,
-    /// When it got its place: what `tot_cmd_time` counts from.
+    /// When it got its place, or was made: what `tot_cmd_time` counts from.
     pub since: Micros,
-    /// When it, or that part of it whose answer came last or was given up last, had been sent to its server; `None`: it
-    /// was not sent, or nothing of it has ended yet. See [`Request::phases`].
-    pub sent_at: Option<Micros>,
+    /// Where its time has gone until it was sent.
+    pub delays: Delays,
     /// How many values have come, of a get.
     pub hits: u32,
     /// How many bytes these had, line ends included.
@@ -107,7 +105,7 @@ pub struct Request {
     /// What comes of its answer for the front cache.
     pub caching: Caching,
     /// How often a server has refused a part of it as "not my vbucket".
-    pub refusals: u32,
+    pub refusals: u16,
     /// How many answers are missing.
     pub pending: u32,
     /// Of these, how many were refused and not asked for again yet.
@@ -118,8 +116,8 @@ pub struct Request {
     pub queued_since: Micros,
     /// Where the answers are expected: one entry for each missing one.
     pub links: Links,
-    /// The server it was sent to last, to be named when it fails.
-    pub target: Option<HostId>,
+    /// The server it was sent to last, to be named when it fails; [`HostId::NONE`]: it was not sent.
+    pub target: HostId,
     /// The first failure of a part of it.
     pub failure: Option<Failure>,
     /// The complete part of its reply, while it is not its turn.
@@ -139,9 +137,8 @@ impl Request {
             changes: false,
             has_place: false,
             is_done: false,
-            read_at: 0,
             since: 0,
-            sent_at: None,
+            delays: Delays::default(),
             hits: 0,
             value_bytes: 0,
             note: NoteId::NONE,
@@ -152,7 +149,7 @@ impl Request {
             queued: 0,
             queued_since: 0,
             links: Links::default(),
-            target: None,
+            target: HostId::NONE,
             failure: None,
             parked: Output::default(),
         }
@@ -163,12 +160,7 @@ impl Request {
     /// A get of one key, the next request of `client`, that holds a place.
     pub(in crate::proxy) fn get(id: ClientId, client: &Client, now: Micros) -> Request {
         let work = Work::Get { cas: false, touch: false };
-        Request {
-            has_place: true,
-            read_at: now,
-            since: now,
-            ..Request::new(id, client.bucket, client.next_sequence, work, false)
-        }
+        Request { has_place: true, since: now, ..Request::new(id, client.bucket, client.next_sequence, work, false) }
     }
 
     /// A value has come for a get: so many bytes, so often.
@@ -180,8 +172,13 @@ impl Request {
     /// One more answer is to come, from this server on this connection.
     pub(in crate::proxy) fn await_from(&mut self, host: HostId, conn: ConnId) {
         self.pending += 1;
-        self.target = Some(host);
+        self.target = host;
         self.links.add(conn);
+    }
+
+    /// The server it was sent to last.
+    pub(in crate::proxy) fn target(&self) -> Option<HostId> {
+        (self.target != HostId::NONE).then_some(self.target)
     }
 
     /// Notes whether what was just sent is behind others; tells whether something of the request is.

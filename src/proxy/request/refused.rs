@@ -86,7 +86,7 @@ impl Engine {
         );
         is_keyed
             && self.buckets[bucket].config.router.vbucket_map().is_some()
-            && (request.refusals as usize) < 2 * self.buckets[bucket].hosts.len()
+            && usize::from(request.refusals) < 2 * self.buckets[bucket].hosts.len()
     }
 
     /// Notes that the server of `host` has refused `vbucket`, and that it gave this as the reason.
@@ -179,7 +179,7 @@ impl Engine {
         // Kept from being finished until it has been sent again.
         request.pending += 1;
         request.refused += 1;
-        let is_first_round = (request.refusals as usize) + 1 < self.buckets[request.bucket].hosts.len();
+        let is_first_round = usize::from(request.refusals) + 1 < self.buckets[request.bucket].hosts.len();
         let until = if is_first_round { self.now } else { self.now + PAUSE };
         let (client_id, sequence) = (request.client, request.sequence);
         let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
@@ -238,7 +238,7 @@ impl Engine {
     /// Sends again what has been refused of this request.
     fn resend_request(&mut self, client_id: ClientId, id: RequestId) {
         let Some(bucket) = self.flight.requests.get_mut(id).map(|request| {
-            request.refusals += 1;
+            request.refusals = request.refusals.saturating_add(1);
             request.bucket
         }) else {
             return;

@@ -37,8 +37,8 @@ pub(super) struct End {
 impl Note {
     /// The request that the note is about has been answered, or has failed.
     pub(in crate::proxy) fn settle(&mut self, request: &request::Request, now: Micros) {
-        self.retries += request.refusals;
-        self.server = self.server.or(request.target);
+        self.retries += u32::from(request.refusals);
+        self.server = self.server.or(request.target());
         let keys = match &request.work {
             Work::Get { .. } => Some(1),
             Work::Meta(asked) if asked.verb() == Verb::Get => Some(1),

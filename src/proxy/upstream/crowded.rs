@@ -11,7 +11,7 @@ impl Engine {
         let Some(request) = self.flight.requests.get(id) else { return };
         let Some(client) = self.upstream.clients.get(request.client) else { return };
         let since = client.oldest_since.max(request.queued_since);
-        let Some(host) = request.target.and_then(|host| self.downstream.hosts.get_mut(host)) else { return };
+        let Some(host) = request.target().and_then(|host| self.downstream.hosts.get_mut(host)) else { return };
         if std::mem::replace(&mut host.is_crowded, true) {
             return;
         }

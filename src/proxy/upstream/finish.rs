@@ -83,6 +83,9 @@ impl Engine {
         }
         request.is_done = true;
         let (bucket_id, sequence, noreply, note) = (request.bucket, request.sequence, request.noreply, request.note);
+        if request.has_place && !self.alike.add(request, self.now) {
+            self.alike.begin(request, self.now, &self.buckets, &self.downstream);
+        }
         let mut is_awaited = false;
         if let Some(bucket) = self.buckets.get_mut(bucket_id) {
             bucket.count_answered(request, self.now);
@@ -204,7 +207,7 @@ impl Engine {
                 return self.part_done(id);
             }
             Work::Packet { opcode, opaque } => {
-                let host = request.target;
+                let host = request.target();
                 self.write_failure(id, opcode, opaque, failure, host);
                 return self.complete(id);
             }
@@ -215,7 +218,7 @@ impl Engine {
             Work::Meta(asked) => asked.may_miss(),
             _ => false,
         };
-        let (target, bucket) = (request.target, request.bucket);
+        let (target, bucket) = (request.target(), request.bucket);
         let is_miss = is_get && (failure == Failure::Closed || !self.buckets[bucket].config.get_errors);
         let host =
             target.and_then(|host| self.downstream.hosts.get(host)).map(|host| std::sync::Arc::clone(&host.server));
@@ -256,9 +259,12 @@ impl Engine {
         conn.wanted = conn.wanted.saturating_sub(1);
         request.pending = request.pending.saturating_sub(1);
         request.links.remove(conn_id);
-        request.sent_at = conn.writes.at(entry.end);
+        request.delays.note_sent(request.since, conn.writes.at(entry.end));
         if request.note != NoteId::NONE {
             self.flight.notes.answered_by(request.note, conn.host);
+        }
+        if !request.is_single() {
+            request.note_part(&conn.tally, &entry.expect, self.now);
         }
         self.flight.is_refused_due |= request.refused > 0;
         let was_queued = std::mem::take(&mut entry.is_queued);

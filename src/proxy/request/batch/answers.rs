@@ -192,7 +192,7 @@ impl Engine {
         });
         let lost = self.downstream.lost_entries(id).map(|(host, entry)| (Some(host), entry));
         let refused = self.upstream.clients.get(request.client).map(|client| &client.refused);
-        let refused = refused.into_iter().flatten().filter_map(|refused| Some((request.target, refused.entry(id)?)));
+        let refused = refused.into_iter().flatten().filter_map(|refused| Some((request.target(), refused.entry(id)?)));
         let all = sent.chain(lost).chain(refused);
         all.filter_map(|(host, entry)| Some((entry.packet()?, host))).collect()
     }

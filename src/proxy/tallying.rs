@@ -1,0 +1,245 @@
+//! What happens to servers and their requests, noted where it happens (06 §15, §16).
+
+use crate::metrics::latency::{Kind, Spent};
+use crate::metrics::server::{Cause, Count, Tally};
+use crate::protocol::ascii::meta::request::Verb;
+use crate::protocol::op;
+use crate::protocol::status::CommandClass;
+use crate::proxy::Engine;
+use crate::proxy::bucket::Bucket;
+use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::loss::Loss;
+use crate::proxy::downstream::{Conn, ConnId, Downstream, Expect, Shown, State, Translated};
+use crate::proxy::request::phases::Phases;
+use crate::proxy::request::{Request, Work};
+use crate::proxy::timers::Micros;
+
+impl From<CommandClass> for Kind {
+    fn from(class: CommandClass) -> Kind {
+        match class {
+            CommandClass::Get | CommandClass::Getl => Kind::Get,
+            CommandClass::Store(_) => Kind::Set,
+            CommandClass::Touch
+            | CommandClass::Delete
+            | CommandClass::Arith
+            | CommandClass::Flush
+            | CommandClass::Unl
+            | CommandClass::Other
+            | CommandClass::Version => Kind::Other,
+        }
+    }
+}
+
+impl Expect {
+    /// Whether it is the answer to something that moxi asks of its own accord.
+    pub(in crate::proxy) fn is_own(&self) -> bool {
+        matches!(self, Expect::Close | Expect::Probe(_))
+    }
+
+    /// The kind of what was asked.
+    fn kind(&self) -> Kind {
+        match *self {
+            Expect::Get { .. } | Expect::MultiGet { .. } => Kind::Get,
+            Expect::One { opcode }
+            | Expect::Value { opcode, .. }
+            | Expect::Packet { opcode }
+            | Expect::Quiet { opcode, .. }
+            | Expect::Broadcast { opcode, .. }
+            | Expect::Translated(Translated { opcode, .. })
+            | Expect::Create { opcode, .. } => op::of(opcode).class.into(),
+            Expect::Meta { .. } | Expect::Close | Expect::Probe(_) | Expect::Dump { .. } => Kind::Other,
+        }
+    }
+}
+
+impl Request {
+    /// Its kind, for its times. Packets that were sent together are of the kind of the one that was answered last.
+    pub(in crate::proxy) fn kind(&self) -> Kind {
+        match &self.work {
+            Work::Get { .. } | Work::MultiGet(_) => Kind::Get,
+            Work::Line(class) => (*class).into(),
+            Work::Packet { opcode, .. } => op::of(*opcode).class.into(),
+            Work::Broadcast(_) | Work::Dump(_) => Kind::Other,
+            Work::Meta(asked) => match asked.verb() {
+                Verb::Get => Kind::Get,
+                Verb::Store(_) => Kind::Set,
+                Verb::Noop | Verb::Delete | Verb::Arith { .. } | Verb::Debug => Kind::Other,
+            },
+            Work::Local | Work::Batch(_) => self.delays.kind(),
+        }
+    }
+
+    /// Whether it is one command to one server: its time is that server's, too.
+    #[inline]
+    pub(in crate::proxy) fn is_single(&self) -> bool {
+        matches!(self.work, Work::Get { .. } | Work::Line(_) | Work::Packet { .. } | Work::Meta(_))
+    }
+
+    /// A part of it has been answered, or was given up: notes its time for its server.
+    pub(in crate::proxy) fn note_part(&mut self, tally: &Tally, expect: &Expect, now: Micros) {
+        if expect.is_own() {
+            return;
+        }
+        let kind = match self.work {
+            Work::Batch(_) => expect.kind(),
+            _ => self.kind(),
+        };
+        if !matches!(expect, Expect::Broadcast { .. }) {
+            self.delays.set_kind(kind);
+        }
+        if let Some(latency) = tally.latency() {
+            let Phases { queue, server, .. } = self.phases(now);
+            latency.note(kind, Spent { queue, server }, 1);
+        }
+    }
+}
+
+/// Requests that ended one after the other, after the same time: what a server answers together is noted together.
+#[derive(Debug)]
+pub(in crate::proxy) struct Alike {
+    bucket: usize,
+    /// Their server, if each has one.
+    host: HostId,
+    kind: Kind,
+    queue: Micros,
+    /// [`Micros::MAX`]: they were not sent.
+    server: Micros,
+    count: u64,
+}
+
+impl Default for Alike {
+    fn default() -> Alike {
+        Alike { bucket: 0, host: HostId::NONE, kind: Kind::Other, queue: 0, server: 0, count: 0 }
+    }
+}
+
+impl Alike {
+    #[inline]
+    fn of(request: &Request, now: Micros) -> Alike {
+        let is_get = matches!(request.work, Work::Get { .. });
+        let Phases { queue, server, .. } = request.phases(now);
+        Alike {
+            bucket: request.bucket,
+            host: if is_get || request.is_single() { request.target } else { HostId::NONE },
+            kind: if is_get { Kind::Get } else { request.kind() },
+            queue,
+            server: server.unwrap_or(Micros::MAX),
+            count: 1,
+        }
+    }
+
+    /// One more has ended. `false`: it is not like those before it, and was not added.
+    #[inline]
+    pub(in crate::proxy) fn add(&mut self, request: &Request, now: Micros) -> bool {
+        let Alike { bucket, host, kind, queue, server, .. } = Alike::of(request, now);
+        let is_like = self.server == server
+            && self.host == host
+            && self.queue == queue
+            && self.kind == kind
+            && self.bucket == bucket;
+        self.count += u64::from(is_like);
+        is_like
+    }
+
+    /// One has ended that is not like those before it, which are noted.
+    pub(in crate::proxy) fn begin(&mut self, request: &Request, now: Micros, buckets: &[Bucket], servers: &Downstream) {
+        self.note(buckets, servers);
+        *self = Alike::of(request, now);
+    }
+
+    /// Notes how long they have taken, for their bucket and for their server.
+    fn note(&mut self, buckets: &[Bucket], servers: &Downstream) {
+        let count = std::mem::take(&mut self.count);
+        let spent = Spent { queue: self.queue, server: (self.server != Micros::MAX).then_some(self.server) };
+        if count == 0 {
+            return;
+        }
+        if let Some(bucket) = buckets.get(self.bucket) {
+            bucket.counters.latency.note(self.kind, spent, count);
+        }
+        if let Some(latency) = servers.hosts.get(self.host).and_then(|host| host.tally.latency()) {
+            latency.note(self.kind, spent, count);
+        }
+    }
+}
+
+impl Conn {
+    /// Tells how many requests are on it, how many of them were not sent yet, and how many there ever were.
+    pub(in crate::proxy) fn show(&mut self) {
+        let shown = Shown {
+            requests: self.fifo.next_number(),
+            unanswered: self.fifo.len() as u64,
+            queued: self.fifo.count_behind(self.output.sent()) as u64,
+        };
+        let before = std::mem::replace(&mut self.shown, shown);
+        for (count, from, to) in [
+            (Count::Requests, before.requests, shown.requests),
+            (Count::Unanswered, before.unanswered, shown.unanswered),
+            (Count::Queued, before.queued, shown.queued),
+        ] {
+            if from != to {
+                self.tally.shift(count, from, to);
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Notes what is left to be noted.
+    pub(in crate::proxy) fn settle_times(&mut self) {
+        if self.alike.count > 0 {
+            self.alike.note(&self.buckets, &self.downstream);
+        }
+    }
+
+    /// A connection has become ready.
+    pub(in crate::proxy) fn tally_ready(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.get(id) else { return };
+        conn.tally.drop_one(Count::Connecting);
+        conn.tally.add(Count::Connects, 1);
+        if let Some(host) = self.downstream.hosts.get_mut(conn.host)
+            && host.lost > 0
+        {
+            host.lost -= 1;
+            conn.tally.add(Count::Reconnects, 1);
+        }
+    }
+
+    /// A connection with so many requests is lost.
+    pub(in crate::proxy) fn tally_loss(&mut self, id: ConnId, loss: Loss, requests: usize) {
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        conn.tally.drop_one(Count::Conns);
+        conn.show();
+        conn.tally.shift(Count::Unanswered, conn.shown.unanswered, 0);
+        conn.tally.shift(Count::Queued, conn.shown.queued, 0);
+        let is_ready = conn.state == State::Ready;
+        if !is_ready {
+            conn.tally.drop_one(Count::Connecting);
+        }
+        let Some(cause) = loss.cause(is_ready, requests > 0) else { return };
+        conn.tally.fail(cause, self.now);
+        if is_ready && let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+            host.lost = host.lost.saturating_add(1);
+        }
+    }
+}
+
+impl Loss {
+    /// As which error of the server it counts; `None`: as none.
+    fn cause(self, is_ready: bool, has_requests: bool) -> Option<Cause> {
+        Some(match self {
+            // Idle connections are closed by either side.
+            Loss::Closed | Loss::Overdue if is_ready && !has_requests => return None,
+            Loss::Abandoned | Loss::Outdated => return None,
+            Loss::Overdue if is_ready => Cause::Silent,
+            Loss::Overdue => Cause::Late,
+            Loss::Closed => Cause::Closed,
+            Loss::Unreachable => Cause::Unreachable,
+            Loss::Unresolved => Cause::Unresolved,
+            Loss::Refused => Cause::Refused,
+            Loss::Malformed => Cause::Malformed,
+            Loss::Unknown => Cause::Unknown,
+            Loss::Local => Cause::Local,
+        })
+    }
+}
