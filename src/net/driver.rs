@@ -201,10 +201,9 @@ impl<N: Network> Driver<N> {
 
     /// Closes clients that have not read for so long that they would hold up the end.
     fn close_unread(&mut self) {
-        let now = self.network.now();
-        if let Some(End::Draining { reading, .. }) = &mut self.ending
-            && reading.take_if(|reading| *reading <= now).is_some()
-        {
+        let Some(End::Draining { until, reading: Some(reading) }) = self.ending else { return };
+        if reading <= self.network.now() {
+            self.ending = Some(End::Draining { until, reading: None });
             for id in self.client_ids() {
                 self.close_blocked(id);
             }

@@ -14,6 +14,7 @@
 //! | `scrapers` | whatever scrapers do, nobody is hurt |
 //! | `slow_log` | lines about requests that take long, and about samples: what they say, where they go |
 //! | `dashboards` | the examples for Prometheus and Grafana name metrics that there are |
+//! | `prometheus` | Prometheus itself asks moxi, and has what the examples ask of it |
 //! | `top` | `moxi-top`: rates, on standard output and on a terminal; a server that is not there, not moxi, or gone |
 //! | `verbosity` | what the log says of clients with `-v` and `-vv` |
 
@@ -28,6 +29,7 @@ mod latency;
 mod merging;
 mod metrics;
 mod probes;
+mod prometheus;
 mod proxy_stats;
 mod route;
 mod scrapers;
