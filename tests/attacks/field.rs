@@ -16,6 +16,9 @@ const SLACK: u64 = 24 << 20;
 /// something else, too.
 const NO_DIFFERENCE: Duration = Duration::from_millis(10);
 
+/// Where it took so long before the attack, somebody else needs the processors, and nothing is judged.
+const BUSY: Duration = Duration::from_millis(1);
+
 /// One attack at a time: they would be measured with each other.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -104,7 +107,7 @@ impl Attack {
         self.tell(taken, quiet, under);
         assert!(taken <= self.allowed + SLACK, "{}: {taken} bytes, allowed are {}", self.name, self.allowed);
         let most = (2 * quiet).max(NO_DIFFERENCE);
-        assert!(!is_full() || under <= most, "{}: others wait {under:?}, before {quiet:?}", self.name);
+        assert!(!is_full() || quiet > BUSY || under <= most, "{}: others wait {under:?}, before {quiet:?}", self.name);
     }
 
     fn tell(&self, taken: u64, quiet: Duration, under: Duration) {
