@@ -2,6 +2,7 @@
 #                 (with FEATURES=tls also for a cluster manager behind https://)
 # make run        starts moxi with a memcached server inside, to try it out
 # make test       everything that must pass before a change is merged
+# make attacks    others' waiting and the memory taken while somebody attacks, for docs/EVIDENCE.md
 # make man        writes the entries of flags and -Z keys in man/moxi.1 anew, from their tables
 # make install    PREFIX and DESTDIR as usual
 # make deb        Debian packages of it, in target/packages; with https:// built in
@@ -30,7 +31,7 @@ programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.[1-9]))
 installed = $(foreach page,$(pages),$(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
 
-.PHONY: all help build run test test-packages test-original bench man install uninstall packaged static test-image deb rpm dist clean
+.PHONY: all help build run test test-packages test-original bench attacks man install uninstall packaged static test-image deb rpm dist clean
 
 all: build
 
@@ -60,6 +61,11 @@ test-original: build
 bench:
 	@t/need cargo cc memcached
 	@benches/run $(BENCH)
+
+# What others wait for, and what memory is taken, while somebody attacks: the table of docs/EVIDENCE.md.
+attacks:
+	@t/need cargo cc memcached unshare
+	MOXI_ATTACKS=full $(CARGO) test --release --locked --test attacks -- --nocapture --test-threads 1
 
 # The test that compares the page with the tables writes it then.
 man:

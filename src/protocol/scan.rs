@@ -3,6 +3,8 @@
 
 use memchr::memchr;
 
+use super::KEY_MAX;
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
@@ -30,6 +32,13 @@ pub fn word_end(text: &[u8]) -> Option<usize> {
         }
     }
     rest.iter().position(|byte| *byte <= b' ').map(|at| words.len() * 8 + at)
+}
+
+/// Where the key that `text` begins with ends, if it is one: not empty, and not too long. What is behind that is not looked
+/// at: of a word of megabytes that comes byte by byte, each byte would cost as much as all before it.
+#[inline]
+pub fn key_end(text: &[u8]) -> Option<usize> {
+    word_end(text.get(..=KEY_MAX).unwrap_or(text)).filter(|end| *end > 0)
 }
 
 /// Where the first line feed of `text` stands.
@@ -91,6 +100,8 @@ mod tests {
             for text in [&text[..], &text.iter().filter(|byte| **byte > b'!').copied().collect::<Vec<_>>()] {
                 prop_assert_eq!(line_end(text), text.iter().position(|byte| *byte == b'\n'));
                 prop_assert_eq!(word_end(text), text.iter().position(|byte| *byte <= b' '));
+                let is_key = |end: &usize| (1..=KEY_MAX).contains(end);
+                prop_assert_eq!(key_end(text), text.iter().position(|byte| *byte <= b' ').filter(is_key));
             }
         }
     }

@@ -192,3 +192,25 @@ fn they_are_given_up_one_by_one() {
         (0..2).map(|_| client.packet()).map(|packet| (packet.opcode, packet.status, packet.opaque)).collect();
     assert_eq!(told, [(op::SETQ, 0x85, 1), (op::DELETEQ, 0x85, 3)]);
 }
+
+/// So many are under way, and others get their turn; the rest follows, and nothing is lost.
+#[test]
+fn no_more_than_may_be_unanswered() {
+    let mock = Mock::new();
+    let builder = over("binary", &[mock.port()]).set("upstream_requests_max=3");
+    let (_moxi, mut client, mut line) = warm(builder, Dialect::Binary, &mock);
+    let keys: Vec<String> = (0..7).map(|number| format!("key{number}")).collect();
+    let asked = keys.iter().map(|name| key(op::GETKQ, name).opaque(1));
+    client.send(join(asked.chain([Packet::noop(9)])));
+    let mut seen = Vec::new();
+    for wanted in [3, 3, 1] {
+        let group: Vec<Packet> = (0..wanted).map(|_| line.packet()).collect();
+        seen.extend(group.iter().map(|packet| String::from_utf8(packet.key.clone()).expect("text")));
+        let close = line.packet();
+        assert_eq!(close.opcode, op::NOOP, "{seen:?}");
+        line.expect_nothing(std::time::Duration::from_millis(5));
+        line.send(Packet::reply(op::NOOP).opaque(close.opaque).bytes());
+    }
+    assert_eq!(seen, keys);
+    client.expect(Packet::noop_done(9).bytes());
+}

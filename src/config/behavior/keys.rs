@@ -242,7 +242,7 @@ behavior_keys! {
     value_max: u64 = 134_217_728, [], Bytes, 1..=u64::MAX, Proxy, false,
         "Largest value accepted from a client or a server.";
     upstream_requests_max: u32 = 1000, [], None, 1..=u64::MAX, Proxy, false,
-        "Unanswered requests per client, beyond which it is not read from.";
+        "Unanswered requests per client, quiet ones, too, beyond which it is not read from.";
     upstream_output_max: u64 = 16_777_216, [], Bytes, 1..=u64::MAX, Proxy, false,
         "Replies a client has not read, beyond which it is not read from.";
     quiet_max: u64 = 22_020_096, [], Bytes, 1..=u64::MAX, Proxy, false,

@@ -121,7 +121,7 @@ impl fmt::Display for FetchError {
             FetchError::Malformed(malformed) => malformed.fmt(f),
             FetchError::Status(status) => write!(f, "HTTP status {status}"),
             FetchError::Unauthorized => f.write_str("HTTP status 401, user or password is not accepted"),
-            FetchError::TooLarge => f.write_str("the document is too large"),
+            FetchError::TooLarge => write!(f, "the document is longer than {} MiB", LONGEST_DOCUMENT >> 20),
             FetchError::Stopped | FetchError::Refresh => f.write_str("interrupted"),
         }
     }

@@ -3,7 +3,7 @@
 use crate::buffer::Value;
 use crate::protocol::KEY_MAX;
 use crate::protocol::numbers::{parse_u32, parse_u64};
-use crate::protocol::scan::{digits, line_end, word_end};
+use crate::protocol::scan::{digits, key_end, line_end};
 use memchr::memchr;
 
 /// Longest line a server may send, in bytes up to its line feed. Real ones stay far below.
@@ -119,7 +119,7 @@ fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
     let Some(fields) = buf.strip_prefix(b"VALUE ") else {
         return buf.starts_with(b"END\r\n").then_some(Parsed::Reply { reply: Reply::End, len: 5 });
     };
-    let end = word_end(fields).filter(|end| (1..=KEY_MAX).contains(end))?;
+    let end = key_end(fields)?;
     let (key, rest) = fields.split_at(end);
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (bytes, rest) = digits(rest.strip_prefix(b" ")?)?;

@@ -5,8 +5,8 @@
 
 use super::line::{self, Command};
 use crate::buffer::Value;
-use crate::protocol::scan::{digits, line_end, word_end};
-use crate::protocol::{KEY_MAX, Keys, Request, Store, StoreVerb};
+use crate::protocol::scan::{digits, key_end, line_end};
+use crate::protocol::{Keys, Request, Store, StoreVerb};
 use memchr::memchr;
 
 /// Longest line in bytes, up to its line feed (02 §3).
@@ -161,7 +161,7 @@ fn storage<'a>(all: Value<'a>, announced: &Announced<'a>, value_max: u64) -> Par
 #[inline]
 pub fn plain_get(buf: &[u8]) -> Option<(&[u8], usize)> {
     let rest = buf.strip_prefix(GET)?;
-    let end = word_end(rest).filter(|end| (1..=KEY_MAX).contains(end))?;
+    let end = key_end(rest)?;
     match rest[end..] {
         [b'\r', b'\n', ..] => Some((&rest[..end], buf.len() - rest.len() + end + 2)),
         [b'\n', ..] => Some((&rest[..end], buf.len() - rest.len() + end + 1)),
@@ -173,7 +173,7 @@ pub fn plain_get(buf: &[u8]) -> Option<(&[u8], usize)> {
 fn plain_store<'a>(all: Value<'a>, scanned: &mut usize, value_max: u64) -> Option<Parsed<'a>> {
     let buf = all.bytes;
     let rest = buf.strip_prefix(b"set ")?;
-    let end = word_end(rest).filter(|end| (1..=KEY_MAX).contains(end))?;
+    let end = key_end(rest)?;
     let (key, rest) = rest.split_at(end);
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (exptime, rest) = digits(rest.strip_prefix(b" ")?)?;

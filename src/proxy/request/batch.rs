@@ -86,16 +86,18 @@ impl Engine {
         self.upstream.clients.get(id)?.open_batch(&self.flight.requests)
     }
 
-    /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, it has to wait.
+    /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, or `upstream_requests_max`, it has to
+    /// wait: others wait for the same servers.
     pub(in crate::proxy) fn quiet_packet(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
         if let Some(failure) = self.no_servers(id) {
             self.refuse_quiet(id, packet, failure);
             return Verdict::Taken;
         }
         let Some(client) = self.upstream.clients.get_mut(id) else { return Verdict::Taken };
-        let most = self.buckets[client.bucket].config.behavior.quiet_max;
+        let behavior = &self.buckets[client.bucket].config.behavior;
         let bytes = packet.raw.len() as u64;
-        if client.quiet_bytes > 0 && client.quiet_bytes.saturating_add(bytes) > most {
+        let is_too_long = client.quiet_bytes.saturating_add(bytes) > behavior.quiet_max;
+        if client.quiet_packets > 0 && (is_too_long || client.quiet_packets >= behavior.upstream_requests_max) {
             client.stopped = true;
             return Verdict::Wait;
         }
@@ -117,6 +119,7 @@ impl Engine {
         if let Some(client) = self.upstream.clients.get_mut(id) {
             client.batch = Some(batch);
             client.quiet_bytes += bytes;
+            client.quiet_packets += 1;
         }
         self.begin_packet(batch, bytes);
         if is_flush {

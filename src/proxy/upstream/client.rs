@@ -85,6 +85,8 @@ pub struct Client {
     pub batch: Option<RequestId>,
     /// How many bytes the unanswered quiet packets have.
     pub quiet_bytes: u64,
+    /// How many these are.
+    pub quiet_packets: u32,
     /// Bytes of a refused value that are still to be dropped.
     pub swallow: u64,
     /// Its requests that get a reply, oldest first. The first one is unfinished; finished ones behind it wait
@@ -141,6 +143,7 @@ impl Client {
             committed: 0,
             batch: None,
             quiet_bytes: 0,
+            quiet_packets: 0,
             swallow: 0,
             order: VecDeque::new(),
             quiet: VecDeque::new(),

@@ -82,7 +82,9 @@ pub struct MoxiBuilder {
     arguments: Vec<OsString>,
     unix: Option<PathBuf>,
     mcmux: bool,
+    manager: Option<String>,
     open_files: Option<u32>,
+    before: Vec<OsString>,
 }
 
 impl MoxiBuilder {
@@ -96,7 +98,9 @@ impl MoxiBuilder {
             arguments: Vec::new(),
             unix: None,
             mcmux: false,
+            manager: None,
             open_files: None,
+            before: Vec::new(),
         }
     }
 
@@ -169,6 +173,18 @@ impl MoxiBuilder {
         self
     }
 
+    /// Its buckets come from this URL of a cluster manager. It has started when a bucket can be connected to.
+    pub fn managed(mut self, url: impl Into<String>) -> MoxiBuilder {
+        self.manager = Some(url.into());
+        self
+    }
+
+    /// What stands before the program on its command line, and runs it in its own place.
+    pub fn before<S: Into<OsString>>(mut self, words: impl IntoIterator<Item = S>) -> MoxiBuilder {
+        self.before = words.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// It may have so many descriptors open, and does not try for more.
     pub fn open_files(mut self, count: u32) -> MoxiBuilder {
         self.open_files = Some(count);
@@ -178,27 +194,40 @@ impl MoxiBuilder {
     /// Starts it and waits until it accepts.
     pub fn start(self) -> Moxi {
         let port = Port::reserve();
-        let mut command = match self.open_files {
-            None => Command::new(&self.binary),
-            Some(count) => {
+        let mut command = match (self.open_files, self.before.split_first()) {
+            (None, None) => Command::new(&self.binary),
+            (None, Some((first, words))) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(&self.binary);
+                command
+            }
+            (Some(count), _) => {
                 let mut shell = Command::new("sh");
                 shell.args(["-c", &format!("ulimit -n {count} && exec \"$0\" \"$@\"")]).arg(&self.binary);
                 shell
             }
         };
         let number = port.number().to_string();
-        match (self.mcmux, &self.unix) {
-            (true, None) => command.args(["-X", "-p", &number]),
-            (true, Some(_)) => command.arg("-X"),
-            (false, _) => command.arg("-z").arg(format!("{number}={}", self.cluster)).args(["-p", "0"]),
+        let mut behavior = self.behavior.clone();
+        match (self.mcmux, &self.unix, &self.manager) {
+            (true, None, _) => command.args(["-X", "-p", &number]),
+            (true, Some(_), _) => command.arg("-X"),
+            (false, _, None) => command.arg("-z").arg(format!("{number}={}", self.cluster)).args(["-p", "0"]),
+            (false, _, Some(url)) => {
+                behavior.push(format!("port_listen={number}"));
+                for name in ["http_proxy", "all_proxy", "ALL_PROXY"] {
+                    command.env_remove(name);
+                }
+                command.arg("-z").arg(format!("url={url}")).args(["-p", "0"])
+            }
         };
         if self.open_files.is_some() {
             // Else the limit would be raised.
             command.args(["-c", "0"]);
         }
         command.args(["-U", "0", "-t", &self.threads.to_string()]).args(&self.arguments);
-        if !self.behavior.is_empty() {
-            command.arg("-Z").arg(self.behavior.join(","));
+        if !behavior.is_empty() {
+            command.arg("-Z").arg(behavior.join(","));
         }
         let mut process = Process::start("moxi", &mut command);
         wait_until(&mut process, || match &self.unix {

@@ -141,6 +141,7 @@ impl Engine {
         }
         if let Some(client) = self.upstream.clients.get_mut(client) {
             client.quiet_bytes = client.quiet_bytes.saturating_sub(batch.bytes);
+            client.quiet_packets = client.quiet_packets.saturating_sub(batch.count);
         }
         if let Some(sink) = self.sink(id) {
             batch.replies.move_to(sink);
