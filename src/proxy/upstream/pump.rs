@@ -225,17 +225,11 @@ impl Engine {
                 len
             }
             Parsed::Rejected { reply, noreply, len } => {
-                self.count_refused(id, text, noreply, reply);
-                if !noreply {
-                    self.local_reply(id, |out| out.extend_from_slice(reply));
-                }
+                self.refuse_line(id, text, noreply, reply);
                 len
             }
             Parsed::ValueRefused { reply, noreply, len, swallow } => {
-                self.count_refused(id, text, noreply, reply);
-                if !noreply {
-                    self.local_reply(id, |out| out.extend_from_slice(reply));
-                }
+                self.refuse_line(id, text, noreply, reply);
                 if let Some(client) = self.upstream.clients.get_mut(id) {
                     client.swallow = swallow;
                 }
@@ -254,6 +248,14 @@ impl Engine {
         };
         input.consume(used + skip);
         true
+    }
+
+    /// A client's line is refused with `reply`.
+    fn refuse_line(&mut self, id: ClientId, line: &[u8], noreply: bool, reply: &'static [u8]) {
+        self.count_refused(id, line, noreply, reply);
+        if !noreply {
+            self.local_reply(id, |out| out.extend_from_slice(reply));
+        }
     }
 
     /// The client's requests so far are the last ones.
