@@ -289,6 +289,8 @@ fn gets_are_joined() {
     let mock = Mock::new();
     let (mut moxi, mut client, mut line) = ready(&mock, Dialect::Classic, "");
     let mut other = moxi.client();
+    client.ask("mn\r\n", "MN\r\n");
+    other.ask("mn\r\n", "MN\r\n");
     moxi.at_once(|| {
         client.send("mg a v O1\r\nmg b v q\r\nmn\r\n");
         other.send("get c\r\n");
@@ -390,7 +392,7 @@ fn named_servers() {
 #[test]
 fn failures_are_told() {
     let down = Down::new();
-    let moxi = moxi!().servers([down.port()]).ascii().start();
+    let moxi = moxi!().servers([down.port()]).ascii().set("connect_max_errors=0").start();
     let mut client = moxi.client();
     client.send("set k 0 0 1\r\na\r\n");
     let failed = String::from_utf8(client.line()).expect("text");

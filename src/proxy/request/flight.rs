@@ -195,16 +195,23 @@ impl Request {
 
 /// The connections on which a request's answers are expected. If there is one only, no allocation is made; requests of
 /// many keys lend the memory of those before them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Links {
-    first: Option<ConnId>,
+    /// [`ConnId::NONE`]: there is none, nor any more. (An `Option` would make every request larger.)
+    first: ConnId,
     more: Vec<ConnId>,
+}
+
+impl Default for Links {
+    fn default() -> Links {
+        Links::with_memory(Vec::new())
+    }
 }
 
 impl Links {
     /// No links, with memory for them.
     pub fn with_memory(more: Vec<ConnId>) -> Links {
-        Links { first: None, more }
+        Links { first: ConnId::NONE, more }
     }
 
     /// The memory, for other links.
@@ -215,16 +222,16 @@ impl Links {
 
     /// One more answer is expected on `conn`.
     pub fn add(&mut self, conn: ConnId) {
-        match self.first {
-            None => self.first = Some(conn),
-            Some(_) => self.more.push(conn),
+        match self.is_empty() {
+            true => self.first = conn,
+            false => self.more.push(conn),
         }
     }
 
     /// One answer less is expected on `conn`.
     pub fn remove(&mut self, conn: ConnId) {
-        if self.first == Some(conn) {
-            self.first = self.more.pop();
+        if self.first == conn {
+            self.first = self.more.pop().unwrap_or(ConnId::NONE);
         } else if let Some(at) = self.more.iter().position(|other| *other == conn) {
             self.more.swap_remove(at);
         }
@@ -232,31 +239,39 @@ impl Links {
 
     /// Whether an answer is expected on `conn`.
     pub fn contains(&self, conn: ConnId) -> bool {
-        self.first == Some(conn) || self.more.contains(&conn)
+        self.first == conn || self.more.contains(&conn)
     }
 
     /// One of them.
     pub fn last(&self) -> Option<ConnId> {
-        self.more.last().copied().or(self.first)
+        self.more.last().copied().or(self.first())
     }
 
     /// Takes one out.
     pub fn pop(&mut self) -> Option<ConnId> {
-        self.more.pop().or_else(|| self.first.take())
+        self.more.pop().or_else(|| {
+            let first = self.first();
+            self.first = ConnId::NONE;
+            first
+        })
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = ConnId> {
-        self.first.into_iter().chain(self.more.iter().copied())
+        self.first().into_iter().chain(self.more.iter().copied())
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.more.len()
+        usize::from(!self.is_empty()) + self.more.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.first.is_none()
+        self.first == ConnId::NONE
+    }
+
+    fn first(&self) -> Option<ConnId> {
+        (!self.is_empty()).then_some(self.first)
     }
 }
