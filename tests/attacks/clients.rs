@@ -165,7 +165,7 @@ fn quiet_commands_without_end() {
         let (moxi, count) = (scene(&server, |builder| builder), scale(2, 4));
         let (port, name) = (moxi.port(), format!("{count} clients that send nothing but {what}"));
         // `quiet_max`, and what is known of each.
-        Attack { name, allowed: count as u64 * ((2 * 21) << 20), moxi }.judge(|signals| {
+        Attack { name, allowed: count as u64 * (42 << 20), moxi }.judge(|signals| {
             let mut clients = crowd(port, count, b"");
             let many = bytes.repeat(1000);
             signals.begin();

@@ -4,7 +4,7 @@ use moxi_test_support::{Exchange, Mock, Stage, moxi};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const NO_WORD: &str = "CLIENT_ERROR unknown word behind stats proxy, valid: \
-                       all info settings behaviors frontcache keystats stats timings config buckets hotkeys reset\r\n";
+                       all info settings behaviors frontcache keystats stats timings config buckets hotkeys latency servers reset route\r\n";
 
 fn key(length: usize) -> String {
     "k".repeat(length)
