@@ -127,8 +127,8 @@ const ROWS: [Op; 29] = rows! {
     GETL None,                  "getl" "",      Key  None    false, KeyValue Getl,           true  OrNone(4) One  false;
     UNL None,                   "unl" "",       Key  Frees   false, Other    Unl,            true  Just(0)   One  false;
     SET Some(SETQ),             "set" "cas",    Key  Changes true,  Status   Store(Set),     false Just(8)   One  true;
-    ADD Some(ADDQ),             "add" "",       Key  Changes false, Status   Store(Add),     false Just(8)   One  true;
-    REPLACE Some(REPLACEQ),     "replace" "",   Key  Changes true,  Status   Store(Replace), false Just(8)   One  true;
+    ADD Some(ADDQ),             "add" "cas",    Key  Changes false, Status   Store(Add),     false Just(8)   One  true;
+    REPLACE Some(REPLACEQ),     "replace" "cas", Key  Changes true,  Status   Store(Replace), false Just(8)   One  true;
     APPEND Some(APPENDQ),       "append" "",    Key  Changes false, Status   Store(Append),  false Just(0)   One  true;
     PREPEND Some(PREPENDQ),     "prepend" "",   Key  Changes false, Status   Store(Prepend), false Just(0)   One  true;
     DELETE Some(DELETEQ),       "delete" "",    Key  Changes true,  Status   Delete,         false Just(0)   One  false;

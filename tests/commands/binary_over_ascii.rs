@@ -125,6 +125,31 @@ fn a_value_under_way_waits_for_the_answer_of_the_server_that_comes_back() {
     }
 }
 
+/// Whatever stores a whole value under a CAS id is a `cas` to a server without meta commands, as it is to memcached;
+/// libmemcached's clients replace. What only adds to a value cannot depend on an id there.
+#[test]
+fn stores_under_an_id_to_a_server_without_meta_commands() {
+    let mock = Mock::new();
+    let (_moxi, mut client, mut line) = warm(over(&mock), Dialect::Classic, &mock);
+    for opcode in [op::SET, op::ADD, op::REPLACE] {
+        for (said, status, text) in [
+            ("STORED", 0, ""),
+            ("EXISTS", 2, "Data exists for key."),
+            ("NOT_FOUND", 1, "Not found"),
+        ] {
+            client.send(Packet::storing(opcode, "k", "1").cas(7).opaque(3).bytes());
+            line.expect_piece("cas k 0 0 1 7\r\n1\r\n");
+            line.send(format!("{said}\r\n"));
+            client.expect_piece(Packet::reply(opcode).status(status).opaque(3).value(text).bytes());
+        }
+    }
+    for opcode in [op::APPEND, op::PREPEND] {
+        client.send(Packet::request(opcode).key("k").value("1").cas(7).opaque(3).bytes());
+        client.expect_piece(Packet::reply(opcode).status(0x83).opaque(3).value("Not supported").bytes());
+    }
+    line.expect_nothing(SHORT);
+}
+
 /// Of a quiet batch, too, no value reaches an old server, and each packet is answered for.
 #[test]
 fn a_batch_under_way_waits_for_that_answer() {

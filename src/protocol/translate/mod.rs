@@ -111,10 +111,12 @@ mod tests {
         type Line = Result<&'static str, u16>;
         let invalid: Line = Err(status::INVALID);
         let unknown: Line = Err(status::UNKNOWN_COMMAND);
-        let table: [(Vec<u8>, Line, Line); 15] = [
+        let table: [(Vec<u8>, Line, Line); 17] = [
             (packet(opcode::GETKQ, &[], b"k", &[], 0), Ok("mg k v f c\r\n"), Ok("gets k\r\n")),
             (packet(opcode::SETQ, &set, b"k", b"ab", 0), Ok("ms k 2 c MS F5 T9\r\n"), Ok("set k 5 9 2\r\n")),
             (packet(opcode::SET, &set, b"k", b"ab", 4), Ok("ms k 2 c MS F5 T9 C4\r\n"), Ok("cas k 5 9 2 4\r\n")),
+            (packet(opcode::REPLACEQ, &set, b"k", b"ab", 4), Ok("ms k 2 c MR F5 T9 C4\r\n"), Ok("cas k 5 9 2 4\r\n")),
+            (packet(opcode::ADD, &set, b"k", b"ab", 4), Ok("ms k 2 c MS F5 T9 C4\r\n"), Ok("cas k 5 9 2 4\r\n")),
             (packet(opcode::APPEND, &[], b"k", b"ab", 4), Ok("ms k 2 c MA C4\r\n"), Err(status::NOT_SUPPORTED)),
             (packet(opcode::DELETE, &[], b"k", &[], 0), Ok("md k\r\n"), Ok("delete k\r\n")),
             (packet(opcode::INCREMENT, &arith, b"k", &[], 0), Ok("ma k v c MI D3 J8 N0\r\n"), Ok("incr k 3\r\n")),
