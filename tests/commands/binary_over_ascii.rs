@@ -132,11 +132,9 @@ fn stores_under_an_id_to_a_server_without_meta_commands() {
     let mock = Mock::new();
     let (_moxi, mut client, mut line) = warm(over(&mock), Dialect::Classic, &mock);
     for opcode in [op::SET, op::ADD, op::REPLACE] {
-        for (said, status, text) in [
-            ("STORED", 0, ""),
-            ("EXISTS", 2, "Data exists for key."),
-            ("NOT_FOUND", 1, "Not found"),
-        ] {
+        for (said, status, text) in
+            [("STORED", 0, ""), ("EXISTS", 2, "Data exists for key."), ("NOT_FOUND", 1, "Not found")]
+        {
             client.send(Packet::storing(opcode, "k", "1").cas(7).opaque(3).bytes());
             line.expect_piece("cas k 0 0 1 7\r\n1\r\n");
             line.send(format!("{said}\r\n"));

@@ -104,13 +104,12 @@ impl Engine {
     fn send_meta(&mut self, id: ClientId, meta: &Meta<'_>) {
         let key = meta.key.name();
         let work = self.flight.keep(meta);
-        let plan = Plan::of(meta);
         // What marks items or lets one client win is another thing the second time.
         let may_repeat = meta.is_read()
             || meta.options.vivify.is_none()
                 && meta.options.recache.is_none()
                 && !meta.options.invalidates
-                && plan.is_some_and(|plan| op::of(plan.opcode()).may_repeat(meta.options.cas.is_some()));
+                && Plan::of(meta).is_some_and(|plan| op::of(plan.opcode()).may_repeat(meta.options.cas.is_some()));
         let request = self.one(id, work, false, may_repeat);
         let Some(bucket) = self.upstream.clients.get(id).map(|client| client.bucket) else { return };
         if self.buckets[bucket].front.is_some() && is_plain(meta) && self.get_cached(request, bucket, key, false) {
@@ -125,7 +124,7 @@ impl Engine {
         if let Some(letter) = misfit(meta, speak) {
             return self.reply(request, None, |out, _| older::refuse(out.tail(), letter));
         }
-        match plan {
+        match Plan::of(meta) {
             Some(plan) => {
                 let one = OneKey { request, key, code: plan.opcode(), host, vbucket };
                 self.send_one(&one, |speak, out, at| {
@@ -154,7 +153,8 @@ impl Engine {
         let Some(host) = self.downstream.hosts.get(host).filter(|host| host.server.protocol == Protocol::Ascii) else {
             return false;
         };
-        host.dialect.knows_meta().unwrap_or(meta.verb == Verb::Debug || misfit(meta, Protocol::Ascii).is_some())
+        let nothing_else_does = || meta.verb == Verb::Debug || misfit(meta, Protocol::Ascii).is_some();
+        host.dialect.knows_meta().unwrap_or_else(nothing_else_does)
     }
 
     /// Sends the command as it is.
