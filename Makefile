@@ -3,6 +3,7 @@
 # make run        starts moxi with a memcached server inside, to try it out
 # make test       everything that must pass before a change is merged
 # make attacks    others' waiting and the memory taken while somebody attacks, for docs/EVIDENCE.md
+# make test-clients    client libraries of eight languages, in front of memcached and of moxi; needs a network
 # make man        writes the entries of flags and -Z keys in man/moxi.1 anew, from their tables
 # make install    PREFIX and DESTDIR as usual
 # make deb        Debian packages of it, in target/packages; with https:// built in
@@ -31,7 +32,7 @@ programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.[1-9]))
 installed = $(foreach page,$(pages),$(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
 
-.PHONY: all help build run test test-packages test-original bench attacks man install uninstall packaged static test-image deb rpm dist clean
+.PHONY: all help build run test test-clients test-packages test-original bench attacks man install uninstall packaged static test-image deb rpm dist clean
 
 all: build
 
@@ -56,6 +57,11 @@ test-original: build
 	@test -n "$(SUITE)" || { echo "usage: make test-original SUITE=<checkout of github.com/couchbase/moxi>" >&2; exit 2; }
 	@t/need memcached perl python3 nc killall
 	@MOXI_BIN=$(target)/release/moxi t/original/run.py $(SUITE)
+
+# MOXI=PROGRAM for another one than that of "make"; CLIENTS="-e python aiomcache" for a part, see tests/libraries/run.py -h.
+test-clients: $(if $(MOXI),,build)
+	@t/need cargo cc memcached memccapable python3 unshare perl ruby node
+	@MOXI=$(or $(MOXI),$(target)/release/moxi) tests/libraries/run.py $(CLIENTS)
 
 # moxi beside its peers, all under the same loads; BENCH=quick for a short run. See benches/README.md.
 bench:
