@@ -4,6 +4,7 @@
 # make test       everything that must pass before a change is merged
 # make attacks    others' waiting and the memory taken while somebody attacks, for docs/EVIDENCE.md
 # make test-clients    client libraries of eight languages, in front of memcached and of moxi; needs a network
+# make test-original, make test-memcached    the suites of the C program and of memcached; SUITE=<checkout of their repository>
 # make man        writes the entries of flags and -Z keys in man/moxi.1 anew, from their tables
 # make install    PREFIX and DESTDIR as usual
 # make deb        Debian packages of it, in target/packages; with https:// built in
@@ -32,7 +33,7 @@ programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.[1-9]))
 installed = $(foreach page,$(pages),$(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
 
-.PHONY: all help build run test test-clients test-packages test-original bench attacks man install uninstall packaged static test-image deb rpm dist clean
+.PHONY: all help build run test test-clients test-packages test-original test-memcached bench attacks man install uninstall packaged static test-image deb rpm dist clean
 
 all: build
 
@@ -62,6 +63,13 @@ test-original: build
 test-clients: $(if $(MOXI),,build)
 	@t/need cargo cc memcached memccapable python3 unshare perl ruby node
 	@MOXI=$(or $(MOXI),$(target)/release/moxi) tests/libraries/run.py $(CLIENTS)
+
+# memcached's own suite, which is not part of this repository either:
+# make test-memcached SUITE=<checkout of github.com/memcached/memcached>
+test-memcached: build
+	@test -n "$(SUITE)" || { echo "usage: make test-memcached SUITE=<checkout of github.com/memcached/memcached>" >&2; exit 2; }
+	@t/need memcached perl python3 unshare
+	@MOXI_BIN=$(target)/release/moxi t/memcached/run.py $(SUITE)
 
 # moxi beside its peers, all under the same loads; BENCH=quick for a short run. See benches/README.md.
 bench:

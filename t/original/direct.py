@@ -7,13 +7,7 @@ memcached-debug and a companion program ends what runs for too long.
 import re
 import shutil
 
-# Runs a command, and ends it after so many seconds. The command takes the place of this script, so that signals
-# reach it.
-TIMEDRUN = """#!/usr/bin/perl
-alarm shift @ARGV;
-exec { $ARGV[0] } @ARGV;
-die "cannot run $ARGV[0]: $!\\n";
-"""
+import foreign
 
 # What is changed in the copy of a file: what Perl does not accept any more.
 PATCHES = {
@@ -24,9 +18,7 @@ PATCHES = {
 def prepare(scratch, program):
     """Completes the scratch directory, which has the suite already."""
     shutil.copy2(program, scratch / "memcached-debug")
-    place = scratch / "timedrun"
-    place.write_text(TIMEDRUN)
-    place.chmod(0o755)
+    foreign.script(scratch / "timedrun", foreign.TIMEDRUN)
     for name, (pattern, replacement) in PATCHES.items():
         path = scratch / "t" / name
         if path.is_file():

@@ -8,11 +8,11 @@ verdict of their own: a script is judged here by what it prints.
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+
+import foreign
 
 HERE = Path(__file__).resolve().parent
 
@@ -111,38 +111,21 @@ def prepare(scratch, program):
     return place
 
 
-def run(place, prefix, name, limit, running, kill_session):
+def run(place, prefix, name, limit):
     """Runs one script: (verdict, output, seconds)."""
     if not (place / "t" / name).is_file():
         return "missing", b"", 0.0
     if not prefix or missing_tools():
         # Without a world of its own it would end every moxi of this machine.
         return "skip", b"", 0.0
-    environment = dict(os.environ, PATH=f"./tools:{os.environ.get('PATH', '')}", LC_ALL="C", BASHOPTS="xpg_echo")
-    environment["no_proxy"] = "*"
+    environment = {
+        "PATH": f"./tools:{os.environ.get('PATH', '')}",
+        "LC_ALL": "C",
+        "BASHOPTS": "xpg_echo",
+        "no_proxy": "*",
+    }
     begun = time.monotonic()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            prefix + ["sh", "-c", SHELL, f"./t/{name}"],
-            cwd=place,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        running.add(process)
-        late = False
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            late = True
-        finally:
-            kill_session(process)
-            process.wait()
-            running.discard(process)
-        log.seek(0)
-        output = log.read()
+    late, output = foreign.run(prefix + ["sh", "-c", SHELL, f"./t/{name}"], place, environment, limit)
     return ("time" if late else judge(name, output)), output, time.monotonic() - begun
 
 

@@ -11,10 +11,10 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
+import foreign
 import python3
 
 
@@ -84,35 +84,19 @@ def python2():
     return None
 
 
-def run(place, prefix, name, limit, running, kill_session):
+def run(place, prefix, name, limit):
     """Runs one suite: (results by test, what was printed, seconds)."""
     arguments, expected = SUITES[name]
-    environment = dict(os.environ, PATH=f"{place}/tools:{os.environ.get('PATH', '')}", LC_ALL="C.UTF-8")
-    environment["PYTHONIOENCODING"] = "latin-1"
-    # An HTTP proxy of the machine must not be asked for what is on the machine itself.
-    environment["no_proxy"] = "*"
+    environment = {
+        "PATH": f"{place}/tools:{os.environ.get('PATH', '')}",
+        "LC_ALL": "C.UTF-8",
+        "PYTHONIOENCODING": "latin-1",
+        # An HTTP proxy of the machine must not be asked for what is on the machine itself.
+        "no_proxy": "*",
+    }
     begun = time.monotonic()
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            prefix + ["./t/moxi_mock.pl", *arguments[:2], "-v", *arguments[2:]],
-            cwd=place,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        running.add(process)
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            kill_session(process)
-            process.wait()
-            running.discard(process)
-        log.seek(0)
-        output = log.read()
+    command = prefix + ["./t/moxi_mock.pl", *arguments[:2], "-v", *arguments[2:]]
+    _, output = foreign.run(command, place, environment, limit)
     return judge(output, expected), output, time.monotonic() - begun
 
 

@@ -20,22 +20,21 @@ Prints a table and a closing line; the exit code is 0 only if all has passed.
 
 import argparse
 import concurrent.futures
-import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "lib"))
+sys.dont_write_bytecode = True
+
 import direct
+import foreign
 import issues
 import mocks
-
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 
 # As t/moxi_all.pl runs them, and the two that it leaves out because they make
 # the program a binary client of itself.
@@ -97,13 +96,12 @@ def main():
     scripts = options.issue or ([] if chosen or options.mock else issues.SCRIPTS)
     if (options.mock or options.issue) and not chosen:
         combinations = []
-    prefix = namespaces()
+    prefix = foreign.namespaces()
     # On one network the suite's random ports may meet.
     jobs = options.jobs if prefix else 1
 
     scratch = Path(tempfile.mkdtemp(prefix="moxi-original-"))
-    # Leave by an exception when told to stop, so that the clean-up below is done.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    foreign.leave_on_sigterm()
     try:
         prepare(scratch, options.checkout)
         results = {}
@@ -125,10 +123,10 @@ def main():
                     note = "" if verdict == "ok" else f" # {verdict}"
                     print(f"{word} {number} - {combination} {name} ({seconds:.1f} s){note}", flush=True)
                     if word != "ok" or options.verbose:
-                        print(excerpt(output, options.verbose), flush=True)
+                        print(foreign.excerpt(output, options.verbose), flush=True)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                stop_running()
+                foreign.stop_running()
                 raise
         mocked = [verdict for name in suites for verdict in run_mock(scratch, prefix, name, options)]
         mocked += [run_issue(scratch, prefix, name, options) for name in scripts]
@@ -139,22 +137,10 @@ def main():
 
 def check_tools(checkout):
     """Ends with a message that names what is missing."""
-    for tool, package in (("memcached", "memcached"), ("perl", "perl")):
-        if not shutil.which(tool):
-            sys.exit(f"{tool} is missing (Debian: apt-get install {package})")
+    foreign.need("memcached", "perl")
     for name in ("t/moxi_one.pl", "doc/protocol.txt", "memcached.spec.in"):
         if not (checkout / name).is_file():
             sys.exit(f"{checkout} is no checkout of couchbase/moxi: it has no {name}")
-
-
-def program():
-    """The program under test."""
-    named = os.environ.get("MOXI_BIN")
-    places = [Path(named)] if named else [ROOT / "target/release/moxi", ROOT / "target/debug/moxi"]
-    for place in places:
-        if os.access(place, os.X_OK):
-            return place.resolve()
-    sys.exit(f"no moxi at {' or '.join(map(str, places))}: build it first")
 
 
 def prepare(scratch, checkout):
@@ -170,31 +156,10 @@ def prepare(scratch, checkout):
             path.chmod(path.stat().st_mode | 0o755)
     # The process must be called moxi.
     (scratch / "under-test").mkdir()
-    shutil.copy2(program(), scratch / "under-test/moxi")
-    direct.prepare(scratch, program())
+    shutil.copy2(foreign.program(), scratch / "under-test/moxi")
+    direct.prepare(scratch, foreign.program())
     shutil.copy2(HERE / "moxi-with-server.pl", scratch / "moxi")
     (scratch / "moxi").chmod(0o755)
-
-
-def namespaces():
-    """How to start a command on a network, and among processes, of its own: the
-    suite takes ports where it likes and may leave processes behind."""
-    own = ["unshare", "-n", "-p", "-m", "--fork", "--kill-child", "--mount-proc"]
-    if not shutil.which("unshare"):
-        return []
-    for prefix in (own, own[:1] + ["-r"] + own[1:]):
-        try:
-            check = subprocess.run(
-                prefix + [sys.executable, str(HERE / "loopback.py"), "true"],
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                timeout=20,
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        if check.returncode == 0:
-            return prefix + [sys.executable, str(HERE / "loopback.py")]
-    return []
 
 
 def run_mock(scratch, prefix, name, options):
@@ -203,14 +168,14 @@ def run_mock(scratch, prefix, name, options):
     place = scratch / "mocks"
     if not place.is_dir():
         mocks.prepare(scratch, scratch / "under-test/moxi")
-    verdicts, output, seconds = mocks.run(place, prefix, name, max(options.limit, 300), running, kill_session)
+    verdicts, output, seconds = mocks.run(place, prefix, name, max(options.limit, 300))
     good = list(verdicts.values()).count("ok")
     print(f"# {name}: {good} of {len(verdicts)} ({seconds:.1f} s)")
     for test, verdict in verdicts.items():
         if verdict != "ok" or options.verbose:
             print(f"{'ok' if verdict == 'ok' else 'not ok'} - {name} {test} # {verdict}")
     if good < len(verdicts) or options.verbose:
-        print(excerpt(output, options.verbose), flush=True)
+        print(foreign.excerpt(output, options.verbose), flush=True)
     return list(verdicts.values())
 
 
@@ -220,40 +185,17 @@ def run_issue(scratch, prefix, name, options):
     place = scratch / "issues" / "suite"
     if not place.is_dir():
         issues.prepare(scratch, scratch / "under-test/moxi")
-    verdict, output, seconds = issues.run(place, prefix, name, options.limit, running, kill_session)
+    verdict, output, seconds = issues.run(place, prefix, name, options.limit)
     if verdict == "FAIL":
         # On a busy machine what should be late may come in time, and the other way round.
-        again, more, seconds = issues.run(place, prefix, name, options.limit, running, kill_session)
+        again, more, seconds = issues.run(place, prefix, name, options.limit)
         verdict, output = "ok (2nd try)" if again == "ok" else verdict, output + more
     word = "ok" if verdict.startswith("ok") or verdict == "skip" else "not ok"
     note = "" if verdict == "ok" else f" # {verdict}"
     print(f"{word} - {name} ({seconds:.1f} s){note}", flush=True)
     if word != "ok" or options.verbose:
-        print(excerpt(output, options.verbose), flush=True)
+        print(foreign.excerpt(output, options.verbose), flush=True)
     return verdict
-
-
-running = set()
-
-
-def stop_running():
-    for process in list(running):
-        kill_session(process)
-
-
-def kill_session(process):
-    """Ends the process and all that it has started: the suite puts each server
-    into a process group of its own, but they all stay in one session."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            # Behind the name: state, parent, group, session.
-            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            if int(fields[3]) == process.pid:
-                os.kill(int(entry.name), signal.SIGKILL)
-        except (OSError, IndexError, ValueError):
-            continue
 
 
 def run_one(scratch, prefix, name, combination, limit):
@@ -278,30 +220,8 @@ def attempt(scratch, prefix, name, combination, limit):
     else:
         topology, protocol = combination.split("/")
         command = ["./t/moxi_one.pl", f"./t/{name}", topology, protocol, "libvbucket"]
-    environment = dict(os.environ, MOXI_UNDER_TEST=str(scratch / "under-test/moxi"), LC_ALL="C")
-    # A file and not a pipe: a child that stays behind would hold a pipe open.
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            prefix + command,
-            cwd=scratch,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        running.add(process)
-        late = False
-        try:
-            process.wait(limit)
-        except subprocess.TimeoutExpired:
-            late = True
-        finally:
-            kill_session(process)
-            process.wait()
-            running.discard(process)
-        log.seek(0)
-        output = log.read()
+    environment = {"MOXI_UNDER_TEST": str(scratch / "under-test/moxi"), "LC_ALL": "C"}
+    late, output = foreign.run(prefix + command, scratch, environment, limit)
     return ("time" if late else judge(output)), output
 
 
@@ -321,16 +241,6 @@ def judge(output):
         return "FAIL"
     passed = sum(1 for line in lines if re.match(rb"ok\b", line))
     return "ok" if passed == plan else "FAIL"
-
-
-def excerpt(output, everything):
-    """What a file printed, without the results that are good. A file that dies
-    has its whole text in the middle of its last words."""
-    text = re.sub(rb"[^\n\x20-\x7e]", b"?", output).decode("ascii")
-    lines = [line for line in text.splitlines() if everything or not line.startswith("ok")]
-    if not everything and len(lines) > 30:
-        lines = lines[:15] + [f"({len(lines) - 30} lines between)"] + lines[-15:]
-    return "\n".join("    " + (line if len(line) < 300 else line[:300] + "...") for line in lines)
 
 
 def report(combinations, results, mocked):

@@ -301,7 +301,7 @@ fn argument_errors() {
         local("gat foo a\r\n", EXPTIME),
         local("getl a foo\r\n", EXPTIME),
         local("unl a foo\r\n", FORMAT),
-        local("flush_all foo\r\n", FORMAT),
+        local("flush_all foo\r\n", EXPTIME),
     ];
     let long = key(251);
     for line in [

@@ -394,6 +394,7 @@ fn argument_errors_cost_no_server_connection() {
         local("decr a 18446744073709551616\r\n", DELTA),
         local("touch a foo\r\n", EXPTIME),
         local("getl a foo\r\n", EXPTIME),
+        local("flush_all foo\r\n", EXPTIME),
         local("unl a foo\r\n", FORMAT),
         local(&format!("get {long}\r\n"), FORMAT),
         local(&format!("get a {long}\r\n"), FORMAT),

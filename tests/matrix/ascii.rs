@@ -107,7 +107,7 @@ pub fn steps() -> Vec<String> {
     for command in ["flush_all 86400\r\n", "get a\r\n", "flush_all\r\n", "get a n\r\n", "set a 0 0 1\r\nx\r\n"] {
         steps.push(command.to_owned());
     }
-    for command in ["flush_all noreply\r\nget a\r\n", "flush_all 0\r\n", "verbosity 0 noreply\r\n"] {
+    for command in ["flush_all noreply\r\nget a\r\n", "flush_all 0\r\n", "flush_all x\r\n", "verbosity 0 noreply\r\n"] {
         steps.push(command.to_owned());
     }
     steps

@@ -91,9 +91,6 @@ fn meant(line: &str, is_built_in: bool) -> Option<String> {
         ["delete", key, time] | ["delete", key, time, "noreply"] if is_number(time) => {
             Some(format!("delete {key}{noreply}"))
         }
-        // Both refuse it; the text is that of other arguments (04 §6.1).
-        ["flush_all", "noreply"] => None,
-        ["flush_all", delay] | ["flush_all", delay, _] if !is_number(delay) => Some(format!("verbosity x{noreply}")),
         // Refused instead of cut to 32 bits (04 §3): as what is no number.
         [verb, key, flags, time, bytes, ref rest @ ..] if is_storing(verb) && (is_large(flags) || is_large(bytes)) => {
             Some([&[verb, key, "x", time, bytes], rest].concat().join(" "))
@@ -101,10 +98,8 @@ fn meant(line: &str, is_built_in: bool) -> Option<String> {
         // Nothing is done with a word too many.
         ["touch", _, _, word] if word != "noreply" => Some("bogus".to_owned()),
         ["stats", "reset", _, ..] if !is_built_in => Some("bogus".to_owned()),
-        // moxi's own (04 §4.2).
-        ["verbosity", level, ..] if (!is_number(level) || is_large(level) || level == "-1") && noreply.is_empty() => {
-            Some("bogus".to_owned())
-        }
+        // Refused, as newer ones do.
+        ["verbosity", level, ..] if is_large(level) => Some(format!("verbosity x{noreply}")),
         // Nothing is asked for.
         ["gat" | "gats", _] => Some("bogus".to_owned()),
         _ => None,

@@ -124,6 +124,7 @@ fn what_is_not_a_number() {
 #[test]
 fn refusals() {
     const FORMAT: &str = "CLIENT_ERROR bad command line format";
+    const EXPTIME: &str = "CLIENT_ERROR invalid exptime argument";
     let long = "k".repeat(251);
     talk(
         &Server::default(),
@@ -147,18 +148,18 @@ fn refusals() {
             (&format!("bget k {long}"), FORMAT),
             (&format!("set {long} 0 0 1"), FORMAT),
             ("verbosity", "ERROR"),
-            ("verbosity x", "ERROR"),
+            ("verbosity x", FORMAT),
             ("quit now", "ERROR"),
             ("getl k", "ERROR"),
             ("unl k 1", "ERROR"),
             ("stats proxy", "ERROR"),
             ("slabs reassign 1 2", "CLIENT_ERROR Slab reassignment not supported"),
             ("slabs automove", "ERROR"),
-            ("flush_all 99999999999999999999", FORMAT),
-            ("flush_all 99999999999999999999abc", FORMAT),
-            ("flush_all nonsense", FORMAT),
-            ("flush_all 12abc", FORMAT),
-            ("flush_all -", FORMAT),
+            ("flush_all 99999999999999999999", EXPTIME),
+            ("flush_all 99999999999999999999abc", EXPTIME),
+            ("flush_all nonsense", EXPTIME),
+            ("flush_all 12abc", EXPTIME),
+            ("flush_all -", EXPTIME),
             ("flush_all -5", "OK"),
             ("version", concat!("VERSION ", env!("CARGO_PKG_VERSION"))),
         ],

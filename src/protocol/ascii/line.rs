@@ -252,7 +252,7 @@ fn flush<'a>(words: &Words<'a>) -> Command<'a> {
         2 if noreply => None,
         2 | 3 => match parse_i64(words.get(1)) {
             Some(delay) => Some(delay),
-            None => return refused(BAD_FORMAT, noreply),
+            None => return refused(BAD_EXPTIME, noreply),
         },
         _ => return error(),
     };
@@ -311,13 +311,13 @@ fn memory_limit<'a>(words: &Words<'a>) -> Command<'a> {
     }
 }
 
-/// `verbosity LEVEL [noreply]`; any other third word is ignored. What is not a level is `ERROR` (04 §4.2).
+/// `verbosity LEVEL [noreply]`; any other third word is ignored.
 fn verbosity<'a>(words: &Words<'a>) -> Command<'a> {
     // `verbosity noreply` sets nothing and says nothing, as with memcached.
     let noreply = words.noreply(1);
     match (words.count(), parse_u32(words.get(1))) {
         (2 | 3, Some(level)) => Command::Request { request: Request::Verbosity { level }, noreply },
-        (2 | 3, None) => refused(ERROR, noreply),
+        (2 | 3, None) => refused(BAD_FORMAT, noreply),
         _ => error(),
     }
 }

@@ -305,8 +305,8 @@ fn flush_all() {
     check(b"flush_all -1\r\n", &["flush Some(-1)"]);
     check(b"flush_all 1234 noreply\r\n", &["flush Some(1234) ~"]);
     check(b"flush_all 10 x\r\n", &["flush Some(10)"]);
-    check(b"flush_all x\r\n", &[BAD]);
-    check(b"flush_all x noreply\r\n", &[BAD_QUIET]);
+    check(b"flush_all x\r\n", &["-CLIENT_ERROR invalid exptime argument"]);
+    check(b"flush_all x noreply\r\n", &["-CLIENT_ERROR invalid exptime argument ~"]);
     check(b"flush_all 10 noreply x\r\n", &["-ERROR"]);
     check(b"flush_allx\r\n", &["-ERROR"]);
 }
@@ -429,8 +429,9 @@ fn small_commands() {
     check(b"verbosity 99 noreply\r\n", &["verbosity 99 ~"]);
     check(b"verbosity 1 x\r\n", &["verbosity 1"]);
     check(b"verbosity\r\n", &["-ERROR"]);
-    check(b"verbosity noreply\r\n", &["-ERROR ~"]);
-    check(b"verbosity -1\r\n", &["-ERROR"]);
+    check(b"verbosity noreply\r\n", &[BAD_QUIET]);
+    check(b"verbosity -1\r\n", &[BAD]);
+    check(b"verbosity 1x noreply\r\n", &[BAD_QUIET]);
     check(b"verbosity foo bar my\r\n", &["-ERROR"]);
     for line in ["bogus", "mg k", "mn", "shutdown", "proxy stats", "unlock k 5"] {
         check(format!("{line}\r\n").as_bytes(), &["-ERROR"]);
