@@ -79,7 +79,7 @@ SKIP: {
     }
     $c->talk("stats proxy reset\r\n", "OK\r\n", 'stats proxy reset');
     $c->put("stats proxy nonsense\r\n");
-    $c->line_like(qr/\ACLIENT_ERROR .* valid: all info .* reset\r\n\z/, 'no such part');
+    $c->line_like(qr/\ACLIENT_ERROR .* valid: all info .* reset route\r\n\z/, 'no such part');
     $c->talk("stats proxy stats all\r\n", "ERROR\r\n", 'one part at a time');
     $c->in_step('in step after all of this');
 }
