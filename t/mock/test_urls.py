@@ -376,11 +376,12 @@ class Unreachable(ManagedTest):
         return [self.dead, *self.written, self.manager.url(), self.dead]
 
     def test_the_next_one_at_once(self):
-        """05 §6.4: a URL that cannot be used is as good as one that nobody answers; it is told once."""
+        """05 §6.4: a URL that cannot be used is as good as one that nobody answers; it is told at the start, and once in its turn."""
+        known = [f"WARNING: not a URL of the form http://HOST:PORT/PATH: {url}" for url in self.unusable]
         refused = f"WARNING: REST server {self.dead}: {REFUSED}"
         bad = [f"WARNING: REST server {url}: not a URL of the form http://HOST:PORT/PATH" for url in self.unusable]
         exchange = self.manager.request()
-        self.expect_log(refused, *bad)
+        self.expect_log(*known, refused, *bad)
         exchange.stream(self.document())
         self.served(self.client(), self.mock)
         with self.pause():
