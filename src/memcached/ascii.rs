@@ -35,7 +35,6 @@ const TOUCHED: &[u8] = b"TOUCHED\r\n";
 const BAD_FORMAT: &[u8] = b"CLIENT_ERROR bad command line format\r\n";
 const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
 const NON_NUMERIC: &[u8] = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
-const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
 const NO_MEMORY_ARITH: &[u8] = b"SERVER_ERROR out of memory\r\n";
 const LIMIT_TOO_SMALL: &[u8] = b"MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n";
@@ -303,7 +302,7 @@ fn stored(access: &Access<'_>, store: &Store<'_>) -> &'static [u8] {
         // What there is no memory for cannot be appended, either.
         Stored::OutOfMemory if matches!(verb, StoreVerb::Append | StoreVerb::Prepend) => NOT_STORED,
         Stored::OutOfMemory => NO_MEMORY,
-        Stored::TooLarge => TOO_LARGE,
+        Stored::TooLarge => request::TOO_LARGE,
     }
 }
 

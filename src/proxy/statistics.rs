@@ -61,14 +61,7 @@ pub(in crate::proxy) fn count_keys(counters: &Counters, count: u64, bytes: usize
 pub(in crate::proxy) fn kind(request: &Request<'_>) -> Option<(Command, bool)> {
     Some(match request {
         Request::Get { cas, .. } | Request::Gat { cas, .. } => (Command::Get, *cas),
-        Request::Store(store) => match (store.cas, store.verb) {
-            (Some(_), _) => (Command::Cas, true),
-            (None, StoreVerb::Set) => (Command::Set, false),
-            (None, StoreVerb::Add) => (Command::Add, false),
-            (None, StoreVerb::Replace) => (Command::Replace, false),
-            (None, StoreVerb::Append) => (Command::Append, false),
-            (None, StoreVerb::Prepend) => (Command::Prepend, false),
-        },
+        Request::Store(store) => (storing(store.verb, store.cas.is_some()), store.cas.is_some()),
         Request::Arith { decr: false, .. } => (Command::Incr, false),
         Request::Arith { decr: true, .. } => (Command::Decr, false),
         Request::Delete { .. } => (Command::Delete, false),
@@ -86,18 +79,25 @@ pub(in crate::proxy) fn kind(request: &Request<'_>) -> Option<(Command, bool)> {
     })
 }
 
+/// As what a storage command is counted.
+fn storing(verb: StoreVerb, has_cas: bool) -> Command {
+    match verb {
+        _ if has_cas => Command::Cas,
+        StoreVerb::Set => Command::Set,
+        StoreVerb::Add => Command::Add,
+        StoreVerb::Replace => Command::Replace,
+        StoreVerb::Append => Command::Append,
+        StoreVerb::Prepend => Command::Prepend,
+    }
+}
+
 /// As what a meta command is counted: by its word, and as the classic command that does the same, if there is one.
 pub(in crate::proxy) fn meta_kind(meta: &Meta<'_>) -> (Counter, Option<Command>) {
     match meta.verb {
         Verb::Noop => (Counter::CmdMn, None),
         Verb::Debug => (Counter::CmdMe, None),
         Verb::Get => (Counter::CmdMg, Some(Command::Get)),
-        Verb::Store(_) if meta.options.cas.is_some() => (Counter::CmdMs, Some(Command::Cas)),
-        Verb::Store(StoreVerb::Set) => (Counter::CmdMs, Some(Command::Set)),
-        Verb::Store(StoreVerb::Add) => (Counter::CmdMs, Some(Command::Add)),
-        Verb::Store(StoreVerb::Replace) => (Counter::CmdMs, Some(Command::Replace)),
-        Verb::Store(StoreVerb::Append) => (Counter::CmdMs, Some(Command::Append)),
-        Verb::Store(StoreVerb::Prepend) => (Counter::CmdMs, Some(Command::Prepend)),
+        Verb::Store(verb) => (Counter::CmdMs, Some(storing(verb, meta.options.cas.is_some()))),
         Verb::Delete => (Counter::CmdMd, Some(Command::Delete)),
         Verb::Arith { decr: false } => (Counter::CmdMa, Some(Command::Incr)),
         Verb::Arith { decr: true } => (Counter::CmdMa, Some(Command::Decr)),

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::launch::{Running, free_port};
+use crate::proxy_stats::lines;
 use moxi_test_support::exposition::Exposition;
 use moxi_test_support::{Down, Manager, Memcached, MoxiBuilder, Wire, moxi, scrape, wait_for};
 
@@ -20,17 +21,8 @@ fn ask(client: &mut Wire, request: &str, reply: &str) {
 
 /// The numbers of `stats proxy`, by their names without port and bucket.
 fn statistics(client: &mut Wire) -> HashMap<String, String> {
-    client.send("stats proxy\r\n");
-    let mut found = HashMap::new();
-    loop {
-        let line = String::from_utf8(client.line()).expect("text");
-        if line == "END\r\n" {
-            return found;
-        }
-        let mut words = line.trim_end().splitn(3, ' ').skip(1);
-        let (name, value) = (words.next().expect("a name"), words.next().unwrap_or_default());
-        found.insert(name.split_once(":default:").map_or(name, |(_, rest)| rest).to_owned(), value.to_owned());
-    }
+    let bare = |name: String| name.split_once(":default:").map_or(name.clone(), |(_, rest)| rest.to_owned());
+    lines(client, "").into_iter().map(|(name, value)| (bare(name), value)).collect()
 }
 
 /// Has every kind of thing happen that is counted of a client.

@@ -1,23 +1,17 @@
 //! `stats proxy route KEY` (06 §17): where a key goes, and why.
 
 use crate::launch::free_port;
+use crate::proxy_stats::lines;
 use moxi_test_support::packet::{Packet, op};
 use moxi_test_support::{Memcached, Mock, Wire, moxi};
 
 /// What is said of a key, names without port and bucket.
 fn route(client: &mut Wire, key: &str) -> Vec<(String, String)> {
-    client.send(format!("stats proxy route {key}\r\n"));
-    let mut found = Vec::new();
-    loop {
-        let line = String::from_utf8(client.line()).expect("text");
-        if line == "END\r\n" {
-            return found;
-        }
-        let mut words = line.trim_end().splitn(3, ' ').skip(1);
-        let (name, value) = (words.next().expect("a name"), words.next().unwrap_or_default());
-        let name = name.split_once(":route:").unwrap_or_else(|| panic!("{line}")).1;
-        found.push((name.to_owned(), value.to_owned()));
-    }
+    let named = |(name, value): (String, String)| {
+        let name = name.split_once(":route:").unwrap_or_else(|| panic!("{name}")).1;
+        (name.to_owned(), value)
+    };
+    lines(client, &format!(" route {key}")).into_iter().map(named).collect()
 }
 
 fn said(client: &mut Wire, key: &str, name: &str) -> String {

@@ -25,10 +25,8 @@ use super::item::Entry;
 use super::session::{Session, Step};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::ascii::meta::answer;
-use crate::protocol::ascii::meta::request::{self, Meta, Parsed, Verb};
+use crate::protocol::ascii::meta::request::{self, Meta, Parsed, TOO_LARGE, Verb};
 
-const NOOP: &[u8] = b"MN\r\n";
-const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
 const END: &[u8] = b"\r\n";
 
@@ -80,7 +78,7 @@ pub(super) fn step(
 fn execute(access: &Access<'_>, meta: &Meta<'_>, out: &mut Output) {
     access.counters.add(Count::AnyMeta, 1);
     match meta.verb {
-        Verb::Noop => out.tail().extend_from_slice(NOOP),
+        Verb::Noop => out.tail().extend_from_slice(answer::NOOP),
         Verb::Get => get::get(access, meta, out),
         Verb::Store(verb) => store::store(access, meta, verb, out.tail()),
         Verb::Delete => delete::delete(access, meta, out.tail()),

@@ -1,12 +1,12 @@
 //! `ms`.
 
-use super::{END, TOO_LARGE, bare, expiry, repeat};
+use super::{END, bare, expiry, repeat};
 use crate::memcached::access::Access;
 use crate::memcached::clock::NEVER;
 use crate::memcached::storing::{Kept, NewItem, Stored, Terms};
 use crate::protocol::StoreVerb;
 use crate::protocol::ascii::meta::answer;
-use crate::protocol::ascii::meta::request::Meta;
+use crate::protocol::ascii::meta::request::{Meta, TOO_LARGE};
 
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory storing object\r\n";
 

@@ -27,7 +27,7 @@ pub const LINE_TOO_LONG: &[u8] = b"CLIENT_ERROR line too long\r\n";
 pub const ERROR: &[u8] = line::ERROR;
 
 /// The answer to a value above the limit.
-const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+pub const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 
 /// How the most frequent request begins.
 const GET: &[u8] = b"get ";

@@ -1,6 +1,7 @@
 //! An ASCII server's answer to a packet, as a packet.
 
 use crate::buffer::{Output, Value};
+use crate::protocol::ascii::meta::reply::Words;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::reply::Reply as BinaryReply;
@@ -31,11 +32,6 @@ pub struct Asked<'a> {
     pub may_create: bool,
 }
 
-/// A flag of a meta reply line, as a number.
-fn meta_flag(flags: &[u8], name: u8) -> Option<u64> {
-    flags.split(|byte| *byte == b' ').find_map(|word| parse_u64(word.strip_prefix(&[name])?))
-}
-
 /// Appends the binary answer to what the server said; nothing if a quiet request has nothing to hear.
 pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>) -> Outcome {
     let op = op::of(asked.opcode);
@@ -45,12 +41,12 @@ pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>) ->
     match reply {
         Reply::Value { flags, cas, data, .. } if is_get => value(sink, asked, *flags, cas.unwrap_or(0), *data),
         Reply::Meta { flags, data } if is_get => {
-            let client_flags = meta_flag(flags, b'f').unwrap_or(0) as u32;
-            value(sink, asked, client_flags, meta_flag(flags, b'c').unwrap_or(0), *data);
+            let client_flags = Words::new(flags).number(b'f').unwrap_or(0) as u32;
+            value(sink, asked, client_flags, Words::new(flags).number(b'c').unwrap_or(0), *data);
         }
         Reply::Meta { flags, data } if is_arith => {
             let Some(number) = parse_u64(data.trim_ascii()) else { return Outcome::Unfit };
-            counted(sink, asked, number, meta_flag(flags, b'c').unwrap_or(0));
+            counted(sink, asked, number, Words::new(flags).number(b'c').unwrap_or(0));
         }
         // The end of a get: a miss.
         Reply::End if is_get => refuse(sink, asked, status::KEY_NOT_FOUND),
@@ -123,8 +119,8 @@ pub fn created(out: &mut Output, asked: &Asked<'_>, initial: u64) {
 
 /// Success without a value.
 fn done(out: &mut Output, asked: &Asked<'_>, flags: &[u8]) {
-    let cas = meta_flag(flags, b'c').unwrap_or(0);
-    let client_flags = (meta_flag(flags, b'f').unwrap_or(0) as u32).to_be_bytes();
+    let cas = Words::new(flags).number(b'c').unwrap_or(0);
+    let client_flags = (Words::new(flags).number(b'f').unwrap_or(0) as u32).to_be_bytes();
     // memcached's answer to a touch carries the item's flags.
     let extras: &[u8] = if asked.opcode == opcode::TOUCH { &client_flags } else { &[] };
     BinaryReply { cas, extras, ..BinaryReply::to(asked.opcode, asked.opaque) }.write(out.tail());

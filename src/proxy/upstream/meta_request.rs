@@ -6,9 +6,9 @@
 
 use crate::buffer::Input;
 use crate::protocol::Protocol;
-use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::command;
 use crate::protocol::ascii::meta::request::{self, Meta, Parsed, Verb};
+use crate::protocol::ascii::{answer, meta};
 use crate::protocol::older::{self, Plan, misfit};
 use crate::protocol::op;
 
@@ -21,12 +21,6 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::ClientId;
 use crate::proxy::upstream::mcmux::destination::{Allowed, Scope};
 use crate::proxy::upstream::pump::{Admit, Verdict};
-
-/// The answer to `mn`.
-const NOOP: &[u8] = b"MN\r\n";
-
-/// The answer to a value above the limit (04 §2).
-const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 
 /// The flags of a get that can be answered if only the value is known, and what the client keeps with it.
 const PLAIN: &[u8] = b"vfskOqb";
@@ -59,7 +53,7 @@ impl Engine {
             }
             Parsed::Request { len, .. } => (answer::ERROR, len, 0),
             Parsed::Refused { reply, len, swallow } => (reply, len, swallow),
-            Parsed::TooLarge { len, swallow, .. } => (TOO_LARGE, len, swallow),
+            Parsed::TooLarge { len, swallow, .. } => (request::TOO_LARGE, len, swallow),
         };
         let reply = if allowed == Allowed::All { reply } else { answer::ERROR };
         self.count_refused(id, text, false, reply);
@@ -72,7 +66,7 @@ impl Engine {
     /// Answers a meta command or sends it on its way.
     fn meta_request(&mut self, id: ClientId, meta: &Meta<'_>) -> Verdict {
         if meta.verb == Verb::Noop {
-            self.local_reply(id, |out| out.extend_from_slice(NOOP));
+            self.local_reply(id, |out| out.extend_from_slice(meta::answer::NOOP));
             return Verdict::Taken;
         }
         if meta.is_read() && self.is_deaf(id) {

@@ -8,6 +8,24 @@ def kind(cas):
     return f"cas {type(cas).__name__}" if cas else f"no cas: {cas!r}"
 
 
+class Conditional:
+    """Steps under an id, of a client whose calls are `gets` and `cas`."""
+
+    # An id that no item has.
+    stranger = 1
+
+    def gets_cas(self, key, value):
+        old, cas = self.client.gets(key)
+        return old, kind(cas), self.client.cas(key, value, cas)
+
+    def cas_twice(self, key, value):
+        _, cas = self.client.gets(key)
+        return self.client.cas(key, value, cas), self.client.cas(key, value, cas)
+
+    def cas_nothing(self, key, value):
+        return self.client.cas(key, value, self.stranger)
+
+
 def statistics(found):
     """The part of the statistics that is the same each time: how many of what has happened, and which names there are."""
     text = {_text(name): _text(value) for name, value in found.items()}

@@ -1,10 +1,10 @@
 """python-binary-memcached: binary alone."""
 
 import bmemcached
-from common import kind, statistics
+from common import Conditional, kind, statistics
 
 
-class Adapter:
+class Adapter(Conditional):
     def __init__(self, host, port, _protocol):
         self.client = bmemcached.Client([f"{host}:{port}"], raw_data=True, socket_timeout=10)
         for name in "get add replace delete set_multi get_multi delete_multi".split():
@@ -12,17 +12,6 @@ class Adapter:
 
     def set(self, key, value, expire=0):
         return self.client.set(key, value, time=expire)
-
-    def gets_cas(self, key, value):
-        old, cas = self.client.gets(key)
-        return old, kind(cas), self.client.cas(key, value, cas)
-
-    def cas_twice(self, key, value):
-        _, cas = self.client.gets(key)
-        return self.client.cas(key, value, cas), self.client.cas(key, value, cas)
-
-    def cas_nothing(self, key, value):
-        return self.client.cas(key, value, 1)
 
     def gets_multi(self, keys):
         return {key: (value, kind(cas)) for key, (value, cas) in self.client.get_multi(keys, get_cas=True).items()}

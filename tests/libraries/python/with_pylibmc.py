@@ -3,10 +3,10 @@
 import concurrent.futures
 
 import pylibmc
-from common import kind, statistics
+from common import Conditional, statistics
 
 
-class Adapter:
+class Adapter(Conditional):
     def __init__(self, host, port, protocol):
         behaviors = {"cas": True, "tcp_nodelay": True, "receive_timeout": 10_000_000, "send_timeout": 10_000_000}
         self.client = pylibmc.Client([f"{host}:{port}"], binary=protocol == "binary", behaviors=behaviors)
@@ -15,17 +15,6 @@ class Adapter:
 
     def set(self, key, value, expire=0):
         return self.client.set(key, value, time=expire)
-
-    def gets_cas(self, key, value):
-        old, cas = self.client.gets(key)
-        return old, kind(cas), self.client.cas(key, value, cas)
-
-    def cas_twice(self, key, value):
-        _, cas = self.client.gets(key)
-        return self.client.cas(key, value, cas), self.client.cas(key, value, cas)
-
-    def cas_nothing(self, key, value):
-        return self.client.cas(key, value, 1)
 
     def set_multi(self, pairs):
         return self.client.set_multi(pairs)

@@ -3,10 +3,12 @@
 import concurrent.futures
 
 import pymemcache
-from common import is_version, kind, statistics
+from common import Conditional, is_version, kind, statistics
 
 
-class Adapter:
+class Adapter(Conditional):
+    stranger = b"1"
+
     def __init__(self, host, port, _protocol):
         self.address = (host, port)
         self.client = pymemcache.Client(
@@ -17,17 +19,6 @@ class Adapter:
 
     def set(self, key, value, expire=0):
         return self.client.set(key, value, expire)
-
-    def gets_cas(self, key, value):
-        old, cas = self.client.gets(key)
-        return old, kind(cas), self.client.cas(key, value, cas)
-
-    def cas_twice(self, key, value):
-        _, cas = self.client.gets(key)
-        return self.client.cas(key, value, cas), self.client.cas(key, value, cas)
-
-    def cas_nothing(self, key, value):
-        return self.client.cas(key, value, b"1")
 
     def set_multi(self, pairs):
         return self.client.set_many(pairs, noreply=False)

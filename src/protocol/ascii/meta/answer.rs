@@ -3,6 +3,9 @@
 use super::{is_word, push_encoded};
 use crate::protocol::numbers::push_u64;
 
+/// The answer to `mn`.
+pub const NOOP: &[u8] = b"MN\r\n";
+
 /// A letter and a number.
 pub fn number(out: &mut Vec<u8>, letter: u8, number: u64) {
     flag(out, letter);

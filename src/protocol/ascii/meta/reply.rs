@@ -1,20 +1,30 @@
 //! What a server that knows meta commands says: a status, and the words behind it.
 
 use super::asked::Status;
+use super::flags::Flags;
 use crate::buffer::Value;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::numbers::parse_u64;
 use memchr::memchr;
 
-/// The words behind a status, each a letter and perhaps a token, separated by blanks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Words<'a>(&'a [u8]);
+/// The words behind a status, written as the flags of a command are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Words<'a>(Flags<'a>);
 
 impl<'a> Words<'a> {
+    /// All words of `text`.
+    pub fn new(text: &'a [u8]) -> Words<'a> {
+        Words(Flags::new(text))
+    }
+
     /// All of them.
     pub fn iter(self) -> impl Iterator<Item = (u8, &'a [u8])> {
-        let words = self.0.split(|byte| *byte == b' ').filter_map(|word| word.split_first());
-        words.map(|(letter, token)| (*letter, token))
+        self.0.iter()
+    }
+
+    /// The number of the first one with this letter that has one.
+    pub fn number(self, letter: u8) -> Option<u64> {
+        self.iter().find_map(|(other, token)| if other == letter { parse_u64(token) } else { None })
     }
 
     /// The token of the first one with this letter.
@@ -48,7 +58,7 @@ impl<'a> Said<'a> {
     /// Of this piece of a server's answer. `None`: it is no answer to a meta command.
     pub fn of(reply: &Reply<'a>) -> Option<Said<'a>> {
         let line = match reply {
-            Reply::Meta { flags, data } => return Some(Said::Status(Status::Done, Words(flags), Some(*data))),
+            Reply::Meta { flags, data } => return Some(Said::Status(Status::Done, Words::new(flags), Some(*data))),
             Reply::Line { line } => *line,
             Reply::Value { .. } | Reply::End | Reply::Stat { .. } => return None,
         };
@@ -61,7 +71,7 @@ impl<'a> Said<'a> {
             b"ME" | b"ERROR" | b"CLIENT_ERROR" | b"SERVER_ERROR" => return Some(Said::Line(line)),
             _ => return None,
         };
-        Some(Said::Status(status, Words(rest), None))
+        Some(Said::Status(status, Words::new(rest), None))
     }
 
     /// Whether it can be the answer to the command with this number. Older servers repeat it only if there is an item.

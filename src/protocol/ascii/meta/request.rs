@@ -7,7 +7,7 @@
 use memchr::memchr;
 
 use super::super::line::BAD_FORMAT;
-pub use super::super::request::BAD_CHUNK;
+pub use super::super::request::{BAD_CHUNK, TOO_LARGE};
 use super::super::request::{BYTES_MAX, LINE_MAX, cut};
 use super::flags::{Flags, Options};
 use super::key::Key;
