@@ -286,6 +286,9 @@ class Classic(Ascii):
             (req(SET, b"k", numbers, b"ab", cas=4), b"cas k 5 30 2 4\r\nab\r\n", b"NOT_FOUND\r\n", refused(SET, NOT_FOUND)),
             (req(ADD, b"k", numbers, b"ab"), b"add k 5 30 2\r\nab\r\n", b"NOT_STORED\r\n", refused(ADD, EXISTS)),
             (req(REPLACE, b"k", numbers, b"ab"), b"replace k 5 30 2\r\nab\r\n", b"NOT_STORED\r\n", refused(REPLACE, NOT_FOUND)),
+            (req(REPLACE, b"k", numbers, b"ab", cas=4), b"cas k 5 30 2 4\r\nab\r\n", b"STORED\r\n", res(REPLACE)),
+            (req(REPLACE, b"k", numbers, b"ab", cas=4), b"cas k 5 30 2 4\r\nab\r\n", b"EXISTS\r\n", refused(REPLACE, EXISTS)),
+            (req(ADD, b"k", numbers, b"ab", cas=4), b"cas k 5 30 2 4\r\nab\r\n", b"NOT_FOUND\r\n", refused(ADD, NOT_FOUND)),
             (req(APPEND, b"k", value=b"ab"), b"append k 0 0 2\r\nab\r\n", b"STORED\r\n", res(APPEND)),
             (req(PREPEND, b"k", value=b"ab"), b"prepend k 0 0 2\r\nab\r\n", b"NOT_STORED\r\n", refused(PREPEND, NOT_STORED)),
         ])
@@ -312,7 +315,6 @@ class Classic(Ascii):
     def test_what_cannot_be_said(self):
         self.check_refusals([
             (req(APPEND, b"k", value=b"ab", cas=4), NOT_SUPPORTED),
-            (req(REPLACE, b"k", u32(0, 0), b"ab", cas=4), NOT_SUPPORTED),
             (req(DELETE, b"k", cas=4), NOT_SUPPORTED),
             (req(GET, b"a b"), INVALID),
             (req(GETL, b"k"), UNKNOWN),
