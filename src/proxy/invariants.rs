@@ -56,7 +56,7 @@ impl Engine {
                 .iter()
                 .filter(|(_, request)| request.bucket == index && request.has_place && !request.is_done);
             let granted = self.upstream.clients.iter().filter(|(_, client)| {
-                client.bucket == index && client.admission == crate::proxy::upstream::Admission::Granted
+                client.bucket() == Some(index) && client.admission == crate::proxy::upstream::Admission::Granted
             });
             assert_eq!(bucket.active as usize, held.count() + granted.count(), "places of bucket {index}");
         }

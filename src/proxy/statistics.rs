@@ -20,7 +20,7 @@ use crate::proxy::report::{self, Question, Report, Sources};
 use crate::proxy::request::caching::Front;
 use crate::proxy::request::{self, RequestId, Work};
 use crate::proxy::timers::Micros;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::Caller;
 use crate::proxy::watch::Watch;
 
 /// Verbs of storage commands: a malformed one is counted as theirs.
@@ -191,10 +191,8 @@ impl Engine {
     }
 
     /// A client's line was understood: `length` bytes with its value and the last line end.
-    pub(in crate::proxy) fn count_request(&self, id: ClientId, request: &Request<'_>, noreply: bool, length: usize) {
-        let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
-            return;
-        };
+    pub(in crate::proxy) fn count_request(&self, bucket: usize, request: &Request<'_>, noreply: bool, length: usize) {
+        let counters = &self.buckets[bucket].counters;
         if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
             && let Some((_, key)) = keys.single()
         {
@@ -209,10 +207,8 @@ impl Engine {
     }
 
     /// A client's meta command was understood: `length` bytes with its value and the last line end.
-    pub(in crate::proxy) fn count_meta(&self, id: ClientId, meta: &Meta<'_>, length: usize) {
-        let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
-            return;
-        };
+    pub(in crate::proxy) fn count_meta(&self, bucket: usize, meta: &Meta<'_>, length: usize) {
+        let counters = &self.buckets[bucket].counters;
         let (counter, command) = meta_kind(meta);
         counters.count(counter);
         let Some(command) = command else { return };
@@ -228,10 +224,8 @@ impl Engine {
     }
 
     /// A client's line was refused with `reply`.
-    pub(in crate::proxy) fn count_refused(&self, id: ClientId, line: &[u8], noreply: bool, reply: &[u8]) {
-        let Some(counters) = self.upstream.clients.get(id).and_then(|client| self.counters(client.bucket)) else {
-            return;
-        };
+    pub(in crate::proxy) fn count_refused(&self, bucket: usize, line: &[u8], noreply: bool, reply: &[u8]) {
+        let counters = &self.buckets[bucket].counters;
         let length = memchr::memchr(b'\n', line).unwrap_or(line.len());
         let read = line.get(..length).unwrap_or_default().trim_ascii_end().len() as u64;
         let verb = line.trim_ascii_start().split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
@@ -300,15 +294,14 @@ impl Engine {
         }
     }
 
-    fn report(&self, id: ClientId) -> Option<Report<'_>> {
-        let bucket = self.upstream.clients.get(id)?.bucket;
-        Some(Report { sources: &self.sources, config: &self.config, bucket, now: self.now })
+    fn report(&self, bucket: usize) -> Report<'_> {
+        Report { sources: &self.sources, config: &self.config, bucket, now: self.now }
     }
 
     /// `stats proxy`, with the word behind it.
-    pub(in crate::proxy) fn stats_proxy(&mut self, id: ClientId, word: &[u8]) {
+    pub(in crate::proxy) fn stats_proxy(&mut self, caller: &Caller, word: &[u8]) {
         self.settle_times();
-        let Some(report) = self.report(id) else { return };
+        let report = self.report(caller.bucket);
         let (text, end) = match Question::parse(word) {
             Err(complaint) => (complaint, &[][..]),
             Ok(question) => {
@@ -317,7 +310,7 @@ impl Engine {
                 (text, if question == Question::Reset { answer::OK } else { answer::END })
             }
         };
-        self.local_reply(id, |out| {
+        self.local_reply(caller, |out| {
             out.extend_from_slice(text.as_bytes());
             out.extend_from_slice(end);
         });
@@ -325,9 +318,10 @@ impl Engine {
 
     /// The same as a binary STAT: its key is `proxy` or begins with `proxy `. (The C program knew only `proxy buckets`
     /// (06 §3.8), and asked the servers for the others.)
-    pub(in crate::proxy) fn stats_proxy_packets(&mut self, id: ClientId, packet: &Packet<'_>) {
+    pub(in crate::proxy) fn stats_proxy_packets(&mut self, caller: &Caller, packet: &Packet<'_>) {
         self.settle_times();
-        let (Some(report), Some(word)) = (self.report(id), proxy_word(packet.key)) else { return };
+        let Some(word) = proxy_word(packet.key) else { return };
+        let report = self.report(caller.bucket);
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         let mut packets = Vec::new();
         let mut stat = |status: u16, name: &[u8], value: &[u8]| {
@@ -342,7 +336,7 @@ impl Engine {
                 stat(status::SUCCESS, b"", b"");
             }
         }
-        self.local_reply(id, |out| out.extend_from_slice(&packets));
+        self.local_reply(caller, |out| out.extend_from_slice(&packets));
     }
 }
 

@@ -20,7 +20,6 @@ use crate::proxy::request::{self, RequestId, Work};
 use crate::proxy::slow::{Note, NoteId, Notes, Slow};
 use crate::proxy::statistics::{kind, meta_kind};
 use crate::proxy::timers::Micros;
-use crate::proxy::upstream::ClientId;
 
 /// What one worker watches of a bucket's keys.
 #[derive(Debug)]
@@ -269,18 +268,17 @@ impl Bucket {
 }
 
 impl Engine {
-    /// What is watched of the client's bucket, if anything is.
-    fn watch(&mut self, id: ClientId) -> Option<&mut Watch> {
-        let bucket = self.upstream.clients.get(id)?.bucket;
-        self.buckets.get_mut(bucket)?.watch.as_deref_mut()
+    /// What is watched of a bucket, if anything is.
+    fn watch(&mut self, bucket: usize) -> Option<&mut Watch> {
+        self.buckets[bucket].watch.as_deref_mut()
     }
 
     /// A line is about to be carried out.
     #[inline]
-    pub(in crate::proxy) fn watch_line(&mut self, id: ClientId, request: &Request<'_>) {
+    pub(in crate::proxy) fn watch_line(&mut self, bucket: usize, request: &Request<'_>) {
         if self.is_watching {
             let now = self.now;
-            self.begin_note(id, &mut |watch, note| {
+            self.begin_note(bucket, &mut |watch, note| {
                 note.line(request);
                 if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
                     && let Some((_, key)) = keys.single()
@@ -293,19 +291,19 @@ impl Engine {
 
     /// A line of `length` bytes, with its value and the last line end, was carried out.
     #[inline]
-    pub(in crate::proxy) fn line_taken(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, length: usize) {
+    pub(in crate::proxy) fn line_taken(&mut self, bucket: usize, request: &Request<'_>, noreply: bool, length: usize) {
         if self.is_watching {
             let now = self.now;
-            self.end_note(id, &mut |watch| watch.count_request(request, noreply, length, now));
+            self.end_note(bucket, &mut |watch| watch.count_request(request, noreply, length, now));
         }
     }
 
     /// A meta command is about to be carried out.
     #[inline]
-    pub(in crate::proxy) fn watch_meta(&mut self, id: ClientId, meta: &Meta<'_>) {
+    pub(in crate::proxy) fn watch_meta(&mut self, bucket: usize, meta: &Meta<'_>) {
         if self.is_watching {
             let now = self.now;
-            self.begin_note(id, &mut |watch, note| {
+            self.begin_note(bucket, &mut |watch, note| {
                 note.meta(meta);
                 if meta.verb == Verb::Get {
                     note.tracked = watch.track(meta.key.name(), now);
@@ -316,26 +314,26 @@ impl Engine {
 
     /// A meta command of `length` bytes, with its value and the last line end, was carried out.
     #[inline]
-    pub(in crate::proxy) fn meta_taken(&mut self, id: ClientId, meta: &Meta<'_>, length: usize) {
+    pub(in crate::proxy) fn meta_taken(&mut self, bucket: usize, meta: &Meta<'_>, length: usize) {
         if self.is_watching {
             let now = self.now;
-            self.end_note(id, &mut |watch| watch.count_meta(meta, length, now));
+            self.end_note(bucket, &mut |watch| watch.count_meta(meta, length, now));
         }
     }
 
     /// A packet is about to be carried out.
     #[inline]
-    pub(in crate::proxy) fn watch_packet(&mut self, id: ClientId, packet: &Packet<'_>) {
+    pub(in crate::proxy) fn watch_packet(&mut self, bucket: usize, packet: &Packet<'_>) {
         if self.is_watching {
-            self.begin_note(id, &mut |_, note| note.packet(packet));
+            self.begin_note(bucket, &mut |_, note| note.packet(packet));
         }
     }
 
     /// A packet was carried out. Numbers are kept of lines only (06 §6.5).
     #[inline]
-    pub(in crate::proxy) fn packet_taken(&mut self, id: ClientId, packet: &Packet<'_>) {
+    pub(in crate::proxy) fn packet_taken(&mut self, bucket: usize, packet: &Packet<'_>) {
         if self.is_watching {
-            self.end_note(id, &mut |watch| {
+            self.end_note(bucket, &mut |watch| {
                 if !packet.key.is_empty() && op::of(packet.header.opcode).target == Target::Key {
                     watch.count_hot(packet.key);
                 }
@@ -345,9 +343,8 @@ impl Engine {
 
     /// What the client has sent is about to be carried out: a note is made for the request that comes of it.
     #[cold]
-    fn begin_note(&mut self, id: ClientId, fill: &mut dyn FnMut(&mut Watch, &mut Note)) {
-        let Some(bucket) = self.upstream.clients.get(id).map(|client| client.bucket) else { return };
-        let Some(watch) = self.buckets.get_mut(bucket).and_then(|bucket| bucket.watch.as_deref_mut()) else { return };
+    fn begin_note(&mut self, bucket: usize, fill: &mut dyn FnMut(&mut Watch, &mut Note)) {
+        let Some(watch) = self.buckets[bucket].watch.as_deref_mut() else { return };
         if watch.takes_notes() {
             let (id, note) = self.flight.notes.take();
             fill(watch, note);
@@ -357,9 +354,9 @@ impl Engine {
 
     /// It was carried out. If no request has come of it the note is not needed.
     #[cold]
-    fn end_note(&mut self, id: ClientId, count: &mut dyn FnMut(&mut Watch)) {
+    fn end_note(&mut self, bucket: usize, count: &mut dyn FnMut(&mut Watch)) {
         self.drop_note();
-        if let Some(watch) = self.watch(id) {
+        if let Some(watch) = self.watch(bucket) {
             count(watch);
         }
     }
@@ -372,11 +369,11 @@ impl Engine {
     }
 
     /// A get of these keys is refused before it is sent. That of one key is counted like any other.
-    pub(in crate::proxy) fn watch_refused(&mut self, id: ClientId, keys: protocol::Keys<'_>) {
+    pub(in crate::proxy) fn watch_refused(&mut self, bucket: usize, keys: protocol::Keys<'_>) {
         let now = self.now;
         if self.is_watching
             && keys.single().is_none()
-            && let Some(watch) = self.watch(id)
+            && let Some(watch) = self.watch(bucket)
         {
             watch.count_refused(keys, now);
         }

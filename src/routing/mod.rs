@@ -29,7 +29,7 @@ pub struct Route {
 pub enum Router {
     /// One server: every key goes to index 0, nothing is hashed (05 §10.2).
     Single,
-    /// The one that the client names (`-X`); it stands at index 0 for the time of the request.
+    /// None: the client names the server of each request (`-X`).
     Named,
     /// A ring of points.
     Ketama(Ring),
@@ -58,7 +58,8 @@ impl Router {
     /// The server for `key`. The whole key counts, byte by byte; there are no hash tags.
     pub fn route(&self, key: &[u8]) -> Route {
         match self {
-            Router::Single | Router::Named => Route { server: Some(0), vbucket: 0 },
+            Router::Single => Route { server: Some(0), vbucket: 0 },
+            Router::Named => Route { server: None, vbucket: 0 },
             Router::Ketama(ring) => Route { server: ring.server(key), vbucket: 0 },
             Router::Modula { servers } => Route { server: modula::server(key, *servers), vbucket: 0 },
             Router::Vbucket(map) => {

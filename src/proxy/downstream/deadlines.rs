@@ -84,8 +84,8 @@ impl Engine {
     /// Until when the client's oldest request may go on waiting for its turn.
     pub(in crate::proxy) fn client_deadline(&self, id: ClientId) -> Option<Micros> {
         let client = self.upstream.clients.get(id)?;
-        // Clients of the built-in server are in no bucket, and wait for nobody.
-        let behavior = &self.buckets.get(client.bucket)?.config.behavior;
+        // Clients of the built-in server wait for nobody.
+        let behavior = &self.buckets[client.bucket()?].config.behavior;
         if let Some(request) = self.oldest(id).and_then(|oldest| self.flight.requests.get(oldest)) {
             if request.queued == 0 {
                 return None;

@@ -15,7 +15,7 @@ use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::phases::Delays;
 use crate::proxy::request::{Request, RequestId, Work};
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::{Caller, ClientId};
 
 /// How many keys a joined get has at most.
 pub(super) const JOIN_KEYS: u32 = 100;
@@ -83,8 +83,8 @@ impl Conn {
 
 impl Engine {
     /// A new request of the client, which holds a place.
-    pub(in crate::proxy) fn one(&mut self, id: ClientId, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
-        let request = self.new_request(id, work, noreply);
+    pub(in crate::proxy) fn one(&mut self, caller: &Caller, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
+        let request = self.new_request(caller, work, noreply);
         if let Some(request) = self.flight.requests.get_mut(request) {
             request.has_place = true;
             request.may_repeat = may_repeat;
@@ -97,9 +97,9 @@ impl Engine {
     }
 
     /// A new request of the client. The caller has made sure that the client is there.
-    pub(in crate::proxy) fn new_request(&mut self, id: ClientId, work: Work, noreply: bool) -> RequestId {
-        let Some(client) = self.upstream.clients.get_mut(id) else { return RequestId::NONE };
-        let made = Request::new(id, client.bucket, client.next_sequence, work, noreply);
+    pub(in crate::proxy) fn new_request(&mut self, caller: &Caller, work: Work, noreply: bool) -> RequestId {
+        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return RequestId::NONE };
+        let made = Request::new(caller, client.next_sequence, work, noreply);
         let delays = Delays::waited(client.waits_since, self.now);
         let note = self.flight.take_note();
         let request = self.flight.requests.insert(Request { since: self.now, delays, note, ..made });
@@ -116,13 +116,13 @@ impl Engine {
     /// note the position of the key.
     pub(in crate::proxy) fn send_key(
         &mut self,
+        caller: &Caller,
         id: RequestId,
         key: &[u8],
         code: u8,
         encode: impl FnOnce(Protocol, &mut Output, u16, &mut u64),
     ) {
-        let Some(bucket) = self.flight.requests.get(id).map(|request| request.bucket) else { return };
-        let (host, vbucket) = self.route(bucket, key);
+        let (host, vbucket) = self.route_for(caller, key);
         let Some(host) = host else {
             if op::of(code).changes() {
                 self.note_change(id, Some(key));
@@ -170,13 +170,13 @@ impl Engine {
     }
 
     /// A get of one key, in a line of so many bytes, that nothing is in the way of. Its place is taken already.
-    pub(in crate::proxy) fn get_straight(&mut self, client_id: ClientId, key: &[u8], length: usize) {
+    pub(in crate::proxy) fn get_straight(&mut self, caller: &Caller, key: &[u8], length: usize) {
+        let Caller { client: client_id, bucket: bucket_id, .. } = *caller;
         let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
-        let bucket_id = client.bucket;
         let bucket = &mut self.buckets[bucket_id];
         bucket.count_get(key.len(), length);
         let (host_id, vbucket) = bucket.route(key);
-        let made = Request::get(client_id, client, self.now);
+        let made = Request::get(caller, client.next_sequence, self.now);
         let (request_id, request) = self.flight.requests.place(made);
         if let Some(watch) = &mut bucket.watch {
             request.note = watch.get(key, length, self.now, &mut self.flight.notes);
@@ -210,13 +210,13 @@ impl Engine {
     }
 
     /// A get of one key.
-    pub(in crate::proxy) fn get_one(&mut self, client: ClientId, key: &[u8], cas: bool) {
-        let request = self.one(client, Work::Get { cas, touch: false }, false, true);
-        let Some(bucket) = self.upstream.clients.get(client).map(|client| client.bucket) else { return };
+    pub(in crate::proxy) fn get_one(&mut self, caller: &Caller, key: &[u8], cas: bool) {
+        let Caller { client, bucket, .. } = *caller;
+        let request = self.one(caller, Work::Get { cas, touch: false }, false, true);
         if self.buckets[bucket].front.is_some() && self.get_cached(request, bucket, key, cas) {
             return;
         }
-        let (host, vbucket) = self.route(bucket, key);
+        let (host, vbucket) = self.route_for(caller, key);
         match host {
             Some(host) => self.send_get(host, &Get { request, client, bucket, key, vbucket, cas, retries: 0 }),
             None => self.fail(request, Failure::NoServer),

@@ -24,7 +24,7 @@ use crate::proxy::request::broadcast::{Broadcast, Order};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::pump::{Admit, Verdict};
-use crate::proxy::upstream::{Client, ClientId};
+use crate::proxy::upstream::{Caller, Client, ClientId};
 use replies::Replies;
 
 /// Quiet packets in flight, and the one that closed them.
@@ -88,13 +88,14 @@ impl Engine {
 
     /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, or `upstream_requests_max`, it has to
     /// wait: others wait for the same servers.
-    pub(in crate::proxy) fn quiet_packet(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
-        if let Some(failure) = self.no_servers(id) {
-            self.refuse_quiet(id, packet, failure);
+    pub(in crate::proxy) fn quiet_packet(&mut self, caller: &Caller, packet: &Packet<'_>) -> Verdict {
+        let id = caller.client;
+        if let Some(failure) = self.no_servers(caller) {
+            self.refuse_quiet(caller, packet, failure);
             return Verdict::Taken;
         }
         let Some(client) = self.upstream.clients.get_mut(id) else { return Verdict::Taken };
-        let behavior = &self.buckets[client.bucket].config.behavior;
+        let behavior = &self.buckets[caller.bucket].config.behavior;
         let bytes = packet.raw.len() as u64;
         let is_too_long = client.quiet_bytes.saturating_add(bytes) > behavior.quiet_max;
         if client.quiet_packets > 0 && (is_too_long || client.quiet_packets >= behavior.upstream_requests_max) {
@@ -102,16 +103,16 @@ impl Engine {
             return Verdict::Wait;
         }
         let is_flush = packet.key.is_empty();
-        if !self.knows_dialects(id, (!is_flush).then_some(packet.key), is_flush) {
+        if !self.knows_dialects(caller, (!is_flush).then_some(packet.key), is_flush) {
             return Verdict::Wait;
         }
         let batch = match self.open_batch(id) {
             Some(batch) => batch,
-            None => match self.admit(id) {
+            None => match self.admit(caller) {
                 Admit::Wait => return Verdict::Wait,
-                Admit::Go => self.one(id, Work::Batch(Box::new(Batch::new())), false, true),
+                Admit::Go => self.one(caller, Work::Batch(Box::new(Batch::new())), false, true),
                 Admit::TooLate => {
-                    self.refuse_quiet(id, packet, Failure::WaitQueue);
+                    self.refuse_quiet(caller, packet, Failure::WaitQueue);
                     return Verdict::Taken;
                 }
             },
@@ -123,7 +124,7 @@ impl Engine {
         }
         self.begin_packet(batch, bytes);
         if is_flush {
-            self.send_quiet_flush(batch, id, packet);
+            self.send_quiet_flush(batch, caller, packet);
         } else {
             self.send_packet(batch, packet);
         }
@@ -132,13 +133,11 @@ impl Engine {
     }
 
     /// A quiet packet that cannot be sent: a get is a miss, everything else is told.
-    fn refuse_quiet(&mut self, id: ClientId, packet: &Packet<'_>, failure: Failure) {
-        if let Some(client) = self.upstream.clients.get(id)
-            && failure == Failure::WaitQueue
-        {
-            self.count(client.bucket, Counter::WaitQueueTimeout);
+    fn refuse_quiet(&mut self, caller: &Caller, packet: &Packet<'_>, failure: Failure) {
+        if failure == Failure::WaitQueue {
+            self.count(caller.bucket, Counter::WaitQueueTimeout);
         }
-        let request = self.new_request(id, Work::Batch(Box::new(Batch { is_open: false, ..Batch::new() })), false);
+        let request = self.new_request(caller, Work::Batch(Box::new(Batch { is_open: false, ..Batch::new() })), false);
         self.not_sent(request, packet, failure, None);
     }
 
@@ -159,9 +158,9 @@ impl Engine {
     }
 
     /// A quiet flush goes to all servers.
-    fn send_quiet_flush(&mut self, id: RequestId, client: ClientId, packet: &Packet<'_>) {
-        let Some(bucket) = self.flight.requests.get(id).map(|request| request.bucket) else { return };
-        let mut hosts = self.buckets[bucket].hosts.clone();
+    fn send_quiet_flush(&mut self, id: RequestId, caller: &Caller, packet: &Packet<'_>) {
+        let client = caller.client;
+        let mut hosts = self.servers(caller).to_vec();
         hosts.sort_unstable();
         hosts.dedup();
         for host in hosts {
@@ -174,11 +173,12 @@ impl Engine {
     }
 
     /// Sends a packet that is answered: it closes the open batch, if there is one.
-    pub(in crate::proxy) fn close_batch(&mut self, id: RequestId, client: ClientId, packet: &Packet<'_>) {
+    pub(in crate::proxy) fn close_batch(&mut self, id: RequestId, caller: &Caller, packet: &Packet<'_>) {
+        let client = caller.client;
         let code = packet.header.opcode;
         let broadcast = match code {
-            opcode::FLUSH => Some(self.order(client, Order::Flush)),
-            opcode::STAT if packet.key == b"reset" => Some(self.order(client, Order::StatsReset)),
+            opcode::FLUSH => Some(self.order(caller, Order::Flush)),
+            opcode::STAT if packet.key == b"reset" => Some(self.order(caller, Order::StatsReset)),
             opcode::STAT => Some(Broadcast::stats(packet.key)),
             opcode::NOOP => Some(Broadcast::noop()),
             _ => None,
@@ -188,7 +188,6 @@ impl Engine {
             client.batch = None;
         }
         let Some(request) = self.flight.requests.get_mut(id) else { return };
-        let bucket = request.bucket;
         if let Work::Batch(batch) = &mut request.work {
             batch.closing = Some((code, packet.header.opaque));
             batch.broadcast = broadcast;
@@ -200,8 +199,8 @@ impl Engine {
         }
         self.begin_packet(id, 0);
         if is_broadcast {
-            for index in 0..self.buckets[bucket].hosts.len() {
-                let host = self.buckets[bucket].hosts[index];
+            for index in 0..self.servers(caller).len() {
+                let host = self.servers(caller)[index];
                 if changes {
                     self.take_over(client, host, None);
                 }
@@ -236,8 +235,8 @@ impl Engine {
     }
 
     /// A batch without quiet packets, for a packet that goes to all servers.
-    pub(in crate::proxy) fn new_batch(&mut self, id: ClientId) -> RequestId {
-        self.one(id, Work::Batch(Box::new(Batch::new())), false, true)
+    pub(in crate::proxy) fn new_batch(&mut self, caller: &Caller) -> RequestId {
+        self.one(caller, Work::Batch(Box::new(Batch::new())), false, true)
     }
 
     /// Closes the quiet packets at the end of the connection's output: something else follows, or they are sent.

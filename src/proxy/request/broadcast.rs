@@ -17,7 +17,7 @@ use crate::proxy::merge::Merger;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::roll::{Roll, Verdict};
 use crate::proxy::request::{RequestId, Work};
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::Caller;
 
 /// The answers to a broadcast so far.
 #[derive(Debug)]
@@ -220,23 +220,23 @@ impl Broadcast {
 }
 
 impl Engine {
-    /// Sends a command to every server of the client's bucket, once per index.
+    /// Sends a command to every server, once per index.
     pub(in crate::proxy) fn broadcast(
         &mut self,
-        client_id: ClientId,
+        caller: &Caller,
         broadcast: Broadcast,
         noreply: bool,
         code: u8,
         encode: impl Fn(Protocol, &mut Output),
     ) {
-        let Some(bucket) = self.upstream.clients.get(client_id).map(|client| client.bucket) else { return };
-        let id = self.one(client_id, Work::Broadcast(Box::new(broadcast)), noreply, true);
+        let client_id = caller.client;
+        let id = self.one(caller, Work::Broadcast(Box::new(broadcast)), noreply, true);
         let changes = op::of(code).changes();
         if changes {
             self.note_change(id, None);
         }
-        for index in 0..self.buckets[bucket].hosts.len() {
-            let host = self.buckets[bucket].hosts[index];
+        for index in 0..self.servers(caller).len() {
+            let host = self.servers(caller)[index];
             if changes {
                 self.take_over(client_id, host, None);
             }
@@ -318,9 +318,8 @@ impl Engine {
         )
     }
 
-    /// An order to all servers of the client's bucket.
-    pub(in crate::proxy) fn order(&self, id: ClientId, order: Order) -> Broadcast {
-        let bucket = self.upstream.clients.get(id).and_then(|client| self.buckets.get(client.bucket));
-        Broadcast::order(order, self.roll(bucket.map_or(&[], |bucket| &bucket.hosts)))
+    /// An order to all servers.
+    pub(in crate::proxy) fn order(&self, caller: &Caller, order: Order) -> Broadcast {
+        Broadcast::order(order, self.roll(self.servers(caller)))
     }
 }

@@ -15,7 +15,7 @@ use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::timers::Micros;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::Caller;
 use crate::routing::Router;
 
 /// The front cache of a bucket that has one.
@@ -126,16 +126,14 @@ impl Engine {
     }
 
     /// Answers the set of a key that `optimize_set` names before the server has; what the server says is dropped.
-    pub(in crate::proxy) fn answer_early(&mut self, id: ClientId, store: &Store<'_>) -> bool {
-        let Some(bucket) = self.upstream.clients.get(id).and_then(|client| self.buckets.get(client.bucket)) else {
-            return false;
-        };
+    pub(in crate::proxy) fn answer_early(&mut self, caller: &Caller, store: &Store<'_>) -> bool {
+        let bucket = &self.buckets[caller.bucket];
         let is_set = store.verb == StoreVerb::Set && store.cas.is_none();
         if bucket.optimize_set.is_empty() || !is_set || !bucket.optimize_set.matches(store.key) {
             return false;
         }
         bucket.counters.count(Counter::OptimizeSets);
-        self.local_reply(id, |out| out.extend_from_slice(answer::STORED));
+        self.local_reply(caller, |out| out.extend_from_slice(answer::STORED));
         true
     }
 

@@ -17,8 +17,8 @@ use crate::proxy::downstream::{ConnId, Entry, Expect};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::roll::{Roll, Verdict};
 use crate::proxy::request::{RequestId, Work};
-use crate::proxy::upstream::ClientId;
 use crate::proxy::upstream::pump::Verdict as Pumped;
+use crate::proxy::upstream::{Caller, ClientId};
 use crate::proxy::{Action, Engine};
 
 /// The servers are left unread while the client has this many bytes to read, and read again at half of it.
@@ -122,28 +122,27 @@ fn is_crawl(command: &Command<'_>) -> bool {
 }
 
 impl Engine {
-    /// Asks all servers of the client's bucket for their lists, each once.
-    pub(in crate::proxy) fn dump(&mut self, id: ClientId, command: Command<'_>) -> Pumped {
-        if self.has_binary_servers(id) {
-            self.local_reply(id, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
+    /// Asks all servers for their lists, each once.
+    pub(in crate::proxy) fn dump(&mut self, caller: &Caller, command: Command<'_>) -> Pumped {
+        if self.has_binary_servers(caller) {
+            self.local_reply(caller, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
             return Pumped::Taken;
         }
-        let Some(client) = self.upstream.clients.get_mut(id) else { return Pumped::Taken };
+        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return Pumped::Taken };
         if client.unanswered > 0 {
             // What the client has changed before is to be in it; and then it is its turn at once.
             client.stopped = true;
             return Pumped::Wait;
         }
-        let bucket = client.bucket;
         let mut hosts: Vec<HostId> = Vec::new();
-        for host in &self.buckets[bucket].hosts {
+        for host in self.servers(caller) {
             if !hosts.contains(host) {
                 hosts.push(*host);
             }
         }
         let dump = Dump::new(&command, self.roll(&hosts));
         // It takes no place among the bucket's requests: they would wait for it.
-        let request = self.new_request(id, Work::Dump(Box::new(dump)), false);
+        let request = self.new_request(caller, Work::Dump(Box::new(dump)), false);
         let is_crawl = is_crawl(&command);
         for host in hosts {
             if is_crawl && !self.may_crawl(request, host) {

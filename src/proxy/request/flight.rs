@@ -17,7 +17,7 @@ use crate::proxy::request::multiget::MultiGet;
 use crate::proxy::request::phases::Delays;
 use crate::proxy::slow::NoteId;
 use crate::proxy::timers::Micros;
-use crate::proxy::upstream::{Client, ClientId};
+use crate::proxy::upstream::{Caller, ClientId};
 
 /// Names a request.
 pub type RequestId = Id<Request>;
@@ -126,10 +126,10 @@ pub struct Request {
 
 impl Request {
     /// A request that has not been sent yet.
-    pub fn new(client: ClientId, bucket: usize, sequence: u64, work: Work, noreply: bool) -> Request {
+    pub(in crate::proxy) fn new(caller: &Caller, sequence: u64, work: Work, noreply: bool) -> Request {
         Request {
-            client,
-            bucket,
+            client: caller.client,
+            bucket: caller.bucket,
             sequence,
             work,
             noreply,
@@ -157,10 +157,10 @@ impl Request {
 }
 
 impl Request {
-    /// A get of one key, the next request of `client`, that holds a place.
-    pub(in crate::proxy) fn get(id: ClientId, client: &Client, now: Micros) -> Request {
+    /// A get of one key that holds a place.
+    pub(in crate::proxy) fn get(caller: &Caller, sequence: u64, now: Micros) -> Request {
         let work = Work::Get { cas: false, touch: false };
-        Request { has_place: true, since: now, ..Request::new(id, client.bucket, client.next_sequence, work, false) }
+        Request { has_place: true, since: now, ..Request::new(caller, sequence, work, false) }
     }
 
     /// A value has come for a get: so many bytes, so often.

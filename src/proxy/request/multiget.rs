@@ -25,7 +25,7 @@ use crate::proxy::request::caching::{Asked, write_value};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Links, RequestId, Work};
 use crate::proxy::statistics::count_keys;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::Caller;
 
 pub(in crate::proxy) use answers::Named;
 pub use duplicates::Duplicates;
@@ -179,17 +179,16 @@ struct Sorted {
 
 impl Engine {
     /// A get of several keys.
-    pub(in crate::proxy) fn get_many(&mut self, client_id: ClientId, keys: Keys<'_>, cas: bool, exptime: Option<i64>) {
-        let Some(bucket) = self.upstream.clients.get(client_id).map(|client| client.bucket) else { return };
+    pub(in crate::proxy) fn get_many(&mut self, caller: &Caller, keys: Keys<'_>, cas: bool, exptime: Option<i64>) {
         let mut multiget = self.flight.works.multigets.take().unwrap_or_default();
         multiget.cas = cas;
         multiget.exptime = exptime;
         multiget.line.extend_from_slice(keys.line());
-        let Sorted { cached, has_repeated, failure } = self.sort_keys(bucket, &keys, &mut multiget);
+        let Sorted { cached, has_repeated, failure } = self.sort_keys(caller, &keys, &mut multiget);
         let parts = multiget.used as u32;
         multiget.is_ordered = parts > 1 || has_repeated;
         let links = Links::with_memory(std::mem::take(&mut multiget.links));
-        let id = self.one(client_id, Work::MultiGet(multiget), false, true);
+        let id = self.one(caller, Work::MultiGet(multiget), false, true);
         if let Some(request) = self.flight.requests.get_mut(id) {
             (request.failure, request.links, request.changes) = (failure, links, exptime.is_some());
         }
@@ -208,7 +207,8 @@ impl Engine {
     }
 
     /// Notes every key, and who has it.
-    fn sort_keys(&mut self, bucket: usize, keys: &Keys<'_>, multiget: &mut MultiGet) -> Sorted {
+    fn sort_keys(&mut self, caller: &Caller, keys: &Keys<'_>, multiget: &mut MultiGet) -> Sorted {
+        let bucket = caller.bucket;
         self.flight.duplicates.clear();
         let mut sorted = Sorted { cached: Vec::new(), has_repeated: false, failure: None };
         let (mut repeated, mut bytes) = (0, 0);
@@ -243,7 +243,7 @@ impl Engine {
                         continue;
                     }
                 }
-                let (host, vbucket) = self.route(bucket, key);
+                let (host, vbucket) = self.route_for(caller, key);
                 entry.vbucket = vbucket;
                 match host {
                     Some(host) => multiget.part_of(host).keys.push(index),

@@ -111,10 +111,12 @@ mod tests {
     use super::*;
     use crate::arena::Id;
     use crate::proxy::request::Work;
+    use crate::proxy::upstream::Caller;
 
     #[test]
     fn the_parts_add_up() {
-        let mut request = Request::new(Id::NONE, 0, 0, Work::Local, false);
+        let nobody = Caller { client: Id::NONE, bucket: 0, named: None };
+        let mut request = Request::new(&nobody, 0, Work::Local, false);
         request.since = 100;
         assert_eq!(request.phases(350), Phases { total: 250, queue: 250, server: None });
         request.delays.note_sent(100, Some(120));

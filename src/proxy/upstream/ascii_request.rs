@@ -13,7 +13,7 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::broadcast::{Broadcast, Order};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::Caller;
 use crate::proxy::upstream::pump::{Admit, Verdict};
 use crate::proxy::{Action, Engine, VERSION};
 
@@ -22,54 +22,54 @@ pub(in crate::proxy) const VERBOSITY_MAX: u32 = 4;
 
 impl Engine {
     /// Answers a request or sends it on its way.
-    pub(in crate::proxy) fn ascii_request(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) -> Verdict {
+    pub(in crate::proxy) fn ascii_request(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool) -> Verdict {
         match request {
-            Request::Version if !self.names_server(id) => {
-                self.local_text(id, noreply, |out| answer::version(out, VERSION.as_bytes()))
+            Request::Version if caller.named.is_none() => {
+                self.local_text(caller, noreply, |out| answer::version(out, VERSION.as_bytes()))
             }
             Request::Verbosity { level } => {
                 self.actions.push(Action::SetVerbosity((*level).min(VERBOSITY_MAX) as u8));
-                self.local_text(id, noreply, |out| out.extend_from_slice(answer::OK));
+                self.local_text(caller, noreply, |out| out.extend_from_slice(answer::OK));
             }
-            Request::Quit => self.quit(id),
-            Request::StatsProxy { sub } => self.stats_proxy(id, sub),
+            Request::Quit => self.quit(caller.client),
+            Request::StatsProxy { sub } => self.stats_proxy(caller, sub),
             Request::Get { .. } | Request::Getl { .. } | Request::Stats { .. } | Request::Dump(_)
-                if self.is_deaf(id) => {}
-            Request::Dump(dump) if self.no_servers(id).is_none() => return self.dump(id, *dump),
-            Request::MemLimit { .. } if self.has_binary_servers(id) => {
-                self.local_text(id, noreply, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
+                if self.is_deaf(caller.client) => {}
+            Request::Dump(dump) if self.no_servers(caller).is_none() => return self.dump(caller, *dump),
+            Request::MemLimit { .. } if self.has_binary_servers(caller) => {
+                self.local_text(caller, noreply, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
             }
-            _ => match self.no_servers(id) {
-                Some(failure) => self.refuse(id, request, noreply, failure),
-                None => match self.admit(id) {
+            _ => match self.no_servers(caller) {
+                Some(failure) => self.refuse(caller, request, noreply, failure),
+                None => match self.admit(caller) {
                     Admit::Wait => return Verdict::Wait,
-                    Admit::Go => self.proxied(id, request, noreply),
-                    Admit::TooLate => self.refuse(id, request, noreply, Failure::WaitQueue),
+                    Admit::Go => self.proxied(caller, request, noreply),
+                    Admit::TooLate => self.refuse(caller, request, noreply, Failure::WaitQueue),
                 },
             },
         }
         Verdict::Taken
     }
 
-    fn local_text(&mut self, id: ClientId, noreply: bool, write: impl FnOnce(&mut Vec<u8>)) {
+    fn local_text(&mut self, caller: &Caller, noreply: bool, write: impl FnOnce(&mut Vec<u8>)) {
         if !noreply {
-            self.local_reply(id, write);
+            self.local_reply(caller, write);
         }
     }
 
     /// A request that needs servers, and has a place.
-    fn proxied(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) {
+    fn proxied(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool) {
         match *request {
             Request::Get { keys, cas } => match keys.single() {
-                Some((_, key)) => self.get_one(id, key, cas),
-                None => self.get_many(id, keys, cas, None),
+                Some((_, key)) => self.get_one(caller, key, cas),
+                None => self.get_many(caller, keys, cas, None),
             },
-            Request::Gat { .. } | Request::Getl { .. } => self.retrieve(id, request),
-            Request::Store(store) => self.store(id, &store, noreply),
+            Request::Gat { .. } | Request::Getl { .. } => self.retrieve(caller, request),
+            Request::Store(store) => self.store(caller, &store, noreply),
             Request::Arith { key, delta, decr } => {
                 let code = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
-                let work = self.line(id, code, noreply);
-                self.send_key(work, key, code, |speak, out, vbucket, _| match speak {
+                let work = self.line(caller, code, noreply);
+                self.send_key(caller, work, key, code, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::arith(out.tail(), key, delta, decr),
                     Binary => {
                         let arith = Arith { key, delta, decr, cas: 0, create: None };
@@ -78,32 +78,32 @@ impl Engine {
                 });
             }
             Request::Delete { key } => {
-                let work = self.line(id, opcode::DELETE, noreply);
-                self.send_key(work, key, opcode::DELETE, |speak, out, vbucket, _| match speak {
+                let work = self.line(caller, opcode::DELETE, noreply);
+                self.send_key(caller, work, key, opcode::DELETE, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::delete(out.tail(), key),
                     Binary => binary::delete(out.tail(), key, 0, vbucket, u32::from(vbucket)),
                 });
             }
             Request::Touch { key, exptime } => {
-                let work = self.line(id, opcode::TOUCH, noreply);
-                self.send_key(work, key, opcode::TOUCH, |speak, out, vbucket, _| match speak {
+                let work = self.line(caller, opcode::TOUCH, noreply);
+                self.send_key(caller, work, key, opcode::TOUCH, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::touch(out.tail(), key, exptime),
                     Binary => binary::touch(out.tail(), key, exptime, vbucket, u32::from(vbucket)),
                 });
             }
             Request::Unl { key, cas } => {
-                let work = self.line(id, opcode::UNL, false);
-                self.send_key(work, key, opcode::UNL, |speak, out, vbucket, _| match speak {
+                let work = self.line(caller, opcode::UNL, false);
+                self.send_key(caller, work, key, opcode::UNL, |speak, out, vbucket, _| match speak {
                     Ascii => ascii::unl(out.tail(), key, cas),
                     Binary => binary::unl(out.tail(), key, cas, vbucket, u32::from(vbucket)),
                 });
             }
             Request::Flush { .. } | Request::Stats { .. } | Request::MemLimit { .. } => {
-                self.order_all(id, request, noreply)
+                self.order_all(caller, request, noreply)
             }
             Request::Version => {
-                let work = self.line(id, opcode::VERSION, noreply);
-                self.send_key(work, b"", opcode::VERSION, |speak, out, _, _| match speak {
+                let work = self.line(caller, opcode::VERSION, noreply);
+                self.send_key(caller, work, b"", opcode::VERSION, |speak, out, _, _| match speak {
                     Ascii => ascii::version(out.tail()),
                     Binary => binary::version(out.tail(), 0),
                 });
@@ -113,12 +113,12 @@ impl Engine {
     }
 
     /// A get that changes something.
-    fn retrieve(&mut self, id: ClientId, request: &Request<'_>) {
+    fn retrieve(&mut self, caller: &Caller, request: &Request<'_>) {
         match *request {
             Request::Gat { exptime, keys, cas } => match keys.single() {
                 Some((_, key)) => {
-                    let work = self.one(id, Work::Get { cas, touch: true }, false, true);
-                    self.send_key(work, key, opcode::GATK, |speak, out, vbucket, at| match speak {
+                    let work = self.one(caller, Work::Get { cas, touch: true }, false, true);
+                    self.send_key(caller, work, key, opcode::GATK, |speak, out, vbucket, at| match speak {
                         Ascii => {
                             ascii::gat_start(out.tail(), cas, exptime);
                             *at = out.end() + 1;
@@ -131,11 +131,11 @@ impl Engine {
                         }
                     });
                 }
-                None => self.get_many(id, keys, cas, Some(exptime)),
+                None => self.get_many(caller, keys, cas, Some(exptime)),
             },
             Request::Getl { key, exptime } => {
-                let work = self.line(id, opcode::GETL, false);
-                self.send_key(work, key, opcode::GETL, |speak, out, vbucket, at| match speak {
+                let work = self.line(caller, opcode::GETL, false);
+                self.send_key(caller, work, key, opcode::GETL, |speak, out, vbucket, at| match speak {
                     Ascii => {
                         *at = out.end() + 5;
                         ascii::getl(out.tail(), key, exptime);
@@ -151,45 +151,47 @@ impl Engine {
     }
 
     /// A request that all servers are to do.
-    fn order_all(&mut self, id: ClientId, request: &Request<'_>, noreply: bool) {
+    fn order_all(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool) {
         match *request {
             Request::Flush { delay } => {
-                let order = self.order(id, Order::Flush);
-                self.broadcast(id, order, noreply, opcode::FLUSH, |speak, out| match speak {
+                let order = self.order(caller, Order::Flush);
+                self.broadcast(caller, order, noreply, opcode::FLUSH, |speak, out| match speak {
                     Ascii => ascii::flush(out.tail(), delay),
                     Binary => binary::flush(out.tail(), delay),
                 });
             }
             Request::Stats { args } => {
                 let broadcast = match args {
-                    b"reset" => self.order(id, Order::StatsReset),
+                    b"reset" => self.order(caller, Order::StatsReset),
                     _ => Broadcast::stats(args),
                 };
-                self.broadcast(id, broadcast, false, opcode::STAT, |speak, out| match speak {
+                self.broadcast(caller, broadcast, false, opcode::STAT, |speak, out| match speak {
                     Ascii => ascii::stats(out.tail(), args),
                     Binary => binary::stat(out.tail(), args),
                 });
             }
             Request::MemLimit { megabytes } => {
-                let order = self.order(id, Order::MemLimit);
+                let order = self.order(caller, Order::MemLimit);
                 // Binary servers were ruled out.
-                self.broadcast(id, order, noreply, opcode::NOOP, |_, out| ascii::memory_limit(out.tail(), megabytes));
+                self.broadcast(caller, order, noreply, opcode::NOOP, |_, out| {
+                    ascii::memory_limit(out.tail(), megabytes)
+                });
             }
             _ => {}
         }
     }
 
     /// A request with the command of this opcode, for one key and without a CAS id that it depends on.
-    fn line(&mut self, id: ClientId, code: u8, noreply: bool) -> RequestId {
+    fn line(&mut self, caller: &Caller, code: u8, noreply: bool) -> RequestId {
         let op = op::of(code);
-        self.one(id, Work::Line(op.class), noreply, op.may_repeat(false))
+        self.one(caller, Work::Line(op.class), noreply, op.may_repeat(false))
     }
 
-    fn store(&mut self, id: ClientId, store: &Store<'_>, noreply: bool) {
-        let noreply = noreply || self.answer_early(id, store);
+    fn store(&mut self, caller: &Caller, store: &Store<'_>, noreply: bool) {
+        let noreply = noreply || self.answer_early(caller, store);
         let op = Op::store(store.verb);
-        let work = self.one(id, Work::Line(op.class), noreply, op.may_repeat(store.cas.is_some()));
-        self.send_key(work, store.key, op.opcode, |speak, out: &mut Output, vbucket, _| match speak {
+        let work = self.one(caller, Work::Line(op.class), noreply, op.may_repeat(store.cas.is_some()));
+        self.send_key(caller, work, store.key, op.opcode, |speak, out: &mut Output, vbucket, _| match speak {
             Ascii => {
                 ascii::store_line(out.tail(), store);
                 out.push(store.value);
@@ -202,40 +204,34 @@ impl Engine {
         });
     }
 
-    /// Why nothing can be sent to the servers of the client's bucket: it has none.
-    pub(in crate::proxy) fn no_servers(&self, id: ClientId) -> Option<Failure> {
-        let bucket = &self.buckets[self.upstream.clients.get(id)?.bucket];
-        match bucket.hosts.is_empty() {
+    /// Why the request at hand cannot be sent: there are no servers for it.
+    pub(in crate::proxy) fn no_servers(&self, caller: &Caller) -> Option<Failure> {
+        let bucket = &self.buckets[caller.bucket];
+        match bucket.servers(caller).is_empty() {
             false => None,
             true if bucket.config.is_null => Some(Failure::NullBucket),
             true => Some(Failure::NoDownstreams),
         }
     }
 
-    /// Whether some of the servers of the client's bucket speak binary.
-    pub(in crate::proxy) fn has_binary_servers(&self, id: ClientId) -> bool {
-        let hosts = self
-            .upstream
-            .clients
-            .get(id)
-            .and_then(|client| self.buckets.get(client.bucket))
-            .map(|bucket| &bucket.hosts);
+    /// Whether some of the servers for the request at hand speak binary.
+    pub(in crate::proxy) fn has_binary_servers(&self, caller: &Caller) -> bool {
         let is_binary =
             |host: &HostId| self.downstream.hosts.get(*host).is_some_and(|host| host.server.protocol == Binary);
-        hosts.is_some_and(|hosts| hosts.iter().any(is_binary))
+        self.servers(caller).iter().any(is_binary)
     }
 
     /// A request that cannot be sent.
-    fn refuse(&mut self, id: ClientId, request: &Request<'_>, noreply: bool, failure: Failure) {
+    fn refuse(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
             Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
-                self.watch_refused(id, *keys);
+                self.watch_refused(caller.bucket, *keys);
                 Work::Get { cas: *cas, touch: false }
             }
             Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };
-        let request = self.new_request(id, work, noreply);
+        let request = self.new_request(caller, work, noreply);
         self.fail(request, failure);
     }
 }

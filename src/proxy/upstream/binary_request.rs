@@ -17,29 +17,29 @@ use crate::proxy::downstream::{ConnId, Entry, Expect, PacketName, Translated};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::statistics::proxy_word;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::Caller;
 use crate::proxy::upstream::ascii_request::VERBOSITY_MAX;
 use crate::proxy::upstream::pump::{Admit, Verdict};
 use crate::proxy::{Action, Engine, VERSION};
 
 impl Engine {
     /// Handles one packet of the client; `false` when nothing more can be done now.
-    pub(in crate::proxy) fn step_binary(&mut self, id: ClientId, input: &mut Input) -> bool {
+    pub(in crate::proxy) fn step_binary(&mut self, caller: &Caller, input: &mut Input) -> bool {
         let used = match parse_request(input.value()) {
             Parsed::Incomplete { need } => {
                 input.expect(need, &mut self.upstream.buffers);
                 return false;
             }
             Parsed::Malformed(breach) => {
-                self.expel(id, breach);
+                self.expel(caller.client, breach);
                 input.len()
             }
             Parsed::Packet { packet, len } => {
-                self.watch_packet(id, &packet);
-                if self.binary_request(id, &packet) == Verdict::Wait {
-                    return self.note_waiting(id);
+                self.watch_packet(caller.bucket, &packet);
+                if self.binary_request(caller, &packet) == Verdict::Wait {
+                    return self.note_waiting(caller.client);
                 }
-                self.packet_taken(id, &packet);
+                self.packet_taken(caller.bucket, &packet);
                 len
             }
         };
@@ -47,104 +47,103 @@ impl Engine {
         true
     }
 
-    fn binary_request(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+    fn binary_request(&mut self, caller: &Caller, packet: &Packet<'_>) -> Verdict {
         let code = packet.header.opcode;
         if matches!(code, opcode::SASL_LIST_MECHS | opcode::SASL_AUTH | opcode::SASL_STEP) {
-            self.sasl(id, packet);
+            self.sasl(caller, packet);
             return Verdict::Taken;
         }
         let op = op::of(code);
         if !op.fits(packet) {
             // As memcached does; behind a wrong shape the stream cannot be trusted.
-            self.local_packet(id, packet, status::INVALID);
-            self.expel(id, Breach::Shape(code));
+            self.local_packet(caller, packet, status::INVALID);
+            self.expel(caller.client, Breach::Shape(code));
             return Verdict::Taken;
         }
         match code {
-            opcode::VERSION => self.local_body(id, packet, status::SUCCESS, VERSION.as_bytes()),
-            opcode::HELLO => self.local_body(id, packet, status::SUCCESS, b""),
-            opcode::SELECT_BUCKET | opcode::BUCKET => self.select_bucket(id, packet),
-            opcode::VERBOSITY => self.verbosity(id, packet),
-            opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(id, packet, status::NOT_SUPPORTED),
-            opcode::STAT if proxy_word(packet.key).is_some() => self.stats_proxy_packets(id, packet),
-            opcode::QUIT | opcode::QUITQ => self.binary_quit(id, packet),
-            _ if op.is_needless() && self.is_deaf(id) => {}
+            opcode::VERSION => self.local_body(caller, packet, status::SUCCESS, VERSION.as_bytes()),
+            opcode::HELLO => self.local_body(caller, packet, status::SUCCESS, b""),
+            opcode::SELECT_BUCKET | opcode::BUCKET => self.select_bucket(caller, packet),
+            opcode::VERBOSITY => self.verbosity(caller, packet),
+            opcode::TAP_CONNECT | opcode::DCP_OPEN => self.local_packet(caller, packet, status::NOT_SUPPORTED),
+            opcode::STAT if proxy_word(packet.key).is_some() => self.stats_proxy_packets(caller, packet),
+            opcode::QUIT | opcode::QUITQ => self.binary_quit(caller, packet),
+            _ if op.is_needless() && self.is_deaf(caller.client) => {}
             // No key says which server may know it, so nobody does.
             _ if op.is_foreign && packet.key.is_empty() => {
-                self.local_packet(id, packet, status::UNKNOWN_COMMAND);
+                self.local_packet(caller, packet, status::UNKNOWN_COMMAND);
             }
-            _ if is_quiet(code) => return self.quiet_packet(id, packet),
-            _ => return self.binary_proxied(id, packet),
+            _ if is_quiet(code) => return self.quiet_packet(caller, packet),
+            _ => return self.binary_proxied(caller, packet),
         }
         Verdict::Taken
     }
 
-    fn local_body(&mut self, id: ClientId, packet: &Packet<'_>, code: u16, body: &[u8]) {
+    fn local_body(&mut self, caller: &Caller, packet: &Packet<'_>, code: u16, body: &[u8]) {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         let reply = Reply { status: code, value: body, ..Reply::to(opcode, opaque) };
-        self.local_reply(id, |out| reply.write(out));
+        self.local_reply(caller, |out| reply.write(out));
     }
 
     /// Answers a packet with a status and its usual text.
-    pub(in crate::proxy) fn local_packet(&mut self, id: ClientId, packet: &Packet<'_>, code: u16) {
-        self.local_body(id, packet, code, text(code).as_bytes());
+    pub(in crate::proxy) fn local_packet(&mut self, caller: &Caller, packet: &Packet<'_>, code: u16) {
+        self.local_body(caller, packet, code, text(code).as_bytes());
     }
 
     /// Chooses a bucket: only the one the client is in already can be chosen without authentication.
-    fn select_bucket(&mut self, id: ClientId, packet: &Packet<'_>) {
-        let Some(client) = self.upstream.clients.get(id) else { return };
-        match self.buckets[client.bucket].config.name.as_bytes() == packet.key {
-            true => self.local_body(id, packet, status::SUCCESS, b""),
-            false => self.local_packet(id, packet, status::KEY_NOT_FOUND),
+    fn select_bucket(&mut self, caller: &Caller, packet: &Packet<'_>) {
+        match self.buckets[caller.bucket].config.name.as_bytes() == packet.key {
+            true => self.local_body(caller, packet, status::SUCCESS, b""),
+            false => self.local_packet(caller, packet, status::KEY_NOT_FOUND),
         }
     }
 
-    fn verbosity(&mut self, id: ClientId, packet: &Packet<'_>) {
+    fn verbosity(&mut self, caller: &Caller, packet: &Packet<'_>) {
         let Some(level) = packet.extras.first_chunk::<4>() else {
-            return self.local_packet(id, packet, status::INVALID);
+            return self.local_packet(caller, packet, status::INVALID);
         };
         self.actions.push(Action::SetVerbosity(u32::from_be_bytes(*level).min(VERBOSITY_MAX) as u8));
-        self.local_body(id, packet, status::SUCCESS, b"");
+        self.local_body(caller, packet, status::SUCCESS, b"");
     }
 
     /// The client takes its leave.
-    fn binary_quit(&mut self, id: ClientId, packet: &Packet<'_>) {
+    fn binary_quit(&mut self, caller: &Caller, packet: &Packet<'_>) {
         if packet.header.opcode == opcode::QUIT {
-            self.local_body(id, packet, status::SUCCESS, b"");
+            self.local_body(caller, packet, status::SUCCESS, b"");
         }
-        self.quit(id);
+        self.quit(caller.client);
     }
 
     /// A packet that needs servers, and is answered. It closes the quiet ones that the same turn has brought.
-    fn binary_proxied(&mut self, id: ClientId, packet: &Packet<'_>) -> Verdict {
+    fn binary_proxied(&mut self, caller: &Caller, packet: &Packet<'_>) -> Verdict {
         let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         let op = op::of(opcode);
         let is_broadcast = op.target == Target::All;
-        if let Some(failure) = self.no_servers(id) {
-            let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
+        if let Some(failure) = self.no_servers(caller) {
+            let request = self.new_request(caller, Work::Packet { opcode, opaque }, false);
             self.fail(request, failure);
             return Verdict::Taken;
         }
-        if !self.knows_dialects(id, (!is_broadcast).then_some(packet.key), is_broadcast) {
+        if !self.knows_dialects(caller, (!is_broadcast).then_some(packet.key), is_broadcast) {
             return Verdict::Wait;
         }
-        if let Some(batch) = self.open_batch(id) {
-            self.close_batch(batch, id, packet);
+        if let Some(batch) = self.open_batch(caller.client) {
+            self.close_batch(batch, caller, packet);
             return Verdict::Taken;
         }
-        match self.admit(id) {
+        match self.admit(caller) {
             Admit::Wait => return Verdict::Wait,
             Admit::TooLate => {
-                let request = self.new_request(id, Work::Packet { opcode, opaque }, false);
+                let request = self.new_request(caller, Work::Packet { opcode, opaque }, false);
                 self.fail(request, Failure::WaitQueue);
             }
             Admit::Go if is_broadcast => {
-                let batch = self.new_batch(id);
-                self.close_batch(batch, id, packet);
+                let batch = self.new_batch(caller);
+                self.close_batch(batch, caller, packet);
             }
             Admit::Go => {
                 let request =
-                    self.one(id, Work::Packet { opcode, opaque }, false, op.may_repeat(packet.header.cas != 0));
+                    self.one(caller, Work::Packet { opcode, opaque }, false, op.may_repeat(packet.header.cas != 0));
                 self.send_packet(request, packet);
             }
         }
@@ -244,16 +243,14 @@ impl Engine {
 
     /// Whether all ASCII servers that a request needs are known to understand meta commands or not. If not, they
     /// are asked, and the client waits.
-    pub(in crate::proxy) fn knows_dialects(&mut self, id: ClientId, key: Option<&[u8]>, all: bool) -> bool {
-        let Some(client) = self.upstream.clients.get(id) else { return true };
-        let bucket = client.bucket;
+    pub(in crate::proxy) fn knows_dialects(&mut self, caller: &Caller, key: Option<&[u8]>, all: bool) -> bool {
         let is_open = |host: &HostId| {
             self.downstream
                 .hosts
                 .get(*host)
                 .is_some_and(|host| host.server.protocol == Protocol::Ascii && !host.dialect.is_settled())
         };
-        if !self.buckets[bucket].hosts.iter().any(is_open) {
+        if !self.servers(caller).iter().any(is_open) {
             return true;
         }
         let mut hosts: Vec<HostId> = Vec::new();
@@ -266,14 +263,14 @@ impl Engine {
             }
         };
         if all {
-            self.buckets[bucket].hosts.iter().for_each(|host| add(Some(*host)));
+            self.servers(caller).iter().for_each(|host| add(Some(*host)));
         }
         if let Some(key) = key {
-            add(self.route(bucket, key).0);
+            add(self.route_for(caller, key).0);
         }
         let mut is_known = true;
         for host in hosts {
-            is_known &= self.knows_dialect(id, host);
+            is_known &= self.knows_dialect(caller.client, host);
         }
         is_known
     }

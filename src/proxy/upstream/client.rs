@@ -61,13 +61,20 @@ pub struct Sticky {
     pub count: u32,
 }
 
+/// What serves a client.
+#[derive(Debug)]
+pub enum Service {
+    /// The servers of the bucket with this index.
+    Bucket(usize),
+    /// The built-in server. Nothing is ever owed to such a client except what is in its output.
+    Memcached(Session),
+}
+
 /// A client connection.
 #[derive(Debug)]
 pub struct Client {
-    /// Index of its bucket.
-    pub bucket: usize,
-    /// Instead of a bucket: it is a client of the built-in server.
-    pub session: Option<Session>,
+    /// What serves it.
+    pub service: Service,
     /// What it speaks; `None`: no byte has come yet. The first one decides: 0x80 is binary, anything else ASCII.
     pub protocol: Option<Protocol>,
     /// How far its life has come.
@@ -130,11 +137,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that has just connected to bucket `bucket`, and must speak `binding` if that is one.
-    pub fn new(bucket: usize, binding: Option<Protocol>) -> Client {
+    /// A client that has just connected, is served by `service`, and must speak `binding` if that is one.
+    pub fn new(service: Service, binding: Option<Protocol>) -> Client {
         Client {
-            bucket,
-            session: None,
+            service,
             protocol: binding,
             phase: Phase::Open,
             is_deaf: false,
@@ -256,6 +262,15 @@ impl Client {
     pub fn drop_output(&mut self) {
         self.output.clear();
         self.committed = self.output.end();
+    }
+
+    /// Its bucket; `None`: the built-in server serves it.
+    #[inline]
+    pub(in crate::proxy) fn bucket(&self) -> Option<usize> {
+        match self.service {
+            Service::Bucket(bucket) => Some(bucket),
+            Service::Memcached(_) => None,
+        }
     }
 
     /// The connection to `host` that holds unanswered work of this client.

@@ -28,8 +28,10 @@ impl Engine {
     /// The client's next request has waited too long for a place among those of its bucket.
     pub(in crate::proxy) fn tell_of_wait_queue(&mut self, id: ClientId) {
         let Some(client) = self.upstream.clients.get(id) else { return };
-        let Admission::Waiting { since: Some(since) } = client.admission else { return };
-        let bucket = &mut self.buckets[client.bucket];
+        let (Admission::Waiting { since: Some(since) }, Some(bucket)) = (client.admission, client.bucket()) else {
+            return;
+        };
+        let bucket = &mut self.buckets[bucket];
         if std::mem::replace(&mut bucket.is_crowded, true) {
             return;
         }

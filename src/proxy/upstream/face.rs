@@ -4,7 +4,7 @@ use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::proxy::Engine;
 
-use super::{Client, ClientId, Phase};
+use super::{Client, ClientId, Phase, Service};
 
 impl Engine {
     /// A client has connected to bucket `bucket`. `None`: it is to be turned away.
@@ -12,8 +12,10 @@ impl Engine {
         let counters = self.counters(bucket)?;
         counters.count(Counter::Upstreams);
         counters.count(Counter::TotUpstream);
-        let id =
-            self.upstream.clients.insert(Client { active_at: self.now, ..Client::new(bucket, self.settings.binding) });
+        let id = self
+            .upstream
+            .clients
+            .insert(Client { active_at: self.now, ..Client::new(Service::Bucket(bucket), self.settings.binding) });
         self.arm_idle(id);
         Some(id)
     }
@@ -34,7 +36,7 @@ impl Engine {
             if count > 0 {
                 client.active_at = self.now;
             }
-            if client.session.is_none() {
+            if client.bucket().is_some() {
                 self.traffic.count_read(count);
             }
         }
@@ -71,7 +73,7 @@ impl Engine {
         client.active_at = self.now;
         client.output.advance(count);
         client.output.release_sent();
-        if client.session.is_none() {
+        if client.bucket().is_some() {
             self.traffic.count_written(count);
         }
         let owes_nothing = client.order.is_empty();

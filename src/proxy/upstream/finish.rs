@@ -12,15 +12,15 @@ use crate::proxy::downstream::{ConnId, Entry};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::slow::NoteId;
-use crate::proxy::upstream::{Admission, ClientId};
+use crate::proxy::upstream::{Admission, Caller, ClientId};
 
 /// A reply of several values may be sent in parts once this much of it is complete.
 const PART_MIN: u64 = 64 * 1024;
 
 impl Engine {
     /// Answers the client's next request without asking a server.
-    pub(in crate::proxy) fn local_reply(&mut self, id: ClientId, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+    pub(in crate::proxy) fn local_reply(&mut self, caller: &Caller, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return };
         if client.is_deaf {
             return;
         }
@@ -28,10 +28,10 @@ impl Engine {
             client.output.wake(&mut self.spare);
             write(client.output.tail());
             client.committed = client.output.end();
-            return self.mark_client(id);
+            return self.mark_client(caller.client);
         }
         self.drop_note();
-        let request = self.new_request(id, Work::Local, false);
+        let request = self.new_request(caller, Work::Local, false);
         if let Some(request) = self.flight.requests.get_mut(request) {
             write(request.parked.tail());
         }

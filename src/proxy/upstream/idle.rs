@@ -43,7 +43,7 @@ impl Engine {
     /// Until when the client may be idle.
     fn idle_deadline(&self, id: ClientId) -> Option<Micros> {
         let client = self.upstream.clients.get(id)?;
-        let limit = self.buckets.get(client.bucket)?.config.behavior.client_idle_timeout;
+        let limit = self.buckets[client.bucket()?].config.behavior.client_idle_timeout;
         deadline(if is_owed(client) { self.now } else { client.active_at }, limit)
     }
 
@@ -59,7 +59,7 @@ impl Engine {
 
     /// The same for all clients of a bucket.
     pub(in crate::proxy) fn arm_all_idle(&mut self, bucket: usize) {
-        let clients = self.upstream.clients.iter().filter(|(_, client)| client.bucket == bucket);
+        let clients = self.upstream.clients.iter().filter(|(_, client)| client.bucket() == Some(bucket));
         for id in clients.map(|(id, _)| id).collect::<Vec<_>>() {
             self.arm_idle(id);
         }
@@ -74,8 +74,8 @@ impl Engine {
         *armed = None;
         let Some(id) = self.upstream.clients.at(index) else { return };
         if self.idle_deadline(id).is_some_and(|at| at <= self.now) {
-            if let Some(client) = self.upstream.clients.get(id) {
-                self.count(client.bucket, Counter::IdleClosed);
+            if let Some(bucket) = self.upstream.clients.get(id).and_then(Client::bucket) {
+                self.count(bucket, Counter::IdleClosed);
             }
             return self.client_lost(id);
         }

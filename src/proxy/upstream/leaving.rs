@@ -55,11 +55,12 @@ impl Engine {
         client.input.rest(&mut self.upstream.buffers);
         (client.phase, client.is_deaf) = (Phase::Gone, true);
         client.drop_output();
-        let (bucket, is_owed) = (client.bucket, client.unanswered > 0);
+        let (bucket, is_owed) = (client.bucket(), client.unanswered > 0);
         if client.stopped {
             self.make_ready(id);
         }
-        if let Some(counters) = self.counters(bucket) {
+        if let Some(bucket) = bucket {
+            let counters = &self.buckets[bucket].counters;
             counters.drop_one(Counter::Upstreams);
             if is_owed {
                 counters.count(Counter::CloseOnUpstreamClose);
@@ -120,14 +121,16 @@ impl Engine {
     /// Nothing is left to be done for the client.
     fn forget_client(&mut self, id: ClientId) {
         let Some(mut client) = self.upstream.clients.remove(id) else { return };
-        if client.admission == Admission::Granted {
-            self.return_place(client.bucket);
+        if let Some(bucket) = client.bucket()
+            && client.admission == Admission::Granted
+        {
+            self.return_place(bucket);
         }
         client.input.consume(usize::MAX);
         client.input.rest(&mut self.upstream.buffers);
         if client.phase != Phase::Gone {
-            if let Some(counters) = self.counters(client.bucket) {
-                counters.drop_one(Counter::Upstreams);
+            if let Some(bucket) = client.bucket() {
+                self.buckets[bucket].counters.drop_one(Counter::Upstreams);
             }
             self.actions.push(Action::CloseClient(id));
         }

@@ -11,7 +11,7 @@ use crate::memcached::counters::{Count, Counters};
 use crate::memcached::{Memcached, Session, Step};
 
 use crate::proxy::timers::Micros;
-use crate::proxy::upstream::{Client, ClientId};
+use crate::proxy::upstream::{Client, ClientId, Service};
 use crate::proxy::{Action, Engine};
 
 /// The built-in server as one worker sees it.
@@ -40,16 +40,14 @@ impl Engine {
     /// A client of the built-in server has connected. `None`: there is no such server.
     pub fn add_memcached_client(&mut self) -> Option<ClientId> {
         self.upstream.memcached.as_ref()?;
-        let session = Session::new(self.settings.binding);
-        // Such clients are in no bucket.
-        let client = Client::new(usize::MAX, self.settings.binding);
-        Some(self.upstream.clients.insert(Client { session: Some(session), ..client }))
+        let service = Service::Memcached(Session::new(self.settings.binding));
+        Some(self.upstream.clients.insert(Client::new(service, self.settings.binding)))
     }
 
     /// A client's turn ends although it has more requests (`-R`).
     pub(in crate::proxy) fn count_yield(&self, id: ClientId) {
         match &self.upstream.memcached {
-            Some(served) if self.upstream.clients.get(id).is_some_and(|client| client.session.is_some()) => {
+            Some(served) if self.upstream.clients.get(id).is_some_and(|client| client.bucket().is_none()) => {
                 served.counters.add(Count::ConnYields, 1);
             }
             _ => self.traffic.count_yield(),
@@ -61,7 +59,7 @@ impl Engine {
         let (Some(client), Some(served)) = (self.upstream.clients.get_mut(id), &self.upstream.memcached) else {
             return false;
         };
-        let Some(session) = &mut client.session else { return false };
+        let Service::Memcached(session) = &mut client.service else { return false };
         let access = served.memcached.access(&served.counters, Clock { now: self.now, unix: served.unix });
         client.output.wake(&mut self.spare);
         let step = session.step(&access, input, &mut self.upstream.buffers, &mut client.output);

@@ -4,11 +4,10 @@
 //! get then travels as any other, joined with those of other clients. (Not to servers that know meta commands: a `get` does
 //! not tell that an item is stale.) The front cache answers those that ask for nothing which it does not have.
 
-use crate::buffer::Input;
 use crate::protocol::Protocol;
+use crate::protocol::ascii::meta;
 use crate::protocol::ascii::meta::command;
 use crate::protocol::ascii::meta::request::{self, Meta, Parsed, Verb};
-use crate::protocol::ascii::{answer, meta};
 use crate::protocol::older::{self, Plan, misfit};
 use crate::protocol::op;
 
@@ -18,84 +17,69 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::{Entry, Expect};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
-use crate::proxy::upstream::ClientId;
-use crate::proxy::upstream::mcmux::destination::{Allowed, Scope};
-use crate::proxy::upstream::pump::{Admit, Verdict};
+use crate::proxy::upstream::Caller;
+use crate::proxy::upstream::pump::{Admit, Progress, Verdict};
 
 /// The flags of a get that can be answered if only the value is known, and what the client keeps with it.
 const PLAIN: &[u8] = b"vfskOqb";
 
 impl Engine {
-    /// Handles the client's next request if it is a meta command. `None`: it is none, or its line is not all there; else the
-    /// same as [`Engine::step_ascii`].
-    pub(in crate::proxy) fn step_meta(&mut self, id: ClientId, input: &mut Input, scope: Scope) -> Option<bool> {
-        let Scope { skip, allowed } = scope;
-        let bucket = self.upstream.clients.get(id)?.bucket;
-        let value_max = self.buckets.get(bucket)?.config.behavior.value_max;
-        let mut scanned = input.scanned.saturating_sub(skip);
-        let all = input.value();
-        let text = all.bytes.get(skip..)?;
-        let (reply, len, swallow) = match request::parse(all.with(text), &mut scanned, value_max)? {
-            Parsed::Incomplete { need } => {
-                input.scanned = scanned + skip;
-                input.expect(need + skip, &mut self.upstream.buffers);
-                return Some(false);
-            }
-            Parsed::Request { meta, len } if allowed.permits(&meta) => {
-                self.watch_meta(id, &meta);
-                if self.meta_request(id, &meta) == Verdict::Wait {
-                    return Some(self.note_waiting(id));
+    /// Carries out what was found at the beginning of a client's bytes, as [`Engine::carry_out`] does for other lines.
+    pub(in crate::proxy) fn carry_out_meta(&mut self, caller: &Caller, text: &[u8], parsed: Parsed<'_>) -> Progress {
+        let (reply, len, swallow) = match parsed {
+            Parsed::Incomplete { need } => return Progress::Short(need),
+            Parsed::Request { meta, len } => {
+                self.watch_meta(caller.bucket, &meta);
+                if self.meta_request(caller, &meta) == Verdict::Wait {
+                    return Progress::Waits;
                 }
-                self.count_meta(id, &meta, len);
-                self.meta_taken(id, &meta, len);
-                input.consume(len + skip);
-                return Some(true);
+                self.count_meta(caller.bucket, &meta, len);
+                self.meta_taken(caller.bucket, &meta, len);
+                return Progress::Taken(len);
             }
-            Parsed::Request { len, .. } => (answer::ERROR, len, 0),
             Parsed::Refused { reply, len, swallow } => (reply, len, swallow),
             Parsed::TooLarge { len, swallow, .. } => (request::TOO_LARGE, len, swallow),
         };
-        let reply = if allowed == Allowed::All { reply } else { answer::ERROR };
-        self.count_refused(id, text, false, reply);
-        self.local_reply(id, |out| out.extend_from_slice(reply));
-        self.upstream.clients.get_mut(id)?.swallow = swallow;
-        input.consume(len + skip);
-        Some(true)
+        self.refuse_line(caller, text, false, reply);
+        if let Some(client) = self.upstream.clients.get_mut(caller.client) {
+            client.swallow = swallow;
+        }
+        Progress::Taken(len)
     }
 
     /// Answers a meta command or sends it on its way.
-    fn meta_request(&mut self, id: ClientId, meta: &Meta<'_>) -> Verdict {
+    fn meta_request(&mut self, caller: &Caller, meta: &Meta<'_>) -> Verdict {
         if meta.verb == Verb::Noop {
-            self.local_reply(id, |out| out.extend_from_slice(meta::answer::NOOP));
+            self.local_reply(caller, |out| out.extend_from_slice(meta::answer::NOOP));
             return Verdict::Taken;
         }
-        if meta.is_read() && self.is_deaf(id) {
+        if meta.is_read() && self.is_deaf(caller.client) {
             return Verdict::Taken;
         }
-        if let Some(failure) = self.no_servers(id) {
-            self.refuse_meta(id, meta, failure);
+        if let Some(failure) = self.no_servers(caller) {
+            self.refuse_meta(caller, meta, failure);
             return Verdict::Taken;
         }
-        if !self.knows_dialects(id, Some(meta.key.name()), false) {
+        if !self.knows_dialects(caller, Some(meta.key.name()), false) {
             return Verdict::Wait;
         }
-        match self.admit(id) {
+        match self.admit(caller) {
             Admit::Wait => return Verdict::Wait,
-            Admit::Go => self.send_meta(id, meta),
-            Admit::TooLate => self.refuse_meta(id, meta, Failure::WaitQueue),
+            Admit::Go => self.send_meta(caller, meta),
+            Admit::TooLate => self.refuse_meta(caller, meta, Failure::WaitQueue),
         }
         Verdict::Taken
     }
 
     /// A meta command that cannot be sent.
-    fn refuse_meta(&mut self, id: ClientId, meta: &Meta<'_>, failure: Failure) {
+    fn refuse_meta(&mut self, caller: &Caller, meta: &Meta<'_>, failure: Failure) {
         let work = self.flight.keep(meta);
-        let request = self.new_request(id, work, false);
+        let request = self.new_request(caller, work, false);
         self.fail(request, failure);
     }
 
     /// Sends a meta command that has a place.
-    fn send_meta(&mut self, id: ClientId, meta: &Meta<'_>) {
+    fn send_meta(&mut self, caller: &Caller, meta: &Meta<'_>) {
         let key = meta.key.name();
         let work = self.flight.keep(meta);
         // What marks items or lets one client win is another thing the second time.
@@ -104,12 +88,12 @@ impl Engine {
                 && meta.options.recache.is_none()
                 && !meta.options.invalidates
                 && Plan::of(meta).is_some_and(|plan| op::of(plan.opcode()).may_repeat(meta.options.cas.is_some()));
-        let request = self.one(id, work, false, may_repeat);
-        let Some(bucket) = self.upstream.clients.get(id).map(|client| client.bucket) else { return };
+        let request = self.one(caller, work, false, may_repeat);
+        let bucket = caller.bucket;
         if self.buckets[bucket].front.is_some() && is_plain(meta) && self.get_cached(request, bucket, key, false) {
             return;
         }
-        let (host, vbucket) = self.route(bucket, key);
+        let (host, vbucket) = self.route_for(caller, key);
         let Some(host) = host else { return self.fail(request, Failure::NoServer) };
         if self.takes_meta(host, meta) {
             return self.send_meta_line(host, request, meta);
@@ -136,7 +120,7 @@ impl Engine {
             }
             None => {
                 let cas = meta.needs_cas();
-                self.send_get(host, &Get { request, client: id, bucket, key, vbucket, cas, retries: 0 });
+                self.send_get(host, &Get { request, client: caller.client, bucket, key, vbucket, cas, retries: 0 });
             }
         }
     }

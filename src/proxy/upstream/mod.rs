@@ -11,6 +11,7 @@
 //! | file | what |
 //! |---|---|
 //! | `client` | the state of one client; LIFECYCLE.md has its states |
+//! | `caller` | whose request is at hand, and whom it is for |
 //! | `face` | what the event loop calls |
 //! | `pump` | a client's input, request by request; admission and back-pressure |
 //! | `waiting` | since when a request waits to be looked at again |
@@ -24,6 +25,7 @@
 
 pub(in crate::proxy) mod ascii_request;
 pub(in crate::proxy) mod binary_request;
+mod caller;
 mod client;
 mod crowded;
 mod face;
@@ -38,7 +40,8 @@ mod resting;
 mod sasl;
 mod waiting;
 
-pub use client::{Admission, Client, ClientId, Phase, Sticky};
+pub(in crate::proxy) use caller::Caller;
+pub use client::{Admission, Client, ClientId, Phase, Service, Sticky};
 pub use resting::{Home, Rest};
 
 use crate::arena::Arena;

@@ -2,8 +2,8 @@
 
 use crate::arena::Arena;
 use crate::buffer::Input;
-use crate::memcached::Session;
 use crate::metrics::counter::Counter;
+use crate::protocol::ascii::meta;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::packet::is_binary;
@@ -13,8 +13,7 @@ use crate::routing::Router;
 use crate::proxy::bucket::Bucket;
 use crate::proxy::request::Request;
 use crate::proxy::timers::{Micros, Owner, deadline};
-use crate::proxy::upstream::mcmux::destination::{Allowed, Scope};
-use crate::proxy::upstream::{Admission, Client, ClientId, Phase};
+use crate::proxy::upstream::{Admission, Caller, Client, ClientId, Phase, Service};
 use crate::proxy::{Action, Engine};
 
 /// What became of a request that was just parsed.
@@ -24,6 +23,17 @@ pub(in crate::proxy) enum Verdict {
     Taken,
     /// It has to wait for a place; its bytes stay.
     Wait,
+}
+
+/// What became of the bytes at the beginning of a client's input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Progress {
+    /// So many of them are done with.
+    Taken(usize),
+    /// Nothing can be said before there are so many of them.
+    Short(usize),
+    /// They are a request that has to wait.
+    Waits,
 }
 
 impl Client {
@@ -127,7 +137,11 @@ impl Engine {
     fn step_traced(&mut self, id: ClientId, input: &mut Input) -> bool {
         // A refused value comes first; it is dropped together with the request behind it.
         let swallow = self.upstream.clients.get(id).map_or(0, |client| {
-            client.session.as_ref().map_or(client.swallow, Session::swallow).min(input.len() as u64) as usize
+            let swallow = match &client.service {
+                Service::Bucket(_) => client.swallow,
+                Service::Memcached(session) => session.swallow(),
+            };
+            swallow.min(input.len() as u64) as usize
         });
         let request = trace::shown(&input.data()[swallow..]);
         let (length, at) = (input.len(), self.actions.len());
@@ -145,9 +159,7 @@ impl Engine {
         if client.phase == Phase::Quitting {
             return false;
         }
-        if client.session.is_some() {
-            return self.step_memcached(id, input);
-        }
+        let Service::Bucket(bucket_id) = client.service else { return self.step_memcached(id, input) };
         if client.swallow > 0 {
             let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());
             input.consume(count);
@@ -156,12 +168,12 @@ impl Engine {
         if !input.is_worth_parsing() {
             return false;
         }
-        let bucket_id = client.bucket;
         let bucket = &mut self.buckets[bucket_id];
         if client.must_wait(bucket, &self.flight.requests) {
             client.stopped = true;
             return false;
         }
+        let caller = Caller { client: id, bucket: bucket_id, named: None };
         let is_named = matches!(bucket.config.router, Router::Named);
         match client.protocol {
             None => {
@@ -169,7 +181,7 @@ impl Engine {
                 return true;
             }
             Some(Protocol::Binary) => {
-                let goes_on = self.step_binary(id, input);
+                let goes_on = self.step_binary(&caller, input);
                 return self.note_taken(id, goes_on);
             }
             Some(Protocol::Ascii) => {}
@@ -180,81 +192,98 @@ impl Engine {
             && let Some((key, length)) = request::plain_get(input.data())
         {
             bucket.active += 1;
-            self.get_straight(id, key, length);
+            self.get_straight(&caller, key, length);
             input.consume(length);
             return true;
         }
         let value_max = bucket.config.behavior.value_max;
         let goes_on = match is_named {
-            true => self.step_named(id, bucket_id, input, value_max),
-            false => self.step_ascii(id, input, value_max, Scope { skip: 0, allowed: Allowed::All }),
+            true => self.step_named(&caller, input, value_max),
+            false => self.step_ascii(&caller, input, value_max),
         };
         self.note_taken(id, goes_on)
     }
 
-    /// Handles one request, if it is one of those allowed.
-    pub(in crate::proxy) fn step_ascii(
-        &mut self,
-        id: ClientId,
-        input: &mut Input,
-        value_max: u64,
-        scope: Scope,
-    ) -> bool {
-        let Scope { skip, allowed } = scope;
-        if matches!(input.data().get(skip), Some(b'm' | b' '))
-            && let Some(goes_on) = self.step_meta(id, input, scope)
-        {
-            return goes_on;
-        }
-        let mut scanned = input.scanned.saturating_sub(skip);
-        let all = input.value();
-        let text = all.bytes.get(skip..).unwrap_or_default();
-        let used = match allowed.only(request::parse(all.with(text), &mut scanned, value_max)) {
-            Parsed::Incomplete { need } => {
-                input.scanned = scanned + skip;
-                input.expect(need + skip, &mut self.upstream.buffers);
-                return false;
-            }
-            Parsed::Request { request, noreply, len } => {
-                self.watch_line(id, &request);
-                if self.ascii_request(id, &request, noreply) == Verdict::Wait {
-                    return self.note_waiting(id);
-                }
-                self.count_request(id, &request, noreply, len);
-                self.line_taken(id, &request, noreply, len);
-                len
-            }
-            Parsed::Rejected { reply, noreply, len } => {
-                self.refuse_line(id, text, noreply, reply);
-                len
-            }
-            Parsed::ValueRefused { reply, noreply, len, swallow } => {
-                self.refuse_line(id, text, noreply, reply);
-                if let Some(client) = self.upstream.clients.get_mut(id) {
-                    client.swallow = swallow;
-                }
-                len
-            }
-            Parsed::Http => {
-                self.count_refused(id, text, false, request::ERROR);
-                self.expel(id, Breach::Http);
-                text.len()
-            }
-            Parsed::LineTooLong => {
-                self.local_reply(id, |out| out.extend_from_slice(request::LINE_TOO_LONG));
-                self.quit(id);
-                text.len()
+    /// Handles one line with what belongs to it.
+    fn step_ascii(&mut self, caller: &Caller, input: &mut Input, value_max: u64) -> bool {
+        let text = input.value();
+        let mut scanned = input.scanned;
+        let is_meta = matches!(text.first(), Some(b'm' | b' '));
+        let progress = match is_meta.then(|| meta::request::parse(text, &mut scanned, value_max)).flatten() {
+            Some(parsed) => self.carry_out_meta(caller, &text, parsed),
+            None => {
+                let parsed = request::parse(text, &mut scanned, value_max);
+                self.carry_out(caller, &text, parsed)
             }
         };
-        input.consume(used + skip);
-        true
+        self.advance(caller, input, scanned, progress)
+    }
+
+    /// Carries out what was found at the beginning of a client's bytes, `text`.
+    pub(in crate::proxy) fn carry_out(&mut self, caller: &Caller, text: &[u8], parsed: Parsed<'_>) -> Progress {
+        match parsed {
+            Parsed::Incomplete { need } => Progress::Short(need),
+            Parsed::Request { request, noreply, len } => {
+                self.watch_line(caller.bucket, &request);
+                if self.ascii_request(caller, &request, noreply) == Verdict::Wait {
+                    return Progress::Waits;
+                }
+                self.count_request(caller.bucket, &request, noreply, len);
+                self.line_taken(caller.bucket, &request, noreply, len);
+                Progress::Taken(len)
+            }
+            Parsed::Rejected { reply, noreply, len } => {
+                self.refuse_line(caller, text, noreply, reply);
+                Progress::Taken(len)
+            }
+            Parsed::ValueRefused { reply, noreply, len, swallow } => {
+                self.refuse_line(caller, text, noreply, reply);
+                if let Some(client) = self.upstream.clients.get_mut(caller.client) {
+                    client.swallow = swallow;
+                }
+                Progress::Taken(len)
+            }
+            Parsed::Http => {
+                self.count_refused(caller.bucket, text, false, request::ERROR);
+                self.expel(caller.client, Breach::Http);
+                Progress::Taken(text.len())
+            }
+            Parsed::LineTooLong => {
+                self.local_reply(caller, |out| out.extend_from_slice(request::LINE_TOO_LONG));
+                self.quit(caller.client);
+                Progress::Taken(text.len())
+            }
+        }
+    }
+
+    /// Takes from a client's input what was carried out; `false` when nothing more can be done now. So many bytes were
+    /// looked at in vain, if it is not all there.
+    pub(in crate::proxy) fn advance(
+        &mut self,
+        caller: &Caller,
+        input: &mut Input,
+        scanned: usize,
+        progress: Progress,
+    ) -> bool {
+        match progress {
+            Progress::Taken(len) => {
+                input.consume(len);
+                true
+            }
+            Progress::Short(need) => {
+                input.scanned = scanned;
+                input.expect(need, &mut self.upstream.buffers);
+                false
+            }
+            Progress::Waits => self.note_waiting(caller.client),
+        }
     }
 
     /// A client's line is refused with `reply`.
-    fn refuse_line(&mut self, id: ClientId, line: &[u8], noreply: bool, reply: &'static [u8]) {
-        self.count_refused(id, line, noreply, reply);
+    pub(in crate::proxy) fn refuse_line(&mut self, caller: &Caller, line: &[u8], noreply: bool, reply: &'static [u8]) {
+        self.count_refused(caller.bucket, line, noreply, reply);
         if !noreply {
-            self.local_reply(id, |out| out.extend_from_slice(reply));
+            self.local_reply(caller, |out| out.extend_from_slice(reply));
         }
     }
 
@@ -274,9 +303,9 @@ impl Engine {
 
     /// Whether the client's next request may be sent: it gets a place among the bucket's concurrent requests, or
     /// the client joins the wait queue.
-    pub(in crate::proxy) fn admit(&mut self, id: ClientId) -> Admit {
-        let Some(client) = self.upstream.clients.get_mut(id) else { return Admit::Wait };
-        let bucket = &mut self.buckets[client.bucket];
+    pub(in crate::proxy) fn admit(&mut self, caller: &Caller) -> Admit {
+        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return Admit::Wait };
+        let bucket = &mut self.buckets[caller.bucket];
         match client.admission {
             Admission::Granted => {
                 // Counted when it was granted.
@@ -296,9 +325,9 @@ impl Engine {
                 bucket.counters.count(Counter::MaxReached);
                 client.admission = Admission::Waiting { since };
                 client.stopped = true;
-                bucket.waiting.push_back(id);
+                bucket.waiting.push_back(caller.client);
                 if since.is_some() {
-                    self.arm_client(id);
+                    self.arm_client(caller.client);
                 }
                 Admit::Wait
             }
@@ -342,7 +371,7 @@ impl Engine {
     /// The bucket is about to be shut down: what has arrived for it is sent while it still has servers. They answer it
     /// before their connections are closed.
     pub(in crate::proxy) fn send_waiting(&mut self, index: usize) {
-        let waits = |client: &Client| client.bucket == index && client.input.is_worth_parsing();
+        let waits = |client: &Client| client.bucket() == Some(index) && client.input.is_worth_parsing();
         let ids: Vec<ClientId> =
             self.upstream.clients.iter().filter(|(_, client)| waits(client)).map(|(id, _)| id).collect();
         for id in ids {
@@ -375,7 +404,8 @@ impl Engine {
             return self.arm_client(id);
         }
         // It is the oldest one itself.
-        let limit = self.buckets[client.bucket].config.behavior.downstream_conn_queue_timeout;
+        let Some(bucket) = client.bucket() else { return };
+        let limit = self.buckets[bucket].config.behavior.downstream_conn_queue_timeout;
         if let Some(at) = deadline(client.oldest_since.max(queued_since), limit) {
             self.arm_client_at(id, at);
         }

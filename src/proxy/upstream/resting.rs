@@ -4,7 +4,7 @@ use crate::memcached::Session;
 use crate::protocol::Protocol;
 use crate::proxy::Engine;
 
-use super::{Admission, Client, ClientId, Phase};
+use super::{Admission, Client, ClientId, Phase, Service};
 
 /// Who serves a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Client {
         let has_traces = self.parting > 0 || !self.refused.is_empty() || !self.sticky.is_empty();
         let is_inside = !self.input.is_empty()
             || self.swallow > 0
-            || self.session.as_ref().is_some_and(|session| session.swallow() > 0);
+            || matches!(&self.service, Service::Memcached(session) if session.swallow() > 0);
         let is_listed = self.stopped || self.is_ready || self.is_dirty || self.is_pumped;
         self.phase == Phase::Open
             && !self.is_deaf
@@ -48,9 +48,9 @@ impl Engine {
     /// for that.
     pub fn client_at_rest(&self, id: ClientId) -> Option<Rest> {
         let client = self.upstream.clients.get(id).filter(|client| client.rests())?;
-        Some(match &client.session {
-            Some(session) => Rest { home: Home::Memcached, protocol: session.protocol() },
-            None => Rest { home: Home::Bucket(client.bucket), protocol: client.protocol },
+        Some(match &client.service {
+            Service::Memcached(session) => Rest { home: Home::Memcached, protocol: session.protocol() },
+            Service::Bucket(bucket) => Rest { home: Home::Bucket(*bucket), protocol: client.protocol },
         })
     }
 
@@ -58,7 +58,7 @@ impl Engine {
     pub fn client_speaks(&mut self, id: ClientId, protocol: Protocol) {
         if let Some(client) = self.upstream.clients.get_mut(id) {
             client.protocol = Some(protocol);
-            if let Some(session) = &mut client.session {
+            if let Service::Memcached(session) = &mut client.service {
                 *session = Session::new(Some(protocol));
             }
         }

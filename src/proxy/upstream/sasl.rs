@@ -6,7 +6,7 @@ use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::reply::Reply;
 
 use crate::proxy::Engine;
-use crate::proxy::upstream::ClientId;
+use crate::proxy::upstream::{Caller, Service};
 
 /// Both NULs, user and password together are at least longer than this…
 const SHORTEST: usize = 2;
@@ -15,12 +15,11 @@ const LONGEST: usize = 128;
 
 impl Engine {
     /// Answers the SASL packets.
-    pub(in crate::proxy) fn sasl(&mut self, id: ClientId, packet: &Packet<'_>) {
-        let Some(client) = self.upstream.clients.get(id) else { return };
-        let bucket = &self.buckets[client.bucket].config;
+    pub(in crate::proxy) fn sasl(&mut self, caller: &Caller, packet: &Packet<'_>) {
+        let bucket = &self.buckets[caller.bucket].config;
         if bucket.agent.is_none() && !bucket.is_null && bucket.behavior.usr.is_empty() {
             // Nobody can authenticate here: as a memcached without SASL, so that clients which always try go on.
-            return self.local_packet(id, packet, status::UNKNOWN_COMMAND);
+            return self.local_packet(caller, packet, status::UNKNOWN_COMMAND);
         }
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
         let body: &[u8] = match code {
@@ -28,27 +27,24 @@ impl Engine {
             opcode::SASL_AUTH if packet.key == b"PLAIN" => {
                 let Some(bucket) = plain(&packet.value).and_then(|(user, password)| self.bucket_of(user, password))
                 else {
-                    return self.local_packet(id, packet, status::AUTH_ERROR);
+                    return self.local_packet(caller, packet, status::AUTH_ERROR);
                 };
-                let old = self.upstream.clients.get(id).map_or(bucket, |client| client.bucket);
-                if old != bucket {
-                    if let Some(counters) = self.counters(old) {
-                        counters.drop_one(Counter::Upstreams);
-                    }
+                if bucket != caller.bucket {
+                    self.buckets[caller.bucket].counters.drop_one(Counter::Upstreams);
                     self.count(bucket, Counter::Upstreams);
                     self.count(bucket, Counter::TotUpstream);
                 }
-                if let Some(client) = self.upstream.clients.get_mut(id) {
-                    client.bucket = bucket;
+                if let Some(client) = self.upstream.clients.get_mut(caller.client) {
+                    client.service = Service::Bucket(bucket);
                 }
-                self.arm_idle(id);
+                self.arm_idle(caller.client);
                 b"Authenticated"
             }
-            opcode::SASL_LIST_MECHS => return self.local_packet(id, packet, status::INVALID),
-            _ => return self.local_packet(id, packet, status::AUTH_ERROR),
+            opcode::SASL_LIST_MECHS => return self.local_packet(caller, packet, status::INVALID),
+            _ => return self.local_packet(caller, packet, status::AUTH_ERROR),
         };
         let reply = Reply { value: body, ..Reply::to(code, opaque) };
-        self.local_reply(id, |out| reply.write(out));
+        self.local_reply(caller, |out| reply.write(out));
     }
 
     /// The live bucket that this user and password open. All are compared, whichever matches.

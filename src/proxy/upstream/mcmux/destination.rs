@@ -6,7 +6,7 @@ use crate::config::address::{checked_host, port, split_host};
 use crate::protocol::Protocol;
 use crate::protocol::Request;
 use crate::protocol::ascii::answer;
-use crate::protocol::ascii::meta::request::{Meta, Verb};
+use crate::protocol::ascii::meta::request::{self as meta, Verb};
 use crate::protocol::ascii::request::{LINE_MAX, Parsed};
 
 /// Longest host in bytes (03 §15).
@@ -74,22 +74,17 @@ pub(in crate::proxy) enum Allowed {
     None,
 }
 
-/// Where in a client's bytes its command stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) struct Scope {
-    /// It begins behind so many bytes, which name a server.
-    pub(in crate::proxy) skip: usize,
-    /// It is obeyed if it is one of these.
-    pub(in crate::proxy) allowed: Allowed,
-}
-
 impl Allowed {
-    /// Whether this meta command is obeyed.
-    pub(in crate::proxy) fn permits(self, meta: &Meta<'_>) -> bool {
-        match self {
-            Allowed::All => true,
-            Allowed::Local => meta.verb == Verb::Noop,
-            Allowed::None => false,
+    /// The same as [`Allowed::only`] for meta commands.
+    pub(in crate::proxy) fn only_meta<'a>(self, parsed: meta::Parsed<'a>) -> meta::Parsed<'a> {
+        match parsed {
+            parsed if self == Allowed::All => parsed,
+            meta::Parsed::Request { ref meta, .. } if self == Allowed::Local && meta.verb == Verb::Noop => parsed,
+            meta::Parsed::Request { len, .. } => meta::Parsed::Refused { reply: answer::ERROR, len, swallow: 0 },
+            meta::Parsed::Refused { len, swallow, .. } | meta::Parsed::TooLarge { len, swallow, .. } => {
+                meta::Parsed::Refused { reply: answer::ERROR, len, swallow }
+            }
+            meta::Parsed::Incomplete { .. } => parsed,
         }
     }
 

@@ -1,41 +1,30 @@
 //! `-X`: clients name the server of each request (01 §16, 03 §15, 04 §14).
 //!
-//! For the time of one request the bucket has one server, the one that was named; so everything else is as usual.
+//! The server that was named goes with the request, as a part of its [`Caller`]; so everything else is as usual.
 
 pub(in crate::proxy) mod destination;
 
 use crate::buffer::Input;
 use crate::config::mcmux::named_server;
+use crate::protocol::ascii::{meta, request};
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::upstream::ClientId;
-use crate::routing::Router;
+use crate::proxy::upstream::Caller;
+use crate::proxy::upstream::pump::Progress;
 
-use destination::{Allowed, Prefix, Scope};
+use destination::{Allowed, Prefix};
 
 impl Engine {
-    /// Whether the client has named a server for the request at hand.
-    pub(in crate::proxy) fn names_server(&self, id: ClientId) -> bool {
-        let bucket = self.upstream.clients.get(id).and_then(|client| self.buckets.get(client.bucket));
-        bucket.is_some_and(|bucket| matches!(bucket.config.router, Router::Named) && !bucket.hosts.is_empty())
-    }
-
-    /// Handles one request of a client that names the server; `false` when nothing more can be done now.
-    pub(in crate::proxy) fn step_named(
-        &mut self,
-        id: ClientId,
-        bucket: usize,
-        input: &mut Input,
-        value_max: u64,
-    ) -> bool {
-        let (skip, host, allowed) = match destination::prefix(input.data()) {
+    /// Handles one line of a client that names the server; `false` when nothing more can be done now.
+    pub(in crate::proxy) fn step_named(&mut self, caller: &Caller, input: &mut Input, value_max: u64) -> bool {
+        let (skip, named, allowed) = match destination::prefix(input.data()) {
             Prefix::Incomplete => {
                 input.expect(input.len() + 1, &mut self.upstream.buffers);
                 return false;
             }
             Prefix::None => (0, None, Allowed::Local),
             Prefix::Malformed(skip) => (skip, None, Allowed::None),
-            Prefix::Named { text, len } => match self.named_host(bucket, text) {
+            Prefix::Named { text, len } => match self.named_host(caller.bucket, text) {
                 Some(host) => (len, Some(host), Allowed::All),
                 None => (len, None, Allowed::None),
             },
@@ -44,10 +33,23 @@ impl Engine {
             // The C program says so at any verbosity; clients could fill the disk.
             self.log(1, "Malformed request line".to_owned());
         }
-        self.buckets[bucket].hosts.extend(host);
-        let goes_on = self.step_ascii(id, input, value_max, Scope { skip, allowed });
-        self.buckets[bucket].hosts.clear();
-        goes_on
+        let caller = Caller { named, ..*caller };
+        let all = input.value();
+        let text = all.with(all.bytes.get(skip..).unwrap_or_default());
+        let mut scanned = input.scanned.saturating_sub(skip);
+        let progress = match meta::request::parse(text, &mut scanned, value_max) {
+            Some(parsed) => self.carry_out_meta(&caller, &text, allowed.only_meta(parsed)),
+            None => {
+                let parsed = request::parse(text, &mut scanned, value_max);
+                self.carry_out(&caller, &text, allowed.only(parsed))
+            }
+        };
+        let progress = match progress {
+            Progress::Taken(len) => Progress::Taken(len + skip),
+            Progress::Short(need) => Progress::Short(need + skip),
+            Progress::Waits => Progress::Waits,
+        };
+        self.advance(&caller, input, scanned + skip, progress)
     }
 
     /// The worker's record of the server that `text` names.
