@@ -235,7 +235,7 @@ impl Client {
                 break;
             }
             done += 1;
-            works.take_back(std::mem::replace(&mut request.work, Work::Local), &mut request.links);
+            works.take_back(&mut request.work, &mut request.links);
             requests.discard(front);
             self.order.pop_front();
         }

@@ -302,6 +302,6 @@ impl Engine {
         }
         let end = request.parked.end();
         request.parked.release(end);
-        self.flight.works.take_back(request.work, &mut request.links);
+        self.flight.works.take_back(&mut request.work, &mut request.links);
     }
 }
