@@ -75,16 +75,18 @@ impl Input {
 
     /// Where the next bytes are to be read to; never empty.
     pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
+        if self.memory.is_empty() && self.long.is_none() {
+            self.memory = pool.take();
+            (self.start, self.end) = (0, 0);
+            return &mut self.memory;
+        }
         if self.long.as_ref().is_some_and(|long| self.end < long.length) {
             return self.long.as_mut().map_or(&mut [], |long| {
                 // Nobody shares it before it is complete, so this never copies.
                 &mut Arc::make_mut(&mut long.memory)[self.end..long.length]
             });
         }
-        if self.all().is_empty() {
-            self.memory = pool.take();
-            (self.start, self.end) = (0, 0);
-        } else if self.end == self.all().len() {
+        if self.end == self.all().len() {
             let length = self.len();
             if self.long.is_none() && self.start > 0 && length < self.memory.len() / 2 {
                 self.memory.copy_within(self.start..self.end, 0);

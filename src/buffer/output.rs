@@ -204,7 +204,7 @@ impl Output {
         }
         self.tail_at -= range.end.min(tail_at) - range.start.min(tail_at);
         if range.start >= tail_at {
-            return;
+            return self.forget_released();
         }
         let mut next = self.pieces.front().map_or(tail_at, |(at, _)| *at);
         for (at, piece) in std::mem::take(&mut self.pieces) {
@@ -229,6 +229,7 @@ impl Output {
                 }
             }
         }
+        self.forget_released();
     }
 
     /// Notes that the socket took `count` bytes.
@@ -243,7 +244,15 @@ impl Output {
 
     /// Forgets everything before `at`.
     pub fn release(&mut self, at: u64) {
-        self.released = self.released.max(at.min(self.sent));
+        let at = at.min(self.sent);
+        if at <= self.released {
+            return;
+        }
+        self.released = at;
+        self.forget_released();
+    }
+
+    fn forget_released(&mut self) {
         if self.pieces.is_empty() && self.released < self.tail_at + self.few() {
             return;
         }
@@ -276,12 +285,6 @@ impl Output {
             self.tail = Vec::new();
         }
     }
-
-    /// Whether it holds nothing: no bytes, and no memory for them.
-    pub fn is_unused(&self) -> bool {
-        self.tail.capacity() == 0 && self.pieces.is_empty()
-    }
-
     /// Takes memory for the next bytes from `spare`, if it has none.
     pub fn wake(&mut self, spare: &mut Spare<Vec<u8>>) {
         if self.tail.capacity() == 0

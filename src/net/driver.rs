@@ -165,11 +165,13 @@ impl<N: Network> Driver<N> {
         if self.is_busy() || self.is_over() {
             return Some(Duration::ZERO);
         }
-        let end = match self.ending {
-            Some(End::Draining { until, reading }) => Some(reading.map_or(until, |reading| reading.min(until))),
-            Some(End::Retiring) | None => None,
+        let next = self.engine.next_deadline();
+        let at = match self.ending {
+            Some(End::Draining { until, reading }) => {
+                reading.unwrap_or(until).min(until).min(next.unwrap_or(Micros::MAX))
+            }
+            Some(End::Retiring) | None => next?,
         };
-        let at = self.engine.next_deadline().into_iter().chain(end).min()?;
         Some(Duration::from_micros(at.saturating_sub(self.network.now())))
     }
 
@@ -229,8 +231,7 @@ impl<N: Network> Driver<N> {
     /// Does what the engine has asked for.
     fn act(&mut self) {
         loop {
-            self.engine.take_actions(&mut self.actions);
-            if self.actions.is_empty() {
+            if !self.engine.take_actions(&mut self.actions) {
                 return;
             }
             let mut actions = std::mem::take(&mut self.actions);
@@ -267,17 +268,14 @@ impl<N: Network> Driver<N> {
     /// Writes whatever there is to write, until nothing more follows from it.
     fn flush(&mut self) {
         loop {
-            let mut is_quiet = true;
             while let Some(id) = self.engine.next_dirty_conn() {
                 self.flush_conn(id);
-                is_quiet = false;
             }
             while let Some(id) = self.engine.next_dirty_client() {
                 self.flush_client(id);
-                is_quiet = false;
             }
             self.act();
-            if is_quiet {
+            if !self.engine.has_dirty() {
                 return;
             }
         }

@@ -166,9 +166,18 @@ impl Engine {
         self.upstream.has_ready() || self.downstream.has_lost() || self.flight.is_refused_due
     }
 
-    /// The next thing the event loop is to do.
-    pub fn take_actions(&mut self, into: &mut Vec<Action>) {
-        into.append(&mut self.actions);
+    /// What the event loop is to do next is added to `into`; tells whether there is anything.
+    pub fn take_actions(&mut self, into: &mut Vec<Action>) -> bool {
+        let has_some = !self.actions.is_empty();
+        if has_some {
+            into.append(&mut self.actions);
+        }
+        has_some
+    }
+
+    /// Whether something is to be sent that was not fetched yet.
+    pub fn has_dirty(&self) -> bool {
+        self.upstream.has_dirty() || self.downstream.has_dirty()
     }
 
     /// Does what follows from the events of this turn: overdue requests, retries, clients that can go on.

@@ -10,7 +10,7 @@ use crate::proxy::bucket::Bucket;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{Conn, ConnId, Downstream, Expect, Shown, State, Translated};
-use crate::proxy::request::phases::Phases;
+use crate::proxy::request::phases::{Delays, Phases};
 use crate::proxy::request::{Request, Work};
 use crate::proxy::timers::Micros;
 
@@ -94,22 +94,33 @@ impl Request {
     }
 }
 
-/// Requests that ended one after the other, after the same time: what a server answers together is noted together.
+/// Requests that were made at one moment and ended at one: what a server answers together is noted together.
 #[derive(Debug)]
 pub(in crate::proxy) struct Alike {
     bucket: usize,
     /// Their server, if each has one.
     host: HostId,
     kind: Kind,
-    queue: Micros,
-    /// [`Micros::MAX`]: they were not sent.
-    server: Micros,
+    /// When they were made.
+    since: Micros,
+    /// Where their time went from there on.
+    delays: Delays,
+    /// When they ended.
+    end: Micros,
     count: u64,
 }
 
 impl Default for Alike {
     fn default() -> Alike {
-        Alike { bucket: 0, host: HostId::NONE, kind: Kind::Other, queue: 0, server: 0, count: 0 }
+        Alike {
+            bucket: 0,
+            host: HostId::NONE,
+            kind: Kind::Other,
+            since: 0,
+            delays: Delays::default(),
+            end: 0,
+            count: 0,
+        }
     }
 }
 
@@ -117,13 +128,13 @@ impl Alike {
     #[inline]
     fn of(request: &Request, now: Micros) -> Alike {
         let is_get = matches!(request.work, Work::Get { .. });
-        let Phases { queue, server, .. } = request.phases(now);
         Alike {
             bucket: request.bucket,
             host: if is_get || request.is_single() { request.target } else { HostId::NONE },
             kind: if is_get { Kind::Get } else { request.kind() },
-            queue,
-            server: server.unwrap_or(Micros::MAX),
+            since: request.since,
+            delays: request.delays,
+            end: now,
             count: 1,
         }
     }
@@ -131,10 +142,11 @@ impl Alike {
     /// One more has ended. `false`: it is not like those before it, and was not added.
     #[inline]
     pub(in crate::proxy) fn add(&mut self, request: &Request, now: Micros) -> bool {
-        let Alike { bucket, host, kind, queue, server, .. } = Alike::of(request, now);
-        let is_like = self.server == server
+        let Alike { bucket, host, kind, since, delays, end, .. } = Alike::of(request, now);
+        let is_like = self.since == since
+            && self.end == end
             && self.host == host
-            && self.queue == queue
+            && self.delays == delays
             && self.kind == kind
             && self.bucket == bucket;
         self.count += u64::from(is_like);
@@ -150,10 +162,11 @@ impl Alike {
     /// Notes how long they have taken, for their bucket and for their server.
     fn note(&mut self, buckets: &[Bucket], servers: &Downstream) {
         let count = std::mem::take(&mut self.count);
-        let spent = Spent { queue: self.queue, server: (self.server != Micros::MAX).then_some(self.server) };
         if count == 0 {
             return;
         }
+        let Phases { queue, server, .. } = self.delays.phases(self.since, self.end);
+        let spent = Spent { queue, server };
         if let Some(bucket) = buckets.get(self.bucket) {
             bucket.counters.latency.note(self.kind, spent, count);
         }

@@ -199,8 +199,7 @@ impl<N: Network> Driver<N> {
                         let protocol = if is_binary(space) { "binary" } else { "ascii" };
                         log!(1, "{}: Client using the {protocol} protocol", socket.stream.descriptor());
                     }
-                    self.tell(|engine| engine.client_filled(id, count));
-                    if self.engine.is_mid_request(id)
+                    if self.tell(|engine| engine.client_filled(id, count))
                         && let Some(socket) = self.client(id)
                         && !socket.may_read
                     {
@@ -211,7 +210,9 @@ impl<N: Network> Driver<N> {
                     socket.may_read = false;
                     return match socket.ending {
                         // Gives the buffer back that was taken to read into.
-                        None => self.tell(|engine| engine.client_filled(id, 0)),
+                        None => self.tell(|engine| {
+                            engine.client_filled(id, 0);
+                        }),
                         Some(Ending::Drained) => self.tell(|engine| engine.client_eof(id)),
                         Some(Ending::Broken) => self.tell(|engine| engine.client_lost(id)),
                     };
@@ -241,7 +242,9 @@ impl<N: Network> Driver<N> {
                         let shown = if is_midway { "..." } else { &beginning };
                         log!(TRACED, ">{} {shown} ({count} bytes)", socket.stream.descriptor());
                     }
-                    self.tell(|engine| engine.client_sent(id, count));
+                    if !self.tell(|engine| engine.client_sent(id, count)) {
+                        return;
+                    }
                 }
                 Err(error) if would_block(&error) => socket.is_blocked = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -218,7 +218,9 @@ impl<N: Network> Driver<N> {
                 _ if wanted == 0 => return,
                 Ok(count) => {
                     socket.is_blocked = count < wanted;
-                    self.tell(|engine| engine.conn_sent(id, count));
+                    if !self.tell(|engine| engine.conn_sent(id, count)) {
+                        return;
+                    }
                 }
                 Err(error) if would_block(&error) => socket.is_blocked = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -161,7 +161,7 @@ impl Engine {
     }
 
     /// Understands the next reply, and tells its length. `None`: not all of it is there.
-    #[inline]
+    #[inline(always)] // into the loop: a reply of many values would call it for each
     fn next_reply(&mut self, id: ConnId, speak: Protocol, input: &mut Input) -> Option<Result<usize, Unfit>> {
         let (fits, length) = match speak {
             Protocol::Ascii => {

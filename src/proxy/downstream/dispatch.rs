@@ -259,7 +259,14 @@ impl Engine {
     }
 
     /// Closes what others could join, a get or quiet packets: something else follows, or it is sent.
+    #[inline]
     pub(in crate::proxy) fn seal(&mut self, id: ConnId) {
+        if self.downstream.conns.get(id).is_some_and(|conn| conn.group.is_some() || conn.open.is_some()) {
+            self.close_open(id);
+        }
+    }
+
+    fn close_open(&mut self, id: ConnId) {
         let Some(conn) = self.downstream.conns.get_mut(id) else { return };
         if conn.group.is_some() {
             return self.close_group(id);

@@ -30,19 +30,19 @@ impl Engine {
         self.downstream.conns.get(id).map(|conn| (&conn.output, conn.send_limit()))
     }
 
-    /// The server's socket took `count` bytes.
-    pub fn conn_sent(&mut self, id: ConnId, count: usize) {
+    /// The server's socket took `count` bytes. Tells whether there is more for it.
+    pub fn conn_sent(&mut self, id: ConnId, count: usize) -> bool {
         self.traffic.count_written(count);
-        if let Some(conn) = self.downstream.conns.get_mut(id) {
-            conn.output.advance(count);
-            conn.writes.note(conn.output.sent(), self.now);
-            conn.tally.add(Count::Written, count as u64);
-            conn.show();
-            conn.output.release(conn.answered_to);
-            if conn.fifo.is_empty() {
-                conn.output.rest(&mut self.spare);
-            }
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return false };
+        conn.output.advance(count);
+        conn.writes.note(conn.output.sent(), self.now);
+        conn.tally.add(Count::Written, count as u64);
+        conn.show();
+        conn.output.release(conn.answered_to);
+        if conn.fifo.is_empty() {
+            conn.output.rest(&mut self.spare);
         }
+        !conn.output.is_sent() && conn.output.sent() < conn.send_limit()
     }
 
     /// Where the server's next bytes are to be read to; `None` while it is not to be read from.

@@ -105,6 +105,11 @@ impl Downstream {
         !self.lost.is_empty()
     }
 
+    /// Whether connections may have something to be sent.
+    pub(in crate::proxy) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// Counts on `servers` from now on.
     pub(in crate::proxy) fn count_on(&mut self, servers: &Arc<Servers>) {
         self.servers = Arc::clone(servers);

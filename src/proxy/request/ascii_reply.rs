@@ -1,6 +1,6 @@
 //! An ASCII server's answer, and whose it is (04 §5.2).
 
-use crate::buffer::Value;
+use crate::buffer::{Output, Value};
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::asked::Item;
 use crate::protocol::ascii::reply::Reply;
@@ -18,15 +18,19 @@ impl Engine {
     /// Takes one line or value that an ASCII server has sent.
     pub(in crate::proxy) fn ascii_reply(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
-        let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
-        if conn.output.sent() <= conn.range(0).start {
+        let Some(head) = conn.fifo.front() else { return Err(Unfit) };
+        if conn.output.sent() <= conn.answered_to {
             return Err(Unfit); // an answer to something that was not sent yet
         }
+        if let Expect::Get { .. } = head.expect {
+            return self.ascii_get(id, reply);
+        }
+        let head = *head;
         match head.expect {
             Expect::Get { .. } => self.ascii_get(id, reply),
             Expect::MultiGet { part } => match reply {
                 Reply::Value { key, flags, data, raw, .. } => {
-                    let write = |out: &mut crate::buffer::Output, _: bool, _: &[u8]| out.push(*raw);
+                    let write = |out: &mut Output, _: bool, _: &[u8]| out.push(*raw);
                     let item = Item { flags: *flags, cas: 0, value: Some(*data) };
                     match self.multiget_value(head.request, part, Named::Key(key), &item, write) {
                         true => Ok(()),
@@ -72,7 +76,7 @@ impl Engine {
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
             Reply::Value { key, flags, cas, data, raw } => {
-                let index = self.find_get(id, |conn, _, asked| conn.output.slice(asked) == Some(key))?;
+                let index = self.find_get(id, |output, _, asked| output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
                     self.keep_value(request, key, *flags, data);
                     let item = Item { flags: *flags, cas: cas.unwrap_or(0), value: Some(*data) };
@@ -96,25 +100,24 @@ impl Engine {
     pub(in crate::proxy) fn find_get(
         &mut self,
         id: ConnId,
-        is_it: impl Fn(&Conn, &Entry, Range<u64>) -> bool,
+        is_it: impl Fn(&Output, &Entry, Range<u64>) -> bool,
     ) -> Result<usize, Unfit> {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return Err(Unfit) };
-        let count = conn.fifo.head_len();
-        // Servers answer in the order of the keys; others are looked for, too.
-        let from = conn.cursor.min(count);
-        for index in (from..count).chain(0..from) {
-            let Some(entry) = conn.fifo.get(index) else { break };
-            let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { continue };
-            if !is_it(conn, entry, key_at..key_at + u64::from(key_len)) {
-                continue;
-            }
-            if let Some(Expect::Get { answered, .. }) = conn.fifo.get_mut(index).map(|entry| &mut entry.expect) {
+        let Some(Conn { fifo, output, cursor, .. }) = self.downstream.conns.get_mut(id) else { return Err(Unfit) };
+        let count = fifo.head_len();
+        let mut is_found = |index| {
+            let Some(entry) = fifo.get_mut(index) else { return false };
+            let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { return false };
+            let is_found = is_it(output, entry, key_at..key_at + u64::from(key_len));
+            if is_found && let Expect::Get { answered, .. } = &mut entry.expect {
                 *answered = true;
             }
-            conn.cursor = index + 1;
-            return Ok(index);
-        }
-        Err(Unfit)
+            is_found
+        };
+        // Servers answer in the order of the keys; others are looked for, too.
+        let from = (*cursor).min(count);
+        let index = (from..count).chain(0..from).find(|index| is_found(*index)).ok_or(Unfit)?;
+        *cursor = index + 1;
+        Ok(index)
     }
 
     /// The joined get at the head is over, with this line if not with the usual one. Those of its keys that were not

@@ -161,9 +161,8 @@ impl Engine {
 
     /// The entry of the joined get at the head with this opaque, and this key if the server repeats it.
     fn find_opaque(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<usize, Unfit> {
-        self.find_get(id, |conn, entry, key| {
-            entry.opaque == packet.header.opaque
-                && (packet.key.is_empty() || conn.output.slice(key) == Some(packet.key))
+        self.find_get(id, |output, entry, key| {
+            entry.opaque == packet.header.opaque && (packet.key.is_empty() || output.slice(key) == Some(packet.key))
         })
     }
 

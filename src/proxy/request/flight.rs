@@ -71,7 +71,7 @@ impl Work {
     }
 }
 
-/// A request in flight. Each is moved when it is made, which costs more from 256 bytes on, with the generation of its place.
+/// A request in flight. Each is moved when it is made and when it is done: what few of them need is kept elsewhere.
 #[derive(Debug)]
 pub struct Request {
     /// Whose it is.
@@ -120,8 +120,8 @@ pub struct Request {
     pub target: HostId,
     /// The first failure of a part of it.
     pub failure: Option<Failure>,
-    /// The complete part of its reply, while it is not its turn.
-    pub parked: Output,
+    /// The complete part of its reply, while it is not its turn. By itself, because few requests need it.
+    pub parked: Option<Box<Output>>,
 }
 
 impl Request {
@@ -151,7 +151,7 @@ impl Request {
             links: Links::default(),
             target: HostId::NONE,
             failure: None,
-            parked: Output::default(),
+            parked: None,
         }
     }
 }

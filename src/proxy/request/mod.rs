@@ -117,8 +117,11 @@ impl Default for SpareWorks {
 impl SpareWorks {
     /// A request with these links is done: its memory is for others.
     #[inline]
-    pub(in crate::proxy) fn take_back(&mut self, work: Work, links: &mut Links) {
-        match work {
+    pub(in crate::proxy) fn take_back(&mut self, work: &mut Work, links: &mut Links) {
+        if !matches!(work, Work::MultiGet(_) | Work::Meta(_)) {
+            return; // it has none that others could use
+        }
+        match std::mem::replace(work, Work::Local) {
             Work::MultiGet(multiget) => multiget.recycle(std::mem::take(links), &mut self.multigets),
             Work::Meta(asked) => self.metas.give(asked),
             _ => {}

@@ -43,10 +43,22 @@ impl Delays {
         };
     }
 
-    /// Whether it was sent at once.
+    /// Where the time of a request has gone that was made at `since` and ends `now`.
     #[inline]
-    fn is_none(self) -> bool {
-        self.place | self.sending == 0
+    pub(in crate::proxy) fn phases(self, since: Micros, now: Micros) -> Phases {
+        let time = now.saturating_sub(since);
+        let Delays { place, sending } = self;
+        if place | sending == 0 {
+            return Phases { total: time, queue: 0, server: Some(time) };
+        }
+        let place = Micros::from(place & PLACE_MOST);
+        match sending {
+            UNSENT => Phases { total: place + time, queue: place + time, server: None },
+            sending => {
+                let sending = Micros::from(sending).min(time);
+                Phases { total: place + time, queue: place + sending, server: Some(time - sending) }
+            }
+        }
     }
 
     /// The kind that was noted last.
@@ -90,19 +102,7 @@ impl Request {
     /// Where its time has gone, if it ends `now`.
     #[inline]
     pub fn phases(&self, now: Micros) -> Phases {
-        let time = now.saturating_sub(self.since);
-        if self.delays.is_none() {
-            return Phases { total: time, queue: 0, server: Some(time) };
-        }
-        let Delays { place, sending } = self.delays;
-        let place = Micros::from(place & PLACE_MOST);
-        match sending {
-            UNSENT => Phases { total: place + time, queue: place + time, server: None },
-            sending => {
-                let sending = Micros::from(sending).min(time);
-                Phases { total: place + time, queue: place + sending, server: Some(time - sending) }
-            }
-        }
+        self.delays.phases(self.since, now)
     }
 }
 

@@ -200,7 +200,10 @@ impl Client {
         if *noreply || *is_done || self.is_deaf {
             return None;
         }
-        let output = if self.order.front() == Some(&id) { &mut self.output } else { parked };
+        let output = match self.order.front() == Some(&id) {
+            true => &mut self.output,
+            false => parked.get_or_insert_default().as_mut(),
+        };
         output.wake(spare);
         Some((output, work))
     }
@@ -226,16 +229,16 @@ impl Client {
             if !request.is_done && done > 0 {
                 self.committed = self.output.end();
             }
-            if !request.parked.is_unused() {
+            if let Some(mut parked) = request.parked.take() {
                 self.output.wake(spare);
-                self.output.append(&mut request.parked);
-                request.parked.rest(spare);
+                self.output.append(&mut parked);
+                parked.rest(spare);
             }
             if !request.is_done {
                 break;
             }
             done += 1;
-            works.take_back(std::mem::replace(&mut request.work, Work::Local), &mut request.links);
+            works.take_back(&mut request.work, &mut request.links);
             requests.discard(front);
             self.order.pop_front();
         }

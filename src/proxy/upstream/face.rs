@@ -29,8 +29,8 @@ impl Engine {
         Some(client.input.space(&mut self.upstream.buffers))
     }
 
-    /// `count` bytes were read into [`Engine::client_space`].
-    pub fn client_filled(&mut self, id: ClientId, count: usize) {
+    /// `count` bytes were read into [`Engine::client_space`]. Tells whether what the client has sent ends inside a request.
+    pub fn client_filled(&mut self, id: ClientId, count: usize) -> bool {
         if let Some(client) = self.upstream.clients.get_mut(id) {
             client.input.filled(count);
             if count > 0 {
@@ -40,15 +40,7 @@ impl Engine {
                 self.traffic.count_read(count);
             }
         }
-        self.pump(id);
-    }
-
-    /// Whether the client's last bytes end inside a request.
-    pub fn is_mid_request(&self, id: ClientId) -> bool {
-        self.upstream
-            .clients
-            .get(id)
-            .is_some_and(|client| !client.input.is_empty() && !client.stopped && !client.is_ready)
+        self.pump(id)
     }
 
     /// The next client that has something to be sent, with up to where.
@@ -67,11 +59,12 @@ impl Engine {
         self.upstream.clients.get(id).map(|client| (&client.output, client.committed))
     }
 
-    /// The client's socket took `count` bytes.
-    pub fn client_sent(&mut self, id: ClientId, count: usize) {
-        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+    /// The client's socket took `count` bytes. Tells whether there is more for it.
+    pub fn client_sent(&mut self, id: ClientId, count: usize) -> bool {
+        let Some(client) = self.upstream.clients.get_mut(id) else { return false };
         client.active_at = self.now;
         client.output.advance(count);
+        let has_more = client.output.sent() < client.committed;
         client.output.release_sent();
         if client.bucket().is_some() {
             self.traffic.count_written(count);
@@ -84,6 +77,7 @@ impl Engine {
             self.resume_dump(id);
         }
         self.settle_client(id);
+        has_more
     }
 
     /// How many clients are connected.

@@ -33,7 +33,7 @@ impl Engine {
         self.drop_note();
         let request = self.new_request(caller, Work::Local, false);
         if let Some(request) = self.flight.requests.get_mut(request) {
-            write(request.parked.tail());
+            write(request.parked.get_or_insert_default().tail());
         }
         self.complete(request);
     }
@@ -300,8 +300,6 @@ impl Engine {
             self.count(request.bucket, Counter::UpstreamUnpaused);
             self.return_place(request.bucket);
         }
-        let end = request.parked.end();
-        request.parked.release(end);
-        self.flight.works.take_back(request.work, &mut request.links);
+        self.flight.works.take_back(&mut request.work, &mut request.links);
     }
 }

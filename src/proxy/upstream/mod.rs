@@ -86,6 +86,11 @@ impl Upstream {
         !self.ready.is_empty()
     }
 
+    /// Whether clients may have something to be sent.
+    pub(in crate::proxy) fn has_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
     /// Frees memory that was not needed lately.
     pub(in crate::proxy) fn trim(&mut self) {
         self.buffers.trim();

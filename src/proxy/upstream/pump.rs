@@ -101,13 +101,14 @@ impl Engine {
         }
     }
 
-    /// Handles as many of the client's requests as may be handled now.
-    pub(in crate::proxy) fn pump(&mut self, id: ClientId) {
+    /// Handles as many of the client's requests as may be handled now. Tells whether its bytes end inside one.
+    pub(in crate::proxy) fn pump(&mut self, id: ClientId) -> bool {
         if self.downstream.has_lost() {
             // What has to be sent again goes before what comes now.
-            return self.make_ready(id);
+            self.make_ready(id);
+            return false;
         }
-        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        let Some(client) = self.upstream.clients.get_mut(id) else { return false };
         let mut input = std::mem::take(&mut client.input);
         client.is_pumped = true;
         let mut budget = self.settings.requests_per_turn.max(1);
@@ -122,14 +123,18 @@ impl Engine {
                 break;
             }
         }
-        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        let Some(client) = self.upstream.clients.get_mut(id) else { return false };
         if client.phase == Phase::Quitting {
             input.consume(usize::MAX);
         }
         input.rest(&mut self.upstream.buffers);
+        let is_midway = !input.is_empty() && !client.stopped && !client.is_ready;
         client.input = input;
         client.is_pumped = false;
-        self.settle_client(id);
+        if client.is_settled() {
+            self.settle_client(id);
+        }
+        is_midway
     }
 
     /// The same as [`Engine::step`], and shows the request in the log.
@@ -194,7 +199,7 @@ impl Engine {
             bucket.active += 1;
             self.get_straight(&caller, key, length);
             input.consume(length);
-            return true;
+            return !input.is_empty();
         }
         let value_max = bucket.config.behavior.value_max;
         let goes_on = match is_named {

@@ -25,6 +25,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::command::key as push_word;
 use crate::protocol::KEY_MAX;
+use crate::protocol::scan::word_end;
 
 /// Longest key in bytes that can be sent in base64: memcached's limit holds for the text, which is a third longer and
 /// comes in groups of four.
@@ -35,7 +36,8 @@ pub const QUESTION: &[u8] = b"mn\r\n";
 
 /// Whether `key` can stand in a command as it is.
 pub fn is_word(key: &[u8]) -> bool {
-    !key.is_empty() && !key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | b' '))
+    // Nearly all keys are without any blank or control character.
+    !key.is_empty() && (word_end(key).is_none() || !key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n' | b' ')))
 }
 
 /// Whether `key` cannot stand in a command as it is, but can in base64.
