@@ -4,6 +4,7 @@
 //! decide whether and how a server answers (04 §5.1). They never end in `noreply`: the server's answer to such a
 //! command is awaited and dropped, so that an error line cannot pass for the next reply.
 
+use crate::buffer::length::sum;
 use crate::protocol::numbers::{push_i64, push_u64};
 use crate::protocol::{Dump, Store, StoreVerb};
 
@@ -35,7 +36,7 @@ pub fn end(out: &mut Vec<u8>) {
 /// The line of a storage command, with its line end. The caller appends the value, which may be large enough to
 /// travel without being copied, and [`end`].
 pub fn store_line(out: &mut Vec<u8>, store: &Store<'_>) {
-    out.reserve(store.key.len() + STORE_LINE);
+    out.reserve(sum([store.key.len(), STORE_LINE]));
     out.extend_from_slice(match (store.cas, store.verb) {
         (Some(_), StoreVerb::Set) => b"cas",
         (_, StoreVerb::Set) => b"set",
