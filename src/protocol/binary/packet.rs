@@ -160,6 +160,7 @@ fn parse(all: Value<'_>, magic: u8) -> Parsed<'_> {
     let (Some(body), Some(raw)) = (rest.get(..body_len), buf.get(..len)) else {
         return Parsed::Incomplete { need: len };
     };
+    // Both of them are within, as the comparison above has shown.
     let (extras, body) = body.split_at(extras_len);
     let (key, value) = body.split_at(key_len);
     Parsed::Packet { packet: Packet { header, extras, key, value: all.with(value), raw: all.with(raw) }, len }
