@@ -6,7 +6,6 @@
 //! which the output of another connection then shares instead of copying: a [`Value`] says which.
 
 mod input;
-pub mod length;
 mod output;
 mod pool;
 mod spare;

@@ -19,7 +19,7 @@
 )]
 
 use crate::buffer::Value;
-use crate::buffer::length::sum;
+use crate::sums::sum;
 
 pub mod ascii;
 pub mod binary;

@@ -4,7 +4,7 @@
 use memchr::memchr;
 
 use super::KEY_MAX;
-use crate::buffer::length::sum;
+use crate::sums::sum;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;

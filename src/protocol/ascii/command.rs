@@ -4,9 +4,9 @@
 //! decide whether and how a server answers (04 §5.1). They never end in `noreply`: the server's answer to such a
 //! command is awaited and dropped, so that an error line cannot pass for the next reply.
 
-use crate::buffer::length::sum;
 use crate::protocol::numbers::{push_i64, push_u64};
 use crate::protocol::{Dump, Store, StoreVerb};
+use crate::sums::sum;
 
 /// How long the line of a storage command is at most without its key: the word, and four numbers.
 const STORE_LINE: usize = 80;

@@ -5,10 +5,10 @@
 
 use super::meta;
 use super::words::Words;
-use crate::buffer::length::sum;
 use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
 use crate::protocol::scan::{skip_blanks, split_word};
 use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
+use crate::sums::sum;
 
 /// The answer to what is not a command.
 pub(super) const ERROR: &[u8] = b"ERROR\r\n";

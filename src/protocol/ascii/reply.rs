@@ -1,10 +1,10 @@
 //! ASCII server bytes to replies (04 §5.2).
 
 use crate::buffer::Value;
-use crate::buffer::length::{sum, up_to};
 use crate::protocol::KEY_MAX;
 use crate::protocol::numbers::{parse_u32, parse_u64};
 use crate::protocol::scan::{self, digits, key_end, split_word};
+use crate::sums::{sum, up_to};
 
 /// Longest line a server may send, in bytes up to its line feed. Real ones stay far below.
 pub const LINE_MAX: usize = 64 * 1024;

@@ -5,9 +5,9 @@
 
 use super::line::{self, Command};
 use crate::buffer::Value;
-use crate::buffer::length::{sum, up_to};
 use crate::protocol::scan::{self, digits, key_end, split_word};
 use crate::protocol::{Keys, Request, Store, StoreVerb};
+use crate::sums::{sum, up_to};
 use memchr::memchr;
 
 /// Longest line in bytes, up to its line feed (02 §3).

@@ -6,9 +6,9 @@
 
 use super::opcode;
 use super::packet::{Header, REQUEST_MAGIC, lengths};
-use crate::buffer::length::sum;
 use crate::protocol::op::Op;
 use crate::protocol::{Arith, Store, StoreVerb, expiry};
+use crate::sums::sum;
 
 /// Expiry of an increment that must not create the item.
 const DO_NOT_CREATE: u32 = u32::MAX;

@@ -2,7 +2,7 @@
 
 use super::breach::Breach;
 use crate::buffer::Value;
-use crate::buffer::length::sum;
+use crate::sums::sum;
 
 /// Size of a header in bytes.
 pub const HEADER: usize = 24;

@@ -1,7 +1,6 @@
 //! Packets in classic commands.
 
 use super::{NO_CREATE, Written, number, short};
-use crate::buffer::length::sum;
 use crate::protocol::Create;
 use crate::protocol::ascii::command::key as push_key;
 use crate::protocol::binary::opcode::{self, status};
@@ -9,6 +8,7 @@ use crate::protocol::binary::packet::Packet;
 use crate::protocol::expiry;
 use crate::protocol::numbers::{digits, push_u64};
 use crate::protocol::op::Op;
+use crate::sums::sum;
 
 /// Appends the line for `packet`.
 ///

@@ -1,13 +1,13 @@
 //! Packets in meta commands: with CAS ids, and keys that are no words.
 
 use super::{NO_CREATE, Written, number, short};
-use crate::buffer::length::sum;
 use crate::protocol::ascii::meta;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::expiry;
 use crate::protocol::numbers::push_u64;
 use crate::protocol::op::Op;
+use crate::sums::sum;
 
 /// Appends the line for `packet`.
 ///

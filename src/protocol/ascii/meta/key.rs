@@ -1,8 +1,8 @@
 //! A key as a client writes it in a meta command: plain, or in base64 with the flag `b`.
 
 use super::super::line::BAD_FORMAT;
-use crate::buffer::length::sum;
 use crate::protocol::KEY_MAX;
+use crate::sums::sum;
 
 /// The answer to a key that is said to be base64 and is not.
 const BAD_BASE64: &[u8] = b"CLIENT_ERROR error decoding key\r\n";

@@ -24,9 +24,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::command::key as push_word;
-use crate::buffer::length::sum;
 use crate::protocol::KEY_MAX;
 use crate::protocol::scan::word_end;
+use crate::sums::sum;
 
 /// Longest key in bytes that can be sent in base64: memcached's limit holds for the text, which is a third longer and
 /// comes in groups of four.
