@@ -43,6 +43,7 @@
 //! | [`routing`] | key to server: vbuckets, ketama, modula | 05 §10 |
 //! | [`protocol`] | both protocols, parsed and written, and from one to the other | 04 |
 //! | [`buffer`], [`arena`] | bytes on their way; names that do not outlive what they name | – |
+//! | [`sums`] | lengths and counts added up, and why the sums fit | – |
 //! | [`proxy`] | the engine: three rooms, for clients, requests and servers; `LIFECYCLE.md` in each has their states | 03 |
 //! | [`front_cache`] | values of gets, kept for a short time | 03 §14 |
 //! | [`memcached`] | the built-in server | 02 |
@@ -84,6 +85,7 @@ pub mod proxy;
 pub mod routing;
 pub mod signals;
 pub mod slow_log;
+pub mod sums;
 pub mod systemd;
 pub mod texts;
 pub mod tools;

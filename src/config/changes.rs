@@ -104,8 +104,8 @@ fn beyond<'a>(
 pub fn servers<'a>(servers: impl ExactSizeIterator<Item = &'a Server>) -> String {
     let count = servers.len();
     let mut names: Vec<String> = servers.take(NAMED).map(ToString::to_string).collect();
-    if count > NAMED {
-        names.push(format!("{} more", count - NAMED));
+    if let more @ 1.. = count.saturating_sub(NAMED) {
+        names.push(format!("{more} more"));
     }
     names.join(", ")
 }

@@ -48,7 +48,7 @@ pub fn sections(text: &str) -> Result<Vec<RawSection<'_>>, ConfigError> {
     let mut rest = text.trim();
     loop {
         let (text, after) = split_section(rest);
-        let section = section(sections.len() + 1, text)?;
+        let section = section(sections.len().saturating_add(1), text)?;
         if let Some(first) = sections.iter().find(|other| other.place.port == section.place.port) {
             return Err(ConfigError::DuplicatePort {
                 port: section.place.port,
@@ -104,16 +104,17 @@ fn split_section(text: &str) -> (&str, &str) {
             (Body::Document, b'\\') if in_string => escaped = true,
             (Body::Document, b'"') => in_string = !in_string,
             (Body::Document, _) if in_string => {}
-            (Body::Document, b'{') => depth += 1,
+            (Body::Document, b'{') => depth = depth.saturating_add(1),
             (Body::Document, b'}') => {
-                depth -= 1;
+                depth = depth.saturating_sub(1);
                 if depth == 0 {
                     body = Body::Rest;
                 }
             }
             (Body::Document, _) => {}
             (_, b';') => {
-                return (text.get(..at).unwrap_or(text), text.get(at + 1..).unwrap_or(""));
+                let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+                return (before, rest.strip_prefix(';').unwrap_or(rest));
             }
             (Body::Begins, byte) if !byte.is_ascii_whitespace() => body = Body::Rest,
             _ => {}

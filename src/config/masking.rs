@@ -44,7 +44,10 @@ fn end_of_string(inside: &str) -> (&str, Option<&str>) {
         match byte {
             _ if escaped => escaped = false,
             b'\\' => escaped = true,
-            b'"' => return (inside.get(..at).unwrap_or(""), inside.get(at + 1..)),
+            b'"' => {
+                let (string, after) = inside.split_at_checked(at).unwrap_or((inside, ""));
+                return (string, after.strip_prefix('"'));
+            }
             _ => {}
         }
     }

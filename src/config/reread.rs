@@ -10,7 +10,7 @@ use super::cluster::{self, Form};
 use super::error::ConfigError;
 use super::files::Source;
 use super::load::{Section, buckets};
-use super::snapshot::{BucketConfig, Config};
+use super::snapshot::{BucketConfig, Config, Tally};
 
 /// What a file leads to.
 #[derive(Clone, Debug)]
@@ -36,22 +36,22 @@ pub fn reread(current: &Config, file: &Source, behavior: &Arc<Behavior>) -> Resu
 /// The configuration after a file could not be used: the same, and one failure more.
 pub fn failed(current: &Config) -> Config {
     let mut config = current.clone();
-    config.tally.configs += 1;
-    config.tally.config_fails += 1;
+    Tally::count(&mut config.tally.configs);
+    Tally::count(&mut config.tally.config_fails);
     config
 }
 
 fn applied(current: &Config, wanted: Vec<BucketConfig>) -> Reread {
     let mut config = current.clone();
     let Config { buckets, versions, tally, .. } = &mut config;
-    tally.configs += 1;
+    Tally::count(&mut tally.configs);
     versions.resize(buckets.len(), 0);
-    let version = versions.iter().max().map_or(1, |highest| highest + 1);
+    let version = versions.iter().max().map_or(1, |highest| highest.saturating_add(1));
     for (bucket, bucket_version) in buckets.iter_mut().zip(&mut *versions) {
         if bucket.is_live() && !wanted.iter().any(|wanted| wanted.port == bucket.port) {
             *bucket = Arc::new(bucket.shut_down());
             *bucket_version = version;
-            tally.shutdowns += 1;
+            Tally::count(&mut tally.shutdowns);
         }
     }
     let mut sections = Vec::new();
@@ -60,7 +60,7 @@ fn applied(current: &Config, wanted: Vec<BucketConfig>) -> Reread {
         let known = buckets.iter_mut().zip(&mut *versions).enumerate().find(|(_, (bucket, _))| bucket.port == port);
         let index = match known {
             Some((index, (bucket, bucket_version))) => {
-                tally.existings += 1;
+                Tally::count(&mut tally.existings);
                 *bucket_version = version;
                 if !bucket.is_same(&wanted) {
                     *bucket = Arc::new(wanted);
@@ -68,10 +68,11 @@ fn applied(current: &Config, wanted: Vec<BucketConfig>) -> Reread {
                 index
             }
             None => {
-                tally.starts += 1;
+                Tally::count(&mut tally.starts);
+                let index = buckets.len();
                 buckets.push(Arc::new(wanted));
                 versions.push(version);
-                buckets.len() - 1
+                index
             }
         };
         sections.push(Section { port, bucket: index });
@@ -83,7 +84,6 @@ fn applied(current: &Config, wanted: Vec<BucketConfig>) -> Reread {
 mod tests {
     use super::*;
     use crate::config::files::Text;
-    use crate::config::snapshot::Tally;
 
     fn sections(text: &str) -> Vec<BucketConfig> {
         buckets(&Text { text: text.to_owned(), file: None }, &Arc::default()).unwrap()

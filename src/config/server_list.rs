@@ -66,7 +66,7 @@ pub fn parse(text: &str) -> Result<Vec<ListServer>, ListError> {
         .enumerate()
         .map(|(index, item)| {
             let item = item.trim();
-            server(item).map_err(|reason| ListError { number: index + 1, item: item.to_owned(), reason })
+            server(item).map_err(|reason| ListError { number: index.saturating_add(1), item: item.to_owned(), reason })
         })
         .collect()
 }

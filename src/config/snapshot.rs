@@ -261,6 +261,11 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One more. What has been counted for longer than anybody lives stays as it is.
+    pub(super) fn count(counter: &mut u64) {
+        *counter = counter.saturating_add(1);
+    }
+
     /// What has happened since it was `before`.
     pub fn since(self, before: Tally) -> Tally {
         Tally {

@@ -111,9 +111,10 @@ pub fn shown(text: &str) -> String {
     }
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    match rest.get(..end).and_then(|authority| authority.rfind('@')) {
-        Some(at) if scheme.is_empty() => rest.get(at + 1..).unwrap_or("").to_owned(),
-        Some(at) => format!("{scheme}://{}", rest.get(at + 1..).unwrap_or("")),
+    let at = rest.get(..end).and_then(|authority| authority.rfind('@'));
+    match at.and_then(|at| rest.get(at..)?.strip_prefix('@')) {
+        Some(rest) if scheme.is_empty() => rest.to_owned(),
+        Some(rest) => format!("{scheme}://{rest}"),
         None => text.to_owned(),
     }
 }

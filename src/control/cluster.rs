@@ -125,7 +125,7 @@ impl Cluster {
     /// second.
     fn tell(&mut self, agent: usize, lines: Vec<String>) {
         if self.told.len() <= agent {
-            self.told.resize(agent + 1, Vec::new());
+            self.told.resize(agent.saturating_add(1), Vec::new());
         }
         let Some(told) = self.told.get_mut(agent).filter(|told| **told != lines) else { return };
         for line in &lines {

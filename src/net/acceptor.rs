@@ -380,12 +380,10 @@ impl Acceptor {
 
     /// Gives a client to the next worker that lives.
     fn hand_over(&mut self, client: Message) -> bool {
-        let count = self.workers.len();
-        for step in 0..count {
-            let index = (self.next + step) % count;
+        for index in (self.next..self.workers.len()).chain(0..self.next) {
             if let Some(worker) = self.workers.get(index).filter(|worker| !worker.is_finished()) {
                 worker.send(client);
-                self.next = (index + 1) % count;
+                self.next = index.saturating_add(1);
                 return true;
             }
         }

@@ -45,9 +45,9 @@ impl Budget {
             None => half.max(LEAST),
         };
         let reserve = wanted.min(half);
-        let clients = (free - reserve).max(1);
+        let clients = free.saturating_sub(reserve).max(1);
         let own = if need.has_memcached { need.connections.unwrap_or(u64::MAX).min(clients / 2) } else { 0 };
-        Budget { limit, reserve, wanted, clients, proxied: (clients - own).max(1) }
+        Budget { limit, reserve, wanted, clients, proxied: clients.saturating_sub(own).max(1) }
     }
 
     /// What the operator should know if there are too few.
@@ -84,7 +84,7 @@ pub fn count_open(workers: usize) -> u64 {
     match std::fs::read_dir("/proc/self/fd") {
         // One of them is the directory's.
         Ok(open) => (open.count() as u64).saturating_sub(1),
-        Err(_) => 16 + 4 * workers as u64,
+        Err(_) => (workers as u64).saturating_mul(4).saturating_add(16),
     }
 }
 

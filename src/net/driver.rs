@@ -182,7 +182,7 @@ impl<N: Network> Driver<N> {
 
     /// Takes no more requests, and ends when those that have come are answered, or at `until` at the latest.
     pub fn drain(&mut self, until: Micros) {
-        self.ending = Some(End::Draining { until, reading: Some(self.network.now() + UNREAD) });
+        self.ending = Some(End::Draining { until, reading: Some(self.network.now().saturating_add(UNREAD)) });
         for id in self.client_ids() {
             self.end_client(id, Ending::Drained);
         }

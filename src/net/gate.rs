@@ -62,14 +62,14 @@ impl Gate {
     /// `kept`: so many descriptors are for others that may come.
     pub fn measure(&mut self, wanted: u64, listeners: usize, kept: usize) {
         self.wanted = wanted;
-        self.fixed = count_open(self.workers).saturating_sub(listeners as u64) + kept as u64;
+        self.fixed = count_open(self.workers).saturating_sub(listeners as u64).saturating_add(kept as u64);
     }
 
     /// Shares the descriptors out anew, for a configuration and so many listeners.
     pub fn resize(&mut self, need: Need, listeners: usize) {
         (self.need, self.listeners) = (need, listeners as u64);
         let before = self.budget;
-        raise(self.wanted, self.fixed + self.listeners, need);
+        raise(self.wanted, self.fixed.saturating_add(self.listeners), need);
         self.look_at_limit();
         if let Some(warning) = self.budget.warning().filter(|_| self.budget != before) {
             log!(0, "{warning}");
@@ -78,7 +78,7 @@ impl Gate {
 
     /// The limit may have been changed from outside.
     fn look_at_limit(&mut self) {
-        let used = self.fixed + self.listeners;
+        let used = self.fixed.saturating_add(self.listeners);
         if let Some(limit) = limit() {
             self.budget = Budget::new(limit, used, self.need);
         }
@@ -133,7 +133,7 @@ impl Gate {
     /// The system has refused to accept one.
     pub fn rest(&mut self, error: &io::Error) {
         let why = reason(error);
-        self.rests = Some(Instant::now() + PAUSE);
+        self.rests = Instant::now().checked_add(PAUSE);
         // Then the limit is not what it was.
         self.look_at_limit();
         self.tell(|| format!("no clients are accepted for the moment: accept(): {why}"));
@@ -153,7 +153,7 @@ impl Gate {
     /// Ends a turn. `is_waiting`: there may be clients that were not accepted.
     pub fn end_turn(&mut self, is_waiting: bool) {
         let most = self.budget.proxied;
-        let has_margin = self.places.taken() <= most - (most / MARGIN).clamp(1, most);
+        let has_margin = self.places.taken() <= most.saturating_sub((most / MARGIN).max(1));
         let is_over = |since: Instant| since.elapsed() >= LOOK && has_margin && !is_waiting;
         if self.rests.is_none() && self.told.is_some_and(is_over) {
             self.told = None;

@@ -79,8 +79,8 @@ impl Inherited {
     }
 
     fn given(sockets: impl Iterator<Item = (Option<String>, OwnedFd)>) -> Result<Inherited, Failure> {
-        let given = sockets.enumerate().map(|(index, (name, descriptor))| {
-            let label = format!("descriptor {} ({})", index + 3, name.as_deref().unwrap_or("without a name"));
+        let given = sockets.zip(3u32..).map(|((name, descriptor), number)| {
+            let label = format!("descriptor {number} ({})", name.as_deref().unwrap_or("without a name"));
             Given::new(name.as_deref(), Socket::from(descriptor), label)
         });
         Ok(Inherited { sockets: given.collect::<Result<_, _>>()?, left: Mutex::default() })

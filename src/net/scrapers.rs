@@ -108,7 +108,7 @@ impl Scrapers {
     /// When the system refuses to watch a listener.
     pub fn register(&mut self, registry: &Registry) -> io::Result<()> {
         for (number, (listener, _)) in self.listeners.iter_mut().enumerate() {
-            registry.register(listener, Token(FIRST + number), Interest::READABLE)?;
+            registry.register(listener, Token(FIRST.saturating_add(number)), Interest::READABLE)?;
         }
         Ok(())
     }
@@ -188,12 +188,12 @@ impl Scrapers {
     fn answer(&mut self, scene: &Scene<'_>, now: Instant) {
         let mut keys: Vec<usize> = self.scrapers.iter().map(|(key, _)| key).collect();
         keys.sort_by_key(|key| (*key < self.first, *key));
-        let mut answers = 0;
+        let mut answers = 0usize;
         for key in keys {
             let Some(scraper) = self.scrapers.get_mut(key) else { continue };
             if answers < ANSWERS_PER_TURN && scraper.proceed(now) == Verdict::Answer {
-                answers += 1;
-                self.first = key + 1;
+                answers = answers.saturating_add(1);
+                self.first = key.saturating_add(1);
                 scraper.conversation.answer(scene, now);
             }
         }
@@ -210,7 +210,7 @@ impl Scrapers {
                 match listener.accept() {
                     Ok(stream) => self.enter(registry, stream, now),
                     Err(error) if error.kind() == ErrorKind::WouldBlock => *is_ready = false,
-                    Err(_) => self.rests = Some(now + PAUSE),
+                    Err(_) => self.rests = now.checked_add(PAUSE),
                 }
             }
         }
@@ -225,7 +225,7 @@ impl Scrapers {
         }
         stream.set_nodelay();
         let place = self.scrapers.vacant_entry();
-        let token = Token(CONNECTIONS + place.key());
+        let token = Token(CONNECTIONS.saturating_add(place.key()));
         if let Err(error) = registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE) {
             log!(1, "a request for metrics cannot be watched: {error}");
             return;

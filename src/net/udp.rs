@@ -3,7 +3,7 @@
 //! Every datagram is a client of its own: a header of 8 bytes, then a whole request with its data, ASCII or binary by
 //! its first byte. What is left of it when it has been served is dropped.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
 
 use mio::net::UdpSocket;
@@ -124,9 +124,8 @@ impl Datagrams {
         self.input.consume(usize::MAX);
         self.input.rest(&mut self.pool);
         // The buffers have the size of the longest datagram.
-        let space = self.input.space(&mut self.pool);
-        let length = request.len().min(space.len());
-        space[..length].copy_from_slice(&request[..length]);
+        let mut rest = request;
+        let length = rest.read(self.input.space(&mut self.pool)).ok()?;
         self.input.filled(length);
         self.serve(id, Session::new(protocol), access, send)
     }
@@ -173,7 +172,7 @@ fn send_reply(id: [u8; 2], reply: &[u8], send: &mut dyn FnMut(&[u8])) {
     let room = DATAGRAM_MAX - HEADER;
     // At most REPLY_MAX bytes, so the numbers have 16 bits.
     let count = (reply.len().div_ceil(room) as u16).to_be_bytes();
-    let mut datagram = Vec::with_capacity(reply.len().min(room) + HEADER);
+    let mut datagram = Vec::with_capacity(reply.len().saturating_add(HEADER).min(DATAGRAM_MAX));
     for (part, number) in reply.chunks(room).zip(0u16..) {
         datagram.clear();
         for field in [id, number.to_be_bytes(), count, [0, 0]] {

@@ -5,7 +5,21 @@
 //! ASCII text (03 §9), [`expiry`] the rules for the times in both, [`trace`] what the log shows of them. [`translate`] says in ASCII what a
 //! binary client wants, [`older`] in either what a client's meta command wants.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects
+    )
+)]
+
 use crate::buffer::Value;
+use crate::sums::sum;
 
 pub mod ascii;
 pub mod binary;
@@ -271,11 +285,11 @@ impl<'a> Iterator for KeyIter<'a> {
     fn next(&mut self) -> Option<(usize, &'a [u8])> {
         let rest = self.line.get(self.at..)?;
         let skip = rest.iter().position(|&byte| byte != b' ')?;
-        let start = self.at + skip;
-        let word = &self.line[start..];
-        let length = memchr::memchr(b' ', word).unwrap_or(word.len());
-        self.at = start + length;
-        Some((start, &word[..length]))
+        let word = rest.get(skip..)?;
+        let word = word.get(..memchr::memchr(b' ', word).unwrap_or(word.len()))?;
+        let start = sum([self.at, skip]);
+        self.at = sum([start, word.len()]);
+        Some((start, word))
     }
 }
 

@@ -25,7 +25,7 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
 pub fn push_u64(out: &mut Vec<u8>, number: u64) {
     match number {
         // Most flags and expiry times are 0.
-        0..=9 => out.push(b'0' + number as u8),
+        0..=9 => out.push(b'0' | number as u8),
         _ => push_digits(out, number),
     }
 }
@@ -33,17 +33,22 @@ pub fn push_u64(out: &mut Vec<u8>, number: u64) {
 fn push_digits(out: &mut Vec<u8>, mut number: u64) {
     // 2^64 - 1 has 20 digits.
     let mut digits = [0u8; 20];
-    let mut length = 0;
-    for slot in digits.iter_mut().rev() {
+    let mut first = 0;
+    for (at, slot) in digits.iter_mut().enumerate().rev() {
         // The remainder is a single digit, so the cast loses nothing.
-        *slot = b'0' + (number % 10) as u8;
+        *slot = b'0' | (number % 10) as u8;
         number /= 10;
-        length += 1;
+        first = at;
         if number == 0 {
             break;
         }
     }
-    out.extend_from_slice(&digits[digits.len() - length..]);
+    out.extend_from_slice(digits.get(first..).unwrap_or_default());
+}
+
+/// How many digits `number` has.
+pub fn digits(number: u64) -> usize {
+    number.checked_ilog10().unwrap_or(0).saturating_add(1) as usize
 }
 
 /// Appends `number` in decimal, with a minus sign if it is negative.
@@ -69,7 +74,7 @@ fn signed_magnitude(text: &[u8]) -> Option<(bool, u64)> {
     let mut magnitude: u64 = 0;
     for &byte in digits {
         match byte {
-            b'0'..=b'9' => magnitude = magnitude.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?,
+            b'0'..=b'9' => magnitude = magnitude.checked_mul(10)?.checked_add(u64::from(byte & 0x0f))?,
             _ if is_space(byte) => break,
             _ => return None,
         }

@@ -153,6 +153,11 @@ const ROWS: [Op; 29] = rows! {
 
 static TABLE: [Op; 256] = table();
 
+#[expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "done by the compiler, which would refuse it"
+)]
 const fn table() -> [Op; 256] {
     let mut table = [UNKNOWN[0]; 256];
     let mut opcode = 0;
@@ -172,6 +177,7 @@ const fn table() -> [Op; 256] {
 }
 
 /// The command of an opcode, be it a quiet one.
+#[expect(clippy::indexing_slicing, reason = "there are 256 rows, one for each byte")]
 pub fn of(opcode: u8) -> &'static Op {
     &TABLE[usize::from(opcode)]
 }

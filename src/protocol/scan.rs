@@ -4,6 +4,7 @@
 use memchr::memchr;
 
 use super::KEY_MAX;
+use crate::sums::sum;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
@@ -22,16 +23,22 @@ fn below(bytes: [u8; 8], limit: u8) -> Option<usize> {
     (marks != 0).then(|| marks.trailing_zeros() as usize / 8)
 }
 
+/// Where the byte at `at` of the chunk of eight with this number stands.
+fn place(number: usize, at: usize) -> usize {
+    // It is there, so its place is a number.
+    number.wrapping_mul(8).wrapping_add(at)
+}
+
 /// Where the first blank or control character of `text` stands.
 #[inline]
 pub fn word_end(text: &[u8]) -> Option<usize> {
     let (words, rest) = text.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        if let Some(at) = below(*word, b' ' + 1) {
-            return Some(index * 8 + at);
+        if let Some(at) = below(*word, b'!') {
+            return Some(place(index, at));
         }
     }
-    rest.iter().position(|byte| *byte <= b' ').map(|at| words.len() * 8 + at)
+    rest.iter().position(|byte| *byte <= b' ').map(|at| place(words.len(), at))
 }
 
 /// Where the key that `text` begins with ends, if it is one: not empty, and not too long. What is behind that is not looked
@@ -49,13 +56,36 @@ pub fn line_end(text: &[u8]) -> Option<usize> {
     for (index, word) in words.iter().enumerate() {
         let differs = (u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\n'))).to_le_bytes();
         if let Some(at) = below(differs, 1) {
-            return Some(index * 8 + at);
+            return Some(place(index, at));
         }
     }
     if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
-        return Some(words.len() * 8 + at);
+        return Some(place(words.len(), at));
     }
-    if text.len() > SHORT { memchr(b'\n', &text[SHORT..]).map(|at| SHORT + at) } else { None }
+    let long = text.get(SHORT..)?;
+    memchr(b'\n', long).map(|at| sum([SHORT, at]))
+}
+
+/// The first line of `text`, of which the first `from` bytes are known to hold no line feed: without its own, and how long it
+/// is with it.
+#[inline]
+pub fn line(text: &[u8], from: usize) -> Option<(&[u8], usize)> {
+    let end = sum([from, line_end(text.get(from..)?)?]);
+    Some((text.get(..end)?, sum([end, 1])))
+}
+
+/// What follows the blanks that `text` begins with.
+#[inline]
+pub fn skip_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|byte| **byte == b' ').count();
+    text.get(blanks..).unwrap_or_default()
+}
+
+/// `text` up to its first blank, and the rest from there on.
+#[inline]
+pub fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = memchr(b' ', text).unwrap_or(text.len());
+    text.split_at_checked(end).unwrap_or((text, b""))
 }
 
 /// The number that `text` begins with, written in digits only, and what follows it. `None` if there is none, or if it
@@ -66,12 +96,12 @@ pub fn digits(text: &[u8]) -> Option<(u64, &[u8])> {
     for (index, byte) in text.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            return if index == 0 { None } else { Some((number, &text[index..])) };
+            return if index == 0 { None } else { Some((number, text.get(index..)?)) };
         }
         if index == DIGITS {
             return None;
         }
-        number = number * 10 + u64::from(digit);
+        number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
     }
     None
 }
@@ -89,6 +119,16 @@ mod tests {
         for text in [&b""[..], b" 1 ", b"-1 ", b"x", b"12", b"10000000000000000000 "] {
             assert_eq!(digits(text), None, "{}", text.escape_ascii());
         }
+    }
+
+    #[test]
+    fn lines_and_words() {
+        assert_eq!(line(b"a b\nc", 0), Some((&b"a b"[..], 4)));
+        assert_eq!(line(b"a b\nc", 3), Some((&b"a b"[..], 4)));
+        assert_eq!((line(b"a b\nc", 4), line(b"a", 2), line(b"", 0)), (None, None, None));
+        assert_eq!((skip_blanks(b"  a "), skip_blanks(b"  "), skip_blanks(b"")), (&b"a "[..], &b""[..], &b""[..]));
+        assert_eq!(split_word(b"a b c"), (&b"a"[..], &b" b c"[..]));
+        assert_eq!((split_word(b"a"), split_word(b" a")), ((&b"a"[..], &b""[..]), (&b""[..], &b" a"[..])));
     }
 
     proptest! {

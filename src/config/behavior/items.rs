@@ -22,9 +22,9 @@ pub fn split(text: &str) -> Vec<Item<'_>> {
     let mut in_comment = false;
     for part in text.split(',') {
         let mut pending = 0;
-        let mut offset = 0;
+        let mut offset = 0usize;
         for line in part.split_inclusive('\n') {
-            let end = offset + line.len();
+            let end = offset.saturating_add(line.len());
             if line.trim_start().starts_with('#') || in_comment && !begins_item(line) {
                 items.extend(item(part.get(pending..offset)));
                 pending = end;

@@ -78,7 +78,7 @@ fn forward_rows(
 /// have the length of before: what is missing of one is nobody, and what it has too much does not count. Without a
 /// master it is no row.
 fn flatten(rows: &[Value], replicas: usize, servers: usize) -> Result<Vec<i32>, DocumentError> {
-    let width = replicas + 1;
+    let width = replicas.saturating_add(1);
     let mut flat = Vec::with_capacity(rows.len().saturating_mul(width));
     for row in rows {
         let row = row.as_array().filter(|row| !row.is_empty()).ok_or(DocumentError::Row)?;

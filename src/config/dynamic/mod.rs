@@ -16,7 +16,7 @@ use super::behavior::{Behavior, FIRST_BUCKET};
 use super::document::{DocumentError, first_value, member, string};
 use super::error::ConfigError;
 use super::masking;
-use super::snapshot::{BucketConfig, Config, DefaultBucket, Dynamic};
+use super::snapshot::{BucketConfig, Config, DefaultBucket, Dynamic, Tally};
 
 /// Name of the bucket of those who have not authenticated (05 §8.1).
 pub const NULL_BUCKET: &str = "[ <NULL_BUCKET> ]";
@@ -65,8 +65,8 @@ pub fn initial(behavior: &Arc<Behavior>) -> Result<Config, ConfigError> {
 /// The configuration after a response ended without a document: the same, and one failure more (05 §5.8).
 pub fn apply_empty(current: &Config) -> Config {
     let mut config = current.clone();
-    config.tally.configs += 1;
-    config.tally.config_fails += 1;
+    Tally::count(&mut config.tally.configs);
+    Tally::count(&mut config.tally.config_fails);
     config
 }
 
@@ -111,9 +111,9 @@ struct Next<'a> {
 impl<'a> Next<'a> {
     fn new(current: &'a Config, source: Source<'a>, behavior: &'a Arc<Behavior>) -> Next<'a> {
         let mut config = current.clone();
-        config.tally.configs += 1;
+        Tally::count(&mut config.tally.configs);
         config.versions.resize(config.buckets.len(), 0);
-        let version = config.versions.iter().max().map_or(1, |highest| highest + 1);
+        let version = config.versions.iter().max().map_or(1, |highest| highest.saturating_add(1));
         Next { config, source, behavior, version, named: HashSet::new(), is_complete: true, log: Vec::new(), current }
     }
 
@@ -143,7 +143,7 @@ impl<'a> Next<'a> {
             }
             Err(error) => {
                 self.log.push(format!("ERROR: bad JSON configuration from {}: {error}", self.url()));
-                self.config.tally.config_fails += 1;
+                Tally::count(&mut self.config.tally.config_fails);
                 false
             }
         }
@@ -152,12 +152,13 @@ impl<'a> Next<'a> {
     fn put(&mut self, place: Option<usize>, bucket: BucketConfig) -> usize {
         let (buckets, tally) = (&mut self.config.buckets, &mut self.config.tally);
         let Some((index, slot)) = place.and_then(|index| Some((index, buckets.get_mut(index)?))) else {
-            tally.starts += 1;
+            Tally::count(&mut tally.starts);
+            let index = buckets.len();
             buckets.push(Arc::new(bucket));
             self.config.versions.push(self.version);
-            return buckets.len() - 1;
+            return index;
         };
-        tally.existings += 1;
+        Tally::count(&mut tally.existings);
         if !slot.is_same(&bucket) {
             *slot = Arc::new(bucket);
         }
@@ -174,7 +175,7 @@ impl<'a> Next<'a> {
             if self.is_complete && bucket.agent == agent && bucket.is_live() && !self.named.contains(&index) {
                 *bucket = Arc::new(bucket.shut_down());
                 *version = self.version;
-                self.config.tally.shutdowns += 1;
+                Tally::count(&mut self.config.tally.shutdowns);
             }
         }
         // A bucket that the document has twice became the first of these before it became the last again.

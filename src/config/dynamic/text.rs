@@ -24,15 +24,16 @@ fn print(out: &mut String, value: &Value, depth: usize) {
             out.push(']');
         }
         Value::Object(members) => {
+            let inner = depth.saturating_add(1);
             out.push_str("{\n");
             for (index, (name, member)) in members.iter().enumerate() {
                 if index > 0 {
                     out.push_str(",\n");
                 }
-                out.extend(std::iter::repeat_n('\t', depth + 1));
+                out.extend(std::iter::repeat_n('\t', inner));
                 // Writing to a String cannot fail.
                 let _ = write!(out, "{}:\t", Value::from(name.as_str()));
-                print(out, member, depth + 1);
+                print(out, member, inner);
             }
             if !members.is_empty() {
                 out.push('\n');

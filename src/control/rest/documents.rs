@@ -19,19 +19,19 @@ impl Documents {
     /// ones are dropped: they are out of date. Delimiters with nothing between them are no documents.
     pub fn newest(&mut self) -> Option<Vec<u8>> {
         // A delimiter may have begun in what was searched before.
-        let from = self.searched.saturating_sub(DELIMITER.len() - 1);
-        let found = memmem::rfind(self.text.get(from..)?, DELIMITER).map(|at| from + at);
+        let from = self.searched.saturating_sub(DELIMITER.len());
+        let found = memmem::rfind(self.text.get(from..)?, DELIMITER).map(|at| from.saturating_add(at));
         let Some(mut end) = found else {
             self.searched = self.text.len();
             return None;
         };
-        let rest = self.text.split_off(end + DELIMITER.len());
+        let rest = self.text.split_off(end.saturating_add(DELIMITER.len()));
         let complete = std::mem::replace(&mut self.text, rest);
         self.searched = self.text.len();
         loop {
             let before = complete.get(..end)?;
             let start = memmem::rfind(before, DELIMITER);
-            let document = before.get(start.map_or(0, |at| at + DELIMITER.len())..)?.trim_ascii();
+            let document = before.get(start.map_or(0, |at| at.saturating_add(DELIMITER.len()))..)?.trim_ascii();
             if !document.is_empty() {
                 return Some(document.to_vec());
             }

@@ -202,7 +202,7 @@ fn open(url: &Url, to: &Peer, means: &Means) -> Result<Box<dyn Stream>, FetchErr
                 stream = secured(stream, &proxy.host, means)?;
             }
             if to.tls {
-                stream.set_limit(Some(Instant::now() + timing.response));
+                stream.set_limit(Instant::now().checked_add(timing.response));
                 tunnel(&mut *stream, url, proxy)?;
             }
             stream
@@ -224,7 +224,7 @@ fn exchange(
     deliver: &mut dyn FnMut(Vec<u8>) -> bool,
 ) -> Result<Vec<u8>, FetchError> {
     let patience = means.timing.response;
-    stream.set_limit(Some(Instant::now() + patience));
+    stream.set_limit(Instant::now().checked_add(patience));
     means.refresh.begin(stream.socket());
     let sent = stream.write_all(request.as_bytes()).and_then(|()| stream.flush());
     let result = sent.map_err(FetchError::Send).and_then(|()| receive(stream, patience, response, deliver));
@@ -238,7 +238,7 @@ fn exchange(
 }
 
 fn secured(mut stream: Box<dyn Stream>, host: &str, means: &Means) -> Result<Box<dyn Stream>, FetchError> {
-    stream.set_limit(Some(Instant::now() + means.timing.connect));
+    stream.set_limit(Instant::now().checked_add(means.timing.connect));
     secure(stream, host, &means.roots)
 }
 
@@ -255,11 +255,11 @@ fn receive(
 ) -> Result<Vec<u8>, FetchError> {
     let mut documents = Documents::default();
     let mut piece = vec![0; 64 * 1024];
-    let head_until = Instant::now() + patience;
+    let head_until = Instant::now().checked_add(patience);
     loop {
         let limit = match response.status() {
-            None => Some(head_until),
-            Some(_) if response.has_length() => Some(Instant::now() + patience),
+            None => head_until,
+            Some(_) if response.has_length() => Instant::now().checked_add(patience),
             Some(_) => None,
         };
         stream.set_limit(limit);

@@ -28,7 +28,8 @@ pub fn document(agent: &Agent, text: &str, proxies: Proxies, patience: Duration)
     let origin = Origin { url: url::shown(text), host: url.host.clone() };
     let own = Credentials { user: agent.user.clone(), password: agent.password.reveal().to_owned() };
     // It is the caller's patience that ends first, whatever is waited for.
-    let timing = Timing { connect: patience * 2, response: patience * 2, ..Timing::default() };
+    let later = patience.saturating_mul(2);
+    let timing = Timing { connect: later, response: later, ..Timing::default() };
     let roots = Roots::from_env(&|name| std::env::var_os(name));
     let means = Means { own, proxies, timing, refresh: Arc::new(Refresh::default()), roots };
     // The thread may wait for a name, or in a stream that is silent, for ever.

@@ -38,8 +38,8 @@ impl Pauses {
     pub(super) fn after_nothing(&mut self) -> Duration {
         let doubled = self.shortest.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         self.failures = self.failures.saturating_add(1);
-        let least = doubled.min(self.longest / 2);
-        (least + least.mul_f64(self.fraction())).min(self.longest)
+        let least = doubled.min(self.longest.checked_div(2).unwrap_or_default());
+        least.saturating_add(least.mul_f64(self.fraction())).min(self.longest)
     }
 
     /// The next number from 0 to 1.

@@ -74,12 +74,12 @@ pub(super) fn is_timeout(error: &io::Error) -> bool {
 /// Connects to the first address that takes it. All of them together have `patience`.
 pub(super) fn connect(host: &str, port: u16, patience: Duration) -> Result<Box<dyn Stream>, FetchError> {
     let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(FetchError::Resolve)?.collect();
-    let until = Instant::now() + patience;
+    let begun = Instant::now();
     let mut failed = io::Error::from(ErrorKind::AddrNotAvailable);
     for (index, address) in addresses.iter().enumerate() {
-        let left = until.saturating_duration_since(Instant::now());
-        let shares = u32::try_from(addresses.len().saturating_sub(index)).unwrap_or(1).max(1);
-        let share = (left / shares).max(Duration::from_millis(1));
+        let left = patience.saturating_sub(begun.elapsed());
+        let shares = u32::try_from(addresses.len().saturating_sub(index)).unwrap_or(u32::MAX);
+        let share = left.checked_div(shares).unwrap_or_default().max(Duration::from_millis(1));
         match TcpStream::connect_timeout(address, share) {
             Ok(stream) => {
                 let (time, interval, retries) = KEEPALIVE;

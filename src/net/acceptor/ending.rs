@@ -85,7 +85,7 @@ fn seat(service: Service, config: &Config) -> Option<Seat> {
 impl Acceptor {
     /// SIGTERM: accepts no more, and lets the workers finish what they have begun.
     pub(super) fn drain(mut self) -> io::Result<Stop> {
-        let end = Instant::now() + LAST;
+        let begun = Instant::now();
         // Who has connected before is served, too.
         self.listeners.iter_mut().for_each(|(_, entry)| entry.ready = true);
         let has_more = |acceptor: &Acceptor| {
@@ -94,7 +94,7 @@ impl Acceptor {
         };
         self.take_clients_over();
         self.predecessor = None;
-        while has_more(&self) && Instant::now() < end && self.accept_all() {}
+        while has_more(&self) && begun.elapsed() < LAST && self.accept_all() {}
         self.listeners.clear();
         let obstacle = "draining: SIGTERM has come".to_owned();
         let mut ending = Ending { is_draining: false, until: None, moving: None, obstacle };
@@ -126,7 +126,7 @@ impl Acceptor {
             worker.send(Message::Retire(heir));
         }
         drop(sender);
-        let until = self.will.drain_timeout.map(|time| Instant::now() + time);
+        let until = self.will.drain_timeout.and_then(|time| Instant::now().checked_add(time));
         let obstacle = format!("draining: process {id} has taken over");
         self.finish(Ending { is_draining: false, until, moving, obstacle })?;
         Ok(Stop::Replaced(id))
@@ -163,7 +163,7 @@ impl Acceptor {
     /// Has the workers close clients as soon as nothing is owed to them.
     fn close_clients(&self, ending: &mut Ending) {
         ending.is_draining = true;
-        ending.until = self.will.drain_timeout.map(|time| Instant::now() + time);
+        ending.until = self.will.drain_timeout.and_then(|time| Instant::now().checked_add(time));
         for worker in &self.workers {
             worker.send(Message::Drain(self.will.drain_timeout));
         }

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::RawFd;
 
-use super::sockets::{put, would_block, write};
+use super::sockets::{drop_at, put, would_block, write};
 use super::{ClientStream, Driver, End, Network, READS, Readiness, Service, TRACED, Unread};
 use crate::failure::reason;
 use crate::log;
@@ -148,7 +148,7 @@ impl<N: Network> Driver<N> {
     pub(super) fn close_client(&mut self, id: ClientId) {
         if let Some(descriptor) = self.descriptor(id) {
             log!(TRACED, "<{descriptor} connection closed.");
-            self.clients[id.index()] = None;
+            drop_at(&mut self.clients, id.index());
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr};
 
-use super::sockets::{put, would_block, write};
+use super::sockets::{drop_at, put, would_block, write};
 use super::{Driver, Network, READS, Readiness, ServerStream, Unread};
 use crate::config::snapshot::Server;
 use crate::failure::reason;
@@ -118,7 +118,7 @@ impl<N: Network> Driver<N> {
 
     pub(super) fn close_conn(&mut self, id: ConnId) {
         if self.conn(id).is_some() {
-            self.conns[id.index()] = None;
+            drop_at(&mut self.conns, id.index());
         }
         self.finishing.retain(|socket| socket.id != id);
     }

@@ -30,7 +30,16 @@ pub(super) fn write(stream: &mut impl Write, output: &Output, limit: u64) -> (io
 /// Puts `value` into place `index`, making room for it.
 pub(super) fn put<T>(table: &mut Vec<Option<T>>, index: usize, value: T) {
     if table.len() <= index {
-        table.resize_with(index + 1, || None);
+        table.resize_with(index, || None);
+        table.push(Some(value));
+    } else if let Some(place) = table.get_mut(index) {
+        *place = Some(value);
     }
-    table[index] = Some(value);
+}
+
+/// Drops what is in place `index`.
+pub(super) fn drop_at<T>(table: &mut [Option<T>], index: usize) {
+    if let Some(place) = table.get_mut(index) {
+        *place = None;
+    }
 }

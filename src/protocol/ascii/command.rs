@@ -6,6 +6,7 @@
 
 use crate::protocol::numbers::{push_i64, push_u64};
 use crate::protocol::{Dump, Store, StoreVerb};
+use crate::sums::sum;
 
 /// How long the line of a storage command is at most without its key: the word, and four numbers.
 const STORE_LINE: usize = 80;
@@ -35,7 +36,7 @@ pub fn end(out: &mut Vec<u8>) {
 /// The line of a storage command, with its line end. The caller appends the value, which may be large enough to
 /// travel without being copied, and [`end`].
 pub fn store_line(out: &mut Vec<u8>, store: &Store<'_>) {
-    out.reserve(store.key.len() + STORE_LINE);
+    out.reserve(sum([store.key.len(), STORE_LINE]));
     out.extend_from_slice(match (store.cas, store.verb) {
         (Some(_), StoreVerb::Set) => b"cas",
         (_, StoreVerb::Set) => b"set",

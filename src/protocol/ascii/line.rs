@@ -6,7 +6,9 @@
 use super::meta;
 use super::words::Words;
 use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
+use crate::protocol::scan::{skip_blanks, split_word};
 use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
+use crate::sums::sum;
 
 /// The answer to what is not a command.
 pub(super) const ERROR: &[u8] = b"ERROR\r\n";
@@ -74,9 +76,8 @@ pub(super) enum Command<'a> {
 
 /// Judges a line that has been cut: no line end, no NUL.
 pub(super) fn command(line: &[u8]) -> Command<'_> {
-    let blanks = line.iter().take_while(|&&byte| byte == b' ').count();
-    let line = &line[blanks..];
-    let word = &line[..memchr::memchr(b' ', line).unwrap_or(line.len())];
+    let line = skip_blanks(line);
+    let (word, _) = split_word(line);
     match word {
         b"get" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: false }),
         b"gets" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: true }),
@@ -147,7 +148,7 @@ fn touching(line: &[u8], at: usize, cas: bool) -> Command<'_> {
         return error();
     };
     match parse_i64(word) {
-        Some(exptime) => retrieval(line, start + word.len(), |keys| Request::Gat { exptime, keys, cas }),
+        Some(exptime) => retrieval(line, sum([start, word.len()]), |keys| Request::Gat { exptime, keys, cas }),
         None => refused(BAD_EXPTIME, false),
     }
 }
@@ -201,7 +202,7 @@ fn arith<'a>(words: &Words<'a>, decr: bool) -> Command<'a> {
 /// `delete KEY [TIME] [noreply]`; the time, of which memcached knows only 0, is any number, and is ignored.
 fn delete<'a>(words: &Words<'a>) -> Command<'a> {
     let noreply = words.noreply(2);
-    let is_good = match words.count() - usize::from(noreply) {
+    let is_good = match words.count().saturating_sub(noreply.into()) {
         2 => true,
         3 => parse_i64(words.get(2)).is_some(),
         _ => false,

@@ -3,8 +3,8 @@
 use crate::buffer::Value;
 use crate::protocol::KEY_MAX;
 use crate::protocol::numbers::{parse_u32, parse_u64};
-use crate::protocol::scan::{digits, key_end, line_end};
-use memchr::memchr;
+use crate::protocol::scan::{self, digits, key_end, split_word};
+use crate::sums::{sum, up_to};
 
 /// Longest line a server may send, in bytes up to its line feed. Real ones stay far below.
 pub const LINE_MAX: usize = 64 * 1024;
@@ -79,17 +79,15 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize) -> Parsed<'a> {
     }
     let buf = all.bytes;
     let from = (*scanned).min(buf.len());
-    let end = match line_end(&buf[from..]) {
-        Some(at) if from + at <= LINE_MAX => from + at,
+    let (line, len) = match scan::line(buf, from) {
+        Some((line, len)) if line.len() <= LINE_MAX => (line, len),
         None if buf.len() <= LINE_MAX => {
             *scanned = buf.len();
-            return Parsed::Incomplete { need: buf.len() + 1 };
+            return Parsed::Incomplete { need: sum([buf.len(), 1]) };
         }
         _ => return Parsed::Malformed,
     };
-    *scanned = end;
-    let len = end + 1;
-    let line = &buf[..end];
+    *scanned = line.len();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if let Some(fields) = line.strip_prefix(b"VALUE ") {
         return value_block(all, fields, len);
@@ -119,8 +117,7 @@ fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
     let Some(fields) = buf.strip_prefix(b"VALUE ") else {
         return buf.starts_with(b"END\r\n").then_some(Parsed::Reply { reply: Reply::End, len: 5 });
     };
-    let end = key_end(fields)?;
-    let (key, rest) = fields.split_at(end);
+    let (key, rest) = fields.split_at_checked(key_end(fields)?)?;
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (bytes, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (cas, rest) = match rest.strip_prefix(b" ") {
@@ -130,9 +127,8 @@ fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
     let block = rest.strip_prefix(b"\r\n")?;
     let (flags, bytes) = (u32::try_from(flags).ok()?, usize::try_from(bytes).ok()?);
     let (data, end) = block.split_at_checked(bytes)?;
-    end.starts_with(b"\r\n").then_some(())?;
-    let len = buf.len() - block.len() + bytes + 2;
-    let (data, raw) = (all.with(data), all.with(&buf[..len]));
+    let len = up_to(buf, end.strip_prefix(b"\r\n")?);
+    let (data, raw) = (all.with(data), all.with(buf.get(..len)?));
     Some(Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len })
 }
 
@@ -160,7 +156,7 @@ fn value_block<'a>(all: Value<'a>, fields: &'a [u8], line_len: usize) -> Parsed<
 
 /// Size and flags of a `VA` line.
 fn meta_fields(fields: &[u8]) -> Option<(usize, &[u8])> {
-    let (size, flags) = fields.split_at(memchr(b' ', fields).unwrap_or(fields.len()));
+    let (size, flags) = split_word(fields);
     let bytes = parse_u64(size).filter(|&bytes| bytes <= VALUE_MAX)?;
     Some((usize::try_from(bytes).ok()?, flags))
 }

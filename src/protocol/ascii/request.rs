@@ -5,8 +5,9 @@
 
 use super::line::{self, Command};
 use crate::buffer::Value;
-use crate::protocol::scan::{digits, key_end, line_end};
+use crate::protocol::scan::{self, digits, key_end, split_word};
 use crate::protocol::{Keys, Request, Store, StoreVerb};
+use crate::sums::{sum, up_to};
 use memchr::memchr;
 
 /// Longest line in bytes, up to its line feed (02 §3).
@@ -89,27 +90,28 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64)
     let all = buf.into();
     let buf = all.bytes;
     let from = (*scanned).min(buf.len());
-    if let Some((key, len)) = plain_get(buf) {
-        *scanned = len - 1;
-        let keys = Keys::new(&buf[..GET.len() + key.len()], GET.len());
+    if let Some((key, len)) = plain_get(buf)
+        && let Some(line) = buf.get(..sum([GET.len(), key.len()]))
+    {
+        *scanned = len.saturating_sub(1);
+        let keys = Keys::new(line, GET.len());
         return Parsed::Request { request: Request::Get { keys, cas: false }, noreply: false, len };
     }
     if let Some(parsed) = plain_store(all, scanned, value_max) {
         return parsed;
     }
-    let Some(end) = line_end(&buf[from..]).map(|at| from + at) else {
+    let Some((line, len)) = scan::line(buf, from) else {
         *scanned = buf.len();
         return match buf.len() > LINE_MAX && buf.len() > line_max(buf) {
             true => Parsed::LineTooLong,
-            false => Parsed::Incomplete { need: buf.len() + 1 },
+            false => Parsed::Incomplete { need: sum([buf.len(), 1]) },
         };
     };
-    *scanned = end;
-    let len = end + 1;
-    if end > LINE_MAX && end > line_max(&buf[..end]) {
+    *scanned = line.len();
+    if line.len() > LINE_MAX && line.len() > line_max(line) {
         return Parsed::LineTooLong;
     }
-    match line::command(cut(&buf[..end])) {
+    match line::command(cut(line)) {
         Command::Request { request, noreply } => Parsed::Request { request, noreply, len },
         Command::Refused { reply, noreply } => Parsed::Rejected { reply, noreply, len },
         Command::StoreRefused { reply, swallow } => Parsed::ValueRefused { reply, noreply: false, len, swallow },
@@ -135,7 +137,7 @@ fn storage<'a>(all: Value<'a>, announced: &Announced<'a>, value_max: u64) -> Par
     if bytes > BYTES_MAX {
         return Parsed::Rejected { reply: line::BAD_FORMAT, noreply, len: line_len };
     }
-    let too_large = Parsed::ValueRefused { reply: TOO_LARGE, noreply, len: line_len, swallow: bytes + 2 };
+    let too_large = Parsed::ValueRefused { reply: TOO_LARGE, noreply, len: line_len, swallow: bytes.saturating_add(2) };
     if bytes > value_max {
         return too_large;
     }
@@ -161,12 +163,9 @@ fn storage<'a>(all: Value<'a>, announced: &Announced<'a>, value_max: u64) -> Par
 #[inline]
 pub fn plain_get(buf: &[u8]) -> Option<(&[u8], usize)> {
     let rest = buf.strip_prefix(GET)?;
-    let end = key_end(rest)?;
-    match rest[end..] {
-        [b'\r', b'\n', ..] => Some((&rest[..end], buf.len() - rest.len() + end + 2)),
-        [b'\n', ..] => Some((&rest[..end], buf.len() - rest.len() + end + 1)),
-        _ => None,
-    }
+    let (key, end) = rest.split_at_checked(key_end(rest)?)?;
+    let ([b'\r', b'\n', behind @ ..] | [b'\n', behind @ ..]) = end else { return None };
+    Some((key, up_to(buf, behind)))
 }
 
 /// The second most frequent one: `set` as it is written by everybody, all of which is there. Everything else is `None`.
@@ -174,20 +173,18 @@ fn plain_store<'a>(all: Value<'a>, scanned: &mut usize, value_max: u64) -> Optio
     let buf = all.bytes;
     let rest = buf.strip_prefix(b"set ")?;
     let end = key_end(rest)?;
-    let (key, rest) = rest.split_at(end);
+    let (key, rest) = rest.split_at_checked(end)?;
     let (flags, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (exptime, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (bytes, rest) = digits(rest.strip_prefix(b" ")?)?;
     let block = rest.strip_prefix(b"\r\n")?;
     let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes as u64 <= value_max.min(BYTES_MAX))?;
     let (value, end) = block.split_at_checked(bytes)?;
-    end.starts_with(b"\r\n").then_some(())?;
+    let behind = end.strip_prefix(b"\r\n")?;
     let (flags, exptime) = (u32::try_from(flags).ok()?, i64::try_from(exptime).ok()?);
     let store = Store { verb: StoreVerb::Set, key, flags, exptime, cas: None, value: all.with(value) };
-    let line = buf.len() - block.len();
-    *scanned = line - 1;
-    let len = line + bytes + 2;
-    Some(Parsed::Request { request: Request::Store(store), noreply: false, len })
+    *scanned = up_to(buf, block).saturating_sub(1);
+    Some(Parsed::Request { request: Request::Store(store), noreply: false, len: up_to(buf, behind) })
 }
 
 /// The line without its carriage return (unless there is nothing else, 04 §2.1), and only up to the first NUL.
@@ -197,7 +194,7 @@ pub(crate) fn cut(line: &[u8]) -> &[u8] {
         line => line,
     };
     match memchr(0, line) {
-        Some(end) => &line[..end],
+        Some(end) => line.get(..end).unwrap_or(line),
         None => line,
     }
 }
@@ -205,10 +202,9 @@ pub(crate) fn cut(line: &[u8]) -> &[u8] {
 /// How long the line that begins like this may become. The command word may still be incomplete.
 fn line_max(start: &[u8]) -> usize {
     let blanks = start.iter().take(LINE_MAX + 1).take_while(|&&byte| byte == b' ').count();
-    let rest = &start[blanks..];
+    let rest = start.get(blanks..).unwrap_or_default();
     // Looking at five bytes is enough: the longest word that counts has four.
-    let head = &rest[..rest.len().min(5)];
-    let word = &head[..memchr(b' ', head).unwrap_or(head.len())];
+    let (word, _) = split_word(rest.get(..5).unwrap_or(rest));
     let ended = word.len() < rest.len();
     let retrieval = [&b"get"[..], b"gets", b"bget", b"gat", b"gats"]
         .iter()

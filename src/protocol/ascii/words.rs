@@ -19,7 +19,7 @@ impl<'a> Words<'a> {
             if let Some(slot) = split.words.get_mut(split.count) {
                 *slot = word;
             }
-            split.count += 1;
+            split.count = split.count.saturating_add(1);
             if split.count > KEPT {
                 break;
             }
@@ -49,7 +49,8 @@ impl<'a> Words<'a> {
 
     /// Whether the last word, at place `from` or later, is `noreply`.
     pub(crate) fn noreply(&self, from: usize) -> bool {
-        (from + 1..=KEPT).contains(&self.count) && self.get(self.count - 1) == b"noreply"
+        let last = self.words.get(..self.count).and_then(<[_]>::last);
+        self.count > from && last.is_some_and(|last| *last == b"noreply")
     }
 }
 

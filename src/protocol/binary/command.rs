@@ -8,6 +8,7 @@ use super::opcode;
 use super::packet::{Header, REQUEST_MAGIC, lengths};
 use crate::protocol::op::Op;
 use crate::protocol::{Arith, Store, StoreVerb, expiry};
+use crate::sums::sum;
 
 /// Expiry of an increment that must not create the item.
 const DO_NOT_CREATE: u32 = u32::MAX;
@@ -120,7 +121,7 @@ pub fn stat(out: &mut Vec<u8>, key: &[u8]) {
 /// Authenticates by SASL's PLAIN (RFC 4616), without an authorization identity.
 pub fn sasl_plain(out: &mut Vec<u8>, user: &[u8], password: &[u8]) {
     const MECHANISM: &[u8] = b"PLAIN";
-    let value_len = 2 + user.len() + password.len();
+    let value_len = sum([2, user.len(), password.len()]);
     let header = Header { opcode: opcode::SASL_AUTH, ..lengths(0, MECHANISM.len(), value_len) };
     header.write(out, REQUEST_MAGIC);
     out.extend_from_slice(MECHANISM);

@@ -2,6 +2,7 @@
 
 use super::breach::Breach;
 use crate::buffer::Value;
+use crate::sums::sum;
 
 /// Size of a header in bytes.
 pub const HEADER: usize = 24;
@@ -151,14 +152,15 @@ fn parse(all: Value<'_>, magic: u8) -> Parsed<'_> {
     if header.body_len > BODY_MAX {
         return Parsed::Malformed(Breach::TooBig(header.body_len));
     }
-    if extras_len + key_len > body_len {
-        let content = u32::from(header.extras_len) + u32::from(header.key_len);
+    let content = u32::from(header.extras_len).saturating_add(header.key_len.into());
+    if content > header.body_len {
         return Parsed::Malformed(Breach::Overfull { content, body: header.body_len });
     }
-    let len = HEADER + body_len;
+    let len = sum([HEADER, body_len]);
     let (Some(body), Some(raw)) = (rest.get(..body_len), buf.get(..len)) else {
         return Parsed::Incomplete { need: len };
     };
+    // Both of them are within, as the comparison above has shown.
     let (extras, body) = body.split_at(extras_len);
     let (key, value) = body.split_at(key_len);
     Parsed::Packet { packet: Packet { header, extras, key, value: all.with(value), raw: all.with(raw) }, len }
@@ -167,11 +169,12 @@ fn parse(all: Value<'_>, magic: u8) -> Parsed<'_> {
 /// A header with these lengths, all else 0.
 pub(crate) fn lengths(extras: usize, key: usize, value: usize) -> Header {
     debug_assert!(extras <= usize::from(u8::MAX) && key <= usize::from(u16::MAX));
-    debug_assert!(u32::try_from(extras + key + value).is_ok());
+    let body = sum([extras, key, value]);
+    debug_assert!(u32::try_from(body).is_ok());
     Header {
         extras_len: u8::try_from(extras).unwrap_or(u8::MAX),
         key_len: u16::try_from(key).unwrap_or(u16::MAX),
-        body_len: u32::try_from(extras + key + value).unwrap_or(u32::MAX),
+        body_len: u32::try_from(body).unwrap_or(u32::MAX),
         ..Header::default()
     }
 }

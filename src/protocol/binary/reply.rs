@@ -45,8 +45,8 @@ impl<'a> Reply<'a> {
 
     /// Appends it up to its value, which is `length` bytes that the caller appends.
     pub fn write_head(&self, out: &mut Vec<u8>, length: usize) {
-        let extras = &self.extras[..self.extras.len().min(usize::from(u8::MAX))];
-        let key = &self.key[..self.key.len().min(usize::from(u16::MAX))];
+        let extras = self.extras.get(..u8::MAX.into()).unwrap_or(self.extras);
+        let key = self.key.get(..u16::MAX.into()).unwrap_or(self.key);
         let header = Header {
             opcode: self.opcode,
             vbucket_or_status: self.status,

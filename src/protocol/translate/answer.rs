@@ -7,6 +7,7 @@ use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::reply::Reply as BinaryReply;
 use crate::protocol::numbers::parse_u64;
 use crate::protocol::op::{self, Answer, Op, is_quiet};
+use crate::protocol::scan::split_word;
 
 /// What a reply means for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
         counted(out, asked, number, 0);
         return Outcome::Answered;
     }
-    let (first, flags) = line.split_at(memchr::memchr(b' ', line).unwrap_or(line.len()));
+    let (first, flags) = split_word(line);
     let status = match first {
         // A value is missing.
         b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" if is_get || is_arith && !is_quiet => {

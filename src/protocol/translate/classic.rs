@@ -6,8 +6,9 @@ use crate::protocol::ascii::command::key as push_key;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::expiry;
-use crate::protocol::numbers::push_u64;
+use crate::protocol::numbers::{digits, push_u64};
 use crate::protocol::op::Op;
+use crate::sums::sum;
 
 /// Appends the line for `packet`.
 ///
@@ -24,15 +25,15 @@ pub(super) fn write(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<W
         (true, ..) => return Err(status::UNKNOWN_COMMAND),
     };
     out.extend_from_slice(verb.as_bytes());
-    let mut key_at = verb.len() + 1;
+    let mut key_at = sum([verb.len(), 1]);
     let mut create = None;
     let mut has_value = false;
     match op.opcode {
         opcode::GAT | opcode::GATK => {
-            let start = out.len();
+            let exptime = expiry::to_line(short(extras, 0)).into();
             out.push(b' ');
-            push_u64(out, expiry::to_line(short(extras, 0)).into());
-            key_at += out.len() - start;
+            push_u64(out, exptime);
+            key_at = sum([key_at, 1, digits(exptime)]);
             push_key(out, key);
         }
         opcode::TOUCH => {

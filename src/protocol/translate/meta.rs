@@ -7,6 +7,7 @@ use crate::protocol::binary::packet::Packet;
 use crate::protocol::expiry;
 use crate::protocol::numbers::push_u64;
 use crate::protocol::op::Op;
+use crate::sums::sum;
 
 /// Appends the line for `packet`.
 ///
@@ -15,9 +16,9 @@ use crate::protocol::op::Op;
 pub(super) fn write(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<Written, u16> {
     let verb = verb(op.opcode).ok_or(status::UNKNOWN_COMMAND)?;
     out.extend_from_slice(verb);
-    let (key_at, start) = (verb.len() + 1, out.len() + 1);
+    let (key_at, start) = (sum([verb.len(), 1]), sum([out.len(), 1]));
     let is_encoded = meta::push_key(out, packet.key);
-    let key_len = out.len() - start;
+    let key_len = out.len().saturating_sub(start);
     let has_value = verb == b"ms";
     if has_value {
         out.push(b' ');

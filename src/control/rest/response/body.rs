@@ -57,11 +57,11 @@ impl Body {
         match self {
             Body::Closed => {}
             Body::UntilClose => out.extend_from_slice(std::mem::take(&mut bytes)),
-            Body::Length(left) => *left -= take(&mut bytes, *left, out),
+            Body::Length(left) => *left = left.saturating_sub(take(&mut bytes, *left, out)),
             Body::Chunked { next, line, trailers } => {
                 while !bytes.is_empty() && *next != Next::Nothing {
                     *next = match *next {
-                        Next::Data(left) => match left - take(&mut bytes, left, out) {
+                        Next::Data(left) => match left.saturating_sub(take(&mut bytes, left, out)) {
                             0 => Next::DataEnd,
                             left => Next::Data(left),
                         },
@@ -91,7 +91,7 @@ impl Next {
             Next::DataEnd if line.is_empty() => Ok(Next::Size),
             Next::Trailer if line.is_empty() => Ok(Next::Nothing),
             Next::Trailer => {
-                *trailers += line.len();
+                *trailers = trailers.saturating_add(line.len());
                 if *trailers > LONGEST_LINE { Err(Malformed::Body) } else { Ok(Next::Trailer) }
             }
             Next::DataEnd | Next::Data(_) | Next::Nothing => Err(Malformed::Body),

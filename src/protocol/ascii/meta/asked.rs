@@ -7,7 +7,7 @@ use super::request::{Meta, Verb};
 use crate::buffer::{Output, Value};
 use crate::protocol::StoreVerb;
 use crate::protocol::ascii::answer as classic;
-use crate::protocol::numbers::{parse_u64, push_u64};
+use crate::protocol::numbers::{digits, parse_u64, push_u64};
 use crate::protocol::status::CommandClass;
 
 /// What became of a command.
@@ -206,7 +206,7 @@ impl Asked {
         if !self.is_told(Status::Done) {
             return;
         }
-        let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        let digits = digits(number);
         self.begin(out.tail(), Status::Done, self.wants_value.then_some(digits));
         self.show(out.tail(), &Item { cas, ..Item::default() }, digits);
         end(out, None);

@@ -35,8 +35,9 @@ pub fn write(out: &mut Output, meta: &Meta<'_>, opaque: u32) -> bool {
             }
         }
     }
-    let words = if matches!(meta.verb, Verb::Store(_)) { 3 } else { 2 };
-    let is_named = meta.verb != Verb::Debug && (gives_room || meta.flags.are_few(words + 1));
+    // With the number.
+    let words = if matches!(meta.verb, Verb::Store(_)) { 4 } else { 3 };
+    let is_named = meta.verb != Verb::Debug && (gives_room || meta.flags.are_few(words));
     if is_named {
         tail.extend_from_slice(b" O");
         push_u64(tail, opaque.into());

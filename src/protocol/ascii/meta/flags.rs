@@ -52,7 +52,7 @@ impl<'a> Flags<'a> {
 
     /// Whether memcached takes so many, if `before` words stand in front of them.
     pub fn are_few(&self, before: usize) -> bool {
-        self.iter().take(WORDS_MAX + 1).count() + before <= WORDS_MAX
+        self.iter().nth(WORDS_MAX.saturating_sub(before)).is_none()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::super::line::BAD_FORMAT;
 use crate::protocol::KEY_MAX;
+use crate::sums::sum;
 
 /// The answer to a key that is said to be base64 and is not.
 const BAD_BASE64: &[u8] = b"CLIENT_ERROR error decoding key\r\n";
@@ -75,17 +76,17 @@ fn decode(text: &[u8]) -> Option<Decoded> {
         return None;
     }
     let mut decoded = Decoded { bytes: [0; DECODED_MAX], len: 0 };
-    let (mut group, mut padding) = (0u32, 0);
+    let (mut group, mut padding) = (0u32, 0usize);
     for (at, (bits, is_padding)) in sextets().enumerate() {
         group = group << 6 | bits;
-        padding += usize::from(is_padding);
+        padding = padding.saturating_add(is_padding.into());
         if at % 4 < 3 {
             continue;
         }
         let [_, three @ ..] = group.to_be_bytes();
-        let room = decoded.bytes.get_mut(decoded.len..decoded.len + 3)?;
-        room.copy_from_slice(&three);
-        decoded.len += 3 - padding.min(3);
+        let room = decoded.bytes.get_mut(decoded.len..)?.first_chunk_mut()?;
+        *room = three;
+        decoded.len = sum([decoded.len, 3usize.saturating_sub(padding)]);
         group = 0;
         match padding {
             0 => {}
@@ -99,9 +100,9 @@ fn decode(text: &[u8]) -> Option<Decoded> {
 /// What a byte stands for; the padding for 0.
 fn sextet(byte: u8) -> Option<u32> {
     let value = match byte {
-        b'A'..=b'Z' => byte - b'A',
-        b'a'..=b'z' => byte - b'a' + 26,
-        b'0'..=b'9' => byte - b'0' + 52,
+        b'A'..=b'Z' => byte.wrapping_sub(b'A'),
+        b'a'..=b'z' => byte.wrapping_sub(b'a').wrapping_add(26),
+        b'0'..=b'9' => byte.wrapping_sub(b'0').wrapping_add(52),
         b'+' => 62,
         b'/' => 63,
         b'=' => 0,

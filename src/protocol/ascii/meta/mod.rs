@@ -26,6 +26,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::command::key as push_word;
 use crate::protocol::KEY_MAX;
 use crate::protocol::scan::word_end;
+use crate::sums::sum;
 
 /// Longest key in bytes that can be sent in base64: memcached's limit holds for the text, which is a third longer and
 /// comes in groups of four.
@@ -63,19 +64,19 @@ pub fn push_key(out: &mut Vec<u8>, key: &[u8]) -> bool {
 /// Appends the key in base64.
 fn push_encoded(out: &mut Vec<u8>, key: &[u8]) {
     let start = out.len();
-    out.resize(start + key.len().div_ceil(3) * 4, 0);
+    out.resize(sum([start, key.len().div_ceil(3).saturating_mul(4)]), 0);
     // There is room for all of it, which is the only thing that could go wrong.
-    let len = STANDARD.encode_slice(key, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + len);
+    let len = STANDARD.encode_slice(key, out.get_mut(start..).unwrap_or_default()).unwrap_or(0);
+    out.truncate(sum([start, len]));
 }
 
 /// Puts the key in the place of its base64 text.
 pub fn decode_key(text: &mut Vec<u8>) {
     let len = text.len();
-    text.resize(2 * len, 0);
+    text.resize(sum([len, len]), 0);
     let (encoded, key) = text.split_at_mut(len);
     let decoded = STANDARD.decode_slice(encoded, key).unwrap_or(0);
-    text.copy_within(len..len + decoded, 0);
+    text.drain(..len);
     text.truncate(decoded);
 }
 

@@ -5,7 +5,7 @@ use super::flags::Flags;
 use crate::buffer::Value;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::numbers::parse_u64;
-use memchr::memchr;
+use crate::protocol::scan::split_word;
 
 /// The words behind a status, written as the flags of a command are.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +62,7 @@ impl<'a> Said<'a> {
             Reply::Line { line } => *line,
             Reply::Value { .. } | Reply::End | Reply::Stat { .. } => return None,
         };
-        let (word, rest) = line.split_at(memchr(b' ', line).unwrap_or(line.len()));
+        let (word, rest) = split_word(line);
         let status = match word {
             b"HD" => Status::Done,
             b"EN" | b"NF" => Status::Missing,

@@ -4,8 +4,6 @@
 //! has arrived, and how the bytes are cut does not matter. The answers to what is refused are memcached's, word for word.
 //! The value behind a line of `ms` that says how long it is never becomes a command, whatever else the line says.
 
-use memchr::memchr;
-
 use super::super::line::BAD_FORMAT;
 pub use super::super::request::{BAD_CHUNK, TOO_LARGE};
 use super::super::request::{BYTES_MAX, LINE_MAX, cut};
@@ -15,7 +13,7 @@ use crate::buffer::Value;
 use crate::protocol::StoreVerb;
 use crate::protocol::ascii::answer::ERROR;
 use crate::protocol::numbers::parse_u64;
-use crate::protocol::scan::line_end;
+use crate::protocol::scan::{self, skip_blanks};
 
 /// The answer to too many flags of `mg`.
 const TOO_MANY_GET: &[u8] = b"CLIENT_ERROR options flags are too long\r\n";
@@ -157,14 +155,12 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64)
         return None;
     }
     let from = (*scanned).min(buf.len());
-    let end = from + line_end(&buf[from..])?;
-    let line = cut(&buf[..end]).get(blanks..)?;
-    let (word, rest) = split_word(line);
-    if end > LINE_MAX || !matches!(word, b"mn" | b"mg" | b"ms" | b"md" | b"ma" | b"me") {
+    let (line, len) = scan::line(buf, from)?;
+    let (word, rest) = split_word(cut(line).get(blanks..)?);
+    if line.len() > LINE_MAX || !matches!(word, b"mn" | b"mg" | b"ms" | b"md" | b"ma" | b"me") {
         return None;
     }
-    *scanned = end;
-    let len = end + 1;
+    *scanned = line.len();
     Some(match word {
         b"ms" => store(all, rest, len, value_max),
         _ => match keyed(word, rest) {
@@ -179,14 +175,12 @@ pub(crate) fn announced(line: &[u8]) -> Option<u64> {
     let (_, rest) = split_word(line);
     let (key, rest) = split_word(rest);
     let bytes = parse_u64(split_word(rest).0).filter(|bytes| *bytes <= BYTES_MAX)?;
-    (!key.is_empty()).then_some(bytes + 2)
+    (!key.is_empty()).then_some(bytes.saturating_add(2))
 }
 
 /// The first word of a text, and what follows it. It is empty if there is none.
 fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    let blanks = text.iter().take_while(|byte| **byte == b' ').count();
-    let text = &text[blanks..];
-    text.split_at(memchr(b' ', text).unwrap_or(text.len()))
+    scan::split_word(skip_blanks(text))
 }
 
 /// A command without a value.
@@ -232,7 +226,7 @@ fn store<'a>(all: Value<'a>, rest: &'a [u8], len: usize, value_max: u64) -> Pars
         return refused(ERROR);
     }
     let Some(bytes) = parse_u64(bytes).filter(|bytes| *bytes <= BYTES_MAX) else { return refused(BAD_FORMAT) };
-    let swallow = bytes + 2;
+    let swallow = bytes.saturating_add(2);
     let flags = Flags::new(rest);
     let (verb, key, options) = match store_options(key, &flags) {
         Ok(all) => all,

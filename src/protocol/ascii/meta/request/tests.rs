@@ -1,4 +1,5 @@
 use super::*;
+use memchr::memchr;
 use proptest::prelude::*;
 
 const VALUE_MAX: u64 = 1000;
