@@ -351,6 +351,46 @@ fn a_set_on_a_connection_that_was_closed_is_not_overtaken() {
     }
 }
 
+/// While its client waits for the closed connection, others may fill the place that it has left. The client goes on where
+/// they are, and not on a connection that has been busy all the time: that one might be read before the closed one.
+#[test]
+fn who_has_waited_for_a_closed_connection_goes_on_with_a_younger_one() {
+    for speak in BOTH {
+        let mock = Mock::new();
+        let moxi = speak
+            .moxi(&mock)
+            .set("downstream_conn_max=2")
+            .set("downstream_timeout=1500")
+            .set("downstream_conn_queue_timeout=400")
+            .start();
+        let mut client = moxi.client();
+        client.send(set("k", "v1"));
+        let mut line = mock.accept();
+        line.expect(speak.set("k", "v1"));
+        let mut busy = moxi.client();
+        busy.send("delete busy\r\ndelete busy\r\n");
+        let mut elder = mock.accept();
+        elder.expect([speak.delete("busy"), speak.delete("busy")].concat());
+        // Its second request is given its time from now on.
+        elder.expect_nothing(Duration::from_millis(900));
+        elder.send(speak.deleted());
+        busy.expect("DELETED\r\n");
+        client.expect("SERVER_ERROR proxy downstream timeout 127.0.0.1\r\n");
+        line.expect_closed();
+        client.send(set("k", "v2"));
+        let mut other = moxi.client();
+        other.send("delete other\r\n");
+        let mut younger = mock.accept();
+        younger.expect([speak.delete("other"), speak.set("k", "v2")].concat());
+        younger.send([speak.deleted(), speak.stored()].concat());
+        client.expect("STORED\r\n");
+        // Nothing new comes on the older one, and when it has nothing to do it goes.
+        elder.send(speak.deleted());
+        busy.expect("DELETED\r\n");
+        elder.expect_closed();
+    }
+}
+
 /// Gets that were given up keep nobody: their late answers are dropped, and the client goes where there is room.
 #[test]
 fn a_get_that_was_given_up_keeps_nobody() {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use moxi::protocol::Protocol;
 use moxi::protocol::binary::opcode;
+use moxi::proxy::downstream::ConnId;
 use moxi::proxy::timers::Micros;
 
 use super::ascii_server::Form;
@@ -36,6 +37,8 @@ enum Stage {
 /// A server's end of a connection.
 pub struct Session {
     pub server: usize,
+    /// Which connection it is, for the trace.
+    conn: ConnId,
     binary: bool,
     input: Bytes,
     /// What is to be sent, and not before when.
@@ -54,7 +57,7 @@ pub struct Session {
 
 impl Session {
     /// A connection that `server` has accepted.
-    pub fn new(truth: &Truth, server: usize) -> Session {
+    pub fn new(truth: &Truth, server: usize, conn: ConnId) -> Session {
         let known = &truth.scenario.servers[server];
         let binary = known.protocol == Protocol::Binary;
         let stage = match (binary, known.user.is_empty(), known.bucket.is_empty()) {
@@ -64,6 +67,7 @@ impl Session {
         };
         Session {
             server,
+            conn,
             binary,
             input: Bytes::default(),
             replies: VecDeque::new(),
@@ -102,8 +106,8 @@ impl Session {
         if truth.fault(faults.garbage, 60) {
             truth.lying[self.server] = true;
             let bytes = garbage::bytes(&mut truth.random, self.binary);
-            let server = self.server;
-            truth.note(|| format!("server {server}: garbage {}", shown(&bytes)));
+            let (server, conn) = (self.server, self.conn);
+            truth.note(|| format!("server {server} on {conn:?}: garbage {}", shown(&bytes)));
             self.replies.push_back((truth.now, bytes));
         }
         self.emit(truth, to);
@@ -115,6 +119,14 @@ impl Session {
         !self.can_go_on
     }
 
+    /// All that has come is read and carried out: the proxy sends no more.
+    pub fn catch_up(&mut self, truth: &mut Truth, from: &mut Bytes) {
+        while !from.is_empty() {
+            self.read(truth, from);
+        }
+        while self.execute(truth) {}
+    }
+
     /// The proxy has closed the connection; what it had sent is still read and executed.
     pub fn finish(&mut self, truth: &mut Truth, from: &mut Bytes) {
         let end = from.len();
@@ -124,8 +136,8 @@ impl Session {
 
     fn close(&self, truth: &mut Truth) -> Verdict {
         let verdict = if truth.random.once_in(3) { Verdict::Reset } else { Verdict::Close };
-        let server = self.server;
-        truth.note(|| format!("server {server}: {verdict:?}"));
+        let (server, conn) = (self.server, self.conn);
+        truth.note(|| format!("server {server} on {conn:?}: {verdict:?}"));
         verdict
     }
 
@@ -142,8 +154,8 @@ impl Session {
         let skipped = self.swallow.min(self.input.len());
         self.input.drop_front(skipped);
         self.swallow -= skipped;
-        let (server, read) = (self.server, self.input.as_slice());
-        truth.note(|| format!("server {server} reads {}", shown(read.get(from_at..).unwrap_or_default())));
+        let (server, conn, read) = (self.server, self.conn, self.input.as_slice());
+        truth.note(|| format!("server {server} on {conn:?} reads {}", shown(read.get(from_at..).unwrap_or_default())));
     }
 
     /// Executes one request, if one is there.
@@ -287,8 +299,8 @@ impl Session {
                 }
             }
         };
-        let server = self.server;
-        truth.note(|| format!("server {server} executes {op:?}: {}", outcome.line()));
+        let (server, conn) = (self.server, self.conn);
+        truth.note(|| format!("server {server} on {conn:?} executes {op:?}: {}", outcome.line()));
         self.log(truth, op, &outcome);
         outcome
     }
@@ -323,8 +335,8 @@ impl Session {
             }
             let count = truth.random.piece(bytes.len());
             to.push(&bytes[..count]);
-            let server = self.server;
-            truth.note(|| format!("server {server} sends {}", shown(&bytes[..count])));
+            let (server, conn) = (self.server, self.conn);
+            truth.note(|| format!("server {server} on {conn:?} sends {}", shown(&bytes[..count])));
             if count < bytes.len() {
                 bytes.drain(..count);
                 return;

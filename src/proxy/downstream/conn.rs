@@ -119,6 +119,9 @@ pub struct Conn {
     pub cursor: usize,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
     pub is_stalled: bool,
+    /// It was there when another connection was closed that a write stands on yet, and might be read before that one:
+    /// it gets no work but of those who have some on it, and is closed when it has none.
+    pub is_elder: bool,
     /// Requests on it that were given up, and what they change, oldest first.
     pub abandoned: VecDeque<Abandoned>,
     /// One that was sent has waited too long: up to here it may be sent, until the next reply comes.
@@ -164,6 +167,7 @@ impl Conn {
             group: None,
             cursor: 0,
             is_stalled: false,
+            is_elder: false,
             abandoned: VecDeque::new(),
             held_at: None,
             alone: VecDeque::new(),
@@ -211,6 +215,7 @@ impl Conn {
         self.is_dirty
             && self.state == State::Ready
             && !self.is_stalled
+            && !self.is_elder
             && self.held_at.is_none()
             && self.alone.is_empty()
             && self.fifo.len() < BATCH

@@ -116,7 +116,7 @@ impl Engine {
         conn.output.rest(&mut self.spare);
         conn.head_since = self.now;
         let Some(host) = self.downstream.hosts.get_mut(conn.host) else { return };
-        if host.is_retired {
+        if host.is_retired || conn.is_elder {
             return self.close_conn(id, Loss::Closed);
         }
         host.is_crowded = false;

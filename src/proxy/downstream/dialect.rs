@@ -69,7 +69,7 @@ impl Engine {
         let Some(conn) = self.begin(id) else { return };
         match question {
             Question::Meta => conn.output.tail().extend_from_slice(meta::QUESTION),
-            Question::Version => command::version(conn.output.tail()),
+            Question::Version | Question::Moot => command::version(conn.output.tail()),
         }
         let end = conn.output.end();
         let (request, expect) = (RequestId::NONE, Expect::Probe(question));
@@ -86,14 +86,17 @@ impl Engine {
         let Reply::Line { line } = reply else { return Err(Unfit) };
         let dialect = match question {
             Question::Meta if line.starts_with(b"MN") => None,
-            // Unless it has said already that it knows none.
-            Question::Version if !meta::is_early(line) && self.dialect(id) != Dialect::Classic => Some(Dialect::Meta),
-            Question::Meta | Question::Version => Some(Dialect::Classic),
+            Question::Version if !meta::is_early(line) => Some(Dialect::Meta),
+            Question::Meta | Question::Version | Question::Moot => Some(Dialect::Classic),
         };
-        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
+        let Some(conn) = self.downstream.conns.get_mut(id) else { return Ok(()) };
         let host = conn.host;
-        if dialect.is_none() && conn.fifo.get(1).is_none_or(|next| next.expect != Expect::Probe(Question::Version)) {
-            self.ask(id, Question::Version);
+        let next = conn.fifo.get_mut(1).filter(|next| next.expect == Expect::Probe(Question::Version));
+        match (next, dialect) {
+            (None, None) => self.ask(id, Question::Version),
+            // Both were asked at once. What is known of the server may be forgotten before the second answer comes.
+            (Some(next), Some(_)) if question == Question::Meta => next.expect = Expect::Probe(Question::Moot),
+            _ => {}
         }
         // Before the connection is idle, and closed if its server is in no bucket any more.
         if let Some(dialect) = dialect {
@@ -110,8 +113,11 @@ impl Engine {
     pub(in crate::proxy) fn dialect_known(&mut self, id: HostId, dialect: Dialect) {
         let Some(host) = self.downstream.hosts.get_mut(id) else { return };
         host.dialect = dialect;
-        for client in std::mem::take(&mut host.curious) {
-            self.make_ready(client);
+        for client_id in std::mem::take(&mut host.curious) {
+            if let Some(client) = self.upstream.clients.get_mut(client_id) {
+                client.asked.push(id);
+            }
+            self.make_ready(client_id);
         }
     }
 
@@ -191,6 +197,7 @@ mod tests {
     }
 
     fn says(engine: &mut Engine, id: ConnId, asked: &[u8], reply: &[u8]) {
+        while engine.next_dirty_conn().is_some() {}
         let (output, limit) = engine.conn_output(id).expect("a question");
         assert_eq!(output.contiguous(limit), Some(asked));
         engine.conn_sent(id, asked.len());
@@ -198,15 +205,25 @@ mod tests {
         engine.conn_filled(id, reply.len());
     }
 
+    /// A client that gets `key` in binary.
+    fn asks(engine: &mut Engine, key: &[u8]) {
+        let client = engine.add_client(0).expect("a client");
+        let length = key.len() as u8;
+        let head = [0x80, 0, 0, length, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0];
+        let get = [&head, key].concat();
+        engine.client_space(client).expect("room")[..get.len()].copy_from_slice(&get);
+        engine.client_filled(client, get.len());
+    }
+
+    fn engine(server: &str, health: &HealthTable) -> Engine {
+        Engine::new(&config(server), health, Settings { requests_per_turn: 20, binding: None })
+    }
+
     #[test]
     fn who_waits_for_a_server_that_leaves_the_configuration_goes_on_with_another() {
         let health = HealthTable::default();
-        let settings = Settings { requests_per_turn: 20, binding: None };
-        let mut engine = Engine::new(&config("before"), &health, settings);
-        let client = engine.add_client(0).expect("a client");
-        let get = b"\x80\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x05\0\0\0\0\0\0\0\0k";
-        engine.client_space(client).expect("room")[..get.len()].copy_from_slice(get);
-        engine.client_filled(client, get.len());
+        let mut engine = engine("before", &health);
+        asks(&mut engine, b"k");
         let asked = connects(&mut engine);
         let [(id, name)] = &asked[..] else { panic!("{asked:?}") };
         assert_eq!(name, "before");
@@ -216,5 +233,61 @@ mod tests {
         says(&mut engine, *id, b"version\r\n", b"VERSION 1.6.18\r\n");
         let asked = connects(&mut engine);
         assert!(matches!(&asked[..], [(_, name)] if name == "after"), "{asked:?}");
+    }
+
+    #[test]
+    fn a_server_that_knows_no_meta_commands_is_not_taken_for_another_when_that_is_forgotten() {
+        let health = HealthTable::default();
+        let mut engine = engine("server", &health);
+        let connected = |engine: &mut Engine| connects(engine).first().map(|(id, _)| *id).expect("a connection");
+        asks(&mut engine, b"k");
+        let id = connected(&mut engine);
+        engine.connect_failed(id, "refused");
+        let other = connected(&mut engine);
+        // That key can only be told in a meta command: both questions go before it.
+        asks(&mut engine, b"a b");
+        let id = connected(&mut engine);
+        engine.connected(id);
+        let (output, limit) = engine.conn_output(id).expect("questions");
+        assert_eq!(output.contiguous(limit), Some(&b"mn\r\nversion\r\n"[..]));
+        engine.conn_sent(id, limit as usize);
+        // It is given up, so nothing stands behind the questions any more.
+        engine.set_time(250_000);
+        assert!(connects(&mut engine).is_empty());
+        let reply = |engine: &mut Engine, line: &[u8]| {
+            engine.conn_space(id).expect("room")[..line.len()].copy_from_slice(line);
+            engine.conn_filled(id, line.len());
+        };
+        reply(&mut engine, b"ERROR\r\n");
+        engine.conn_closed(other);
+        reply(&mut engine, b"VERSION 1.6.18\r\n");
+        asks(&mut engine, b"k");
+        says(&mut engine, id, b"gets k\r\n", b"END\r\n");
+    }
+
+    /// Servers that lose connections all the time would keep a request for all of them for ever.
+    #[test]
+    fn a_request_waits_once_for_what_a_server_knows() {
+        let health = HealthTable::default();
+        let mut engine = engine("one:1,two", &health);
+        let client = engine.add_client(0).expect("a client");
+        let noop = b"\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0";
+        engine.client_space(client).expect("room")[..noop.len()].copy_from_slice(noop);
+        engine.client_filled(client, noop.len());
+        let asked = connects(&mut engine);
+        let [(one, _), (two, _)] = &asked[..] else { panic!("{asked:?}") };
+        engine.connected(*one);
+        engine.connected(*two);
+        says(&mut engine, *one, b"mn\r\n", b"MN\r\n");
+        says(&mut engine, *one, b"version\r\n", b"VERSION 1.6.18\r\n");
+        // What was learned is forgotten before the other answer comes.
+        engine.conn_closed(*one);
+        says(&mut engine, *two, b"mn\r\n", b"ERROR\r\n");
+        let asked = connects(&mut engine);
+        let [(one, _)] = &asked[..] else { panic!("{asked:?}") };
+        engine.connected(*one);
+        says(&mut engine, *one, b"version\r\n", b"VERSION 1.6.18\r\n");
+        says(&mut engine, *two, b"version\r\n", b"VERSION 1.6.18\r\n");
+        assert!(engine.client_output(client).is_some_and(|(output, _)| output.unsent() > 0), "an answer");
     }
 }

@@ -243,7 +243,8 @@ impl Engine {
                 write_get(conn.output.tail(), speak, get);
                 if joinable {
                     conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
-                    if let Some(host) = self.downstream.hosts.get_mut(host_id) {
+                    let is_elder = conn.is_elder;
+                    if let Some(host) = self.downstream.hosts.get_mut(host_id).filter(|_| !is_elder) {
                         host.open = Some(conn_id);
                     }
                 } else if speak == Protocol::Ascii {

@@ -174,6 +174,8 @@ pub enum Question {
     Meta,
     /// Which version it has, as it says that it does: old ones have them in another form.
     Version,
+    /// The same, when it has said already that it knows no meta commands: whatever comes says nothing.
+    Moot,
 }
 
 /// A packet of a binary client on its way to an ASCII server.

@@ -123,6 +123,9 @@ impl Engine {
         // comes next to be read from one of them before what stands in this one.
         let is_distrusted = (retried > 0 || is_parting) && loss.is_servers();
         self.leave_host(id, host_id, loss);
+        if is_parting {
+            self.note_elders(host_id);
+        }
         let idle =
             self.downstream.hosts.get_mut(host_id).filter(|_| is_distrusted).map(|host| std::mem::take(&mut host.idle));
         if loss.is_servers() && (count > 0 || !was_ready) {

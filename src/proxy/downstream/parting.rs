@@ -85,6 +85,21 @@ impl Engine {
         true
     }
 
+    /// A connection to this server was closed that a write stands on yet. Those that are there may be read before it:
+    /// who has waited for it goes on with younger ones. There is room for one, in the place of the closed one.
+    pub(in crate::proxy) fn note_elders(&mut self, host_id: HostId) {
+        let Some(host) = self.downstream.hosts.get_mut(host_id) else { return };
+        host.fresh = None;
+        for id in &host.conns {
+            if let Some(conn) = self.downstream.conns.get_mut(*id) {
+                conn.is_elder = true;
+            }
+        }
+        if let Some(open) = host.open {
+            self.seal(open);
+        }
+    }
+
     /// Until when those wait that have a write on this connection.
     fn patience(&self, id: ConnId) -> Option<Micros> {
         let behavior = &self.downstream.hosts.get(self.downstream.conns.get(id)?.host)?.behavior;

@@ -47,12 +47,14 @@ impl Engine {
             }
         }
         let most = host.behavior.downstream_conn_max as usize;
-        let is_short = self.now < host.short_until && !host.conns.is_empty();
-        if (most == 0 || host.conns.len() < most) && !is_short {
+        let takes_work = |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| !conn.is_elder);
+        let has_none = !host.conns.iter().any(|id| takes_work(&id));
+        let is_short = self.now < host.short_until && !has_none;
+        if (most == 0 || host.conns.len() < most || has_none) && !is_short {
             if !host.health.is_suspended() {
                 return Ok(self.connect(host_id));
             }
-            let (bucket, has_none) = (host.bucket, host.conns.is_empty());
+            let bucket = host.bucket;
             self.count(bucket, Counter::ConnectInterval);
             if has_none {
                 return Err(Failure::NoServer);
@@ -65,7 +67,7 @@ impl Engine {
         let load = |id: &&ConnId| {
             self.downstream.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
         };
-        host.conns.iter().min_by_key(load).copied().ok_or(Failure::NoServer)
+        host.conns.iter().filter(takes_work).min_by_key(load).copied().ok_or(Failure::NoServer)
     }
 
     /// The connection that takes the command with this opcode. If the server may not know it, and may never answer: there
@@ -81,7 +83,8 @@ impl Engine {
 
     fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
         let is_sticky = self.upstream.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
-        let is_alone = |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty());
+        let is_alone =
+            |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty() && !conn.is_elder);
         let found = self.downstream.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));
         match found {
             Some(id) if !is_sticky => Ok(*id),

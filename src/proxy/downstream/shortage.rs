@@ -79,7 +79,8 @@ impl Engine {
     /// Whether the server has a connection that takes requests.
     pub(in crate::proxy) fn has_usable(&self, host: HostId) -> bool {
         let is_ready = |id: &ConnId| {
-            self.downstream.conns.get(*id).is_some_and(|conn| conn.state == State::Ready && !conn.is_stalled)
+            let conn = self.downstream.conns.get(*id);
+            conn.is_some_and(|conn| conn.state == State::Ready && !conn.is_stalled && !conn.is_elder)
         };
         self.downstream.hosts.get(host).is_some_and(|host| host.conns.iter().any(is_ready))
     }

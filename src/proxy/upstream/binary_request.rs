@@ -250,13 +250,15 @@ impl Engine {
                 .get(*host)
                 .is_some_and(|host| host.server.protocol == Protocol::Ascii && !host.dialect.is_settled())
         };
-        if !self.servers(caller).iter().any(is_open) {
+        let asked = self.upstream.clients.get(caller.client).map_or(&[][..], |client| &client.asked);
+        if asked.is_empty() && !self.servers(caller).iter().any(is_open) {
             return true;
         }
         let mut hosts: Vec<HostId> = Vec::new();
         let mut add = |host: Option<HostId>| {
             if let Some(host) = host
                 && is_open(&host)
+                && !asked.contains(&host)
                 && !hosts.contains(&host)
             {
                 hosts.push(host);
@@ -271,6 +273,9 @@ impl Engine {
         let mut is_known = true;
         for host in hosts {
             is_known &= self.knows_dialect(caller.client, host);
+        }
+        if is_known && let Some(client) = self.upstream.clients.get_mut(caller.client) {
+            client.asked.clear();
         }
         is_known
     }

@@ -121,6 +121,9 @@ pub struct Client {
     pub refused: VecDeque<Refused>,
     /// The refused request that is under way again. Nothing may overtake it.
     pub retried: Option<RequestId>,
+    /// The servers whose commands its next request has waited to know. It does not wait for one of them again, even if
+    /// that is forgotten while it waits for another.
+    pub asked: Vec<HostId>,
     /// How many connections that were closed may still bring a server something of it.
     pub parting: u32,
     /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
@@ -163,6 +166,7 @@ impl Client {
             view: View::default(),
             refused: VecDeque::new(),
             retried: None,
+            asked: Vec::new(),
             parting: 0,
             stopped: false,
             is_pumped: false,
