@@ -1,8 +1,9 @@
 //! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
 //!
 //! [`Protocol`] names one of the two, [`Request`] says what both mean. [`ascii`] and [`binary`] parse and write
-//! requests and replies, each in both directions. [`op`] has what is known of each command. [`status`] holds the tables between binary status and
-//! ASCII text (03 §9), [`expiry`] the rules for the times in both, [`trace`] what the log shows of them. [`translate`] says in ASCII what a
+//! requests and replies, each in both directions; [`keyed`] is a command for one key, between any client and any server.
+//! [`op`] has what is known of each command. [`status`] holds the tables between binary status and ASCII text (03 §9),
+//! [`expiry`] the rules for the times in both, [`trace`] what the log shows of them. [`translate`] says in ASCII what a
 //! binary client wants, [`older`] in either what a client's meta command wants.
 
 #![cfg_attr(
@@ -24,6 +25,7 @@ use crate::sums::sum;
 pub mod ascii;
 pub mod binary;
 pub mod expiry;
+pub mod keyed;
 pub mod numbers;
 pub mod older;
 pub mod op;

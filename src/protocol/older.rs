@@ -3,13 +3,10 @@
 //! What an older server cannot do exactly is refused with the letter of the flag: no answer is wrong, and none is a guess.
 //! What it answers becomes the client's answer in [`Asked`](super::ascii::meta::asked::Asked).
 
-use super::ascii::command as ascii;
 use super::ascii::meta::is_word;
 use super::ascii::meta::request::{Meta, Verb};
-use super::binary::{command as binary, opcode};
-use super::op::Op;
+use super::keyed::Keyed;
 use super::{Arith, Create, Protocol, Store, StoreVerb, expiry};
-use crate::buffer::Output;
 
 /// A CAS id that no item has, for one that would mean "any".
 const NO_SUCH_CAS: u64 = u64::MAX;
@@ -65,116 +62,54 @@ pub fn misfit(meta: &Meta<'_>, speak: Protocol) -> Option<u8> {
     })
 }
 
-/// What an older server is told.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Plan<'a> {
-    /// The value of the key, with a new expiry.
-    Gat(i64),
-    /// A new expiry, as nothing of the item is asked for.
-    Touch(i64),
-    /// A value is stored.
-    Store(Store<'a>),
-    /// The key is deleted, if it has this CAS id and that is not 0.
-    Delete(u64),
-    /// A computation.
-    Arith(Arith<'a>),
-}
-
-impl<'a> Plan<'a> {
-    /// How `meta` is said, which has no [`misfit`]. `None`: it is a get without an expiry, which travels as any other, or
-    /// asks for nothing that such a server could do.
-    pub fn of(meta: &'a Meta<'_>) -> Option<Plan<'a>> {
-        let (key, options) = (meta.key.name(), &meta.options);
-        // Which means any to these.
-        let cas = match options.cas {
-            None => 0,
-            Some(0) => NO_SUCH_CAS,
-            Some(cas) => cas,
-        };
-        Some(match meta.verb {
-            Verb::Noop | Verb::Debug => return None,
-            Verb::Get => match options.expiry {
-                None => return None,
-                Some(exptime) if meta.needs_item() => Plan::Gat(exptime),
-                Some(exptime) => Plan::Touch(exptime),
+/// How an older server is told `meta`, which has no [`misfit`]. `None`: it is a get without an expiry, which travels as any other, or
+/// asks for nothing that such a server could do.
+pub fn keyed<'a>(meta: &'a Meta<'_>) -> Option<Keyed<'a>> {
+    let (key, options) = (meta.key.name(), &meta.options);
+    // Which means any to these.
+    let cas = match options.cas {
+        None => 0,
+        Some(0) => NO_SUCH_CAS,
+        Some(cas) => cas,
+    };
+    Some(match meta.verb {
+        Verb::Noop | Verb::Debug => return None,
+        Verb::Get => match options.expiry {
+            None => return None,
+            Some(exptime) if meta.needs_item() => Keyed::Gat { key, exptime, cas: true },
+            Some(exptime) => Keyed::Touch { key, exptime },
+        },
+        Verb::Store(verb) => Keyed::Store(Store {
+            verb,
+            key,
+            flags: options.client_flags,
+            exptime: options.expiry.unwrap_or(0),
+            cas: match verb {
+                StoreVerb::Set | StoreVerb::Replace => options.cas,
+                StoreVerb::Add => None,
+                StoreVerb::Append | StoreVerb::Prepend => options.cas.filter(|cas| *cas != 0),
             },
-            Verb::Store(verb) => Plan::Store(Store {
-                verb,
-                key,
-                flags: options.client_flags,
-                exptime: options.expiry.unwrap_or(0),
-                cas: match verb {
-                    StoreVerb::Set | StoreVerb::Replace => options.cas,
-                    StoreVerb::Add => None,
-                    StoreVerb::Append | StoreVerb::Prepend => options.cas.filter(|cas| *cas != 0),
-                },
-                value: meta.value,
-            }),
-            Verb::Delete => Plan::Delete(cas),
-            Verb::Arith { decr } => Plan::Arith(Arith {
-                key,
-                delta: options.delta,
-                decr,
-                cas: options.cas.unwrap_or(0),
-                create: options
-                    .vivify
-                    .map(|exptime| Create { initial: options.initial, exptime: expiry::to_packet(exptime) }),
-            }),
-        })
-    }
-
-    /// The opcode of the command.
-    pub fn opcode(&self) -> u8 {
-        match self {
-            Plan::Gat(_) => opcode::GATK,
-            Plan::Touch(_) => opcode::TOUCH,
-            Plan::Store(store) => Op::store(store.verb).opcode,
-            Plan::Delete(_) => opcode::DELETE,
-            Plan::Arith(Arith { decr: false, .. }) => opcode::INCREMENT,
-            Plan::Arith(Arith { decr: true, .. }) => opcode::DECREMENT,
-        }
-    }
-
-    /// Appends it for `key` as a line, with its value.
-    pub fn write_line(&self, out: &mut Output, key: &[u8]) {
-        match self {
-            Plan::Gat(exptime) => {
-                ascii::gat_start(out.tail(), true, *exptime);
-                ascii::key(out.tail(), key);
-                ascii::end(out.tail());
-            }
-            Plan::Touch(exptime) => ascii::touch(out.tail(), key, *exptime),
-            Plan::Store(store) => {
-                ascii::store_line(out.tail(), store);
-                out.push(store.value);
-                ascii::end(out.tail());
-            }
-            Plan::Delete(_) => ascii::delete(out.tail(), key),
-            Plan::Arith(Arith { delta, decr, .. }) => ascii::arith(out.tail(), key, *delta, *decr),
-        }
-    }
-
-    /// Appends it for `key` as a packet, with its value.
-    pub fn write_packet(&self, out: &mut Output, key: &[u8], vbucket: u16) {
-        let opaque = u32::from(vbucket);
-        match self {
-            Plan::Gat(exptime) => binary::gat(out.tail(), key, *exptime, vbucket, opaque),
-            Plan::Touch(exptime) => binary::touch(out.tail(), key, *exptime, vbucket, opaque),
-            Plan::Store(store) => {
-                binary::store_head(out.tail(), store, vbucket, opaque);
-                out.push(store.value);
-            }
-            Plan::Delete(cas) => binary::delete(out.tail(), key, *cas, vbucket, opaque),
-            Plan::Arith(arith) => binary::arith(out.tail(), arith, vbucket, opaque),
-        }
-    }
+            value: meta.value,
+        }),
+        Verb::Delete => Keyed::Delete { key, cas },
+        Verb::Arith { decr } => Keyed::Arith(Arith {
+            key,
+            delta: options.delta,
+            decr,
+            cas: options.cas.unwrap_or(0),
+            create: options
+                .vivify
+                .map(|exptime| Create { initial: options.initial, exptime: expiry::to_packet(exptime) }),
+        }),
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::ascii::meta::request::{Parsed, parse};
-    use super::super::binary::packet;
+    use super::super::binary::{opcode, packet};
     use super::*;
+    use crate::buffer::Output;
     use crate::protocol::Protocol::{Ascii, Binary};
 
     fn with<R>(line: &str, then: impl FnOnce(&Meta<'_>) -> R) -> R {
@@ -240,13 +175,13 @@ mod tests {
         ] {
             let text = with(line, |meta| {
                 let mut out = Output::default();
-                Plan::of(meta).expect("a plan").write_line(&mut out, meta.key.name());
+                keyed(meta).expect("a command").write(Ascii, &mut out, 7);
                 String::from_utf8(out.contiguous(u64::MAX).unwrap_or_default().to_vec()).expect("text")
             });
             assert_eq!(text.replace("\r\n", "|"), expected, "{line}");
         }
         for line in ["mg k v", "me k", "mn"] {
-            assert!(with(line, |meta| Plan::of(meta).is_none()), "{line}");
+            assert!(with(line, |meta| keyed(meta).is_none()), "{line}");
         }
     }
 
@@ -272,14 +207,14 @@ mod tests {
         ] {
             with(line, |meta| {
                 let mut out = Output::default();
-                let plan = Plan::of(meta).expect("a plan");
-                plan.write_packet(&mut out, meta.key.name(), 7);
+                let command = keyed(meta).expect("a command");
+                command.write(Binary, &mut out, 7);
                 let bytes = out.contiguous(u64::MAX).unwrap_or_default();
                 let packet::Parsed::Packet { packet, len } = packet::parse_request(bytes) else { panic!("{line}") };
                 let header = packet.header;
                 assert_eq!((header.opcode, header.cas, header.vbucket_or_status, len), (opcode, cas, 7, bytes.len()));
                 assert_eq!((packet.extras, packet.key), (&extras[..], &b"k"[..]), "{line}");
-                assert_eq!((packet.value.bytes, plan.opcode()), (value.as_bytes(), opcode), "{line}");
+                assert_eq!((packet.value.bytes, command.opcode()), (value.as_bytes(), opcode), "{line}");
             });
         }
     }

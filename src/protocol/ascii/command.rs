@@ -1,15 +1,17 @@
-//! [`Request`](crate::protocol::Request) to the bytes an ASCII server gets.
+//! Commands to the bytes an ASCII server gets.
 //!
 //! Lines are rebuilt from parsed fields, never copied from the client: surplus words, blanks and over-long keys
 //! decide whether and how a server answers (04 §5.1). They never end in `noreply`: the server's answer to such a
 //! command is awaited and dropped, so that an error line cannot pass for the next reply.
 
+use crate::buffer::Output;
+use crate::protocol::keyed::Keyed;
 use crate::protocol::numbers::{push_i64, push_u64};
-use crate::protocol::{Dump, Store, StoreVerb};
-use crate::sums::sum;
+use crate::protocol::{Arith, Dump, Store, StoreVerb};
+use crate::sums::{behind, sum};
 
-/// How long the line of a storage command is at most without its key: the word, and four numbers.
-const STORE_LINE: usize = 80;
+/// How long the line of a command for one key is at most without it: the word, and four numbers.
+const LINE: usize = 80;
 
 /// Begins a get: `get`, or `gets` if CAS ids are wanted. [`key`]s and [`end`] follow.
 pub fn get_start(out: &mut Vec<u8>, cas: bool) {
@@ -33,79 +35,86 @@ pub fn end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// The line of a storage command, with its line end. The caller appends the value, which may be large enough to
-/// travel without being copied, and [`end`].
-pub fn store_line(out: &mut Vec<u8>, store: &Store<'_>) {
-    out.reserve(sum([store.key.len(), STORE_LINE]));
-    out.extend_from_slice(match (store.cas, store.verb) {
-        (Some(_), StoreVerb::Set) => b"cas",
-        (_, StoreVerb::Set) => b"set",
-        (_, StoreVerb::Add) => b"add",
-        (_, StoreVerb::Replace) => b"replace",
-        (_, StoreVerb::Append) => b"append",
-        (_, StoreVerb::Prepend) => b"prepend",
-    });
-    key(out, store.key);
-    out.push(b' ');
-    push_u64(out, u64::from(store.flags));
-    out.push(b' ');
-    push_i64(out, store.exptime);
-    out.push(b' ');
-    push_u64(out, store.value.len() as u64);
-    // Only `cas` has a place for the id; the other verbs have no conditional form in this protocol.
-    if let (Some(cas), StoreVerb::Set) = (store.cas, store.verb) {
-        out.push(b' ');
-        push_u64(out, cas);
+/// The line of a command for one key, with its end; the result is where the key stands in it. The value of a storage
+/// command, which may be large enough to travel without being copied, and [`end`] are to follow.
+pub fn line(out: &mut Vec<u8>, command: &Keyed<'_>) -> usize {
+    out.reserve(sum([command.key().len(), LINE]));
+    let start = out.len();
+    match *command {
+        Keyed::Gat { exptime, cas, .. } => gat_start(out, cas, exptime),
+        _ => out.extend_from_slice(word(command)),
+    }
+    let key_at = sum([out.len().saturating_sub(start), 1]);
+    key(out, command.key());
+    match *command {
+        Keyed::Store(store) => {
+            argument(out, u64::from(store.flags));
+            signed(out, store.exptime);
+            argument(out, store.value.len() as u64);
+            // Only `cas` has a place for the id; the other verbs have no conditional form in this protocol.
+            if let (Some(cas), StoreVerb::Set) = (store.cas, store.verb) {
+                argument(out, cas);
+            }
+        }
+        Keyed::Arith(Arith { delta, .. }) => argument(out, delta),
+        Keyed::Touch { exptime, .. } => signed(out, exptime),
+        Keyed::Getl { exptime: Some(exptime), .. } => argument(out, exptime.into()),
+        Keyed::Unl { cas, .. } => argument(out, cas),
+        Keyed::Get { .. } | Keyed::Gat { .. } | Keyed::Getl { exptime: None, .. } | Keyed::Delete { .. } => {}
     }
     end(out);
+    key_at
 }
 
-/// `incr KEY DELTA` or `decr KEY DELTA`.
-pub fn arith(out: &mut Vec<u8>, key: &[u8], delta: u64, decr: bool) {
-    word_key(out, if decr { b"decr" } else { b"incr" }, key);
-    out.push(b' ');
-    push_u64(out, delta);
-    end(out);
-}
-
-/// `delete KEY`.
-pub fn delete(out: &mut Vec<u8>, key: &[u8]) {
-    word_key(out, b"delete", key);
-    end(out);
-}
-
-/// `touch KEY EXPTIME`.
-pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i64) {
-    word_key(out, b"touch", key);
-    out.push(b' ');
-    push_i64(out, exptime);
-    end(out);
-}
-
-/// `getl KEY`, with the lock time if there is one.
-pub fn getl(out: &mut Vec<u8>, key: &[u8], exptime: Option<u32>) {
-    word_key(out, b"getl", key);
-    if let Some(exptime) = exptime {
-        out.push(b' ');
-        push_u64(out, u64::from(exptime));
+/// Appends a command for one key, with its value; the result is where in `out` the key stands.
+pub fn keyed(out: &mut Output, command: &Keyed<'_>) -> u64 {
+    let start = out.end();
+    let key_at = line(out.tail(), command);
+    if let Keyed::Store(store) = command {
+        out.push(store.value);
+        end(out.tail());
     }
-    end(out);
+    behind(start, key_at)
 }
 
-/// `unl KEY CAS`.
-pub fn unl(out: &mut Vec<u8>, key: &[u8], cas: u64) {
-    word_key(out, b"unl", key);
+fn word(command: &Keyed<'_>) -> &'static [u8] {
+    match command {
+        Keyed::Get { cas: false, .. } => b"get",
+        Keyed::Get { cas: true, .. } => b"gets",
+        Keyed::Gat { cas: false, .. } => b"gat",
+        Keyed::Gat { cas: true, .. } => b"gats",
+        Keyed::Getl { .. } => b"getl",
+        Keyed::Store(Store { verb: StoreVerb::Set, cas: Some(_), .. }) => b"cas",
+        Keyed::Store(Store { verb: StoreVerb::Set, cas: None, .. }) => b"set",
+        Keyed::Store(Store { verb: StoreVerb::Add, .. }) => b"add",
+        Keyed::Store(Store { verb: StoreVerb::Replace, .. }) => b"replace",
+        Keyed::Store(Store { verb: StoreVerb::Append, .. }) => b"append",
+        Keyed::Store(Store { verb: StoreVerb::Prepend, .. }) => b"prepend",
+        Keyed::Arith(Arith { decr: false, .. }) => b"incr",
+        Keyed::Arith(Arith { decr: true, .. }) => b"decr",
+        Keyed::Delete { .. } => b"delete",
+        Keyed::Touch { .. } => b"touch",
+        Keyed::Unl { .. } => b"unl",
+    }
+}
+
+/// One more number.
+fn argument(out: &mut Vec<u8>, number: u64) {
     out.push(b' ');
-    push_u64(out, cas);
-    end(out);
+    push_u64(out, number);
+}
+
+/// One more number, which may be negative.
+fn signed(out: &mut Vec<u8>, number: i64) {
+    out.push(b' ');
+    push_i64(out, number);
 }
 
 /// `flush_all`, with the delay if there is one.
 pub fn flush(out: &mut Vec<u8>, delay: Option<i64>) {
     out.extend_from_slice(b"flush_all");
     if let Some(delay) = delay {
-        out.push(b' ');
-        push_i64(out, delay);
+        signed(out, delay);
     }
     end(out);
 }
@@ -129,10 +138,9 @@ pub fn stats(out: &mut Vec<u8>, args: &[u8]) {
 pub fn dump(out: &mut Vec<u8>, dump: Dump<'_>) {
     match dump {
         Dump::Cachedump { class, limit } => {
-            out.extend_from_slice(b"stats cachedump ");
-            push_u64(out, u64::from(class));
-            out.push(b' ');
-            push_u64(out, u64::from(limit));
+            out.extend_from_slice(b"stats cachedump");
+            argument(out, class.into());
+            argument(out, limit.into());
         }
         Dump::Metadump { classes } => word_key(out, b"lru_crawler metadump", classes),
         Dump::Mgdump { classes } => word_key(out, b"lru_crawler mgdump", classes),
@@ -142,8 +150,8 @@ pub fn dump(out: &mut Vec<u8>, dump: Dump<'_>) {
 
 /// `cache_memlimit MEGABYTES`.
 pub fn memory_limit(out: &mut Vec<u8>, megabytes: u32) {
-    out.extend_from_slice(b"cache_memlimit ");
-    push_u64(out, u64::from(megabytes));
+    out.extend_from_slice(b"cache_memlimit");
+    argument(out, megabytes.into());
     end(out);
 }
 
@@ -162,9 +170,14 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
+    fn said(command: Keyed<'_>) -> String {
+        written(|out| {
+            line(out, &command);
+        })
+    }
+
     fn stored(verb: StoreVerb, cas: Option<u64>) -> String {
-        let store = Store { verb, key: b"k", flags: u32::MAX, exptime: -1, cas, value: b"abc".into() };
-        written(|out| store_line(out, &store))
+        said(Keyed::Store(Store { verb, key: b"k", flags: u32::MAX, exptime: -1, cas, value: b"abc".into() }))
     }
 
     #[test]
@@ -203,13 +216,15 @@ mod tests {
 
     #[test]
     fn other_lines() {
-        assert_eq!(written(|out| arith(out, b"k", u64::MAX, false)), "incr k 18446744073709551615\r\n");
-        assert_eq!(written(|out| arith(out, b"k", 0, true)), "decr k 0\r\n");
-        assert_eq!(written(|out| delete(out, b"k")), "delete k\r\n");
-        assert_eq!(written(|out| touch(out, b"k", -1)), "touch k -1\r\n");
-        assert_eq!(written(|out| getl(out, b"k", None)), "getl k\r\n");
-        assert_eq!(written(|out| getl(out, b"k", Some(10))), "getl k 10\r\n");
-        assert_eq!(written(|out| unl(out, b"k", 258)), "unl k 258\r\n");
+        let key = b"k";
+        let arith = |delta, decr| said(Keyed::Arith(Arith { key, delta, decr, cas: 7, create: None }));
+        assert_eq!(arith(u64::MAX, false), "incr k 18446744073709551615\r\n");
+        assert_eq!(arith(0, true), "decr k 0\r\n");
+        assert_eq!(said(Keyed::Delete { key, cas: 7 }), "delete k\r\n");
+        assert_eq!(said(Keyed::Touch { key, exptime: -1 }), "touch k -1\r\n");
+        assert_eq!(said(Keyed::Getl { key, exptime: None }), "getl k\r\n");
+        assert_eq!(said(Keyed::Getl { key, exptime: Some(10) }), "getl k 10\r\n");
+        assert_eq!(said(Keyed::Unl { key, cas: 258 }), "unl k 258\r\n");
         assert_eq!(written(|out| flush(out, None)), "flush_all\r\n");
         assert_eq!(written(|out| flush(out, Some(0))), "flush_all 0\r\n");
         assert_eq!(written(|out| stats(out, b"")), "stats\r\n");

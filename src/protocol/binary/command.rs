@@ -6,31 +6,57 @@
 
 use super::opcode;
 use super::packet::{Header, REQUEST_MAGIC, lengths};
+use crate::buffer::Output;
+use crate::protocol::keyed::Keyed;
 use crate::protocol::op::Op;
 use crate::protocol::{Arith, Store, StoreVerb, expiry};
 use crate::sums::sum;
 
-/// Expiry of an increment that must not create the item.
-const DO_NOT_CREATE: u32 = u32::MAX;
+/// Expiry of an increment that must not create the item (memcached's `protocol_binary.txt`).
+pub const DO_NOT_CREATE: u32 = u32::MAX;
+
+/// Appends a command for one key, with its value; the result is where in `out` the key stands.
+pub fn keyed(out: &mut Output, command: &Keyed<'_>, vbucket: u16, opaque: u32) -> u64 {
+    head(out.tail(), command, vbucket, opaque);
+    let key_at = out.end().saturating_sub(command.key().len() as u64);
+    if let Keyed::Store(store) = command {
+        out.push(store.value);
+    }
+    key_at
+}
+
+/// Everything of a command for one key but the value, if it has one; the key is the last of it.
+pub fn head(out: &mut Vec<u8>, command: &Keyed<'_>, vbucket: u16, opaque: u32) {
+    match command {
+        Keyed::Get { key, .. } => get(out, key, vbucket, opaque),
+        Keyed::Gat { key, exptime, .. } => gat(out, key, *exptime, vbucket, opaque),
+        Keyed::Getl { key, exptime } => getl(out, key, *exptime, vbucket, opaque),
+        Keyed::Store(store) => store_head(out, store, vbucket, opaque),
+        Keyed::Arith(number) => arith(out, number, vbucket, opaque),
+        Keyed::Delete { key, cas } => delete(out, key, *cas, vbucket, opaque),
+        Keyed::Touch { key, exptime } => touch(out, key, *exptime, vbucket, opaque),
+        Keyed::Unl { key, cas } => unl(out, key, *cas, vbucket, opaque),
+    }
+}
 
 /// One get, always answered.
 pub fn get(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
-    packet(out, keyed(opcode::GETK, vbucket, opaque), &[], key);
+    packet(out, header(opcode::GETK, vbucket, opaque), &[], key);
 }
 
 /// One get of several, silent on a miss. A [`noop`] ends them.
 pub fn getq(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
-    packet(out, keyed(opcode::GETKQ, vbucket, opaque), &[], key);
+    packet(out, header(opcode::GETKQ, vbucket, opaque), &[], key);
 }
 
 /// Nothing; its reply says that everything before has been answered.
 pub fn noop(out: &mut Vec<u8>, opaque: u32) {
-    packet(out, keyed(opcode::NOOP, 0, opaque), &[], &[]);
+    packet(out, header(opcode::NOOP, 0, opaque), &[], &[]);
 }
 
 /// The server's version.
 pub fn version(out: &mut Vec<u8>, opaque: u32) {
-    packet(out, keyed(opcode::VERSION, 0, opaque), &[], &[]);
+    packet(out, header(opcode::VERSION, 0, opaque), &[], &[]);
 }
 
 /// Everything of a storage command but the value, which the caller appends.
@@ -38,7 +64,7 @@ pub fn version(out: &mut Vec<u8>, opaque: u32) {
 /// Together with extras and key the value must not exceed [`BODY_MAX`](super::packet::BODY_MAX), or the server
 /// will close the connection. A `cas` with id 0 asks for 2^64 - 1 instead: 0 would store unconditionally, while
 /// no item has that one, so that the server says "exists" or "not found" as the client expects (04 §6.1).
-pub fn store_head(out: &mut Vec<u8>, store: &Store<'_>, vbucket: u16, opaque: u32) {
+fn store_head(out: &mut Vec<u8>, store: &Store<'_>, vbucket: u16, opaque: u32) {
     let mut extras = [0; 8];
     extras[..4].copy_from_slice(&store.flags.to_be_bytes());
     extras[4..].copy_from_slice(&expiry::to_packet(store.exptime).to_be_bytes());
@@ -65,57 +91,57 @@ pub fn store_head(out: &mut Vec<u8>, store: &Store<'_>, vbucket: u16, opaque: u3
 }
 
 /// `incr` or `decr`; a missing item is created only if that is asked for.
-pub fn arith(out: &mut Vec<u8>, arith: &Arith<'_>, vbucket: u16, opaque: u32) {
+fn arith(out: &mut Vec<u8>, arith: &Arith<'_>, vbucket: u16, opaque: u32) {
     let mut extras = [0; 20];
     extras[..8].copy_from_slice(&arith.delta.to_be_bytes());
     extras[8..16].copy_from_slice(&arith.create.map_or(0, |create| create.initial).to_be_bytes());
     extras[16..].copy_from_slice(&arith.create.map_or(DO_NOT_CREATE, |create| create.exptime).to_be_bytes());
     let opcode = if arith.decr { opcode::DECREMENT } else { opcode::INCREMENT };
-    packet(out, Header { cas: arith.cas, ..keyed(opcode, vbucket, opaque) }, &extras, arith.key);
+    packet(out, Header { cas: arith.cas, ..header(opcode, vbucket, opaque) }, &extras, arith.key);
 }
 
 /// `delete`; if `cas` is not 0, only what has this CAS id.
-pub fn delete(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
-    packet(out, Header { cas, ..keyed(opcode::DELETE, vbucket, opaque) }, &[], key);
+fn delete(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
+    packet(out, Header { cas, ..header(opcode::DELETE, vbucket, opaque) }, &[], key);
 }
 
 /// `touch`.
-pub fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
-    packet(out, keyed(opcode::TOUCH, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
+fn touch(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
+    packet(out, header(opcode::TOUCH, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
 }
 
 /// `gat`, always answered.
-pub fn gat(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
-    packet(out, keyed(opcode::GATK, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
+fn gat(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
+    packet(out, header(opcode::GATK, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
 }
 
 /// The same, silent on a miss. A [`noop`] ends several.
 pub fn gatq(out: &mut Vec<u8>, key: &[u8], exptime: i64, vbucket: u16, opaque: u32) {
-    packet(out, keyed(opcode::GATKQ, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
+    packet(out, header(opcode::GATKQ, vbucket, opaque), &expiry::to_packet(exptime).to_be_bytes(), key);
 }
 
 /// `getl`, which plain memcached does not know (04 §8.6: it travels alone).
-pub fn getl(out: &mut Vec<u8>, key: &[u8], exptime: Option<u32>, vbucket: u16, opaque: u32) {
+fn getl(out: &mut Vec<u8>, key: &[u8], exptime: Option<u32>, vbucket: u16, opaque: u32) {
     match exptime {
-        Some(exptime) => packet(out, keyed(opcode::GETL, vbucket, opaque), &exptime.to_be_bytes(), key),
-        None => packet(out, keyed(opcode::GETL, vbucket, opaque), &[], key),
+        Some(exptime) => packet(out, header(opcode::GETL, vbucket, opaque), &exptime.to_be_bytes(), key),
+        None => packet(out, header(opcode::GETL, vbucket, opaque), &[], key),
     }
 }
 
 /// `unl`, which plain memcached does not know (04 §8.6: it travels alone).
-pub fn unl(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
-    packet(out, Header { cas, ..keyed(opcode::UNL, vbucket, opaque) }, &[], key);
+fn unl(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
+    packet(out, Header { cas, ..header(opcode::UNL, vbucket, opaque) }, &[], key);
 }
 
 /// `flush_all`. The delay is always sent; none is 0: at once (02 §8).
 pub fn flush(out: &mut Vec<u8>, delay: Option<i64>) {
     let delay = expiry::delay_to_packet(delay.unwrap_or(0));
-    packet(out, keyed(opcode::FLUSH, 0, 0), &delay.to_be_bytes(), &[]);
+    packet(out, header(opcode::FLUSH, 0, 0), &delay.to_be_bytes(), &[]);
 }
 
 /// `stats`; `key` is the sub-command, empty for none.
 pub fn stat(out: &mut Vec<u8>, key: &[u8]) {
-    packet(out, keyed(opcode::STAT, 0, 0), &[], key);
+    packet(out, header(opcode::STAT, 0, 0), &[], key);
 }
 
 /// Authenticates by SASL's PLAIN (RFC 4616), without an authorization identity.
@@ -133,11 +159,11 @@ pub fn sasl_plain(out: &mut Vec<u8>, user: &[u8], password: &[u8]) {
 
 /// Chooses a bucket by the opcode of moxi's own time (04 §11.5).
 pub fn select_bucket(out: &mut Vec<u8>, name: &[u8]) {
-    packet(out, keyed(opcode::BUCKET, 0, 0), &[], name);
+    packet(out, header(opcode::BUCKET, 0, 0), &[], name);
 }
 
 /// The header of a request for a key, its lengths left out.
-fn keyed(opcode: u8, vbucket: u16, opaque: u32) -> Header {
+fn header(opcode: u8, vbucket: u16, opaque: u32) -> Header {
     Header { opcode, vbucket_or_status: vbucket, opaque, ..Header::default() }
 }
 

@@ -5,11 +5,13 @@
 //! | [`breach`] | what a client must not do |
 //! | [`opcode`] | opcode and status numbers |
 //! | [`packet`] | headers and whole packets, parsed |
+//! | [`request`] | a packet as the command for one key that it is |
 //! | [`reply`] | replies, written |
-//! | [`command`] | [`Request`](super::Request) to the packet a binary server gets |
+//! | [`command`] | a command to the packet a binary server gets |
 
 pub mod breach;
 pub mod command;
 pub mod opcode;
 pub mod packet;
 pub mod reply;
+pub mod request;

@@ -1,9 +1,11 @@
 //! Packets in meta commands: with CAS ids, and keys that are no words.
 
-use super::{NO_CREATE, Written, number, short};
+use super::Written;
 use crate::protocol::ascii::meta;
+use crate::protocol::binary::command::DO_NOT_CREATE;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
+use crate::protocol::binary::request::{number, short};
 use crate::protocol::expiry;
 use crate::protocol::numbers::push_u64;
 use crate::protocol::op::Op;
@@ -64,7 +66,7 @@ fn flags(out: &mut Vec<u8>, packet: &Packet<'_>, code: u8) {
             out.extend_from_slice(if code == opcode::INCREMENT { b" v c MI" } else { b" v c MD" });
             flag(out, b'D', number(extras, 0));
             let exptime = short(extras, 16);
-            if exptime != NO_CREATE {
+            if exptime != DO_NOT_CREATE {
                 flag(out, b'J', number(extras, 8));
                 flag(out, b'N', expiry::to_line(exptime).into());
             }

@@ -18,14 +18,12 @@ use super::ascii::command::flush;
 use super::ascii::meta::{is_encodable, is_word};
 use super::binary::opcode::{self, status};
 use super::binary::packet::Packet;
+use super::binary::request::short;
 use super::expiry;
 use super::op;
 
 pub use answer::{Asked, Outcome, answer, created};
 pub use classic::write_create;
-
-/// "Do not create a missing number" (memcached's `protocol_binary.txt`).
-const NO_CREATE: u32 = 0xffff_ffff;
 
 /// What was written for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,14 +38,6 @@ pub struct Written {
     pub has_value: bool,
     /// A missing number is to be created, by a further command.
     pub create: Option<Create>,
-}
-
-fn number(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-fn short(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
 
 /// Appends the line for `packet`, whose shape has been checked.

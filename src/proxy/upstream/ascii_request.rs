@@ -1,18 +1,18 @@
 //! What each ASCII command does (04 §2–§7).
 
-use crate::buffer::Output;
 use crate::protocol::Protocol::{Ascii, Binary};
+use crate::protocol::Request;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
-use crate::protocol::op::{self, Op};
+use crate::protocol::keyed::Keyed;
+use crate::protocol::op;
 use crate::protocol::status::CommandClass;
-use crate::protocol::{Arith, Request, Store};
 
 use crate::proxy::downstream::host::HostId;
+use crate::proxy::request::Work;
 use crate::proxy::request::broadcast::{Broadcast, Order};
 use crate::proxy::request::error::Failure;
-use crate::proxy::request::{RequestId, Work};
 use crate::proxy::upstream::Caller;
 use crate::proxy::upstream::pump::{Admit, Verdict};
 use crate::proxy::{Action, Engine, VERSION};
@@ -64,45 +64,25 @@ impl Engine {
                 Some((_, key)) => self.get_one(caller, key, cas),
                 None => self.get_many(caller, keys, cas, None),
             },
-            Request::Gat { .. } | Request::Getl { .. } => self.retrieve(caller, request),
-            Request::Store(store) => self.store(caller, &store, noreply),
-            Request::Arith { key, delta, decr } => {
-                let code = if decr { opcode::DECREMENT } else { opcode::INCREMENT };
-                let work = self.line(caller, code, noreply);
-                self.send_key(caller, work, key, code, |speak, out, vbucket, _| match speak {
-                    Ascii => ascii::arith(out.tail(), key, delta, decr),
-                    Binary => {
-                        let arith = Arith { key, delta, decr, cas: 0, create: None };
-                        binary::arith(out.tail(), &arith, vbucket, u32::from(vbucket));
-                    }
-                });
+            Request::Gat { exptime, keys, cas } if keys.single().is_none() => {
+                self.get_many(caller, keys, cas, Some(exptime));
             }
-            Request::Delete { key } => {
-                let work = self.line(caller, opcode::DELETE, noreply);
-                self.send_key(caller, work, key, opcode::DELETE, |speak, out, vbucket, _| match speak {
-                    Ascii => ascii::delete(out.tail(), key),
-                    Binary => binary::delete(out.tail(), key, 0, vbucket, u32::from(vbucket)),
-                });
-            }
-            Request::Touch { key, exptime } => {
-                let work = self.line(caller, opcode::TOUCH, noreply);
-                self.send_key(caller, work, key, opcode::TOUCH, |speak, out, vbucket, _| match speak {
-                    Ascii => ascii::touch(out.tail(), key, exptime),
-                    Binary => binary::touch(out.tail(), key, exptime, vbucket, u32::from(vbucket)),
-                });
-            }
-            Request::Unl { key, cas } => {
-                let work = self.line(caller, opcode::UNL, false);
-                self.send_key(caller, work, key, opcode::UNL, |speak, out, vbucket, _| match speak {
-                    Ascii => ascii::unl(out.tail(), key, cas),
-                    Binary => binary::unl(out.tail(), key, cas, vbucket, u32::from(vbucket)),
-                });
+            Request::Gat { .. }
+            | Request::Getl { .. }
+            | Request::Store(_)
+            | Request::Arith { .. }
+            | Request::Delete { .. }
+            | Request::Touch { .. }
+            | Request::Unl { .. } => {
+                if let Some(command) = request.keyed() {
+                    self.send_keyed(caller, &command, noreply);
+                }
             }
             Request::Flush { .. } | Request::Stats { .. } | Request::MemLimit { .. } => {
                 self.order_all(caller, request, noreply)
             }
             Request::Version => {
-                let work = self.line(caller, opcode::VERSION, noreply);
+                let work = self.one(caller, Work::Line(CommandClass::Version), noreply, true);
                 self.send_key(caller, work, b"", opcode::VERSION, |speak, out, _, _| match speak {
                     Ascii => ascii::version(out.tail()),
                     Binary => binary::version(out.tail(), 0),
@@ -112,42 +92,20 @@ impl Engine {
         }
     }
 
-    /// A get that changes something.
-    fn retrieve(&mut self, caller: &Caller, request: &Request<'_>) {
-        match *request {
-            Request::Gat { exptime, keys, cas } => match keys.single() {
-                Some((_, key)) => {
-                    let work = self.one(caller, Work::Get { cas, touch: true }, false, true);
-                    self.send_key(caller, work, key, opcode::GATK, |speak, out, vbucket, at| match speak {
-                        Ascii => {
-                            ascii::gat_start(out.tail(), cas, exptime);
-                            *at = out.end() + 1;
-                            ascii::key(out.tail(), key);
-                            ascii::end(out.tail());
-                        }
-                        Binary => {
-                            binary::gat(out.tail(), key, exptime, vbucket, u32::from(vbucket));
-                            *at = out.end() - key.len() as u64;
-                        }
-                    });
-                }
-                None => self.get_many(caller, keys, cas, Some(exptime)),
-            },
-            Request::Getl { key, exptime } => {
-                let work = self.line(caller, opcode::GETL, false);
-                self.send_key(caller, work, key, opcode::GETL, |speak, out, vbucket, at| match speak {
-                    Ascii => {
-                        *at = out.end() + 5;
-                        ascii::getl(out.tail(), key, exptime);
-                    }
-                    Binary => {
-                        binary::getl(out.tail(), key, exptime, vbucket, u32::from(vbucket));
-                        *at = out.end() - key.len() as u64;
-                    }
-                });
-            }
-            _ => {}
-        }
+    /// A command for one key that travels by itself.
+    fn send_keyed(&mut self, caller: &Caller, command: &Keyed<'_>, noreply: bool) {
+        let op = op::of(command.opcode());
+        let (work, noreply) = match command {
+            Keyed::Gat { cas, .. } => (Work::Get { cas: *cas, touch: true }, false),
+            Keyed::Store(store) => (Work::Line(op.class), noreply || self.answer_early(caller, store)),
+            // What these give is wanted.
+            Keyed::Getl { .. } | Keyed::Unl { .. } => (Work::Line(op.class), false),
+            _ => (Work::Line(op.class), noreply),
+        };
+        let work = self.one(caller, work, noreply, op.may_repeat(command.has_cas()));
+        self.send_key(caller, work, command.key(), op.opcode, |speak, out, vbucket, at| {
+            *at = command.write(speak, out, vbucket);
+        });
     }
 
     /// A request that all servers are to do.
@@ -179,29 +137,6 @@ impl Engine {
             }
             _ => {}
         }
-    }
-
-    /// A request with the command of this opcode, for one key and without a CAS id that it depends on.
-    fn line(&mut self, caller: &Caller, code: u8, noreply: bool) -> RequestId {
-        let op = op::of(code);
-        self.one(caller, Work::Line(op.class), noreply, op.may_repeat(false))
-    }
-
-    fn store(&mut self, caller: &Caller, store: &Store<'_>, noreply: bool) {
-        let noreply = noreply || self.answer_early(caller, store);
-        let op = Op::store(store.verb);
-        let work = self.one(caller, Work::Line(op.class), noreply, op.may_repeat(store.cas.is_some()));
-        self.send_key(caller, work, store.key, op.opcode, |speak, out: &mut Output, vbucket, _| match speak {
-            Ascii => {
-                ascii::store_line(out.tail(), store);
-                out.push(store.value);
-                ascii::end(out.tail());
-            }
-            Binary => {
-                binary::store_head(out.tail(), store, vbucket, u32::from(vbucket));
-                out.push(store.value);
-            }
-        });
     }
 
     /// Why the request at hand cannot be sent: there are no servers for it.

@@ -8,7 +8,7 @@ use crate::protocol::Protocol;
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::meta::command;
 use crate::protocol::ascii::meta::request::{self, Meta, Parsed, Verb};
-use crate::protocol::older::{self, Plan, misfit};
+use crate::protocol::older::{self, misfit};
 use crate::protocol::op;
 
 use crate::proxy::Engine;
@@ -87,7 +87,8 @@ impl Engine {
             || meta.options.vivify.is_none()
                 && meta.options.recache.is_none()
                 && !meta.options.invalidates
-                && Plan::of(meta).is_some_and(|plan| op::of(plan.opcode()).may_repeat(meta.options.cas.is_some()));
+                && older::keyed(meta)
+                    .is_some_and(|command| op::of(command.opcode()).may_repeat(meta.options.cas.is_some()));
         let request = self.one(caller, work, false, may_repeat);
         let bucket = caller.bucket;
         if self.buckets[bucket].front.is_some() && is_plain(meta) && self.get_cached(request, bucket, key, false) {
@@ -102,18 +103,10 @@ impl Engine {
         if let Some(letter) = misfit(meta, speak) {
             return self.reply(request, None, |out, _| older::refuse(out.tail(), letter));
         }
-        match Plan::of(meta) {
-            Some(plan) => {
-                let one = OneKey { request, key, code: plan.opcode(), host, vbucket };
-                self.send_one(&one, |speak, out, at| {
-                    match speak {
-                        Protocol::Ascii => plan.write_line(out, key),
-                        Protocol::Binary => plan.write_packet(out, key, vbucket),
-                    }
-                    // Of a `gat`, behind which nothing but a line's end follows.
-                    let behind = if speak == Protocol::Ascii { 2 } else { 0 };
-                    *at = out.end().saturating_sub(key.len() as u64 + behind);
-                });
+        match older::keyed(meta) {
+            Some(command) => {
+                let one = OneKey { request, key, code: command.opcode(), host, vbucket };
+                self.send_one(&one, |speak, out, at| *at = command.write(speak, out, vbucket));
             }
             None if meta.verb == Verb::Debug => {
                 self.reply(request, None, |out, _| out.tail().extend_from_slice(older::NO_DEBUG));

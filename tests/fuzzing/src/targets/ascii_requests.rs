@@ -4,7 +4,8 @@ use moxi::protocol::ascii::command;
 use moxi::protocol::ascii::request::{Parsed, parse};
 use moxi::protocol::binary::command as packets;
 use moxi::protocol::binary::packet;
-use moxi::protocol::{Arith, KEY_MAX, Request, op};
+use moxi::protocol::keyed::Keyed;
+use moxi::protocol::{KEY_MAX, Request, op};
 
 use crate::choices::Choices;
 use crate::session::{Told, check};
@@ -70,6 +71,15 @@ fn check_lines(request: &Request<'_>) {
 
 /// Whether it has a line for servers.
 fn write_line(out: &mut Vec<u8>, request: &Request<'_>) -> bool {
+    if let Some(keyed) = request.keyed() {
+        let key_at = command::line(out, &keyed);
+        assert_eq!(&out[key_at..][..keyed.key().len()], keyed.key());
+        if let Keyed::Store(store) = keyed {
+            out.extend_from_slice(&store.value);
+            command::end(out);
+        }
+        return true;
+    }
     match *request {
         Request::Get { keys, cas } => {
             command::get_start(out, cas);
@@ -81,22 +91,12 @@ fn write_line(out: &mut Vec<u8>, request: &Request<'_>) -> bool {
             keys.iter().for_each(|(_, key)| command::key(out, key));
             command::end(out);
         }
-        Request::Getl { key, exptime } => command::getl(out, key, exptime),
-        Request::Store(store) => {
-            command::store_line(out, &store);
-            out.extend_from_slice(&store.value);
-            command::end(out);
-        }
-        Request::Arith { key, delta, decr } => command::arith(out, key, delta, decr),
-        Request::Delete { key } => command::delete(out, key),
-        Request::Touch { key, exptime } => command::touch(out, key, exptime),
-        Request::Unl { key, cas } => command::unl(out, key, cas),
         Request::Flush { delay } => command::flush(out, delay),
         Request::Stats { args } => command::stats(out, args),
         Request::Dump(dump) => command::dump(out, dump),
         Request::MemLimit { megabytes } => command::memory_limit(out, megabytes),
         Request::Version => command::version(out),
-        Request::StatsProxy { .. } | Request::Verbosity { .. } | Request::Quit => return false,
+        _ => return false,
     }
     true
 }
@@ -112,21 +112,16 @@ fn check_packets(request: &Request<'_>) {
             let mut write = |(at, key)| packets::gatq(&mut out, key, exptime, 1, at as u32);
             count = keys.iter().map(|(at, key)| write((at, key))).count();
         }
-        Request::Getl { key, exptime } => packets::getl(&mut out, key, exptime, 1, 2),
-        Request::Store(store) => {
-            packets::store_head(&mut out, &store, 1, 2);
-            out.extend_from_slice(&store.value);
-        }
-        Request::Arith { key, delta, decr } => {
-            packets::arith(&mut out, &Arith { key, delta, decr, cas: 0, create: None }, 1, 2);
-        }
-        Request::Delete { key } => packets::delete(&mut out, key, 0, 1, 2),
-        Request::Touch { key, exptime } => packets::touch(&mut out, key, exptime, 1, 2),
-        Request::Unl { key, cas } => packets::unl(&mut out, key, cas, 1, 2),
         Request::Flush { delay } => packets::flush(&mut out, delay),
         Request::Stats { args } => packets::stat(&mut out, args),
         Request::Version => packets::version(&mut out, 2),
-        _ => return,
+        _ => {
+            let Some(keyed) = request.keyed() else { return };
+            packets::head(&mut out, &keyed, 1, 2);
+            if let Keyed::Store(store) = keyed {
+                out.extend_from_slice(&store.value);
+            }
+        }
     }
     let mut rest = &out[..];
     for _ in 0..count {

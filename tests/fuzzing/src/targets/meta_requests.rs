@@ -5,7 +5,7 @@ use moxi::protocol::ascii::meta::command;
 use moxi::protocol::ascii::meta::request::{self, Meta, Verb};
 use moxi::protocol::ascii::request as classic;
 use moxi::protocol::binary::packet;
-use moxi::protocol::older::{Plan, misfit};
+use moxi::protocol::older::{keyed, misfit};
 use moxi::protocol::{Protocol, op};
 
 use super::served::written;
@@ -76,10 +76,10 @@ fn check_command(meta: &Meta<'_>) {
 /// Written for an older server it is one command that fits.
 fn check_older(meta: &Meta<'_>) {
     let key = meta.key.name();
-    let Some(plan) = Plan::of(meta) else { return };
+    let Some(command) = keyed(meta) else { return };
     if misfit(meta, Protocol::Ascii).is_none() {
         let mut out = Output::default();
-        plan.write_line(&mut out, key);
+        command.write(Protocol::Ascii, &mut out, 7);
         let out = written(&mut out);
         match classic::parse(&out[..], &mut 0, u64::MAX) {
             classic::Parsed::Request { noreply: false, len, .. } => assert_eq!(len, out.len()),
@@ -88,11 +88,11 @@ fn check_older(meta: &Meta<'_>) {
     }
     if misfit(meta, Protocol::Binary).is_none() {
         let mut out = Output::default();
-        plan.write_packet(&mut out, key, 7);
+        command.write(Protocol::Binary, &mut out, 7);
         let out = written(&mut out);
         match packet::parse_request(&out[..]) {
             packet::Parsed::Packet { packet, len } => {
-                assert_eq!((packet.header.opcode, packet.key, len), (plan.opcode(), key, out.len()));
+                assert_eq!((packet.header.opcode, packet.key, len), (command.opcode(), key, out.len()));
                 assert!(op::of(packet.header.opcode).fits(&packet), "{}", out.escape_ascii());
             }
             // A value above what a packet may have would be refused by its length.
