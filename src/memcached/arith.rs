@@ -6,6 +6,7 @@ use super::clock::Tick;
 use super::counters::{ClassCount, Count};
 use super::item::{Body, Entry, Slot};
 use super::shard::Shard;
+use crate::protocol::numbers::digits;
 use crate::protocol::numbers::{parse_u64, push_u64};
 
 /// A number that is not there is made.
@@ -181,11 +182,10 @@ struct Goal {
 /// Writes `number` over `place` and fills the rest with blanks, as memcached does. `None` if it does not fit.
 fn write_padded(place: &mut [u8], number: u64) -> Option<()> {
     let mut rest = number;
-    let length = number.checked_ilog10().unwrap_or(0) as usize + 1;
-    let (digits, padding) = place.split_at_mut_checked(length)?;
+    let (digits, padding) = place.split_at_mut_checked(digits(number))?;
     for digit in digits.iter_mut().rev() {
         // A single digit.
-        *digit = b'0' + (rest % 10) as u8;
+        *digit = b'0' | (rest % 10) as u8;
         rest /= 10;
     }
     padding.fill(b' ');

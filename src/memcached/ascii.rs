@@ -16,7 +16,9 @@ use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::ascii::words::Words;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::numbers::push_u64;
+use crate::protocol::scan::skip_blanks;
 use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
+use crate::sums::sum;
 
 /// Values above this are refused before they arrive; whether an item fits a slab class is known when it is there.
 pub const VALUE_MAX: u64 = 1 << 20;
@@ -83,7 +85,7 @@ pub(super) fn step(
     let mut scanned = input.scanned;
     let parsed = request::parse(all, &mut scanned, VALUE_MAX);
     let line = || request::cut(data.get(..scanned).unwrap_or_default());
-    let count = |len: usize| access.counters.add(Count::BytesRead, (scanned + 1 + len) as u64);
+    let count = |len: usize| access.counters.add(Count::BytesRead, sum([scanned, 1, len]) as u64);
     let (answer, noreply, len) = match parsed {
         Parsed::Incomplete { need } => {
             input.scanned = scanned;
@@ -175,7 +177,7 @@ fn go_on(session: &mut Session, access: &Access<'_>, input: &mut Input, what: Un
 fn rest_of(data: &[u8], keys: &Keys<'_>, len: usize, mode: GetMode) -> Rest {
     let blanks = data.iter().take_while(|&&byte| byte == b' ').count();
     let first = keys.iter().next().map_or(0, |(at, _)| at);
-    Rest { at: blanks + first, end: blanks + keys.line().len(), len, mode }
+    Rest { at: sum([blanks, first]), end: sum([blanks, keys.line().len()]), len, mode }
 }
 
 /// Answers a get key by key, until there is enough to be sent.
@@ -328,8 +330,7 @@ fn second_look<'a>(access: &Access<'_>, line: &'a [u8], reply: &'static [u8], ou
 
 /// `bget KEY…`, an old name of `get`.
 fn bget(line: &[u8]) -> Result<Keys<'_>, &'static [u8]> {
-    let blanks = line.iter().take_while(|&&byte| byte == b' ').count();
-    let keys = Keys::new(&line[blanks..], b"bget".len());
+    let keys = Keys::new(skip_blanks(line), b"bget".len());
     if keys.iter().any(|(_, key)| key.len() > KEY_MAX) {
         return Err(BAD_FORMAT);
     }

@@ -14,6 +14,7 @@ use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, HEADER, Header, Packet, Parsed, REPLY_MAGIC};
 use crate::protocol::op;
 use crate::protocol::status::text;
+use crate::sums::sum;
 
 /// The expiry that says that a missing number is not to be made.
 const DO_NOT_CREATE: u32 = u32::MAX;
@@ -38,7 +39,7 @@ pub(super) fn step(
             Some(refused) => {
                 count(access, &refused, 0);
                 Reply { header: refused.header, out }.error(status::TOO_LARGE);
-                session.swallow = (need - refused.raw.len()) as u64;
+                session.swallow = need.saturating_sub(refused.raw.len()) as u64;
                 let len = refused.raw.len();
                 input.consume(len);
                 Step::Done
@@ -59,8 +60,8 @@ pub(super) fn step(
 
 /// Counts a packet's bytes: header, extras and key twice (02 §13.1).
 fn count(access: &Access<'_>, packet: &Packet<'_>, value: usize) {
-    let head = HEADER + packet.extras.len() + packet.key.len();
-    access.counters.add(Count::BytesRead, (2 * head + value) as u64);
+    let head = sum([HEADER, packet.extras.len(), packet.key.len()]);
+    access.counters.add(Count::BytesRead, sum([head, head, value]) as u64);
 }
 
 /// A storage packet whose value is above any limit and has not arrived yet: what is there of it. An older value is
@@ -69,10 +70,10 @@ fn too_large<'a>(access: &Access<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
     let (head, body) = data.split_first_chunk::<HEADER>()?;
     let header = Header::parse(head);
     let (extras_len, key_len) = (usize::from(header.extras_len), usize::from(header.key_len));
-    let value_len = u64::from(header.body_len).checked_sub((extras_len + key_len) as u64)?;
+    let value_len = u64::from(header.body_len).checked_sub(sum([extras_len, key_len]) as u64)?;
     let (extras, rest) = body.split_at_checked(extras_len)?;
     let (key, _) = rest.split_at_checked(key_len)?;
-    let raw = data.get(..HEADER + extras_len + key_len)?;
+    let raw = data.get(..sum([HEADER, extras_len, key_len]))?;
     let packet = Packet { header, extras, key, value: b"".into(), raw: raw.into() };
     let op = op::of(header.opcode);
     let verb = op.verb()?;
@@ -89,7 +90,7 @@ fn too_large<'a>(access: &Access<'_>, data: &'a [u8]) -> Option<Packet<'a>> {
 fn next_need(data: &[u8], need: usize) -> usize {
     let Some((head, _)) = data.split_first_chunk::<HEADER>() else { return need };
     let header = Header::parse(head);
-    let start = HEADER + usize::from(header.extras_len) + usize::from(header.key_len);
+    let start = sum([HEADER, header.extras_len.into(), header.key_len.into()]);
     let value_len = need.saturating_sub(start) as u64;
     if data.len() < start && value_len > VALUE_MAX { start } else { need }
 }
@@ -252,7 +253,7 @@ impl Reply<'_> {
             extras_len: flags.len() as u8,
             datatype: 0,
             vbucket_or_status: status::SUCCESS,
-            body_len: (flags.len() + key.len() + hit.value.len()) as u32,
+            body_len: sum([flags.len(), key.len(), hit.value.len()]) as u32,
             opaque: self.header.opaque,
             cas: hit.cas,
         };

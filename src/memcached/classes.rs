@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::SHARDS;
+use crate::protocol::numbers::digits;
+use crate::sums::sum;
 
 /// Size of a page, and of the largest item, in bytes.
 pub const PAGE: u32 = 1 << 20;
 
-/// The highest number a class can have.
-const CLASSES_MAX: usize = 200;
+/// How many classes there can be besides the one of the largest items, whose number is 200 then.
+const GROWING_MAX: usize = 199;
 
 /// What an item needs besides key, header text and value (64-bit).
 const HEADER: u32 = 48;
@@ -23,8 +25,13 @@ const ALIGN: u32 = 8;
 /// In [`Class::oldest`]: the shard has no item of the class.
 pub const NONE: u64 = u64::MAX;
 
-/// Index of a class; its number in statistics is one higher.
+/// Index of a class; its [`number`] is one higher.
 pub type ClassId = u8;
+
+/// The number of a class in commands and statistics.
+pub fn number(id: ClassId) -> u32 {
+    u32::from(id).saturating_add(1)
+}
 
 /// Size and number of the chunks of one class.
 #[derive(Debug)]
@@ -74,7 +81,7 @@ impl Classes {
         if factor == 2.0 && size < 128 {
             size = 128;
         }
-        while size <= PAGE / 2 && classes.len() + 1 < CLASSES_MAX {
+        while size <= PAGE / 2 && classes.len() < GROWING_MAX {
             size = size.next_multiple_of(ALIGN);
             classes.push(Class::new(size));
             // At most half a page times the factor: a float cast saturates.
@@ -93,8 +100,8 @@ impl Classes {
     /// The bytes that an item counts (02 §12.1).
     pub fn total(&self, key_len: usize, flags: u32, value_len: usize) -> u64 {
         // Blank, flags, blank, length, line end.
-        let text = 4 + digits(u64::from(flags)) + digits(value_len as u64);
-        u64::from(HEADER + self.cas) + (key_len + 1) as u64 + text + (value_len as u64) + 2
+        let text = sum([4, digits(flags.into()), digits(value_len as u64)]);
+        sum([HEADER as usize, self.cas as usize, key_len, 1, text, value_len, 2]) as u64
     }
 
     /// The class of an item that counts `total` bytes; `None` if there is none that large.
@@ -104,6 +111,7 @@ impl Classes {
     }
 
     /// The class with this index, which [`Classes::of`] or [`Classes::iter`] gave.
+    #[expect(clippy::indexing_slicing, reason = "what has given the id has seen the class, and classes stay")]
     pub fn get(&self, id: ClassId) -> &Class {
         &self.classes[usize::from(id)]
     }
@@ -154,7 +162,7 @@ impl Classes {
             && class.free.fetch_update(Relaxed, Relaxed, |free| free.checked_sub(per_page)).is_ok()
         {
             class.pages.fetch_sub(1, Relaxed);
-            *malloced = malloced.saturating_sub(u64::from(class.size) * per_page);
+            *malloced = malloced.saturating_sub(class.page());
             self.is_over.store(*malloced > self.limit(), Relaxed);
         }
     }
@@ -176,14 +184,14 @@ impl Classes {
         if decrement(&class.unused) {
             return true; // another thread was faster
         }
-        let page = u64::from(class.size) * u64::from(class.per_page);
+        let page = class.page();
         let limit = self.limit();
         if limit > 0 && malloced.saturating_add(page) > limit && class.pages.load(Relaxed) > 0 {
             return false;
         }
         *malloced = malloced.saturating_add(page);
         class.pages.fetch_add(1, Relaxed);
-        class.unused.fetch_add(u64::from(class.per_page) - 1, Relaxed);
+        class.unused.fetch_add(u64::from(class.per_page).saturating_sub(1), Relaxed);
         true
     }
 }
@@ -192,7 +200,7 @@ impl Class {
     fn new(size: u32) -> Class {
         Class {
             size,
-            per_page: PAGE / size,
+            per_page: PAGE.checked_div(size).unwrap_or(1),
             pages: AtomicU64::new(0),
             free: AtomicU64::new(0),
             unused: AtomicU64::new(0),
@@ -202,6 +210,18 @@ impl Class {
             oldest: [const { AtomicU64::new(NONE) }; SHARDS],
             earliest: AtomicU32::new(u32::MAX),
         }
+    }
+
+    /// Notes the recency of the oldest item of a shard, or [`NONE`].
+    pub fn set_oldest(&self, shard: usize, used: u64) {
+        if let Some(oldest) = self.oldest.get(shard) {
+            oldest.store(used, Relaxed);
+        }
+    }
+
+    /// The bytes of a page's chunks.
+    fn page(&self) -> u64 {
+        u64::from(self.size).saturating_mul(self.per_page.into())
     }
 
     /// Forgets what was counted (`stats reset`).
@@ -214,11 +234,6 @@ impl Class {
 
 fn decrement(count: &AtomicU64) -> bool {
     count.fetch_update(Relaxed, Relaxed, |count| count.checked_sub(1)).is_ok()
-}
-
-/// How many digits `number` has.
-fn digits(number: u64) -> u64 {
-    u64::from(number.checked_ilog10().unwrap_or(0)) + 1
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Epoch {
     pub fn instant(&self, clock: Clock, time: i64) -> Option<Micros> {
         let seconds = u64::try_from(time).ok()?;
         let ahead = match time {
-            ..=RELATIVE_MAX => seconds * SECOND,
+            ..=RELATIVE_MAX => seconds.saturating_mul(SECOND),
             _ => seconds.saturating_mul(SECOND).checked_sub(clock.unix)?,
         };
         Some(clock.now.saturating_add(ahead))

@@ -69,6 +69,18 @@ pub enum ClassCount {
 
 const CLASS_COUNTS: usize = ClassCount::TouchHits as usize + 1;
 
+/// The place of `what` in a table of all.
+#[expect(clippy::indexing_slicing, reason = "the table is as long as the last of its names says")]
+fn count_of<T>(counts: &[T; COUNTS], what: Count) -> &T {
+    &counts[what as usize]
+}
+
+/// As [`count_of`].
+#[expect(clippy::indexing_slicing, reason = "the table is as long as the last of its names says")]
+fn class_count_of<T>(counts: &[T; CLASS_COUNTS], what: ClassCount) -> &T {
+    &counts[what as usize]
+}
+
 /// One worker's counters.
 #[derive(Debug)]
 pub struct Counters {
@@ -90,13 +102,13 @@ impl Counters {
 
     /// Counts `by` more of `what`.
     pub fn add(&self, what: Count, by: u64) {
-        self.counts[what as usize].fetch_add(by, Relaxed);
+        count_of(&self.counts, what).fetch_add(by, Relaxed);
     }
 
     /// Counts one more of `what` in a class.
     pub fn add_class(&self, class: ClassId, what: ClassCount) {
         if let Some(counts) = self.classes.get(usize::from(class)) {
-            counts[what as usize].fetch_add(1, Relaxed);
+            class_count_of(counts, what).fetch_add(1, Relaxed);
         }
     }
 
@@ -136,17 +148,17 @@ impl Totals {
 
     /// How many of `what`.
     pub fn get(&self, what: Count) -> u64 {
-        self.counts[what as usize]
+        *count_of(&self.counts, what)
     }
 
     /// How many of `what` in a class.
     pub fn of_class(&self, class: ClassId, what: ClassCount) -> u64 {
-        self.classes.get(usize::from(class)).map_or(0, |counts| counts[what as usize])
+        self.classes.get(usize::from(class)).map_or(0, |counts| *class_count_of(counts, what))
     }
 
     /// How many of `what` in all classes.
     pub fn of_classes(&self, what: ClassCount) -> u64 {
-        self.classes.iter().map(|counts| counts[what as usize]).sum()
+        self.classes.iter().map(|counts| *class_count_of(counts, what)).sum()
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::Memcached;
-use super::classes::ClassId;
+use super::classes::{self, ClassId};
 use super::clock::{NEVER, Tick};
 use super::item::{END, Entry, Mark};
 use crate::protocol::numbers::{parse_u32, push_u64};
+use crate::sums::Count as _;
 
 /// Longest text of a `cachedump` in bytes.
 const DUMP_MAX: usize = 2 << 20;
@@ -52,9 +53,9 @@ pub(super) fn cachedump(memcached: &Memcached, class: u32, limit: u32, out: &mut
         drop(shard);
         best.sort_unstable_by_key(|(used, _)| std::cmp::Reverse(*used));
         best.truncate(most);
-        let mut length = 0;
+        let mut length = 0usize;
         let fits = best.iter().take_while(|(_, line)| {
-            length += line.len();
+            length = length.saturating_add(line.len());
             length <= DUMP_MAX
         });
         let fits = fits.count();
@@ -73,7 +74,7 @@ fn push_item(line: &mut Vec<u8>, memcached: &Memcached, key: &[u8], value_len: u
     line.extend_from_slice(b" b; ");
     // What never expires shows the time the server was made.
     let ticks = if expires == NEVER { 0 } else { u64::from(expires) };
-    push_u64(line, memcached.epoch.unix_start() + ticks);
+    push_u64(line, memcached.epoch.unix_start().saturating_add(ticks));
     line.extend_from_slice(b" s]\r\n");
 }
 
@@ -128,12 +129,15 @@ impl Cursor {
         }
         let shard = memcached.shard(self.shard);
         match shard.scan(self.slot, SCAN) {
-            None => (self.shard, self.slot) = (self.shard + 1, 0),
+            None => {
+                self.shard.up();
+                self.slot = 0;
+            }
             Some(entries) => {
                 for entry in entries.filter(|entry| self.lists(entry.class()) && !entry.is_expired(tick)) {
                     push_meta(out, memcached, entry, shard.total(entry));
                 }
-                self.slot += SCAN;
+                self.slot = self.slot.saturating_add(SCAN);
             }
         }
         true
@@ -142,20 +146,20 @@ impl Cursor {
 
 /// Appends `key=… exp=… la=… cas=… fetch=… cls=… size=…`, as memcached writes it.
 fn push_meta(out: &mut Vec<u8>, memcached: &Memcached, entry: &Entry, total: u64) {
-    let start = memcached.epoch.unix_start();
+    let unix = |tick: Tick| memcached.epoch.unix_start().saturating_add(tick.into());
     out.extend_from_slice(b"key=");
     push_uri(out, entry.body.key());
     out.extend_from_slice(b" exp=");
     match entry.expires {
         NEVER => out.extend_from_slice(b"-1"),
-        expires => push_u64(out, start + u64::from(expires)),
+        expires => push_u64(out, unix(expires)),
     }
-    for (name, number) in [(&b" la="[..], start + u64::from(entry.accessed)), (b" cas=", entry.cas)] {
+    for (name, number) in [(&b" la="[..], unix(entry.accessed)), (b" cas=", entry.cas)] {
         out.extend_from_slice(name);
         push_u64(out, number);
     }
     out.extend_from_slice(if entry.has(Mark::Fetched) { b" fetch=yes" } else { b" fetch=no" });
-    for (name, number) in [(&b" cls="[..], u64::from(entry.class()) + 1), (b" size=", total)] {
+    for (name, number) in [(&b" cls="[..], classes::number(entry.class()).into()), (b" size=", total)] {
         out.extend_from_slice(name);
         push_u64(out, number);
     }
@@ -173,8 +177,8 @@ fn push_uri(out: &mut Vec<u8>, key: &[u8]) {
 }
 
 fn push_hex(out: &mut Vec<u8>, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.extend_from_slice(&[b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    let digit = |number: u8| char::from_digit(number.into(), 16).map_or(b'0', |digit| digit.to_ascii_uppercase() as u8);
+    out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte & 15)]);
 }
 
 /// How many items count at most so many bytes, and more than the size before.
@@ -186,7 +190,7 @@ pub(super) fn sizes(memcached: &Memcached) -> BTreeMap<u64, u64> {
             let mut slot = shard.line(id).newest;
             while slot != END {
                 let entry = shard.get(slot);
-                *sizes.entry(shard.total(entry).next_multiple_of(SIZE_STEP)).or_insert(0) += 1;
+                sizes.entry(shard.total(entry).next_multiple_of(SIZE_STEP)).or_insert(0u64).up();
                 slot = entry.older;
             }
         }

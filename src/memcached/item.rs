@@ -7,6 +7,7 @@ use super::classes::ClassId;
 use super::clock::{NEVER, Tick};
 use crate::buffer::SHARE_MIN;
 use crate::buffer::Value;
+use crate::sums::sum;
 
 /// Place of an entry in its shard.
 pub type Slot = u32;
@@ -160,7 +161,7 @@ impl Body {
             let value = parts.concat();
             return Body::Large(Box::new(Large { key: key.into(), owner: Arc::new(value), value: 0..length }));
         }
-        let mut bytes = Vec::with_capacity(1 + key.len() + length);
+        let mut bytes = Vec::with_capacity(sum([1, key.len(), length]));
         bytes.push(u8::try_from(key.len()).unwrap_or(u8::MAX));
         bytes.extend_from_slice(key);
         for part in parts {
@@ -171,7 +172,8 @@ impl Body {
 
     /// As [`Body::new`]; a large value that fills most of its buffer is kept in there instead of being copied.
     pub fn shared(key: &[u8], Value { bytes: value, owner }: Value<'_>) -> Body {
-        let Some(owner) = owner.filter(|owner| value.len() >= SHARE_MIN && owner.len() <= value.len() + SURPLUS_MAX)
+        let Some(owner) =
+            owner.filter(|owner| value.len() >= SHARE_MIN && owner.len().saturating_sub(value.len()) <= SURPLUS_MAX)
         else {
             return Body::new(key, [value, b""]);
         };
@@ -196,7 +198,8 @@ impl Body {
     pub fn value(&self) -> &[u8] {
         match self {
             Body::Small(bytes) => split(bytes).1,
-            Body::Large(large) => &large.owner[large.value.clone()],
+            // Which was found to lie in there.
+            Body::Large(large) => large.owner.get(large.value.clone()).unwrap_or_default(),
         }
     }
 
@@ -204,7 +207,7 @@ impl Body {
     pub fn value_mut(&mut self) -> Option<&mut [u8]> {
         match self {
             Body::Small(bytes) => {
-                let start = 1 + split(bytes).0.len();
+                let start = sum([1, split(bytes).0.len()]);
                 bytes.get_mut(start..)
             }
             Body::Large(_) => None,

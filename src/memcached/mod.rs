@@ -26,6 +26,8 @@
 //! order for all of them: every use of an item takes the next number, and each shard publishes the number of its
 //! oldest item of each class.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 pub mod access;
 mod arith;
 mod ascii;
@@ -237,6 +239,7 @@ impl Memcached {
         drop(piece);
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there are so many")]
     fn shard(&self, index: usize) -> MutexGuard<'_, Shard> {
         // A panic cannot leave a shard half changed for long: the process aborts.
         self.shards[index % SHARDS].0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -250,12 +253,12 @@ impl Memcached {
 
     /// The next position in the order of use.
     fn next_use(&self) -> u64 {
-        self.used.fetch_add(1, Relaxed) + 1
+        self.used.fetch_add(1, Relaxed).wrapping_add(1)
     }
 
     /// The next CAS id.
     fn next_cas(&self) -> u64 {
-        if self.settings.cas { self.cas.fetch_add(1, Relaxed) + 1 } else { 0 }
+        if self.settings.cas { self.cas.fetch_add(1, Relaxed).wrapping_add(1) } else { 0 }
     }
 
     fn each_worker(&self, mut visit: impl FnMut(&Counters)) {

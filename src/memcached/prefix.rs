@@ -3,6 +3,7 @@
 use super::Memcached;
 use super::counters::Counters;
 use crate::protocol::numbers::push_u64;
+use crate::sums::Count as _;
 
 /// How many prefixes one worker counts at most; keys choose them, so there could be any number.
 const PREFIXES_MAX: usize = 16 * 1024;
@@ -32,25 +33,27 @@ pub enum Deed {
 impl Prefix {
     fn count(&mut self, deed: Deed) {
         match deed {
-            Deed::Hit => (self.gets, self.hits) = (self.gets + 1, self.hits + 1),
-            Deed::Miss => self.gets += 1,
-            Deed::Set => self.sets += 1,
-            Deed::Delete => self.deletes += 1,
+            Deed::Hit => {
+                self.gets.up();
+                self.hits.up();
+            }
+            Deed::Miss => self.gets.up(),
+            Deed::Set => self.sets.up(),
+            Deed::Delete => self.deletes.up(),
         }
     }
 
     fn add(&mut self, other: &Prefix) {
-        self.gets += other.gets;
-        self.hits += other.hits;
-        self.sets += other.sets;
-        self.deletes += other.deletes;
+        self.gets = self.gets.saturating_add(other.gets);
+        self.hits = self.hits.saturating_add(other.hits);
+        self.sets = self.sets.saturating_add(other.sets);
+        self.deletes = self.deletes.saturating_add(other.deletes);
     }
 }
 
 /// Counts `deed` for the prefix of `key`: what is before the first `delimiter`. Keys without one are not counted.
 pub fn record(counters: &Counters, delimiter: u8, key: &[u8], deed: Deed) {
-    let Some(length) = memchr::memchr(delimiter, key) else { return };
-    let prefix = &key[..length];
+    let Some(prefix) = memchr::memchr(delimiter, key).and_then(|length| key.get(..length)) else { return };
     counters.prefixes(|prefixes| {
         if let Some(counts) = prefixes.get_mut(prefix) {
             counts.count(deed);

@@ -83,7 +83,7 @@ impl Session {
         if self.swallow > 0 {
             let count = usize::try_from(self.swallow).unwrap_or(usize::MAX).min(input.len());
             input.consume(count);
-            self.swallow -= count as u64;
+            self.swallow = self.swallow.saturating_sub(count as u64);
             access.counters.add(Count::BytesRead, count as u64);
         }
         if !input.is_worth_parsing() {
@@ -100,7 +100,7 @@ impl Session {
             Some(Protocol::Binary) => binary::step(self, access, input, pool, out),
             Some(Protocol::Ascii) | None => ascii::step(self, access, input, pool, out),
         };
-        access.counters.add(Count::BytesWritten, out.end() - before);
+        access.counters.add(Count::BytesWritten, out.end().saturating_sub(before));
         step
     }
 }

@@ -9,6 +9,7 @@ use super::clock::{NEVER, Tick};
 use super::item::{END, Entry, Mark, Slot};
 use super::slots::{Piece, Slots};
 use super::table::Table;
+use crate::sums::Count as _;
 
 /// The items of one class in one shard, in the order they were used in.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +72,14 @@ impl Shard {
     }
 
     /// The items of a class.
+    #[expect(clippy::indexing_slicing, reason = "there is a line for each class")]
     pub fn line(&self, class: ClassId) -> &Line {
         &self.lines[usize::from(class)]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there is a line for each class")]
+    fn line_mut(&mut self, class: ClassId) -> &mut Line {
+        &mut self.lines[usize::from(class)]
     }
 
     /// The bytes that an item counts.
@@ -85,12 +92,12 @@ impl Shard {
     pub fn link(&mut self, entry: Entry, hash: u32) -> Option<Slot> {
         let (class, expires, total) = (entry.class(), entry.expires, self.total(&entry));
         let slot = self.slots.insert(entry)?;
-        self.count += 1;
+        self.count.up();
         self.table.add(&mut self.slots, slot, hash, self.count, |key| hash_of(&self.hasher, key));
         self.push(class, slot);
-        let line = &mut self.lines[usize::from(class)];
-        line.count += 1;
-        line.requested += total;
+        let line = self.line_mut(class);
+        line.count.up();
+        line.requested = line.requested.saturating_add(total);
         self.note_expiry(class, expires);
         Some(slot)
     }
@@ -102,9 +109,9 @@ impl Shard {
         self.table.remove(&mut self.slots, slot, hash);
         self.detach(slot);
         let entry = self.slots.remove(slot);
-        self.count -= 1;
-        let line = &mut self.lines[usize::from(entry.class())];
-        line.count -= 1;
+        self.count.down();
+        let line = self.line_mut(entry.class());
+        line.count.down();
         line.requested = line.requested.saturating_sub(total);
         entry
     }
@@ -133,7 +140,7 @@ impl Shard {
         if expires == NEVER {
             return;
         }
-        let line = &mut self.lines[usize::from(class)];
+        let line = self.line_mut(class);
         if expires < line.earliest {
             line.earliest = expires;
             self.classes.get(class).earliest.fetch_min(expires, Relaxed);
@@ -143,7 +150,7 @@ impl Shard {
     /// An expired item among the `most` least recently used ones of a class. If there is none, no item is looked at
     /// again before the next one can have expired, or before the next second.
     pub fn find_expired(&mut self, class: ClassId, tick: Tick, most: usize) -> Option<Slot> {
-        let line = self.lines[usize::from(class)];
+        let line = *self.line(class);
         if line.earliest >= tick {
             return None;
         }
@@ -162,16 +169,16 @@ impl Shard {
             }
             slot = entry.newer;
         }
-        self.lines[usize::from(class)].earliest = if slot == END { earliest } else { tick };
+        self.line_mut(class).earliest = if slot == END { earliest } else { tick };
         None
     }
 
     /// Takes all items out, and gives their chunks back. They are the caller's to throw away.
     pub fn clear(&mut self) -> Vec<Piece> {
-        for (id, class) in self.classes.iter() {
-            let line = std::mem::take(&mut self.lines[usize::from(id)]);
+        for ((_, class), line) in self.classes.iter().zip(&mut self.lines) {
+            let line = std::mem::take(line);
             class.free.fetch_add(line.count as u64, Relaxed);
-            class.oldest[self.index].store(NONE, Relaxed);
+            class.set_oldest(self.index, NONE);
         }
         self.count = 0;
         self.table = Table::default();
@@ -180,7 +187,7 @@ impl Shard {
 
     /// Puts an entry at the recent end of its line.
     fn push(&mut self, class: ClassId, slot: Slot) {
-        let line = &mut self.lines[usize::from(class)];
+        let line = self.line_mut(class);
         let before = std::mem::replace(&mut line.newest, slot);
         if before == END {
             line.oldest = slot;
@@ -198,14 +205,13 @@ impl Shard {
     fn detach(&mut self, slot: Slot) {
         let entry = self.slots.get(slot);
         let (class, newer, older) = (entry.class(), entry.newer, entry.older);
-        let line = &mut self.lines[usize::from(class)];
         if newer == END {
-            line.newest = older;
+            self.line_mut(class).newest = older;
         } else {
             self.slots.get_mut(newer).older = older;
         }
         if older == END {
-            line.oldest = newer;
+            self.line_mut(class).oldest = newer;
             self.publish(class);
         } else {
             self.slots.get_mut(older).newer = newer;
@@ -214,9 +220,9 @@ impl Shard {
 
     /// Lets the other shards know how old the oldest item of a class is.
     fn publish(&self, class: ClassId) {
-        let oldest = self.lines[usize::from(class)].oldest;
+        let oldest = self.line(class).oldest;
         let used = if oldest == END { NONE } else { self.slots.get(oldest).used() };
-        self.classes.get(class).oldest[self.index].store(used, Relaxed);
+        self.classes.get(class).set_oldest(self.index, used);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The entries of a shard, in pieces, so that adding one never moves the others.
 
 use super::item::{END, Entry, Slot};
+use crate::sums::Count as _;
 
 /// Entries in a piece.
 const PIECE: usize = 256;
@@ -36,10 +37,10 @@ impl Slots {
             return Some(slot);
         }
         let slot = Slot::try_from(self.used).ok().filter(|slot| *slot != END)?;
-        if self.used == self.pieces.len() * PIECE {
+        if self.pieces.get(self.used / PIECE).is_none() {
             self.pieces.push((0..PIECE).map(|_| Entry::vacant()).collect());
         }
-        self.used += 1;
+        self.used.up();
         *self.get_mut(slot) = entry;
         Some(slot)
     }
@@ -53,11 +54,13 @@ impl Slots {
     }
 
     /// The entry in `slot`, which must be in use.
+    #[expect(clippy::indexing_slicing, reason = "only slots with a place are given out, and places stay")]
     pub fn get(&self, slot: Slot) -> &Entry {
         &self.pieces[slot as usize / PIECE][slot as usize % PIECE]
     }
 
     /// As [`Slots::get`].
+    #[expect(clippy::indexing_slicing, reason = "only slots with a place are given out, and places stay")]
     pub fn get_mut(&mut self, slot: Slot) -> &mut Entry {
         &mut self.pieces[slot as usize / PIECE][slot as usize % PIECE]
     }

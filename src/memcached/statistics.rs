@@ -4,7 +4,7 @@ use std::fmt::{Display, Write as _};
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::access::Access;
-use super::classes::Class;
+use super::classes::{self, Class};
 use super::counters::{ClassCount, Count, Counters, Totals};
 use super::{Memcached, Settings};
 use super::{VERSION, dump, prefix};
@@ -12,6 +12,7 @@ use crate::metrics::board::TrafficSum;
 use crate::metrics::process::{Facts, Process};
 use crate::protocol::ascii::words::Words;
 use crate::protocol::numbers::parse_u32;
+use crate::sums::Count as _;
 
 const ERROR: &[u8] = b"ERROR\r\n";
 const BAD_LINE: &[u8] = b"CLIENT_ERROR bad command line\r\n";
@@ -161,7 +162,7 @@ impl General<'_> {
         emit("total_connections", &process.total_connections());
         emit("connection_structures", &process.connection_structures());
         emit("cmd_get", &totals.get(Count::CmdGet));
-        emit("cmd_set", &(totals.of_classes(ClassCount::CmdSet) + totals.get(Count::BadSet)));
+        emit("cmd_set", &totals.of_classes(ClassCount::CmdSet).saturating_add(totals.get(Count::BadSet)));
         emit("cmd_flush", &totals.get(Count::CmdFlush));
         emit("get_hits", &totals.of_classes(ClassCount::GetHits));
         emit("get_misses", &totals.get(Count::GetMisses));
@@ -267,8 +268,8 @@ fn lines(memcached: &Memcached) -> Vec<Sum> {
             if line.count == 0 {
                 continue;
             }
-            sum.count += line.count as u64;
-            sum.requested += line.requested;
+            sum.count = sum.count.saturating_add(line.count as u64);
+            sum.requested = sum.requested.saturating_add(line.requested);
             let entry = shard.get(line.oldest);
             let oldest = (entry.used(), entry.accessed);
             sum.oldest = Some(sum.oldest.map_or(oldest, |other| other.min(oldest)));
@@ -282,7 +283,7 @@ fn items(access: &Access<'_>, emit: &mut Emit<'_>) {
     let memcached = access.memcached;
     for ((id, class), sum) in memcached.classes.iter().zip(lines(memcached)) {
         let Some((_, accessed)) = sum.oldest else { continue };
-        let number = u32::from(id) + 1;
+        let number = classes::number(id);
         let mut of = |name: &str, value: &dyn Display| emit(&format!("items:{number}:{name}"), value);
         of("number", &sum.count);
         of("age", &access.tick.saturating_sub(accessed));
@@ -297,22 +298,22 @@ fn items(access: &Access<'_>, emit: &mut Emit<'_>) {
 /// `stats slabs`: each class with pages.
 fn slabs(memcached: &Memcached, emit: &mut Emit<'_>) {
     let totals = memcached.totals();
-    let mut active = 0;
+    let mut active = 0u64;
     for ((id, class), sum) in memcached.classes.iter().zip(lines(memcached)) {
         let pages = class.pages.load(Relaxed);
         if pages == 0 {
             continue;
         }
-        active += 1;
-        let number = u32::from(id) + 1;
+        active.up();
+        let number = classes::number(id);
         let mut of = |name: &str, value: &dyn Display| emit(&format!("{number}:{name}"), value);
         let (total, free, unused) =
-            (pages * u64::from(class.per_page), class.free.load(Relaxed), class.unused.load(Relaxed));
+            (pages.saturating_mul(class.per_page.into()), class.free.load(Relaxed), class.unused.load(Relaxed));
         of("chunk_size", &class.size);
         of("chunks_per_page", &class.per_page);
         of("total_pages", &pages);
         of("total_chunks", &total);
-        of("used_chunks", &total.saturating_sub(free + unused));
+        of("used_chunks", &total.saturating_sub(free).saturating_sub(unused));
         of("free_chunks", &free);
         of("free_chunks_end", &unused);
         of("mem_requested", &sum.requested);

@@ -9,6 +9,7 @@ use super::prefix::Deed;
 use super::shard::Shard;
 use crate::buffer::Value;
 use crate::protocol::StoreVerb;
+use crate::sums::sum;
 
 /// What is to be stored.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +173,7 @@ impl Access<'_> {
                 (None, Some(expires)) => (new.flags, expires, &b""[..]),
                 (None, None) => break Stored::No,
             };
-            let total = self.memcached.classes.total(new.key.len(), flags, value.len() + new.value.len());
+            let total = self.memcached.classes.total(new.key.len(), flags, sum([value.len(), new.value.len()]));
             let Some(class) = self.memcached.classes.of(total) else { break Stored::No };
             if taken != Some(class) {
                 drop(shard);

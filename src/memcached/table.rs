@@ -7,6 +7,9 @@ use super::slots::Slots;
 /// Buckets of an empty table; a power of two.
 const FIRST: usize = 16;
 
+/// All ones below that.
+const MASK: u32 = 15;
+
 /// First slot of each bucket's chain; the chains are in the entries.
 #[derive(Debug)]
 pub struct Table {
@@ -17,7 +20,7 @@ pub struct Table {
 
 impl Default for Table {
     fn default() -> Table {
-        Table { buckets: vec![END; FIRST], mask: FIRST as u32 - 1 }
+        Table { buckets: vec![END; FIRST], mask: MASK }
     }
 }
 
@@ -28,9 +31,19 @@ impl Table {
         if wide < self.buckets.len() { wide } else { (hash & self.mask) as usize }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there is a bucket for each number that `bucket` gives")]
+    fn first(&self, bucket: usize) -> &Slot {
+        &self.buckets[bucket]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "as above")]
+    fn first_mut(&mut self, bucket: usize) -> &mut Slot {
+        &mut self.buckets[bucket]
+    }
+
     /// The entry with this key.
     pub fn find(&self, slots: &Slots, hash: u32, key: &[u8]) -> Option<Slot> {
-        let mut slot = self.buckets[self.bucket(hash)];
+        let mut slot = *self.first(self.bucket(hash));
         while slot != END {
             let entry = slots.get(slot);
             if entry.may_have(hash) && entry.body.key() == key {
@@ -47,19 +60,19 @@ impl Table {
             self.split(slots, hash_of);
         }
         let bucket = self.bucket(hash);
-        slots.get_mut(slot).chain = self.buckets[bucket];
-        self.buckets[bucket] = slot;
+        slots.get_mut(slot).chain = std::mem::replace(self.first_mut(bucket), slot);
     }
 
     /// Removes an entry.
     pub fn remove(&mut self, slots: &mut Slots, slot: Slot, hash: u32) {
         let next = slots.get(slot).chain;
         let bucket = self.bucket(hash);
-        if self.buckets[bucket] == slot {
-            self.buckets[bucket] = next;
+        let first = self.first_mut(bucket);
+        if *first == slot {
+            *first = next;
             return;
         }
-        let mut before = self.buckets[bucket];
+        let mut before = *first;
         while before != END {
             let entry = slots.get_mut(before);
             if entry.chain == slot {
@@ -76,15 +89,14 @@ impl Table {
         let Ok(new) = u32::try_from(self.buckets.len()) else { return };
         let old = (new & self.mask) as usize;
         let wide = self.mask << 1 | 1;
-        let mut rest = std::mem::replace(&mut self.buckets[old], END);
+        let mut rest = std::mem::replace(self.first_mut(old), END);
         self.buckets.push(END);
         while rest != END {
             let slot = rest;
             let entry = slots.get_mut(slot);
             rest = entry.chain;
             let bucket = (hash_of(entry.body.key()) & wide) as usize;
-            entry.chain = self.buckets[bucket];
-            self.buckets[bucket] = slot;
+            entry.chain = std::mem::replace(self.first_mut(bucket), slot);
         }
         if new == wide {
             self.mask = wide;

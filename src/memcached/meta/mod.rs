@@ -26,6 +26,7 @@ use super::session::{Session, Step};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::ascii::meta::answer;
 use crate::protocol::ascii::meta::request::{self, Meta, Parsed, TOO_LARGE, Verb};
+use crate::sums::sum;
 
 const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
 const END: &[u8] = b"\r\n";
@@ -42,7 +43,7 @@ pub(super) fn step(
     let mut scanned = input.scanned;
     let parsed = request::parse(all, &mut scanned, VALUE_MAX)?;
     // The line counts twice, as that of a classic command (02 §13.1).
-    let count = |len: usize| access.counters.add(Count::BytesRead, (scanned + 1 + len) as u64);
+    let count = |len: usize| access.counters.add(Count::BytesRead, sum([scanned, 1, len]) as u64);
     let len = match parsed {
         Parsed::Incomplete { need } => {
             input.scanned = scanned;
