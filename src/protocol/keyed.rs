@@ -102,6 +102,7 @@ impl<'a> Keyed<'a> {
 
     /// Appends it for a server of this protocol, with its value; `vbucket` is that of its key, and the opaque of the packet.
     /// The result is where the key stands.
+    #[inline]
     pub fn write(&self, speak: Protocol, out: &mut Output, vbucket: u16) -> u64 {
         match speak {
             Protocol::Ascii => ascii::command::keyed(out, self),

@@ -40,13 +40,13 @@ pub fn end(out: &mut Vec<u8>) {
 pub fn line(out: &mut Vec<u8>, command: &Keyed<'_>) -> usize {
     out.reserve(sum([command.key().len(), LINE]));
     let start = out.len();
-    match *command {
-        Keyed::Gat { exptime, cas, .. } => gat_start(out, cas, exptime),
+    match command {
+        Keyed::Gat { exptime, cas, .. } => gat_start(out, *cas, *exptime),
         _ => out.extend_from_slice(word(command)),
     }
     let key_at = sum([out.len().saturating_sub(start), 1]);
     key(out, command.key());
-    match *command {
+    match command {
         Keyed::Store(store) => {
             argument(out, u64::from(store.flags));
             signed(out, store.exptime);
@@ -56,10 +56,10 @@ pub fn line(out: &mut Vec<u8>, command: &Keyed<'_>) -> usize {
                 argument(out, cas);
             }
         }
-        Keyed::Arith(Arith { delta, .. }) => argument(out, delta),
-        Keyed::Touch { exptime, .. } => signed(out, exptime),
-        Keyed::Getl { exptime: Some(exptime), .. } => argument(out, exptime.into()),
-        Keyed::Unl { cas, .. } => argument(out, cas),
+        Keyed::Arith(Arith { delta, .. }) => argument(out, *delta),
+        Keyed::Touch { exptime, .. } => signed(out, *exptime),
+        Keyed::Getl { exptime: Some(exptime), .. } => argument(out, u64::from(*exptime)),
+        Keyed::Unl { cas, .. } => argument(out, *cas),
         Keyed::Get { .. } | Keyed::Gat { .. } | Keyed::Getl { exptime: None, .. } | Keyed::Delete { .. } => {}
     }
     end(out);
@@ -99,12 +99,14 @@ fn word(command: &Keyed<'_>) -> &'static [u8] {
 }
 
 /// One more number.
+#[inline(always)] // most are short: to call it would take as long as to write it
 fn argument(out: &mut Vec<u8>, number: u64) {
     out.push(b' ');
     push_u64(out, number);
 }
 
 /// One more number, which may be negative.
+#[inline(always)] // as above
 fn signed(out: &mut Vec<u8>, number: i64) {
     out.push(b' ');
     push_i64(out, number);

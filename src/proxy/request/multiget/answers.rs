@@ -41,33 +41,30 @@ impl Engine {
         };
         let Some(index) = found else { return false };
         let data = item.value.map_or(&[][..], |value| value.bytes);
-        let (length, bucket) = (data.len(), request.bucket);
-        let (cas, times) = (multiget.cas, multiget.keys[index as usize].times);
-        if let Some(asked) = multiget.keys[index as usize].asked
-            && let Some(front) = self.buckets.get(bucket).and_then(|bucket| bucket.front.as_ref())
-        {
-            front.keep(asked, multiget.key(index), item.flags, data, self.now);
-        }
-        if let Some(watch) = self.buckets.get(bucket).and_then(|bucket| bucket.watch.as_ref()) {
-            watch.count_hit(multiget.key(index), length, times);
-        }
-        request.hits += times;
-        request.value_bytes += (length as u64 + 2) * u64::from(times);
-        if times > 1
-            && let Some(bucket) = self.buckets.get(request.bucket)
-        {
-            bucket.counters.add(Counter::MultigetBytesDedupe, (length as u64 + 2) * u64::from(times - 1));
+        let (cas, asked_for) = (multiget.cas, &multiget.keys[index as usize]);
+        let (times, asked) = (asked_for.times, asked_for.asked);
+        if let Some(bucket) = self.buckets.get(request.bucket) {
+            if let Some(asked) = asked
+                && let Some(front) = &bucket.front
+            {
+                front.keep(asked, multiget.key(index), item.flags, data, self.now);
+            }
+            if let Some(watch) = &bucket.watch {
+                watch.count_hit(multiget.key(index), data.len(), times);
+            }
+            if times > 1 {
+                bucket.counters.add(Counter::MultigetBytesDedupe, (data.len() as u64 + 2) * u64::from(times - 1));
+            }
         }
         if multiget.is_ordered {
             multiget.put(index, |out, key| write(out, cas, key));
+            request.note_hit(data.len(), times);
             return true;
         }
-        let mut taken = std::mem::take(multiget);
-        if let Some(sink) = self.sink(id) {
-            write(sink, cas, taken.key(index));
-        }
-        if let Some(Work::MultiGet(multiget)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
-            std::mem::swap(&mut taken, multiget);
+        request.note_hit(data.len(), times);
+        let Some(client) = self.upstream.clients.get_mut(request.client) else { return true };
+        if let Some((sink, Work::MultiGet(multiget))) = client.sink(request, id, &mut self.spare) {
+            write(sink, cas, multiget.key(index));
         }
         self.commit_part(id);
         true
