@@ -5,6 +5,7 @@ mod network;
 #[path = "../benches/engine/world.rs"]
 mod world;
 
+use moxi::protocol::ascii::meta::key::KeyRoom;
 use moxi::protocol::ascii::meta::request::{Parsed, parse};
 use world::{SCENARIOS, World};
 
@@ -39,7 +40,8 @@ fn a_meta_command_is_read_without_memory_of_its_own() {
         "me YSBi b\r\n",
     ] {
         let counted = allocation_counter::measure(|| {
-            let parsed = parse(command.as_bytes(), &mut 0, 1 << 20);
+            let mut room = KeyRoom::default();
+            let parsed = parse(command.as_bytes(), &mut room, &mut 0, 1 << 20);
             assert!(matches!(parsed, Some(Parsed::Request { len, .. }) if len == command.len()), "{command}");
         });
         assert_eq!(counted.count_total, 0, "{command}");

@@ -120,6 +120,11 @@ fn serve_line<'a>(input: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         out.extend_from_slice(b"MN\r\n");
         return rest;
     }
+    // The same question on a connection to a server with which the proxy speaks binary.
+    if line.trim_ascii_end() == b"mn" {
+        out.extend_from_slice(b"ERROR\r\n");
+        return rest;
+    }
     if line == b"version" {
         out.extend_from_slice(b"VERSION 1.6.18\r\n");
         return rest;

@@ -11,26 +11,43 @@ use super::{Arith, Create, Protocol, Store, StoreVerb, expiry};
 /// A CAS id that no item has, for one that would mean "any".
 const NO_SUCH_CAS: u64 = u64::MAX;
 
-/// Appends the answer to a flag that the servers cannot do.
-pub fn refuse(out: &mut Vec<u8>, letter: u8) {
-    out.extend_from_slice(b"CLIENT_ERROR unsupported flag ");
-    out.push(letter);
-    out.extend_from_slice(b" with these servers\r\n");
+/// What older servers cannot do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The flag with this letter.
+    Flag(u8),
+    /// The command as a whole: `me`.
+    Command,
 }
 
-/// The answer to `me`.
-pub const NO_DEBUG: &[u8] = b"CLIENT_ERROR unsupported command me with these servers\r\n";
+impl Misfit {
+    /// Appends the answer to it.
+    pub fn refuse(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"CLIENT_ERROR unsupported ");
+        match self {
+            Misfit::Flag(letter) => {
+                out.extend_from_slice(b"flag ");
+                out.push(letter);
+            }
+            Misfit::Command => out.extend_from_slice(b"command me"),
+        }
+        out.extend_from_slice(b" with these servers\r\n");
+    }
+}
 
-/// The first flag that a server of this protocol, without meta commands, cannot do. Flags that say nothing to this command
-/// are passed over, as memcached does.
-pub fn misfit(meta: &Meta<'_>, speak: Protocol) -> Option<u8> {
+/// What a server of this protocol, without meta commands, cannot do: the command, or the first flag of which that is so.
+/// Flags that say nothing to this command are passed over, as memcached does.
+pub fn misfit(meta: &Meta<'_>, speak: Protocol) -> Option<Misfit> {
     let is_classic = speak == Protocol::Ascii;
+    if meta.verb == Verb::Debug {
+        return Some(Misfit::Command);
+    }
     if is_classic && !is_word(meta.key.name()) {
-        return Some(b'b');
+        return Some(Misfit::Flag(b'b'));
     }
     let options = &meta.options;
     let marks = options.invalidates || options.empties;
-    meta.flags.iter().map(|(letter, _)| letter).find(|letter| match meta.verb {
+    let first = meta.flags.iter().map(|(letter, _)| letter).find(|letter| match meta.verb {
         Verb::Noop | Verb::Debug => false,
         Verb::Get => match letter {
             b't' | b'l' | b'h' | b'N' | b'R' => true,
@@ -59,7 +76,8 @@ pub fn misfit(meta: &Meta<'_>, speak: Protocol) -> Option<u8> {
             b'N' | b'C' | b'c' => is_classic,
             _ => false,
         },
-    })
+    });
+    first.map(Misfit::Flag)
 }
 
 /// How an older server is told `meta`, which has no [`misfit`]. `None`: it is a get without an expiry, which travels as any other, or
@@ -76,14 +94,14 @@ pub fn keyed<'a>(meta: &'a Meta<'_>) -> Option<Keyed<'a>> {
         Verb::Noop | Verb::Debug => return None,
         Verb::Get => match options.expiry {
             None => return None,
-            Some(exptime) if meta.needs_item() => Keyed::Gat { key, exptime, cas: true },
-            Some(exptime) => Keyed::Touch { key, exptime },
+            Some(exptime) if meta.needs_item() => Keyed::Gat { key, exptime: exptime.into(), cas: true },
+            Some(exptime) => Keyed::Touch { key, exptime: exptime.into() },
         },
         Verb::Store(verb) => Keyed::Store(Store {
             verb,
             key,
             flags: options.client_flags,
-            exptime: options.expiry.unwrap_or(0),
+            exptime: options.expiry.unwrap_or(0).into(),
             cas: match verb {
                 StoreVerb::Set | StoreVerb::Replace => options.cas,
                 StoreVerb::Add => None,
@@ -99,13 +117,14 @@ pub fn keyed<'a>(meta: &'a Meta<'_>) -> Option<Keyed<'a>> {
             cas: options.cas.unwrap_or(0),
             create: options
                 .vivify
-                .map(|exptime| Create { initial: options.initial, exptime: expiry::to_packet(exptime) }),
+                .map(|exptime| Create { initial: options.initial, exptime: expiry::to_packet(exptime.into()) }),
         }),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::ascii::meta::key::KeyRoom;
     use super::super::ascii::meta::request::{Parsed, parse};
     use super::super::binary::{opcode, packet};
     use super::*;
@@ -113,8 +132,10 @@ mod tests {
     use crate::protocol::Protocol::{Ascii, Binary};
 
     fn with<R>(line: &str, then: impl FnOnce(&Meta<'_>) -> R) -> R {
-        let text = line.replace('|', "\r\n") + "\r\n";
-        let Some(Parsed::Request { meta, .. }) = parse(text.as_bytes(), &mut 0, 100) else { panic!("{line}") };
+        let (text, mut room) = (line.replace('|', "\r\n") + "\r\n", KeyRoom::default());
+        let Some(Parsed::Request { meta, .. }) = parse(text.as_bytes(), &mut room, &mut 0, 100) else {
+            panic!("{line}")
+        };
         then(&meta)
     }
 
@@ -154,8 +175,9 @@ mod tests {
             ("ma k t", Some('t'), Some('t')),
             ("ma k T5", Some('T'), Some('T')),
         ] {
-            let letter = |speak| with(line, |meta| misfit(meta, speak)).map(char::from);
-            assert_eq!((letter(Ascii), letter(Binary)), (classic, binary), "{line}");
+            let found = |speak| with(line, |meta| misfit(meta, speak));
+            let flag = |letter: Option<char>| letter.map(|letter| Misfit::Flag(letter as u8));
+            assert_eq!((found(Ascii), found(Binary)), (flag(classic), flag(binary)), "{line}");
         }
     }
 
@@ -220,9 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn the_letter_is_named() {
-        let mut out = Vec::new();
-        refuse(&mut out, b't');
-        assert_eq!(out, b"CLIENT_ERROR unsupported flag t with these servers\r\n");
+    fn what_is_refused_is_named() {
+        let refusal = |misfit: Misfit| {
+            let mut out = Vec::new();
+            misfit.refuse(&mut out);
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(refusal(Misfit::Flag(b't')), "CLIENT_ERROR unsupported flag t with these servers\r\n");
+        assert_eq!(with("me k", |meta| misfit(meta, Binary)), Some(Misfit::Command));
+        assert_eq!(refusal(Misfit::Command), "CLIENT_ERROR unsupported command me with these servers\r\n");
     }
 }

@@ -9,7 +9,7 @@ use crate::sums::sum;
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// How far a line feed is looked for here; whoever has not come to one by then reads a long text.
+/// How far a byte is looked for here; whoever has not come to it by then reads a long text.
 const SHORT: usize = 64;
 
 /// The most digits that cannot exceed 64 bits.
@@ -51,19 +51,24 @@ pub fn key_end(text: &[u8]) -> Option<usize> {
 /// Where the first line feed of `text` stands.
 #[inline]
 pub fn line_end(text: &[u8]) -> Option<usize> {
+    find(b'\n', text)
+}
+
+#[inline]
+fn find(byte: u8, text: &[u8]) -> Option<usize> {
     let short = text.get(..SHORT).unwrap_or(text);
     let (words, rest) = short.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
-        let differs = (u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\n'))).to_le_bytes();
+        let differs = (u64::from_le_bytes(*word) ^ (ONES * u64::from(byte))).to_le_bytes();
         if let Some(at) = below(differs, 1) {
             return Some(place(index, at));
         }
     }
-    if let Some(at) = rest.iter().position(|byte| *byte == b'\n') {
+    if let Some(at) = rest.iter().position(|other| *other == byte) {
         return Some(place(words.len(), at));
     }
     let long = text.get(SHORT..)?;
-    memchr(b'\n', long).map(|at| sum([SHORT, at]))
+    memchr(byte, long).map(|at| sum([SHORT, at]))
 }
 
 /// The first line of `text`, of which the first `from` bytes are known to hold no line feed: without its own, and how long it
@@ -84,7 +89,7 @@ pub fn skip_blanks(text: &[u8]) -> &[u8] {
 /// `text` up to its first blank, and the rest from there on.
 #[inline]
 pub fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = memchr(b' ', text).unwrap_or(text.len());
+    let end = find(b' ', text).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, b""))
 }
 
@@ -139,6 +144,7 @@ mod tests {
             // Rare enough that long stretches without occur.
             for text in [&text[..], &text.iter().filter(|byte| **byte > b'!').copied().collect::<Vec<_>>()] {
                 prop_assert_eq!(line_end(text), text.iter().position(|byte| *byte == b'\n'));
+                prop_assert_eq!(find(b' ', text), text.iter().position(|byte| *byte == b' '));
                 prop_assert_eq!(word_end(text), text.iter().position(|byte| *byte <= b' '));
                 let is_key = |end: &usize| (1..=KEY_MAX).contains(end);
                 prop_assert_eq!(key_end(text), text.iter().position(|byte| *byte <= b' ').filter(is_key));

@@ -243,7 +243,7 @@ impl Loss {
         Some(match self {
             // Idle connections are closed by either side.
             Loss::Closed | Loss::Overdue if is_ready && !has_requests => return None,
-            Loss::Abandoned | Loss::Outdated => return None,
+            Loss::Abandoned | Loss::Outdated | Loss::Unanswered => return None,
             Loss::Overdue if is_ready => Cause::Silent,
             Loss::Overdue => Cause::Late,
             Loss::Closed => Cause::Closed,

@@ -14,6 +14,7 @@
 //! | `front_cache` | what is answered without a server, and never for longer than it is true |
 //! | `memcached` | every command against real servers, one to four of them, every way to choose one |
 //! | `meta` | meta commands, for servers that know them and for others |
+//! | `meta_beside` | meta commands for servers with which moxi speaks binary, on connections beside the others |
 //! | `load` | many clients and requests, every reply checked |
 
 mod ascii_over_ascii;
@@ -26,6 +27,7 @@ mod joined_gets;
 mod load;
 mod memcached;
 mod meta;
+mod meta_beside;
 mod orders;
 mod quiet;
 mod several_servers;

@@ -7,16 +7,19 @@ use moxi_test_support::{Dialect, Down, Exchange, Mock, Moxi, MoxiBuilder, Stage,
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Longer than anything that is already on its way.
-const MOMENT: Duration = Duration::from_millis(30);
+/// What is asked of a server with which moxi speaks binary: as long as the header of a packet.
+pub const QUESTION: &str = "mn                    \r\n";
 
-fn over(mock: &Mock, protocol: &str) -> MoxiBuilder {
+/// Longer than anything that is already on its way.
+pub const MOMENT: Duration = Duration::from_millis(30);
+
+pub fn over(mock: &Mock, protocol: &str) -> MoxiBuilder {
     // One thread: the numbers of the commands are known.
     moxi!().servers([mock.port()]).speaking(protocol).threads(1).set("connect_max_errors=0")
 }
 
 /// A moxi in front of a scripted server of this dialect, an ASCII client, and the server's end of the connection.
-fn ready(mock: &Mock, dialect: Dialect, settings: &str) -> (Moxi, Wire, Wire) {
+pub fn ready(mock: &Mock, dialect: Dialect, settings: &str) -> (Moxi, Wire, Wire) {
     let protocol = if dialect == Dialect::Binary { "binary" } else { "ascii" };
     let builder = over(mock, protocol);
     let builder = if settings.is_empty() { builder } else { builder.set(settings) };
@@ -218,6 +221,14 @@ fn classic_servers() {
 fn binary_servers() {
     let mock = Mock::new();
     let (_moxi, mut client, mut line) = ready(&mock, Dialect::Binary, "");
+    client.send("mg k v\r\n");
+    // What speaks nothing else finds that this is no packet.
+    let mut side = mock.accept();
+    side.expect_piece(QUESTION);
+    side.close();
+    line.expect_piece(Packet::request(op::GETK).key("k").bytes());
+    line.send(Packet::reply(op::GETK).key("k").status(1).bytes());
+    client.expect_piece("EN\r\n");
     let get = |code| Packet::request(code).key("k");
     let value = |code| Packet::reply(code).key("k").extras([0, 0, 0, 7]).value("abc").cas(99);
     let status = |code, status| Packet::reply(code).status(status);

@@ -15,6 +15,8 @@ pub enum Who {
     BuiltIn,
     /// moxi in front of so many memcacheds, which know meta commands.
     Proxied(usize),
+    /// The same, and moxi speaks binary with them.
+    Binary(usize),
 }
 
 /// How memcached is started. Its threads for the order of use hold items now and then: then a number is counted in another
@@ -22,7 +24,14 @@ pub enum Who {
 pub const FLAGS: [&str; 4] = ["-m", "64", "-o", "no_lru_maintainer,no_lru_crawler"];
 
 /// All of them.
-pub const ALL: [Who; 3] = [Who::BuiltIn, Who::Proxied(1), Who::Proxied(4)];
+pub const ALL: [Who; 5] = [Who::BuiltIn, Who::Proxied(1), Who::Proxied(4), Who::Binary(1), Who::Binary(4)];
+
+impl Who {
+    /// Whether there are several servers, whose CAS ids cannot be compared.
+    pub fn is_several(self) -> bool {
+        matches!(self, Who::Proxied(4) | Who::Binary(4))
+    }
+}
 
 /// Both servers, and a client of each.
 pub struct Pair {
@@ -45,10 +54,11 @@ impl Pair {
                 let ours = Wire::connect("client of the built-in server", number);
                 Pair::new(vec![memcached], moxi, Some(port), ours)
             }
-            Who::Proxied(count) => {
+            Who::Proxied(count) | Who::Binary(count) => {
                 let memcacheds = Memcached::several(count + 1, &FLAGS);
                 let ports = memcacheds.iter().skip(1).map(Memcached::port);
-                let moxi = moxi!().servers(ports).ascii().set("mcs_opts=distribution:modula").start();
+                let protocol = if who == Who::Binary(count) { "binary" } else { "ascii" };
+                let moxi = moxi!().servers(ports).speaking(protocol).set("mcs_opts=distribution:modula").start();
                 let ours = moxi.client();
                 Pair::new(memcacheds, moxi, None, ours)
             }
@@ -227,6 +237,16 @@ fn fixed_streams_over_one_server() {
 #[test]
 fn fixed_streams_over_four_servers() {
     fixed(Who::Proxied(4));
+}
+
+#[test]
+fn fixed_streams_over_a_binary_server() {
+    fixed(Who::Binary(1));
+}
+
+#[test]
+fn fixed_streams_over_four_binary_servers() {
+    fixed(Who::Binary(4));
 }
 
 /// The same at once. (But a number is counted in another place while memcached has an answer to send that shows it.)

@@ -9,7 +9,9 @@ use crate::meta_random::Random;
 /// Servers that know no meta commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Older {
+    /// So many that understand nothing but classic commands.
     Classic(usize),
+    /// So many that moxi speaks binary with: one understands nothing else, of several each understands classic commands.
     Binary(usize),
 }
 
@@ -21,10 +23,12 @@ impl Older {
             Older::Classic(count) => (count, "ascii"),
             Older::Binary(count) => (count, "binary"),
         };
-        let memcacheds = Memcached::several(count + 1, &FLAGS);
+        let mut memcacheds = vec![Memcached::start(&FLAGS)];
+        let flags = [&FLAGS[..], &["-B", "binary"]].concat();
+        memcacheds.extend(Memcached::several(count, if self == Older::Binary(1) { &flags } else { &FLAGS }));
         let ports = memcacheds.iter().skip(1).map(|memcached| match self {
-            Older::Classic(_) => Classic::before(memcached.port()).port(),
-            Older::Binary(_) => memcached.port(),
+            Older::Binary(1) => memcached.port(),
+            Older::Binary(_) | Older::Classic(_) => Classic::before(memcached.port()).port(),
         });
         let moxi = moxi!().servers(ports).speaking(protocol).set("mcs_opts=distribution:modula").start();
         let mut ours = moxi.client();

@@ -42,6 +42,10 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
     let Some(line) = input[..len].strip_suffix(b"\r\n") else {
         return Err(format!("a line without carriage return: {}", input[..len].escape_ascii()));
     };
+    // With more behind it where the server may speak nothing but binary.
+    if line.trim_ascii_end() == b"mn" {
+        return Ok(Parsed::Probe(len));
+    }
     let bad = || format!("not a request: {}", line.escape_ascii());
     let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
     if words.iter().any(|word| word.is_empty() || word.contains(&0)) {
@@ -74,7 +78,6 @@ pub fn parse(input: &[u8]) -> Result<Parsed, String> {
         (b"unl", 3) => Op::Unl { key: key(1)?, cas: number(words[2]).ok_or_else(bad)? },
         (b"flush_all", 1) => Op::Flush { delay: None },
         (b"flush_all", 2) => Op::Flush { delay: Some(number(words[1]).ok_or_else(bad)?) },
-        (b"mn", 1) => return Ok(Parsed::Probe(len)),
         (b"version", 1) => return Ok(Parsed::Version(len)),
         (b"mg" | b"ms" | b"md" | b"ma", 2..) => return meta_server::parse(&words, input, len).ok_or_else(bad),
         (b"stats", 1) => Op::Stats { args: "" },

@@ -41,13 +41,15 @@ impl Faults {
     }
 }
 
-/// What an ASCII server knows of the meta commands.
+/// What a server knows of the meta commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meta {
     No,
     /// Other ones of the same names.
     Early,
     Yes,
+    /// Of one with which the proxy speaks binary: it understands nothing else.
+    Packets,
 }
 
 /// One seed's conditions.
@@ -110,7 +112,13 @@ impl Scenario {
         Scenario {
             config: Config { buckets, ..Config::default() },
             settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: None },
-            meta: servers.iter().map(|_| random.pick(&[Meta::No, Meta::Early, Meta::Yes, Meta::Yes])).collect(),
+            meta: servers
+                .iter()
+                .map(|server| match server.protocol {
+                    Protocol::Ascii => random.pick(&[Meta::No, Meta::Early, Meta::Yes, Meta::Yes]),
+                    Protocol::Binary => random.pick(&[Meta::No, Meta::Packets, Meta::Early, Meta::Yes, Meta::Yes]),
+                })
+                .collect(),
             binary: random.pick(&[0, 0, 5, 10]),
             knows_locks: servers.iter().map(|_| random.once_in(2)).collect(),
             servers,

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use moxi::config::snapshot::BucketConfig;
 use moxi::protocol::Protocol;
 use moxi::protocol::binary::opcode;
 use moxi::proxy::downstream::ConnId;
@@ -53,6 +54,10 @@ pub struct Session {
     stalled_until: Micros,
     /// It may be that more of what was read can be executed.
     can_go_on: bool,
+    /// Nothing of what was read has been executed.
+    is_fresh: bool,
+    /// It does not understand what is spoken.
+    is_deaf: bool,
 }
 
 impl Session {
@@ -77,6 +82,8 @@ impl Session {
             in_group: false,
             stalled_until: 0,
             can_go_on: true,
+            is_fresh: true,
+            is_deaf: false,
         }
     }
 
@@ -93,6 +100,10 @@ impl Session {
             return self.close(truth);
         }
         self.read(truth, from);
+        if self.is_deaf {
+            // One closes the connection, another says nothing.
+            return if truth.random.once_in(2) { self.close(truth) } else { Verdict::Go };
+        }
         self.can_go_on = true;
         for _ in 0..truth.random.range(1, 10) {
             if !self.execute(truth) {
@@ -160,10 +171,31 @@ impl Session {
 
     /// Executes one request, if one is there.
     fn execute(&mut self, truth: &mut Truth) -> bool {
+        if self.is_deaf {
+            self.input.clear();
+        }
         if self.input.is_empty() || self.alone {
             return false;
         }
+        if self.binary && self.is_fresh && self.input.as_slice().first() != Some(&0x80) {
+            return self.begin_beside(truth);
+        }
+        self.is_fresh = false;
         if self.binary { self.execute_binary(truth) } else { self.execute_ascii(truth) }
+    }
+
+    /// A connection to a server with which the proxy speaks binary begins with something else.
+    fn begin_beside(&mut self, truth: &mut Truth) -> bool {
+        let known = &truth.scenario.servers[self.server];
+        let has_lines = |bucket: &BucketConfig| bucket.router.vbucket_map().is_none();
+        assert!(truth.scenario.config.buckets.iter().any(|bucket| has_lines(bucket)), "lines to {}", known.host);
+        assert_eq!((self.stage, &known.user[..], &known.bucket[..]), (Stage::Ready, "", ""), "lines to {}", known.host);
+        self.binary = false;
+        if truth.scenario.meta[self.server] == Meta::Packets {
+            self.is_deaf = true;
+            self.input.clear();
+        }
+        true
     }
 
     fn execute_ascii(&mut self, truth: &mut Truth) -> bool {

@@ -25,6 +25,7 @@ use super::item::Entry;
 use super::session::{Session, Step};
 use crate::buffer::{Input, Output, Pool};
 use crate::protocol::ascii::meta::answer;
+use crate::protocol::ascii::meta::key::KeyRoom;
 use crate::protocol::ascii::meta::request::{self, Meta, Parsed, TOO_LARGE, Verb};
 use crate::sums::sum;
 
@@ -40,8 +41,8 @@ pub(super) fn step(
     out: &mut Output,
 ) -> Option<Step> {
     let all = input.value();
-    let mut scanned = input.scanned;
-    let parsed = request::parse(all, &mut scanned, VALUE_MAX)?;
+    let (mut scanned, mut room) = (input.scanned, KeyRoom::default());
+    let parsed = request::parse(all, &mut room, &mut scanned, VALUE_MAX)?;
     // The line counts twice, as that of a classic command (02 §13.1).
     let count = |len: usize| access.counters.add(Count::BytesRead, sum([scanned, 1, len]) as u64);
     let len = match parsed {
@@ -89,8 +90,8 @@ fn execute(access: &Access<'_>, meta: &Meta<'_>, out: &mut Output) {
 }
 
 /// When an item expires for which a flag has this number.
-fn expiry(access: &Access<'_>, exptime: Option<i64>) -> Option<Tick> {
-    exptime.map(|exptime| access.expiry(exptime))
+fn expiry(access: &Access<'_>, exptime: Option<i32>) -> Option<Tick> {
+    exptime.map(|exptime| access.expiry(exptime.into()))
 }
 
 /// An answer without an item: the status, and the flags that only repeat the request.
@@ -100,13 +101,9 @@ fn bare(out: &mut Vec<u8>, status: &[u8], meta: &Meta<'_>) {
     out.extend_from_slice(END);
 }
 
-/// The opaque token and the key, if this is what the flag asks for.
+/// What this flag asks for, if that only repeats the request.
 fn repeat(out: &mut Vec<u8>, meta: &Meta<'_>, letter: u8, token: &[u8]) {
-    match letter {
-        b'O' => answer::opaque(out, token),
-        b'k' => answer::key(out, meta.key.name(), meta.key.is_encoded()),
-        _ => {}
-    }
+    answer::repeated(out, letter, token, meta.key.name(), meta.key.is_encoded());
 }
 
 /// How much time an item has left; `None`: no end.

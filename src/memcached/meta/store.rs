@@ -1,6 +1,6 @@
 //! `ms`.
 
-use super::{END, bare, expiry, repeat};
+use super::{END, expiry, repeat};
 use crate::memcached::access::Access;
 use crate::memcached::clock::NEVER;
 use crate::memcached::storing::{Kept, NewItem, Stored, Terms};
@@ -42,9 +42,6 @@ pub(super) fn store(access: &Access<'_>, meta: &Meta<'_>, verb: StoreVerb, out: 
         Stored::No | Stored::OutOfMemory => (b"NS", nothing),
         Stored::TooLarge => return refuse(access, key, TOO_LARGE, out),
     };
-    if !meta.flags.iter().any(|(letter, _)| matches!(letter, b'c' | b's')) {
-        return bare(out, status, meta);
-    }
     out.extend_from_slice(status);
     for (letter, token) in meta.flags.iter() {
         match letter {

@@ -12,6 +12,9 @@ pub const LINE_MAX: usize = 64 * 1024;
 /// Largest value a server may announce, in bytes.
 pub const VALUE_MAX: u64 = 1 << 31;
 
+/// How long the flags of a value that a meta command gives are at most, where they are as usual.
+const META_FLAGS: usize = 256;
+
 /// One piece of a server's answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reply<'a> {
@@ -115,6 +118,9 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize) -> Parsed<'a> {
 fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
     let buf = all.bytes;
     let Some(fields) = buf.strip_prefix(b"VALUE ") else {
+        if let Some(fields) = buf.strip_prefix(b"VA ") {
+            return plain_meta(all, fields);
+        }
         return buf.starts_with(b"END\r\n").then_some(Parsed::Reply { reply: Reply::End, len: 5 });
     };
     let (key, rest) = fields.split_at_checked(key_end(fields)?)?;
@@ -130,6 +136,19 @@ fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
     let len = up_to(buf, end.strip_prefix(b"\r\n")?);
     let (data, raw) = (all.with(data), all.with(buf.get(..len)?));
     Some(Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len })
+}
+
+/// The same for the value that a meta command gives: `fields` is what follows `VA `.
+#[inline]
+fn plain_meta<'a>(all: Value<'a>, fields: &'a [u8]) -> Option<Parsed<'a>> {
+    let (bytes, rest) = digits(fields)?;
+    let (flags, len) = scan::line(rest.get(..META_FLAGS).unwrap_or(rest), 0)?;
+    let flags = flags.strip_suffix(b"\r").filter(|flags| matches!(flags, [] | [b' ', ..]))?;
+    let block = rest.get(len..)?;
+    let (data, end) = block.split_at_checked(usize::try_from(bytes).ok()?)?;
+    end.starts_with(b"\r\n").then_some(())?;
+    let len = sum([up_to(all.bytes, end), 2]);
+    Some(Parsed::Reply { reply: Reply::Meta { flags, data: all.with(data) }, len })
 }
 
 /// `fields` is what follows `VALUE ` in a line that ends before `line_len`.

@@ -191,6 +191,10 @@ impl Engine {
         }
         if let Some(client) = self.upstream.clients.get_mut(abandoned.client) {
             client.unstick(conn_id);
+            // Its next request may wait for that.
+            if client.stopped {
+                self.make_ready(abandoned.client);
+            }
         }
     }
 

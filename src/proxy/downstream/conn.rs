@@ -12,11 +12,11 @@ use crate::buffer::{Input, Output};
 use crate::metrics::server::Tally;
 use crate::protocol::Protocol;
 
-use crate::proxy::downstream::Entry;
 use crate::proxy::downstream::abandoned::Abandoned;
 use crate::proxy::downstream::fifo::Fifo;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::sent::Writes;
+use crate::proxy::downstream::{Entry, Expect};
 use crate::proxy::request::RequestId;
 use crate::proxy::timers::Micros;
 
@@ -133,6 +133,8 @@ pub struct Conn {
     pub is_short: bool,
     /// When that is tried again.
     pub retry_at: Option<Micros>,
+    /// It speaks ASCII to a server with which moxi speaks binary: for meta commands.
+    pub is_side: bool,
     /// It is the one that lists of keys come on, and takes nothing else.
     pub is_for_dumps: bool,
     /// It is not to be read from: the client has not read enough of the list that comes on it.
@@ -173,6 +175,7 @@ impl Conn {
             alone: VecDeque::new(),
             is_short: false,
             retry_at: None,
+            is_side: false,
             is_for_dumps: false,
             is_paused: false,
             is_idle: false,
@@ -243,7 +246,9 @@ impl Conn {
         let is_behind = self.fifo.front().is_some_and(|first| first.request != entry.request)
             && self.open.is_none_or(|open| open.first != self.fifo.first_number());
         entry.is_queued = is_behind && self.state == State::Ready;
-        if entry.travels_alone(self.speak) {
+        // A server that speaks nothing but binary has no answer to a question in ASCII.
+        let is_doubtful = self.is_side && matches!(entry.expect, Expect::Probe(_));
+        if is_doubtful || entry.travels_alone(self.speak) {
             let start = self.fifo.back().map_or(self.answered_to, |before| before.end);
             self.alone.push_back(start..entry.end);
         }

@@ -125,7 +125,7 @@ impl Engine {
         }
         if !conn.is_idle && !conn.is_stalled {
             conn.is_idle = true;
-            host.idle.push(id);
+            host.lane(conn.is_side).idle.push(id);
             self.arm_conn(id);
         }
     }

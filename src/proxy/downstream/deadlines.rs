@@ -6,7 +6,7 @@ use crate::metrics::server::Cause;
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::loss::Loss;
-use crate::proxy::downstream::{ConnId, State};
+use crate::proxy::downstream::{ConnId, Entry, Expect, State};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::timers::{Micros, Owner, deadline};
@@ -14,6 +14,9 @@ use crate::proxy::upstream::{Admission, ClientId};
 
 /// How long a server connection may be idle.
 const IDLE: Micros = 60_000_000;
+
+/// How long a server that may understand nothing but packets has for the answer to a question in ASCII, in milliseconds.
+const QUESTION_MS: u32 = 1000;
 
 /// How often a suspended server is probed, unless `connect_retry_interval` is shorter.
 const PROBE_MS: u32 = 1000;
@@ -130,6 +133,13 @@ impl Engine {
             }
             State::Handshake(_) => deadline(conn.state_since, behavior.auth_timeout),
             State::Ready if conn.fifo.is_empty() => Some(conn.head_since + IDLE),
+            State::Ready
+                if conn.is_side && matches!(conn.fifo.front(), Some(Entry { expect: Expect::Probe(_), .. })) =>
+            {
+                // Who does not understand it may never answer.
+                let limits = [behavior.downstream_timeout, QUESTION_MS].into_iter();
+                deadline(conn.head_since, limits.filter(|limit| *limit > 0).min()?)
+            }
             State::Ready => deadline(conn.head_since, behavior.downstream_timeout),
         }
     }

@@ -1,4 +1,8 @@
-//! What commands an ASCII server understands, for those who speak binary to it or in meta commands.
+//! What ASCII commands a server understands, for those who speak binary to it or in meta commands.
+//!
+//! Nearly every server with which moxi speaks binary understands ASCII, too, on a connection that begins with it. Since no
+//! packet says what meta commands say, it is asked on such a connection (a side one), and gets them there if it knows them.
+//! One that does not answer is asked again a minute later: perhaps it was not well.
 //!
 //! A server is asked when such a client first needs it, and again when a connection to it has been lost: another
 //! version may have taken its place. A meta command is never sent to a server that may not know it, since such a server
@@ -12,9 +16,13 @@ use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::host::{Dialect, HostId};
 use crate::proxy::downstream::loss::Loss;
-use crate::proxy::downstream::{ConnId, Entry, Expect, Question, Translated};
+use crate::proxy::downstream::{ConnId, Entry, Expect, Question, State, Translated};
 use crate::proxy::request::RequestId;
+use crate::proxy::timers::Micros;
 use crate::proxy::upstream::ClientId;
+
+/// After how long a server is asked again that has not answered.
+const ASK_AGAIN: Micros = 60_000_000;
 
 impl Engine {
     /// What is known of the connection's server.
@@ -48,15 +56,16 @@ impl Engine {
     /// Whether it is known what the server understands. If not, it is asked, and the client waits.
     pub(in crate::proxy) fn knows_dialect(&mut self, client_id: ClientId, host_id: HostId) -> bool {
         let Some(host) = self.downstream.hosts.get(host_id) else { return true };
-        if host.dialect.is_settled() {
+        if host.dialect.is_settled() && host.ask_again.is_none_or(|at| self.now < at) {
             return true;
         }
-        if host.dialect == Dialect::Unknown {
-            let Ok(conn_id) = self.pick(client_id, host_id, false) else { return true };
+        if host.dialect != Dialect::Asked {
+            let Ok(conn_id) = self.pick_line(client_id, host_id) else { return true };
             self.ask(conn_id, Question::Meta);
         }
         if let Some(host) = self.downstream.hosts.get_mut(host_id) {
             host.dialect = Dialect::Asked;
+            host.ask_again = None;
             host.curious.push(client_id);
         }
         if let Some(client) = self.upstream.clients.get_mut(client_id) {
@@ -68,6 +77,7 @@ impl Engine {
     fn ask(&mut self, id: ConnId, question: Question) {
         let Some(conn) = self.begin(id) else { return };
         match question {
+            Question::Meta if conn.is_side => conn.output.tail().extend_from_slice(meta::WHOLE_QUESTION),
             Question::Meta => conn.output.tail().extend_from_slice(meta::QUESTION),
             Question::Version | Question::Moot => command::version(conn.output.tail()),
         }
@@ -107,6 +117,26 @@ impl Engine {
             self.close_conn(id, Loss::Outdated);
         }
         Ok(())
+    }
+
+    /// Whether it is the question on a side connection that has led to this loss.
+    pub(in crate::proxy) fn asks_in_vain(&self, id: ConnId, loss: Loss) -> bool {
+        matches!(loss, Loss::Closed | Loss::Malformed | Loss::Overdue | Loss::Unknown)
+            && self.downstream.conns.get(id).is_some_and(|conn| {
+                let is_asked = conn.fifo.front().is_some_and(|entry| matches!(entry.expect, Expect::Probe(_)));
+                conn.is_side && conn.state == State::Ready && is_asked
+            })
+    }
+
+    /// The connection on which the server was asked is lost.
+    pub(in crate::proxy) fn not_asked(&mut self, id: HostId, loss: Loss) {
+        if loss != Loss::Unanswered {
+            return self.dialect_known(id, Dialect::Unreachable);
+        }
+        self.dialect_known(id, Dialect::Classic);
+        if let Some(host) = self.downstream.hosts.get_mut(id) {
+            host.ask_again = Some(self.now + ASK_AGAIN);
+        }
     }
 
     /// Those who have waited for the answer can go on.
@@ -154,11 +184,13 @@ impl Engine {
         if !conn.alone.is_empty() {
             return; // it is asked already
         }
-        let start = conn.output.end();
+        let (start, is_side) = (conn.output.end(), conn.is_side);
         self.ask(id, Question::Meta);
         self.ask(id, Question::Version);
         let Some(conn) = self.downstream.conns.get_mut(id) else { return };
-        conn.alone.push_back(start..conn.output.end());
+        if !is_side {
+            conn.alone.push_back(start..conn.output.end());
+        }
         if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
             host.dialect = Dialect::Asked;
         }
@@ -177,10 +209,14 @@ mod tests {
     use crate::proxy::downstream::host::HealthTable;
     use crate::proxy::{Action, Settings};
 
-    /// An engine for a server of this name, which speaks ASCII.
+    /// A configuration with a server of this name, which speaks ASCII.
     fn config(server: &str) -> config::snapshot::Config {
+        with(server, "downstream_protocol=ascii")
+    }
+
+    fn with(server: &str, settings: &str) -> config::snapshot::Config {
         let text = format!("11311={server}:1");
-        let loaded = config::load(&text, Some("downstream_protocol=ascii"), &|_| None).expect("a good configuration");
+        let loaded = config::load(&text, Some(settings), &|_| None).expect("a good configuration");
         (*loaded.config).clone()
     }
 
@@ -289,5 +325,38 @@ mod tests {
         says(&mut engine, *one, b"version\r\n", b"VERSION 1.6.18\r\n");
         says(&mut engine, *two, b"version\r\n", b"VERSION 1.6.18\r\n");
         assert!(engine.client_output(client).is_some_and(|(output, _)| output.unsent() > 0), "an answer");
+    }
+
+    #[test]
+    fn who_has_not_answered_is_asked_again_a_minute_later() {
+        let settings = Settings { requests_per_turn: 20, binding: None };
+        let binary = with("server", "downstream_protocol=binary,downstream_timeout=0");
+        let mut engine = Engine::new(&binary, &HealthTable::default(), settings);
+        let client = engine.add_client(0).expect("a client");
+        // It closes the connection, or says nothing at all on it.
+        for (time, is_asked) in [(0, true), (59, false), (61, true), (120, false), (123, true)] {
+            engine.set_time(time * 1_000_000);
+            let asks = b"mg k t\r\n";
+            engine.client_space(client).expect("room")[..asks.len()].copy_from_slice(asks);
+            engine.client_filled(client, asks.len());
+            let asked = connects(&mut engine);
+            assert_eq!(asked.len(), usize::from(is_asked), "after {time} seconds");
+            if let [(id, _)] = asked[..] {
+                engine.connected(id);
+                let (output, limit) = engine.conn_output(id).expect("a question");
+                assert_eq!(output.contiguous(limit), Some(&meta::WHOLE_QUESTION[..]));
+                engine.conn_sent(id, meta::WHOLE_QUESTION.len());
+                if time == 61 {
+                    engine.set_time((time + 1) * 1_000_000);
+                } else {
+                    engine.conn_closed(id);
+                }
+                engine.turn(&mut Vec::new());
+            }
+            let (output, limit) = engine.client_output(client).expect("an answer");
+            let answer = output.contiguous(limit).expect("one piece").to_vec();
+            assert_eq!(answer, b"CLIENT_ERROR unsupported flag t with these servers\r\n", "after {time} seconds");
+            engine.client_sent(client, answer.len());
+        }
     }
 }

@@ -140,33 +140,55 @@ impl Engine {
         encode: impl FnOnce(Protocol, &mut Output, &mut u64),
     ) {
         let OneKey { request: id, key, code, host, vbucket } = *one;
-        let Some(request) = self.flight.requests.get(id) else { return };
-        let (client, bucket, may_repeat) = (request.client, request.bucket, request.may_repeat);
         let op = op::of(code);
-        if op.changes() {
+        let changed = op.changes().then_some(key);
+        let Some(conn_id) = self.conn_for(id, host, changed, |engine, client| engine.pick_for(client, host, code))
+        else {
+            return;
+        };
+        self.write_on(conn_id, id, |speak, out| {
+            let mut key_at = out.end();
+            encode(speak, out, &mut key_at);
+            let expect = match op.gives_value() {
+                false => Expect::One { opcode: code },
+                true => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
+            };
+            (expect, u32::from(vbucket))
+        });
+    }
+
+    /// The connection to `host` for a request for one key, as `pick` finds it; `changed` is the key if that is changed.
+    /// `None`: the request has failed.
+    pub(in crate::proxy) fn conn_for(
+        &mut self,
+        id: RequestId,
+        host: HostId,
+        changed: Option<&[u8]>,
+        pick: impl FnOnce(&mut Engine, ClientId) -> Result<ConnId, Failure>,
+    ) -> Option<ConnId> {
+        let request = self.flight.requests.get(id)?;
+        let (client, bucket) = (request.client, request.bucket);
+        if changed.is_some() {
             if self.buckets[bucket].front.is_some() {
-                self.note_change(id, Some(key));
+                self.note_change(id, changed);
             }
-            self.take_over(client, host, Some(key));
+            self.take_over(client, host, changed);
         }
-        let conn_id = match self.pick_for(client, host, code) {
-            Ok(conn) => conn,
-            Err(failure) => return self.fail(id, failure),
-        };
-        let speak = self.speak(conn_id);
+        pick(self, client).inspect_err(|failure| self.fail(id, *failure)).ok()
+    }
+
+    /// Has a request written to the connection's output; what `write` gives is the answer to expect, and its opaque.
+    pub(in crate::proxy) fn write_on(
+        &mut self,
+        conn_id: ConnId,
+        id: RequestId,
+        write: impl FnOnce(Protocol, &mut Output) -> (Expect, u32),
+    ) {
+        let Some(may_repeat) = self.flight.requests.get(id).map(|request| request.may_repeat) else { return };
         let Some(conn) = self.begin(conn_id) else { return };
-        let start = conn.output.end();
-        let mut key_at = start;
-        encode(speak, &mut conn.output, &mut key_at);
+        let (expect, opaque) = write(conn.speak, &mut conn.output);
         let end = conn.output.end();
-        let expect = match op.gives_value() {
-            false => Expect::One { opcode: code },
-            true => Expect::Value { opcode: code, key_at, key_len: key.len().min(255) as u8, answered: false },
-        };
-        self.enqueue(
-            conn_id,
-            Entry { request: id, expect, opaque: u32::from(vbucket), end, retries: 0, may_repeat, is_queued: false },
-        );
+        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries: 0, may_repeat, is_queued: false });
     }
 
     /// A get of one key, in a line of so many bytes, that nothing is in the way of. Its place is taken already.
@@ -243,8 +265,8 @@ impl Engine {
                 write_get(conn.output.tail(), speak, get);
                 if joinable {
                     conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
-                    let is_elder = conn.is_elder;
-                    if let Some(host) = self.downstream.hosts.get_mut(host_id).filter(|_| !is_elder) {
+                    let is_for_all = !conn.is_side && !conn.is_elder;
+                    if let Some(host) = self.downstream.hosts.get_mut(host_id).filter(|_| is_for_all) {
                         host.open = Some(conn_id);
                     }
                 } else if speak == Protocol::Ascii {
@@ -309,13 +331,13 @@ impl Engine {
             conn.tally.add(Count::Own, 1);
         }
         conn.is_idle = false;
-        let (host_id, is_for_dumps) = (conn.host, conn.is_for_dumps);
+        let (host_id, is_for_dumps, is_side) = (conn.host, conn.is_for_dumps, conn.is_side);
         if !conn.is_dirty {
             conn.is_dirty = true;
             self.downstream.dirty.push(id);
         }
         if let Some(host) = self.downstream.hosts.get_mut(host_id).filter(|_| !is_for_dumps) {
-            host.fresh = Some(id);
+            host.lane(is_side).fresh = Some(id);
         }
         if let Some(request) = self.flight.requests.get_mut(request_id) {
             conn.wanted += 1;

@@ -8,6 +8,7 @@ use crate::arena::Id;
 use crate::config::behavior::Behavior;
 use crate::config::snapshot::Server;
 use crate::metrics::server::Tally;
+use crate::protocol::Protocol;
 
 use crate::proxy::downstream::ConnId;
 use crate::proxy::timers::Micros;
@@ -27,13 +28,12 @@ pub struct Host {
     pub bucket: usize,
     /// All its connections, except the one for lists.
     pub conns: Vec<ConnId>,
-    /// Those without any expected reply; the most recently used one is the last. May name ones that have gone or
-    /// found work: look before use.
-    pub idle: Vec<ConnId>,
+    /// Those that speak its protocol.
+    pub main: Lane,
+    /// Those that speak ASCII to a server with which moxi speaks binary: for meta commands.
+    pub side: Lane,
     /// The connection whose newest request is a get that others may join.
     pub open: Option<ConnId>,
-    /// The connection that got the last request in this turn: what comes next leaves in the same write.
-    pub fresh: Option<ConnId>,
     /// The connection that lists of keys come on, which is not among `conns`.
     pub dump: Option<ConnId>,
     /// What all workers know of it.
@@ -42,8 +42,10 @@ pub struct Host {
     pub tally: Arc<Tally>,
     /// How many connections were lost by its fault that no new one has replaced yet.
     pub lost: u32,
-    /// Whether it understands the meta commands; asked when a binary client first needs to know.
+    /// Whether it understands the meta commands; asked when a client first needs to know.
     pub dialect: Dialect,
+    /// When it is asked again, because it has not said that it understands none: it has not answered.
+    pub ask_again: Option<Micros>,
     /// Clients that wait for the answer.
     pub curious: Vec<ClientId>,
     /// Requests have waited too long behind others on its connections, and none of these has been idle since.
@@ -58,7 +60,17 @@ pub struct Host {
     pub is_retired: bool,
 }
 
-/// What is known of an ASCII server's commands.
+/// The connections of a server that are picked for the same requests.
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// Those without any expected reply; the most recently used one is the last. May name ones that have gone or
+    /// found work: look before use.
+    pub idle: Vec<ConnId>,
+    /// The connection that got the last request in this turn: what comes next leaves in the same write.
+    pub fresh: Option<ConnId>,
+}
+
+/// What is known of a server's ASCII commands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
     /// Nothing.
@@ -98,14 +110,15 @@ impl Host {
             behavior: Arc::clone(behavior),
             bucket,
             conns: Vec::new(),
-            idle: Vec::new(),
+            main: Lane::default(),
+            side: Lane::default(),
             open: None,
-            fresh: None,
             dump: None,
             health,
             tally: Arc::default(),
             lost: 0,
             dialect: Dialect::Unknown,
+            ask_again: None,
             curious: Vec::new(),
             is_crowded: false,
             short_until: 0,
@@ -113,6 +126,29 @@ impl Host {
             abandoned: 0,
             is_retired: false,
         }
+    }
+
+    /// The connections that are, or are not, side ones.
+    #[inline]
+    pub fn lane(&mut self, is_side: bool) -> &mut Lane {
+        if is_side { &mut self.side } else { &mut self.main }
+    }
+
+    /// Those that speak its protocol, and the side ones.
+    pub fn lanes(&self) -> [&Lane; 2] {
+        [&self.main, &self.side]
+    }
+
+    /// Takes all idle connections off their lists.
+    pub fn take_idle(&mut self) -> Vec<ConnId> {
+        let mut idle = std::mem::take(&mut self.main.idle);
+        idle.append(&mut self.side.idle);
+        idle
+    }
+
+    /// Whether a command can reach it in ASCII. Of a user or a bucket nothing can be said in it.
+    pub fn takes_lines(&self) -> bool {
+        self.server.protocol == Protocol::Ascii || self.server.user.is_empty() && self.server.bucket.is_empty()
     }
 
     /// Whether there is any connection to it, or one is being made.

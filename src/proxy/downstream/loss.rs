@@ -2,7 +2,7 @@
 
 use crate::proxy::Action;
 use crate::proxy::Engine;
-use crate::proxy::downstream::host::{Dialect, HostId};
+use crate::proxy::downstream::host::{Dialect, Host, HostId};
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, State};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
@@ -24,9 +24,11 @@ pub enum Loss {
     Malformed,
     /// It did not answer a command that it may not know; that says nothing about its health.
     Unknown,
+    /// It did not answer the question whether it understands ASCII, which it need not.
+    Unanswered,
     /// This machine lacks what it takes to connect; that says nothing about the server at all.
     Local,
-    /// Nobody wants the list of keys that it is sending.
+    /// Nobody wants the list of keys that it is sending, or another connection to the server needs its place.
     Abandoned,
     /// What was written to it is in commands that the server may not know any more.
     Outdated,
@@ -35,7 +37,7 @@ pub enum Loss {
 impl Loss {
     /// Whether the server is to blame for it.
     fn is_servers(self) -> bool {
-        !matches!(self, Loss::Unknown | Loss::Local | Loss::Abandoned | Loss::Outdated)
+        !matches!(self, Loss::Unknown | Loss::Unanswered | Loss::Local | Loss::Abandoned | Loss::Outdated)
     }
 
     /// How requests fail that wait for a connection which could not be made.
@@ -53,6 +55,7 @@ impl std::fmt::Display for Loss {
             Loss::Refused => "user or bucket refused",
             Loss::Overdue => "timeout",
             Loss::Malformed => "reply that does not fit",
+            Loss::Unanswered => "no answer in ASCII",
             Loss::Unknown => "no answer to an unusual command",
             Loss::Local => "connect failed on this machine",
             Loss::Abandoned => "list no longer wanted",
@@ -102,6 +105,7 @@ impl Engine {
     /// Forgets the connection. Its requests fail, or are sent again at the end of this turn.
     pub(in crate::proxy) fn close_conn(&mut self, id: ConnId, loss: Loss) {
         self.seal(id);
+        let loss = if self.asks_in_vain(id, loss) { Loss::Unanswered } else { loss };
         let Some(conn) = self.downstream.conns.get(id) else { return };
         let (was_ready, count, host_id) = (conn.state == State::Ready, conn.fifo.len(), conn.host);
         let is_parting = self.begin_parting(id, loss);
@@ -110,7 +114,7 @@ impl Engine {
         self.count_loss(id, loss, fates.failed.len() + retried, retried);
         self.tally_loss(id, loss, count);
         if fates.is_probed && self.downstream.hosts.get(host_id).is_some_and(|host| host.dialect == Dialect::Asked) {
-            self.dialect_known(host_id, Dialect::Unreachable);
+            self.not_asked(host_id, loss);
         }
         while self.downstream.conns.get(id).is_some_and(|conn| !conn.abandoned.is_empty()) {
             self.leave(id, 0);
@@ -122,12 +126,11 @@ impl Engine {
         // The server has probably gone: its other connections are not to be trusted with a second try. Nor is what
         // comes next to be read from one of them before what stands in this one.
         let is_distrusted = (retried > 0 || is_parting) && loss.is_servers();
-        self.leave_host(id, host_id, loss);
+        self.leave_host(id, host_id, loss, conn.is_side);
         if is_parting {
             self.note_elders(host_id);
         }
-        let idle =
-            self.downstream.hosts.get_mut(host_id).filter(|_| is_distrusted).map(|host| std::mem::take(&mut host.idle));
+        let idle = self.downstream.hosts.get_mut(host_id).filter(|_| is_distrusted).map(Host::take_idle);
         if loss.is_servers() && (count > 0 || !was_ready) {
             self.blame(host_id, loss);
         }
@@ -152,7 +155,7 @@ impl Engine {
         let Some(conn) = self.downstream.conns.get(id) else { return fates };
         let (count, sent, host_id) = (conn.fifo.len(), conn.output.sent(), conn.host);
         // What has not been sent can go to another connection.
-        let may_move = conn.state == State::Ready || loss == Loss::Local && self.has_usable(host_id);
+        let may_move = conn.state == State::Ready || loss == Loss::Local && self.has_usable(host_id, conn.is_side);
         for index in 0..count {
             let Some(entry) = self.downstream.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else {
                 break;
@@ -178,12 +181,12 @@ impl Engine {
     }
 
     /// The server has one connection less.
-    fn leave_host(&mut self, id: ConnId, host_id: HostId, loss: Loss) {
+    fn leave_host(&mut self, id: ConnId, host_id: HostId, loss: Loss, is_side: bool) {
         let Some(host) = self.downstream.hosts.get_mut(host_id) else { return };
         host.conns.retain(|other| *other != id);
-        host.idle.retain(|other| *other != id);
+        host.lane(is_side).idle.retain(|other| *other != id);
         host.dump = host.dump.filter(|other| *other != id);
-        if !matches!(loss, Loss::Local | Loss::Abandoned | Loss::Outdated) {
+        if !matches!(loss, Loss::Local | Loss::Abandoned | Loss::Outdated | Loss::Unanswered) {
             host.forget_dialect();
         }
     }

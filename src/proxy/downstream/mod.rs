@@ -21,7 +21,7 @@
 //! | `servers` | what all workers count of a server |
 //! | `loss`, `resend`, `deadlines` | lost connections, what of them is sent again, and what is overdue |
 //! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
-//! | `dialect` | which commands an ASCII server understands |
+//! | `dialect` | which ASCII commands a server understands |
 //! | `shortage` | connections that this machine has no room for |
 //! | `masters` | which vbuckets are where |
 

@@ -89,7 +89,8 @@ impl Engine {
     /// who has waited for it goes on with younger ones. There is room for one, in the place of the closed one.
     pub(in crate::proxy) fn note_elders(&mut self, host_id: HostId) {
         let Some(host) = self.downstream.hosts.get_mut(host_id) else { return };
-        host.fresh = None;
+        host.main.fresh = None;
+        host.side.fresh = None;
         for id in &host.conns {
             if let Some(conn) = self.downstream.conns.get_mut(*id) {
                 conn.is_elder = true;

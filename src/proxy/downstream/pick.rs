@@ -13,6 +13,7 @@ use crate::proxy::{Action, Engine};
 
 use super::dispatch::JOIN_KEYS;
 use super::host::HostId;
+use super::loss::Loss;
 use super::{Conn, ConnId, Step};
 
 impl Engine {
@@ -23,10 +24,7 @@ impl Engine {
         host_id: HostId,
         joinable: bool,
     ) -> Result<ConnId, Failure> {
-        // Where the client's unanswered work for this server is, its order is kept; also behind what it has given up.
-        if let Some(conn) = self.upstream.clients.get(client).and_then(|client| client.sticky(host_id))
-            && self.downstream.conns.contains(conn)
-        {
+        if let Some(conn) = self.stuck(client, host_id) {
             return Ok(conn);
         }
         let Some(host) = self.downstream.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };
@@ -36,38 +34,79 @@ impl Engine {
         {
             return Ok(conn);
         }
-        if let Some(id) = host.fresh
+        self.pick_among(host_id, false)
+    }
+
+    /// The connection that takes the client's next line for `host`: with a server that speaks binary a side one. The client
+    /// has no unanswered work on another one, or is asked for nothing.
+    pub(in crate::proxy) fn pick_line(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
+        let stuck = self.stuck(client, host_id);
+        if let Some(id) = stuck.filter(|id| self.speak(*id) == Protocol::Ascii) {
+            return Ok(id);
+        }
+        let is_binary = self.downstream.hosts.get(host_id).is_some_and(|host| host.server.protocol == Protocol::Binary);
+        self.pick_among(host_id, is_binary)
+    }
+
+    /// Where the client's unanswered work for this server is: its order is kept there; also behind what it has given up.
+    #[inline]
+    fn stuck(&self, client: ClientId, host: HostId) -> Option<ConnId> {
+        let id = self.upstream.clients.get(client)?.sticky(host)?;
+        self.downstream.conns.contains(id).then_some(id)
+    }
+
+    /// Whether what the client sends next for this server has to wait until its work there is done, because that is on a
+    /// connection which cannot take it, and would be overtaken.
+    pub(in crate::proxy) fn is_stuck_elsewhere(&self, client: ClientId, host: HostId, speak: Protocol) -> bool {
+        self.stuck(client, host).is_some_and(|id| self.speak(id) != speak)
+    }
+
+    /// One of those connections that are, or are not, side ones.
+    fn pick_among(&mut self, host_id: HostId, is_side: bool) -> Result<ConnId, Failure> {
+        let Some(host) = self.downstream.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };
+        let lane = host.lane(is_side);
+        if let Some(id) = lane.fresh
             && self.downstream.conns.get(id).is_some_and(Conn::takes_more)
         {
             return Ok(id);
         }
-        while let Some(conn) = host.idle.pop() {
+        while let Some(conn) = lane.idle.pop() {
             if self.downstream.conns.get(conn).is_some_and(|conn| conn.is_idle) {
                 return Ok(conn);
             }
         }
+        let conns = &self.downstream.conns;
+        let is_such = |id: &&ConnId| conns.get(**id).is_some_and(|conn| conn.is_side == is_side && !conn.is_elder);
+        let (all, count) = (host.conns.len(), host.conns.iter().filter(is_such).count());
         let most = host.behavior.downstream_conn_max as usize;
-        let takes_work = |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| !conn.is_elder);
-        let has_none = !host.conns.iter().any(|id| takes_work(&id));
-        let is_short = self.now < host.short_until && !has_none;
-        if (most == 0 || host.conns.len() < most || has_none) && !is_short {
-            if !host.health.is_suspended() {
-                return Ok(self.connect(host_id));
+        let is_short = self.now < host.short_until && count > 0;
+        let (bucket, is_suspended, is_full) = (host.bucket, host.health.is_suspended(), most > 0 && all >= most);
+        if !is_short {
+            // Each kind has half of them if it needs them, and one in any case.
+            let needs_more = !is_suspended && count < most / 2;
+            let has_room = !is_full || needs_more && self.make_room(host_id, !is_side) || count == 0;
+            if has_room && !is_suspended {
+                return Ok(self.connect_as(host_id, is_side));
             }
-            let bucket = host.bucket;
-            self.count(bucket, Counter::ConnectInterval);
-            if has_none {
-                return Err(Failure::NoServer);
-            }
-        } else if !is_short {
-            let bucket = host.bucket;
-            self.count(bucket, Counter::ConnectMaxReached);
+            self.count(bucket, if has_room { Counter::ConnectInterval } else { Counter::ConnectMaxReached });
         }
         let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
         let load = |id: &&ConnId| {
             self.downstream.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
         };
-        host.conns.iter().filter(takes_work).min_by_key(load).copied().ok_or(Failure::NoServer)
+        let is_such = |id: &&ConnId| {
+            self.downstream.conns.get(**id).is_some_and(|conn| conn.is_side == is_side && !conn.is_elder)
+        };
+        host.conns.iter().filter(is_such).min_by_key(load).copied().ok_or(Failure::NoServer)
+    }
+
+    /// Closes an idle connection of the other kind, so that this one has its share; tells whether there was one.
+    fn make_room(&mut self, host: HostId, is_side: bool) -> bool {
+        let Some(host) = self.downstream.hosts.get_mut(host) else { return false };
+        let is_idle = |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| conn.is_idle);
+        let Some(id) = host.lane(is_side).idle.iter().find(is_idle).copied() else { return false };
+        self.close_conn(id, Loss::Abandoned);
+        true
     }
 
     /// The connection that takes the command with this opcode. If the server may not know it, and may never answer: there
@@ -83,8 +122,12 @@ impl Engine {
 
     fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
         let is_sticky = self.upstream.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
-        let is_alone =
-            |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| !conn.alone.is_empty() && !conn.is_elder);
+        let is_alone = |id: &&ConnId| {
+            self.downstream
+                .conns
+                .get(**id)
+                .is_some_and(|conn| !conn.alone.is_empty() && !conn.is_elder && !conn.is_side)
+        };
         let found = self.downstream.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));
         match found {
             Some(id) if !is_sticky => Ok(*id),
@@ -92,23 +135,39 @@ impl Engine {
         }
     }
 
+    /// The connection, if it takes what is written in this protocol already.
+    pub(in crate::proxy) fn speaking(&mut self, id: ConnId, speak: Protocol) -> Result<ConnId, Failure> {
+        if self.speak(id) == speak {
+            return Ok(id);
+        }
+        self.give_back(id);
+        Err(Failure::Closed)
+    }
+
     /// The connection was picked, but nothing has been written to it.
     pub(in crate::proxy) fn give_back(&mut self, id: ConnId) {
         let Some(conn) = self.downstream.conns.get(id).filter(|conn| conn.is_idle) else { return };
+        let is_side = conn.is_side;
         if let Some(host) = self.downstream.hosts.get_mut(conn.host)
-            && !host.idle.contains(&id)
+            && let idle = &mut host.lane(is_side).idle
+            && !idle.contains(&id)
         {
-            host.idle.push(id);
+            idle.push(id);
         }
     }
 
-    /// Begins a new connection to `host`.
+    /// Begins a new connection to `host`, in its protocol.
     pub(in crate::proxy) fn connect(&mut self, host_id: HostId) -> ConnId {
+        self.connect_as(host_id, false)
+    }
+
+    fn connect_as(&mut self, host_id: HostId, is_side: bool) -> ConnId {
         let known = self.downstream.hosts.get(host_id).map(|host| (host.server.protocol, Arc::clone(&host.tally)));
         let (speak, tally) = known.unwrap_or((Protocol::Binary, Arc::default()));
+        let speak = if is_side { Protocol::Ascii } else { speak };
         tally.begin();
         [Count::Conns, Count::Connecting].into_iter().for_each(|count| tally.add(count, 1));
-        let mut conn = Conn::new(host_id, speak, tally, self.now);
+        let mut conn = Conn { is_side, ..Conn::new(host_id, speak, tally, self.now) };
         if let Some(host) = self.downstream.hosts.get(host_id)
             && speak == Protocol::Binary
         {

@@ -20,7 +20,7 @@ impl Engine {
                 if let Some(note) = self.flight.notes.get_mut(request.note) {
                     note.retry();
                 }
-                let sent_on = self.resend(*id, &conn, *index);
+                let sent_on = self.resend_beside(*id, &conn, *index);
                 // A group whose closing packet is not repeated gets another one.
                 if let Some(sent_on) = sent_on
                     && again.get(place + 1).is_none_or(|(next, _)| next != id)
@@ -32,6 +32,29 @@ impl Engine {
                 self.send_later(Lost { id: conn_id, conn, again: later, later: Vec::new() });
             }
         }
+    }
+
+    /// Sends one of them again, on a side connection if it was on one: what of the same client comes behind it may have
+    /// to be there. Gives the connection if it was copied as it was.
+    fn resend_beside(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
+        if !old.is_side {
+            return self.resend(id, old, index);
+        }
+        let (entry, client_id) = (old.fifo.get(index)?, self.flight.requests.get(id)?.client);
+        let conn_id = match self.pick_line(client_id, old.host) {
+            Ok(conn) => conn,
+            Err(failure) => {
+                self.entry_failed(id, entry, Some(old.host), failure);
+                return None;
+            }
+        };
+        self.upstream.clients.get_mut(client_id)?.stick(old.host, conn_id);
+        let sent_on = self.resend(id, old, index);
+        self.give_back(conn_id);
+        if let Some(client) = self.upstream.clients.get_mut(client_id) {
+            client.unstick(conn_id);
+        }
+        sent_on
     }
 
     /// Sends one of them again; gives the connection if it was copied as it was.
@@ -84,7 +107,7 @@ impl Engine {
             (_, Some(code)) => self.pick_for(client, old.host, code),
             _ => self.pick(client, old.host, false),
         };
-        let conn_id = match picked {
+        let conn_id = match picked.and_then(|conn| self.speaking(conn, old.speak)) {
             Ok(conn) => conn,
             Err(failure) => {
                 self.entry_failed(id, entry, Some(old.host), failure);

@@ -35,7 +35,8 @@ impl Engine {
         };
         conn.is_short |= lack != Lack::Queue;
         conn.retry_at = Some(now + PAUSE);
-        let (host_id, has_requests, is_for_dumps) = (conn.host, !conn.fifo.is_empty(), conn.is_for_dumps);
+        let (host_id, has_requests, is_side) = (conn.host, !conn.fifo.is_empty(), conn.is_side);
+        let is_for_dumps = conn.is_for_dumps;
         let Some(host) = self.downstream.hosts.get_mut(host_id) else { return };
         host.short_until = now + PAUSE;
         if lack != Lack::Queue && host.short_told.is_none_or(|told| now >= told + TELL) {
@@ -46,7 +47,7 @@ impl Engine {
             );
             self.log(0, text);
         }
-        if !has_requests || !is_for_dumps && self.has_usable(host_id) {
+        if !has_requests || !is_for_dumps && self.has_usable(host_id, is_side) {
             return self.close_conn(id, Loss::Local);
         }
         if lack == Lack::Descriptor {
@@ -65,8 +66,8 @@ impl Engine {
         if is_too_late || conn.retry_at.take_if(|at| *at <= self.now).is_none() {
             return false;
         }
-        let (host, is_for_dumps) = (conn.host, conn.is_for_dumps);
-        if !is_for_dumps && self.has_usable(host) {
+        let (host, is_for_dumps, is_side) = (conn.host, conn.is_for_dumps, conn.is_side);
+        if !is_for_dumps && self.has_usable(host, is_side) {
             self.close_conn(id, Loss::Local);
             return true;
         }
@@ -76,10 +77,10 @@ impl Engine {
         true
     }
 
-    /// Whether the server has a connection that takes requests.
-    pub(in crate::proxy) fn has_usable(&self, host: HostId) -> bool {
+    /// Whether the server has a connection that takes requests, of those that are, or are not, side ones.
+    pub(in crate::proxy) fn has_usable(&self, host: HostId, is_side: bool) -> bool {
         let is_ready = |id: &ConnId| {
-            let conn = self.downstream.conns.get(*id);
+            let conn = self.downstream.conns.get(*id).filter(|conn| conn.is_side == is_side);
             conn.is_some_and(|conn| conn.state == State::Ready && !conn.is_stalled && !conn.is_elder)
         };
         self.downstream.hosts.get(host).is_some_and(|host| host.conns.iter().any(is_ready))
@@ -88,7 +89,9 @@ impl Engine {
     /// Closes an idle connection to some server: another server needs the descriptor more.
     fn give_up_idle(&mut self) {
         let is_idle = |id: &ConnId| self.downstream.conns.get(*id).is_some_and(|conn| conn.is_idle);
-        let found = self.downstream.hosts.iter().find_map(|(_, host)| host.idle.iter().copied().find(is_idle));
+        let mut lanes = self.downstream.hosts.iter().flat_map(|(_, host)| host.lanes());
+        let found = lanes.find_map(|lane| lane.idle.iter().copied().find(is_idle));
+        drop(lanes);
         if let Some(id) = found {
             self.close_conn(id, Loss::Closed);
         }

@@ -289,7 +289,7 @@ impl Engine {
             Some(code) => self.pick_for(client, host, code),
             None => self.pick(client, host, false),
         });
-        let conn_id = match picked {
+        let conn_id = match picked.and_then(|conn| self.speaking(conn, Protocol::Binary)) {
             Ok(conn) => conn,
             Err(failure) => {
                 self.entry_failed(id, entry, host, failure);

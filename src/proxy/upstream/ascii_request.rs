@@ -35,6 +35,9 @@ impl Engine {
             Request::StatsProxy { sub } => self.stats_proxy(caller, sub),
             Request::Get { .. } | Request::Getl { .. } | Request::Stats { .. } | Request::Dump(_)
                 if self.is_deaf(caller.client) => {}
+            Request::Getl { key, .. } | Request::Unl { key, .. } if self.waits_for_packets(caller, key) => {
+                return Verdict::Wait;
+            }
             Request::Dump(dump) if self.no_servers(caller).is_none() => return self.dump(caller, *dump),
             Request::MemLimit { .. } if self.has_binary_servers(caller) => {
                 self.local_text(caller, noreply, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
@@ -154,6 +157,18 @@ impl Engine {
         let is_binary =
             |host: &HostId| self.downstream.hosts.get(*host).is_some_and(|host| host.server.protocol == Binary);
         self.servers(caller).iter().any(is_binary)
+    }
+
+    /// Whether this command, which servers answer otherwise in ASCII than in packets, has to wait until what its client has
+    /// sent before in ASCII to a server with which moxi speaks binary is answered.
+    fn waits_for_packets(&mut self, caller: &Caller, key: &[u8]) -> bool {
+        let Some(host) = self.route_for(caller, key).0 else { return false };
+        let speak = self.downstream.hosts.get(host).map(|host| host.server.protocol);
+        let waits = speak == Some(Binary) && self.is_stuck_elsewhere(caller.client, host, Binary);
+        if waits && let Some(client) = self.upstream.clients.get_mut(caller.client) {
+            client.stopped = true;
+        }
+        waits
     }
 
     /// A request that cannot be sent.

@@ -8,20 +8,40 @@ use crate::protocol::Protocol;
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::meta::command;
 use crate::protocol::ascii::meta::request::{self, Meta, Parsed, Verb};
-use crate::protocol::older::{self, misfit};
+use crate::protocol::older::{self, Misfit, misfit};
 use crate::protocol::op;
 
 use crate::proxy::Engine;
+use crate::proxy::downstream::Expect;
 use crate::proxy::downstream::dispatch::{Get, OneKey};
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{Entry, Expect};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::Caller;
 use crate::proxy::upstream::pump::{Admit, Progress, Verdict};
+use crate::routing::Router;
 
 /// The flags of a get that can be answered if only the value is known, and what the client keeps with it.
 const PLAIN: &[u8] = b"vfskOqb";
+
+/// In which words a server is told a meta command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Words {
+    /// The client's own.
+    Own,
+    /// Those of a classic command or a packet.
+    Older,
+    /// In none: this is what it cannot be told.
+    None(Misfit),
+}
+
+/// Where the key of a meta command is, and what is said there.
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    host: Option<HostId>,
+    vbucket: u16,
+    words: Words,
+}
 
 impl Engine {
     /// Carries out what was found at the beginning of a client's bytes, as [`Engine::carry_out`] does for other lines.
@@ -60,15 +80,63 @@ impl Engine {
             self.refuse_meta(caller, meta, failure);
             return Verdict::Taken;
         }
-        if !self.knows_dialects(caller, Some(meta.key.name()), false) {
-            return Verdict::Wait;
-        }
+        let (host, vbucket) = self.route_for(caller, meta.key.name());
+        let words = match host {
+            Some(host) => self.meta_words(caller, host, meta),
+            None => Some(Words::Own),
+        };
+        let Some(words) = words else { return Verdict::Wait };
         match self.admit(caller) {
             Admit::Wait => return Verdict::Wait,
-            Admit::Go => self.send_meta(caller, meta),
+            Admit::Go => self.send_meta(caller, meta, &Route { host, vbucket, words }),
             Admit::TooLate => self.refuse_meta(caller, meta, Failure::WaitQueue),
         }
         Verdict::Taken
+    }
+
+    /// In which words the server is to get the command. `None`: the client has to wait, because that is not known yet, or
+    /// because they would overtake what the client has sent before.
+    fn meta_words(&mut self, caller: &Caller, host_id: HostId, meta: &Meta<'_>) -> Option<Words> {
+        let id = caller.client;
+        let Some(host) = self.downstream.hosts.get(host_id) else { return Some(Words::Own) };
+        let speak = host.server.protocol;
+        // Who is the master of a vbucket is told in packets only; and who names a server says what is spoken with it.
+        let has_map = matches!(self.buckets[caller.bucket].config.router, Router::Vbucket(_));
+        let is_bound = has_map || caller.named.is_some();
+        let may_ask = speak == Protocol::Ascii || host.takes_lines() && !is_bound;
+        let was_asked = self.upstream.clients.get(id).is_some_and(|client| client.asked.contains(&host_id));
+        if may_ask && !was_asked && !self.knows_dialect(id, host_id) {
+            return None;
+        }
+        let words = self.words_for(host_id, may_ask, meta);
+        if speak == Protocol::Binary {
+            if !meta.is_read() {
+                self.take_over(id, host_id, Some(meta.key.name()));
+            }
+            let needed = if words == Words::Own { Protocol::Ascii } else { Protocol::Binary };
+            if self.is_stuck_elsewhere(id, host_id, needed) {
+                self.upstream.clients.get_mut(id)?.stopped = true;
+                return None;
+            }
+        }
+        if was_asked && let Some(client) = self.upstream.clients.get_mut(id) {
+            client.asked.clear();
+        }
+        Some(words)
+    }
+
+    /// The command's own words for a server that knows them; or if it could not be asked, and nothing else will do.
+    fn words_for(&self, host: HostId, may_ask: bool, meta: &Meta<'_>) -> Words {
+        let Some(host) = self.downstream.hosts.get(host) else { return Words::Own };
+        let known = if may_ask { host.dialect.knows_meta() } else { Some(false) };
+        if known == Some(true) {
+            return Words::Own;
+        }
+        match misfit(meta, host.server.protocol) {
+            Some(_) if known.is_none() => Words::Own,
+            Some(misfit) => Words::None(misfit),
+            None => Words::Older,
+        }
     }
 
     /// A meta command that cannot be sent.
@@ -78,38 +146,25 @@ impl Engine {
         self.fail(request, failure);
     }
 
-    /// Sends a meta command that has a place.
-    fn send_meta(&mut self, caller: &Caller, meta: &Meta<'_>) {
+    /// Sends a meta command that has a place to the server of its key.
+    fn send_meta(&mut self, caller: &Caller, meta: &Meta<'_>, route: &Route) {
         let key = meta.key.name();
         let work = self.flight.keep(meta);
-        // What marks items or lets one client win is another thing the second time.
-        let may_repeat = meta.is_read()
-            || meta.options.vivify.is_none()
-                && meta.options.recache.is_none()
-                && !meta.options.invalidates
-                && older::keyed(meta)
-                    .is_some_and(|command| op::of(command.opcode()).may_repeat(meta.options.cas.is_some()));
-        let request = self.one(caller, work, false, may_repeat);
-        let bucket = caller.bucket;
+        let request = self.one(caller, work, false, may_repeat(meta));
+        let (bucket, Route { host, vbucket, words }) = (caller.bucket, *route);
         if self.buckets[bucket].front.is_some() && is_plain(meta) && self.get_cached(request, bucket, key, false) {
             return;
         }
-        let (host, vbucket) = self.route_for(caller, key);
         let Some(host) = host else { return self.fail(request, Failure::NoServer) };
-        if self.takes_meta(host, meta) {
-            return self.send_meta_line(host, request, meta);
-        }
-        let speak = self.downstream.hosts.get(host).map_or(Protocol::Binary, |host| host.server.protocol);
-        if let Some(letter) = misfit(meta, speak) {
-            return self.reply(request, None, |out, _| older::refuse(out.tail(), letter));
+        match words {
+            Words::Own => return self.send_meta_line(host, request, meta),
+            Words::None(misfit) => return self.reply(request, None, |out, _| misfit.refuse(out.tail())),
+            Words::Older => {}
         }
         match older::keyed(meta) {
             Some(command) => {
                 let one = OneKey { request, key, code: command.opcode(), host, vbucket };
                 self.send_one(&one, |speak, out, at| *at = command.write(speak, out, vbucket));
-            }
-            None if meta.verb == Verb::Debug => {
-                self.reply(request, None, |out, _| out.tail().extend_from_slice(older::NO_DEBUG));
             }
             None => {
                 let cas = meta.needs_cas();
@@ -118,37 +173,30 @@ impl Engine {
         }
     }
 
-    /// Whether the server is to get the meta command as it is: it knows them, or it could not be asked and nothing else will
-    /// do.
-    fn takes_meta(&self, host: HostId, meta: &Meta<'_>) -> bool {
-        let Some(host) = self.downstream.hosts.get(host).filter(|host| host.server.protocol == Protocol::Ascii) else {
-            return false;
-        };
-        let nothing_else_does = || meta.verb == Verb::Debug || misfit(meta, Protocol::Ascii).is_some();
-        host.dialect.knows_meta().unwrap_or_else(nothing_else_does)
-    }
-
     /// Sends the command as it is.
     fn send_meta_line(&mut self, host: HostId, id: RequestId, meta: &Meta<'_>) {
-        let Some(request) = self.flight.requests.get(id) else { return };
-        let (client, may_repeat) = (request.client, request.may_repeat);
         let changes = !meta.is_read();
-        if changes {
-            self.note_change(id, Some(meta.key.name()));
-            self.take_over(client, host, Some(meta.key.name()));
-        }
-        let conn_id = match self.pick(client, host, false) {
-            Ok(conn) => conn,
-            Err(failure) => return self.fail(id, failure),
+        let changed = changes.then_some(meta.key.name());
+        let Some(conn_id) = self.conn_for(id, host, changed, |engine, client| engine.pick_line(client, host)) else {
+            return;
         };
         self.ask_unless_known(conn_id);
         let opaque = self.flight.next_opaque();
-        let Some(conn) = self.begin(conn_id) else { return };
-        let is_named = command::write(&mut conn.output, meta, opaque);
-        let end = conn.output.end();
-        let expect = Expect::Meta { is_named, changes };
-        self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries: 0, may_repeat, is_queued: false });
+        self.write_on(conn_id, id, |_, out| {
+            let is_named = command::write(out, meta, opaque);
+            (Expect::Meta { is_named, changes }, opaque)
+        });
     }
+}
+
+/// Whether it may be sent twice: not what marks items or lets one client win, which is another thing the second time.
+fn may_repeat(meta: &Meta<'_>) -> bool {
+    let options = &meta.options;
+    meta.is_read()
+        || options.vivify.is_none()
+            && options.recache.is_none()
+            && !options.invalidates
+            && older::keyed(meta).is_some_and(|command| op::of(command.opcode()).may_repeat(options.cas.is_some()))
 }
 
 /// Whether it asks for a value, and for nothing that the front cache does not have.

@@ -212,9 +212,9 @@ impl Engine {
     /// Handles one line with what belongs to it.
     fn step_ascii(&mut self, caller: &Caller, input: &mut Input, value_max: u64) -> bool {
         let text = input.value();
-        let mut scanned = input.scanned;
+        let (mut scanned, mut room) = (input.scanned, meta::key::KeyRoom::default());
         let is_meta = matches!(text.first(), Some(b'm' | b' '));
-        let progress = match is_meta.then(|| meta::request::parse(text, &mut scanned, value_max)).flatten() {
+        let progress = match is_meta.then(|| meta::request::parse(text, &mut room, &mut scanned, value_max)).flatten() {
             Some(parsed) => self.carry_out_meta(caller, &text, parsed),
             None => {
                 let parsed = request::parse(text, &mut scanned, value_max);

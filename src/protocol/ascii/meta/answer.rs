@@ -28,6 +28,16 @@ pub fn opaque(out: &mut Vec<u8>, token: &[u8]) {
     word(out, b'O', token);
 }
 
+/// What a flag of the request asks for that only repeats the request: its token, or its key.
+#[inline]
+pub fn repeated(out: &mut Vec<u8>, letter: u8, token: &[u8], name: &[u8], is_encoded: bool) {
+    match letter {
+        b'O' => opaque(out, token),
+        b'k' => key(out, name, is_encoded),
+        _ => {}
+    }
+}
+
 /// The key; `is_encoded`, and if it cannot stand in a line as it is: in base64, and with the flag that says so.
 pub fn key(out: &mut Vec<u8>, key: &[u8], is_encoded: bool) {
     flag(out, b'k');

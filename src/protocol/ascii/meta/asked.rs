@@ -1,14 +1,18 @@
 //! What is kept of a meta command while a server has it, and the client's answer, whatever the server speaks.
 
 use super::answer;
-use super::flags::Flags;
-use super::reply::{Said, Words};
+use super::flags::{Each, Letters};
+use super::reply::{MARKS, Said, Words};
 use super::request::{Meta, Verb};
 use crate::buffer::{Output, Value};
 use crate::protocol::StoreVerb;
 use crate::protocol::ascii::answer as classic;
 use crate::protocol::numbers::{digits, parse_u64, push_u64};
 use crate::protocol::status::CommandClass;
+use crate::sums::sum;
+
+/// The flags that a server answers, beside the key.
+const ANSWERED: Letters = Letters::of(b"tcfslh");
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,28 +63,24 @@ pub struct Asked {
 impl Asked {
     /// Keeps another command in its memory.
     pub fn keep(&mut self, meta: &Meta<'_>) {
-        let Asked { mut text, .. } = std::mem::take(self);
-        let is_touch = meta.options.expiry.is_some() && !meta.needs_item();
+        let Asked { text, .. } = self;
+        let (name, options) = (meta.key.name(), &meta.options);
+        let is_touch = options.expiry.is_some() && !meta.needs_item();
         text.clear();
-        text.extend_from_slice(meta.key.name());
+        text.reserve(sum([name.len(), meta.flags.text().len()]));
+        text.extend_from_slice(name);
         text.extend_from_slice(meta.flags.text());
-        *self = Asked {
-            verb: meta.verb,
-            text,
-            key_len: meta.key.name().len().min(u8::MAX.into()) as u8,
-            is_encoded: meta.key.is_encoded(),
-            is_quiet: meta.options.is_quiet,
-            wants_value: meta.options.wants_value,
-            cas: meta.options.cas,
-            length: meta.value.len(),
-            is_read: meta.is_read(),
-            may_miss: meta.verb == Verb::Get
-                && meta.options.vivify.is_none()
-                && meta.options.recache.is_none()
-                && !is_touch,
-            is_touch,
-            needs_cas: meta.needs_cas(),
-        };
+        self.verb = meta.verb;
+        self.key_len = name.len().min(u8::MAX.into()) as u8;
+        self.is_encoded = meta.key.is_encoded();
+        self.is_quiet = options.is_quiet;
+        self.wants_value = options.wants_value;
+        self.cas = options.cas;
+        self.length = meta.value.len();
+        self.is_read = meta.is_read();
+        self.may_miss = meta.verb == Verb::Get && options.vivify.is_none() && options.recache.is_none() && !is_touch;
+        self.is_touch = is_touch;
+        self.needs_cas = meta.needs_cas();
     }
 
     /// What was asked for.
@@ -119,8 +119,9 @@ impl Asked {
         self.text.get(..self.key_len.into()).unwrap_or_default()
     }
 
-    fn flags(&self) -> Flags<'_> {
-        Flags::new(self.text.get(self.key_len.into()..).unwrap_or_default())
+    /// The flags, in the order in which the client has written them.
+    fn flags(&self) -> Each<'_> {
+        Each::of(self.text.get(self.key_len.into()..).unwrap_or_default())
     }
 
     /// Whether the client is told that.
@@ -162,29 +163,44 @@ impl Asked {
         }
         let tail = out.tail();
         self.begin(tail, status, value.map(|value| value.len()));
-        for (letter, token) in self.flags().iter() {
-            match letter {
-                b'O' => answer::opaque(tail, token),
-                _ => self.pass_word(letter, words, tail),
+        // Servers answer flags in the order in which they have got them, so that what comes next is mostly the one.
+        let mut rest = words.iter();
+        let mut next = rest.next();
+        for (letter, token) in self.flags() {
+            match (letter, next) {
+                (b'O', _) => answer::opaque(tail, token),
+                (b'k', _) => self.pass_key(words, tail),
+                (_, Some((other, token))) if other == letter => {
+                    answer::word(tail, letter, token);
+                    next = rest.next();
+                }
+                _ if ANSWERED.has(letter) => {
+                    if let Some(token) = words.token(letter) {
+                        answer::word(tail, letter, token);
+                    }
+                }
+                _ => {}
+            }
+            // The key is passed on by itself.
+            while let Some((b'k' | b'b', _)) = next {
+                next = rest.next();
             }
         }
-        words.marks().for_each(|letter| answer::flag(tail, letter));
+        while let Some((letter, _)) = next {
+            if MARKS.has(letter) {
+                answer::flag(tail, letter);
+            }
+            next = rest.next();
+        }
         end(out, value);
     }
 
-    /// What the server has said for this flag of the client's.
-    fn pass_word(&self, letter: u8, words: Words<'_>, out: &mut Vec<u8>) {
-        match (letter, words.token(letter)) {
-            (b'k', None) => answer::key(out, self.key(), self.is_encoded),
-            (b'k', Some(token)) => {
-                answer::word(out, letter, token);
-                if words.has_encoded_key() {
-                    answer::flag(out, b'b');
-                }
-            }
-            // What a server adds is no answer to a flag.
-            (b'b' | b'W' | b'X' | b'Z', _) | (_, None) => {}
-            (_, Some(token)) => answer::word(out, letter, token),
+    /// The key, as the server has said it, or else as the client has.
+    fn pass_key(&self, words: Words<'_>, out: &mut Vec<u8>) {
+        let Some(token) = words.token(b'k') else { return answer::key(out, self.key(), self.is_encoded) };
+        answer::word(out, b'k', token);
+        if words.has_encoded_key() {
+            answer::flag(out, b'b');
         }
     }
 
@@ -217,14 +233,12 @@ impl Asked {
 
     /// What the flags of the request ask for.
     fn show(&self, out: &mut Vec<u8>, item: &Item<'_>, size: usize) {
-        for (letter, token) in self.flags().iter() {
+        for (letter, token) in self.flags() {
             match letter {
-                b'O' => answer::opaque(out, token),
-                b'k' => answer::key(out, self.key(), self.is_encoded),
                 b'c' if self.verb != Verb::Delete => answer::number(out, b'c', item.cas),
                 b's' if matches!(self.verb, Verb::Get | Verb::Store(_)) => answer::number(out, b's', size as u64),
                 b'f' if self.verb == Verb::Get => answer::number(out, b'f', item.flags.into()),
-                _ => {}
+                _ => answer::repeated(out, letter, token, self.key(), self.is_encoded),
             }
         }
     }
@@ -237,13 +251,11 @@ impl Asked {
         let tail = out.tail();
         self.begin(tail, status, None);
         let is_store = matches!(self.verb, Verb::Store(_));
-        for (letter, token) in self.flags().iter() {
+        for (letter, token) in self.flags() {
             match letter {
-                b'O' => answer::opaque(tail, token),
-                b'k' => answer::key(tail, self.key(), self.is_encoded),
                 b'c' if is_store => answer::number(tail, b'c', 0),
                 b's' if is_store => answer::number(tail, b's', self.length as u64),
-                _ => {}
+                _ => answer::repeated(tail, letter, token, self.key(), self.is_encoded),
             }
         }
         end(out, None);
@@ -279,12 +291,16 @@ fn end(out: &mut Output, value: Option<Value<'_>>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::KeyRoom;
     use super::super::request::{Parsed, parse};
     use super::*;
     use crate::protocol::ascii::reply;
 
     fn asked(line: &str) -> Asked {
-        let Some(Parsed::Request { meta, .. }) = parse(line.as_bytes(), &mut 0, 100) else { panic!("{line}") };
+        let mut room = KeyRoom::default();
+        let Some(Parsed::Request { meta, .. }) = parse(line.as_bytes(), &mut room, &mut 0, 100) else {
+            panic!("{line}")
+        };
         let mut asked = Asked::default();
         asked.keep(&meta);
         asked
@@ -306,6 +322,10 @@ mod tests {
     #[test]
     fn a_servers_answer_with_the_clients_own_flags() {
         passed("mg k v f c\r\n", "VA 2 f5 c9 O1\r\nab\r\n", "VA 2 f5 c9\r\nab\r\n");
+        // In another order, with marks, and with more than was asked for.
+        passed("mg k t O1 f h s\r\n", "HD s2 f5 W h1 t-1 Z O8 l3\r\n", "HD t-1 O1 f5 h1 s2 W Z\r\n");
+        passed("mg aw== b k f v\r\n", "VA 2 f5 kaw== b O1 X\r\nab\r\n", "VA 2 kaw== b f5 X\r\nab\r\n");
+        passed("mg k f k\r\n", "HD kk f5 X O1\r\n", "HD f5 kk X\r\n");
         passed("mg k v Oabc k\r\n", "VA 2 kk O1\r\nab\r\n", "VA 2 Oabc kk\r\nab\r\n");
         passed("mg k k O1 t\r\n", "HD kaw== b t-1 O8 W X\r\n", "HD kaw== b O1 t-1 W X\r\n");
         passed("mg YSBi b k\r\n", "HD O8\r\n", "HD kYSBi b\r\n");
@@ -360,8 +380,10 @@ mod tests {
 
     #[test]
     fn memory_is_used_again_for_another_command() {
-        let mut asked = asked("ms key 1 q O1 k\r\na\r\n");
-        let Some(Parsed::Request { meta, .. }) = parse(b"mg k k\r\n", &mut 0, 100) else { panic!("a request") };
+        let (mut asked, mut room) = (asked("ms key 1 q O1 k\r\na\r\n"), KeyRoom::default());
+        let Some(Parsed::Request { meta, .. }) = parse(b"mg k k\r\n", &mut room, &mut 0, 100) else {
+            panic!("a request")
+        };
         asked.keep(&meta);
         assert_eq!(text(|out| asked.without(out, Status::Missing)), "EN kk\r\n");
     }

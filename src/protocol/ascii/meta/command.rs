@@ -7,28 +7,34 @@
 //! * `k` is left out for a key that is no word: memcached gives the key of an item that a binary client has stored as it is,
 //!   line ends and all.
 
-use super::is_word;
 use super::request::{Meta, Verb};
 use crate::buffer::Output;
 use crate::protocol::numbers::push_u64;
+use crate::sums::sum;
+
+/// At least as much as a line has besides the client's words: the number of the value's bytes, and the opaque.
+const ROOM: usize = 48;
 
 /// Appends the command, with its value if it has one. `opaque` stands in for the client's `O`. The result is whether there
 /// was room for it, as memcached takes so many flags and no more.
 pub fn write(out: &mut Output, meta: &Meta<'_>, opaque: u32) -> bool {
     let tail = out.tail();
-    tail.extend_from_slice(meta.verb.word());
-    tail.push(b' ');
+    tail.reserve(sum([ROOM, meta.key.text().len(), meta.flags.text().len()]));
+    let [first, second] = *meta.verb.word();
+    tail.extend_from_slice(&[first, second, b' ']);
     tail.extend_from_slice(meta.key.text());
     if let Verb::Store(_) = meta.verb {
         tail.push(b' ');
         push_u64(tail, meta.value.len() as u64);
     }
-    let has_word = is_word(meta.key.name());
+    let hides_key = meta.flags.letters().has(b'k') && !meta.key.is_word();
+    let (plain, others) = if hides_key { (&b""[..], meta.flags.iter()) } else { meta.flags.split_plain() };
+    tail.extend_from_slice(plain);
     let mut gives_room = false;
-    for (letter, token) in meta.flags.iter() {
+    for (letter, token) in others {
         match letter {
             b'q' | b'O' => gives_room = true,
-            b'k' if !has_word => gives_room = true,
+            b'k' if hides_key => gives_room = true,
             _ => {
                 tail.extend_from_slice(&[b' ', letter]);
                 tail.extend_from_slice(token);
@@ -52,12 +58,16 @@ pub fn write(out: &mut Output, meta: &Meta<'_>, opaque: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::KeyRoom;
     use super::super::request::{Parsed, parse};
     use super::*;
 
     #[track_caller]
     fn check(line: &str, expected: &str) {
-        let Some(Parsed::Request { meta, .. }) = parse(line.as_bytes(), &mut 0, 100) else { panic!("{line}") };
+        let mut room = KeyRoom::default();
+        let Some(Parsed::Request { meta, .. }) = parse(line.as_bytes(), &mut room, &mut 0, 100) else {
+            panic!("{line}")
+        };
         let mut out = Output::default();
         let is_named = write(&mut out, &meta, 7);
         let text = String::from_utf8(out.contiguous(u64::MAX).unwrap_or_default().to_vec()).expect("text");

@@ -1,6 +1,7 @@
 //! A key as a client writes it in a meta command: plain, or in base64 with the flag `b`.
 
 use super::super::line::BAD_FORMAT;
+use super::is_word;
 use crate::protocol::KEY_MAX;
 use crate::sums::sum;
 
@@ -14,34 +15,30 @@ const DECODED_MAX: usize = KEY_MAX / 4 * 3;
 #[derive(Clone, Copy)]
 pub struct Key<'a> {
     text: &'a [u8],
-    decoded: Option<Decoded>,
+    name: &'a [u8],
+    is_encoded: bool,
 }
 
-/// What was written in base64.
-#[derive(Clone, Copy)]
-struct Decoded {
-    bytes: [u8; DECODED_MAX],
-    len: usize,
-}
+/// Room for the bytes of a key that is written in base64.
+#[derive(Debug, Default)]
+pub struct KeyRoom(Option<[u8; DECODED_MAX]>);
 
 impl<'a> Key<'a> {
     /// A word of a line. The error is the line to answer with.
+    #[inline]
     pub(super) fn plain(text: &'a [u8]) -> Result<Key<'a>, &'static [u8]> {
-        if text.len() > KEY_MAX { Err(BAD_FORMAT) } else { Ok(Key { text, decoded: None }) }
+        if text.len() > KEY_MAX { Err(BAD_FORMAT) } else { Ok(Key { text, name: text, is_encoded: false }) }
     }
 
     /// The same word, understood as base64.
-    pub(super) fn decoded(self) -> Result<Key<'a>, &'static [u8]> {
-        let decoded = decode(self.text).ok_or(BAD_BASE64)?;
-        Ok(Key { decoded: Some(decoded), ..self })
+    pub(super) fn decoded(self, room: &'a mut KeyRoom) -> Result<Key<'a>, &'static [u8]> {
+        let name = decode(self.text, room.0.insert([0; DECODED_MAX])).ok_or(BAD_BASE64)?;
+        Ok(Key { name, is_encoded: true, ..self })
     }
 
     /// The key under which the item is kept.
-    pub fn name(&self) -> &[u8] {
-        match &self.decoded {
-            Some(Decoded { bytes, len }) => bytes.get(..*len).unwrap_or_default(),
-            None => self.text,
-        }
+    pub fn name(&self) -> &'a [u8] {
+        self.name
     }
 
     /// The word that stands in the line.
@@ -51,7 +48,12 @@ impl<'a> Key<'a> {
 
     /// Whether the client has written it in base64.
     pub fn is_encoded(&self) -> bool {
-        self.decoded.is_some()
+        self.is_encoded
+    }
+
+    /// Whether it can stand in a command as it is.
+    pub fn is_word(&self) -> bool {
+        is_word(self.name)
     }
 }
 
@@ -69,13 +71,13 @@ impl PartialEq for Key<'_> {
 
 /// As memcached does it: bytes that are not of the alphabet are passed over, what stands behind the padding too. `None` if
 /// these are not groups of four, or nothing.
-fn decode(text: &[u8]) -> Option<Decoded> {
+fn decode<'a>(text: &[u8], room: &'a mut [u8; DECODED_MAX]) -> Option<&'a [u8]> {
     let sextets = || text.iter().filter_map(|byte| Some((sextet(*byte)?, *byte == b'=')));
     let count = sextets().count();
     if count == 0 || !count.is_multiple_of(4) {
         return None;
     }
-    let mut decoded = Decoded { bytes: [0; DECODED_MAX], len: 0 };
+    let mut len = 0;
     let (mut group, mut padding) = (0u32, 0usize);
     for (at, (bits, is_padding)) in sextets().enumerate() {
         group = group << 6 | bits;
@@ -84,9 +86,8 @@ fn decode(text: &[u8]) -> Option<Decoded> {
             continue;
         }
         let [_, three @ ..] = group.to_be_bytes();
-        let room = decoded.bytes.get_mut(decoded.len..)?.first_chunk_mut()?;
-        *room = three;
-        decoded.len = sum([decoded.len, 3usize.saturating_sub(padding)]);
+        *room.get_mut(len..)?.first_chunk_mut()? = three;
+        len = sum([len, 3usize.saturating_sub(padding)]);
         group = 0;
         match padding {
             0 => {}
@@ -94,7 +95,7 @@ fn decode(text: &[u8]) -> Option<Decoded> {
             _ => return None,
         }
     }
-    Some(decoded)
+    room.get(..len)
 }
 
 /// What a byte stands for; the padding for 0.
@@ -117,7 +118,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn name(text: &[u8]) -> Option<Vec<u8>> {
-        let key = Key::plain(text).unwrap().decoded().ok()?;
+        let mut room = KeyRoom::default();
+        let key = Key::plain(text).unwrap().decoded(&mut room).ok()?;
         assert!(key.is_encoded());
         Some(key.name().to_vec())
     }
@@ -148,7 +150,8 @@ mod tests {
         fn any_text_is_a_key_or_none(text in prop::collection::vec(any::<u8>(), 1..=250)) {
             let key = Key::plain(&text).unwrap();
             prop_assert_eq!(key.name(), &text[..]);
-            if let Ok(key) = key.decoded() {
+            let mut room = KeyRoom::default();
+            if let Ok(key) = key.decoded(&mut room) {
                 prop_assert!((1..=DECODED_MAX).contains(&key.name().len()));
             }
         }
@@ -157,7 +160,8 @@ mod tests {
         fn what_is_written_here_is_read_here(name in prop::collection::vec(any::<u8>(), 1..=186)) {
             let mut text = Vec::new();
             super::super::push_encoded(&mut text, &name);
-            let key = Key::plain(&text).unwrap().decoded().unwrap();
+            let mut room = KeyRoom::default();
+            let key = Key::plain(&text).unwrap().decoded(&mut room).unwrap();
             prop_assert_eq!(key.name(), &name[..]);
         }
     }

@@ -25,6 +25,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::command::key as push_word;
 use crate::protocol::KEY_MAX;
+use crate::protocol::binary::packet::HEADER;
 use crate::protocol::scan::word_end;
 use crate::sums::sum;
 
@@ -34,6 +35,9 @@ const ENCODED_KEY_MAX: usize = KEY_MAX / 4 * 3;
 
 /// The question whether the server knows meta commands.
 pub const QUESTION: &[u8] = b"mn\r\n";
+
+/// The same for one that may speak nothing but binary: so long that such a server finds at once that it is no packet.
+pub const WHOLE_QUESTION: &[u8; HEADER] = b"mn                    \r\n";
 
 /// Whether `key` can stand in a command as it is.
 pub fn is_word(key: &[u8]) -> bool {

@@ -1,7 +1,7 @@
 //! What a server that knows meta commands says: a status, and the words behind it.
 
 use super::asked::Status;
-use super::flags::Flags;
+use super::flags::{Each, Letters};
 use crate::buffer::Value;
 use crate::protocol::ascii::reply::Reply;
 use crate::protocol::numbers::parse_u64;
@@ -9,17 +9,22 @@ use crate::protocol::scan::split_word;
 
 /// The words behind a status, written as the flags of a command are.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Words<'a>(Flags<'a>);
+pub struct Words<'a>(&'a [u8]);
+
+/// What a server adds of its own accord.
+pub const MARKS: Letters = Letters::of(b"WXZ");
 
 impl<'a> Words<'a> {
     /// All words of `text`.
+    #[inline]
     pub fn new(text: &'a [u8]) -> Words<'a> {
-        Words(Flags::new(text))
+        Words(text)
     }
 
     /// All of them.
-    pub fn iter(self) -> impl Iterator<Item = (u8, &'a [u8])> {
-        self.0.iter()
+    #[inline]
+    pub fn iter(self) -> Each<'a> {
+        Each::of(self.0)
     }
 
     /// The number of the first one with this letter that has one.
@@ -28,14 +33,22 @@ impl<'a> Words<'a> {
     }
 
     /// The token of the first one with this letter.
+    #[inline]
     pub fn token(self, letter: u8) -> Option<&'a [u8]> {
         self.iter().find_map(|(other, token)| (other == letter).then_some(token))
+    }
+
+    /// The token of the last one, if it has this letter.
+    #[inline]
+    fn last(self, letter: u8) -> Option<&'a [u8]> {
+        let at = self.0.iter().rposition(|byte| *byte == b' ')?;
+        self.0.get(at..)?.strip_prefix(&[b' ', letter])
     }
 
     /// What the server adds of its own accord: that the client has won the right to store the item anew (`W`), that it is
     /// stale (`X`), that another client has won (`Z`).
     pub fn marks(self) -> impl Iterator<Item = u8> {
-        self.iter().map(|(letter, _)| letter).filter(|letter| matches!(letter, b'W' | b'X' | b'Z'))
+        self.iter().map(|(letter, _)| letter).filter(|letter| MARKS.has(*letter))
     }
 
     /// Whether the first key among them is followed by the mark that it is in base64.
@@ -56,6 +69,7 @@ pub enum Said<'a> {
 
 impl<'a> Said<'a> {
     /// Of this piece of a server's answer. `None`: it is no answer to a meta command.
+    #[inline]
     pub fn of(reply: &Reply<'a>) -> Option<Said<'a>> {
         let line = match reply {
             Reply::Meta { flags, data } => return Some(Said::Status(Status::Done, Words::new(flags), Some(*data))),
@@ -78,7 +92,8 @@ impl<'a> Said<'a> {
     pub fn belongs_to(&self, opaque: u32) -> bool {
         match self {
             Said::Line(_) => true,
-            Said::Status(status, words, _) => match words.token(b'O') {
+            // Where servers write it last, it need not be looked for.
+            Said::Status(status, words, _) => match words.last(b'O').or_else(|| words.token(b'O')) {
                 Some(token) => parse_u64(token) == Some(opaque.into()),
                 None => *status != Status::Done,
             },

@@ -7,8 +7,8 @@
 use super::super::line::BAD_FORMAT;
 pub use super::super::request::{BAD_CHUNK, TOO_LARGE};
 use super::super::request::{BYTES_MAX, LINE_MAX, cut};
-use super::flags::{Flags, Options};
-use super::key::Key;
+use super::flags::{Flags, Letters, Options};
+use super::key::{Key, KeyRoom};
 use crate::buffer::Value;
 use crate::protocol::StoreVerb;
 use crate::protocol::ascii::answer::ERROR;
@@ -99,12 +99,12 @@ impl Meta<'_> {
 
     /// Whether a get asks for something that only the item tells, if servers are older: its value, or what comes with it.
     pub fn needs_item(&self) -> bool {
-        self.flags.iter().any(|(letter, _)| b"vfscC".contains(&letter))
+        self.flags.letters().has_any(const { Letters::of(b"vfscC") })
     }
 
     /// Whether it asks for, or depends on, the CAS id.
     pub fn needs_cas(&self) -> bool {
-        self.flags.iter().any(|(letter, _)| b"cC".contains(&letter))
+        self.flags.letters().has_any(const { Letters::of(b"cC") })
     }
 }
 
@@ -146,8 +146,14 @@ pub enum Parsed<'a> {
 /// Looks at the beginning of `buf`. `None`: it is no meta command, or its line is not all there.
 ///
 /// `scanned` is that of the classic commands' parser, which sees what is `None` here. `value_max` is the largest value in
-/// bytes.
-pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64) -> Option<Parsed<'a>> {
+/// bytes. `room` is for a key that is written in base64.
+#[inline]
+pub fn parse<'a>(
+    buf: impl Into<Value<'a>>,
+    room: &'a mut KeyRoom,
+    scanned: &mut usize,
+    value_max: u64,
+) -> Option<Parsed<'a>> {
     let all = buf.into();
     let buf = all.bytes;
     let blanks = buf.iter().take_while(|byte| **byte == b' ').count();
@@ -156,14 +162,17 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64)
     }
     let from = (*scanned).min(buf.len());
     let (line, len) = scan::line(buf, from)?;
-    let (word, rest) = split_word(cut(line).get(blanks..)?);
-    if line.len() > LINE_MAX || !matches!(word, b"mn" | b"mg" | b"ms" | b"md" | b"ma" | b"me") {
+    let (verb, rest) = match cut(line).get(blanks..)? {
+        [b'm', verb @ (b'n' | b'g' | b's' | b'd' | b'a' | b'e'), rest @ ..] => (*verb, rest),
+        _ => return None,
+    };
+    if line.len() > LINE_MAX || !matches!(rest, [] | [b' ', ..]) {
         return None;
     }
     *scanned = line.len();
-    Some(match word {
-        b"ms" => store(all, rest, len, value_max),
-        _ => match keyed(word, rest) {
+    Some(match verb {
+        b's' => store(Line { all, rest, len }, room, value_max),
+        _ => match keyed(verb, rest, room) {
             Ok(meta) => Parsed::Request { meta, len },
             Err(reply) => Parsed::Refused { reply, len, swallow: 0 },
         },
@@ -179,36 +188,38 @@ pub(crate) fn announced(line: &[u8]) -> Option<u64> {
 }
 
 /// The first word of a text, and what follows it. It is empty if there is none.
+#[inline]
 fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
     scan::split_word(skip_blanks(text))
 }
 
-/// A command without a value.
-fn keyed<'a>(word: &[u8], rest: &'a [u8]) -> Result<Meta<'a>, &'static [u8]> {
+/// A command without a value, by the second letter of its word.
+#[inline]
+fn keyed<'a>(word: u8, rest: &'a [u8], room: &'a mut KeyRoom) -> Result<Meta<'a>, &'static [u8]> {
     let (key, rest) = split_word(rest);
     let flags = Flags::new(rest);
     let meta = |verb, key, options| Meta { verb, key, flags, options, value: b"".into() };
     match word {
-        b"mn" => return Ok(meta(Verb::Noop, Key::plain(b"")?, Options::default())),
-        b"me" if key.is_empty() => return Err(BAD_FORMAT),
+        b'n' => return Ok(meta(Verb::Noop, Key::plain(b"")?, Options::default())),
+        b'e' if key.is_empty() => return Err(BAD_FORMAT),
         _ if key.is_empty() => return Err(ERROR),
         _ => {}
     }
     let key = Key::plain(key)?;
-    if word == b"me" {
+    if word == b'e' {
         // Whose only flag is `b`, in the first place.
         let is_encoded = flags.iter().next() == Some((b'b', b""));
-        let key = if is_encoded { key.decoded().map_err(|_| BAD_FORMAT)? } else { key };
+        let key = if is_encoded { key.decoded(room).map_err(|_| BAD_FORMAT)? } else { key };
         return Ok(meta(Verb::Debug, key, Options::default()));
     }
     if !flags.are_few(2) {
-        return Err(if word == b"mg" { TOO_MANY_GET } else { TOO_MANY });
+        return Err(if word == b'g' { TOO_MANY_GET } else { TOO_MANY });
     }
-    let read = Options::read(&flags, key);
-    let (options, key) = if word == b"mg" { read? } else { read.map_err(|_| BAD_FLAG)? };
+    let read = Options::read(&flags, key, room);
+    let (options, key) = if word == b'g' { read? } else { read.map_err(|_| BAD_FLAG)? };
     let verb = match (word, options.mode) {
-        (b"mg", _) => Verb::Get,
-        (b"md", _) => Verb::Delete,
+        (b'g', _) => Verb::Get,
+        (b'd', _) => Verb::Delete,
         (_, None | Some(b'I' | b'+')) => Verb::Arith { decr: false },
         (_, Some(b'D' | b'-')) => Verb::Arith { decr: true },
         _ => return Err(BAD_ARITH_MODE),
@@ -217,8 +228,17 @@ fn keyed<'a>(word: &[u8], rest: &'a [u8]) -> Result<Meta<'a>, &'static [u8]> {
     Ok(meta(verb, key, options))
 }
 
+/// A line of `ms`: all bytes from its beginning on, those of the line behind the word, and how many the line has.
+#[derive(Clone, Copy)]
+struct Line<'a> {
+    all: Value<'a>,
+    rest: &'a [u8],
+    len: usize,
+}
+
 /// `ms KEY BYTES FLAG…`, and the value.
-fn store<'a>(all: Value<'a>, rest: &'a [u8], len: usize, value_max: u64) -> Parsed<'a> {
+fn store<'a>(line: Line<'a>, room: &'a mut KeyRoom, value_max: u64) -> Parsed<'a> {
+    let Line { all, rest, len } = line;
     let refused = |reply| Parsed::Refused { reply, len, swallow: 0 };
     let (key, rest) = split_word(rest);
     let (bytes, rest) = split_word(rest);
@@ -228,7 +248,7 @@ fn store<'a>(all: Value<'a>, rest: &'a [u8], len: usize, value_max: u64) -> Pars
     let Some(bytes) = parse_u64(bytes).filter(|bytes| *bytes <= BYTES_MAX) else { return refused(BAD_FORMAT) };
     let swallow = bytes.saturating_add(2);
     let flags = Flags::new(rest);
-    let (verb, key, options) = match store_options(key, &flags) {
+    let (verb, key, options) = match store_options(key, &flags, room) {
         Ok(all) => all,
         Err(reply) => return Parsed::Refused { reply, len, swallow },
     };
@@ -252,12 +272,16 @@ fn store<'a>(all: Value<'a>, rest: &'a [u8], len: usize, value_max: u64) -> Pars
 }
 
 /// What the words of `ms` around the length say.
-fn store_options<'a>(key: &'a [u8], flags: &Flags<'_>) -> Result<(StoreVerb, Key<'a>, Options), &'static [u8]> {
+fn store_options<'a>(
+    key: &'a [u8],
+    flags: &Flags<'_>,
+    room: &'a mut KeyRoom,
+) -> Result<(StoreVerb, Key<'a>, Options), &'static [u8]> {
     let key = Key::plain(key)?;
     if !flags.are_few(3) {
         return Err(TOO_MANY);
     }
-    let (options, key) = Options::read(flags, key)?;
+    let (options, key) = Options::read(flags, key, room)?;
     let verb = match options.mode {
         None | Some(b'S') => StoreVerb::Set,
         Some(b'E') => StoreVerb::Add,
@@ -271,6 +295,9 @@ fn store_options<'a>(key: &'a [u8], flags: &Flags<'_>) -> Result<(StoreVerb, Key
 }
 
 fn check_opaque(flags: &Flags<'_>) -> Result<(), &'static [u8]> {
+    if flags.longest() <= OPAQUE_MAX {
+        return Ok(());
+    }
     let is_long = flags.iter().any(|(letter, token)| letter == b'O' && token.len() >= OPAQUE_MAX);
     if is_long { Err(LONG_OPAQUE) } else { Ok(()) }
 }

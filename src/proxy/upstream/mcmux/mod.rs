@@ -36,8 +36,8 @@ impl Engine {
         let caller = Caller { named, ..*caller };
         let all = input.value();
         let text = all.with(all.bytes.get(skip..).unwrap_or_default());
-        let mut scanned = input.scanned.saturating_sub(skip);
-        let progress = match meta::request::parse(text, &mut scanned, value_max) {
+        let (mut scanned, mut room) = (input.scanned.saturating_sub(skip), meta::key::KeyRoom::default());
+        let progress = match meta::request::parse(text, &mut room, &mut scanned, value_max) {
             Some(parsed) => self.carry_out_meta(&caller, &text, allowed.only_meta(parsed)),
             None => {
                 let parsed = request::parse(text, &mut scanned, value_max);

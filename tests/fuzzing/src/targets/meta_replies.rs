@@ -2,6 +2,7 @@
 
 use moxi::buffer::Output;
 use moxi::protocol::ascii::meta::asked::{Asked, Status};
+use moxi::protocol::ascii::meta::key::KeyRoom;
 use moxi::protocol::ascii::meta::reply::Said;
 use moxi::protocol::ascii::meta::request::{self, Verb};
 use moxi::protocol::ascii::reply::{Parsed, Reply, parse};
@@ -31,7 +32,8 @@ const COMMANDS: [&[u8]; 12] = [
 pub fn target(data: &[u8]) {
     let mut choices = Choices::new(data);
     let (command, at) = (choices.pick(&COMMANDS), choices.short());
-    let Some(request::Parsed::Request { meta, .. }) = request::parse(command, &mut 0, 10) else { return };
+    let mut room = KeyRoom::default();
+    let Some(request::Parsed::Request { meta, .. }) = request::parse(command, &mut room, &mut 0, 10) else { return };
     let mut asked = Asked::default();
     asked.keep(&meta);
     check(choices.rest(), at, &mut |buf, scanned| match parse(buf, scanned) {

@@ -2,6 +2,7 @@
 
 use moxi::buffer::Output;
 use moxi::protocol::ascii::meta::command;
+use moxi::protocol::ascii::meta::key::KeyRoom;
 use moxi::protocol::ascii::meta::request::{self, Meta, Verb};
 use moxi::protocol::ascii::request as classic;
 use moxi::protocol::binary::packet;
@@ -20,23 +21,27 @@ const VALUES: [u64; 3] = [1 << 20, 16, u64::MAX];
 pub fn target(data: &[u8]) {
     let mut choices = Choices::new(data);
     let (value_max, at) = (choices.pick(&VALUES), choices.short());
-    check(choices.rest(), at, &mut |buf, scanned| match request::parse(buf, scanned, value_max) {
-        None => other(buf, scanned, value_max),
-        Some(request::Parsed::Incomplete { need }) => Told::Incomplete(need),
-        Some(request::Parsed::Request { meta, len }) => {
-            check_command(&meta);
-            check_older(&meta);
-            Told::Piece { meaning: format!("{meta:?}"), len, swallow: 0 }
-        }
-        Some(request::Parsed::Refused { reply, len, swallow }) => {
-            assert!(reply.ends_with(b"\r\n") && reply.iter().filter(|byte| **byte == b'\n').count() == 1);
-            Told::Piece { meaning: reply.escape_ascii().to_string(), len, swallow }
-        }
-        Some(request::Parsed::TooLarge { len, swallow, .. }) => {
-            assert!(swallow >= 2, "a value without its line end");
-            Told::Piece { meaning: "too large".to_owned(), len, swallow }
-        }
-    });
+    check(
+        choices.rest(),
+        at,
+        &mut |buf, scanned| match request::parse(buf, &mut KeyRoom::default(), scanned, value_max) {
+            None => other(buf, scanned, value_max),
+            Some(request::Parsed::Incomplete { need }) => Told::Incomplete(need),
+            Some(request::Parsed::Request { meta, len }) => {
+                check_command(&meta);
+                check_older(&meta);
+                Told::Piece { meaning: format!("{meta:?}"), len, swallow: 0 }
+            }
+            Some(request::Parsed::Refused { reply, len, swallow }) => {
+                assert!(reply.ends_with(b"\r\n") && reply.iter().filter(|byte| **byte == b'\n').count() == 1);
+                Told::Piece { meaning: reply.escape_ascii().to_string(), len, swallow }
+            }
+            Some(request::Parsed::TooLarge { len, swallow, .. }) => {
+                assert!(swallow >= 2, "a value without its line end");
+                Told::Piece { meaning: "too large".to_owned(), len, swallow }
+            }
+        },
+    );
 }
 
 /// What is no meta command is left to the classic ones.
@@ -59,8 +64,10 @@ fn check_command(meta: &Meta<'_>) {
     }
     let mut out = Output::default();
     let is_named = command::write(&mut out, meta, 4_294_967_295);
+    let mut room = KeyRoom::default();
     let out = written(&mut out);
-    let Some(request::Parsed::Request { meta: again, len }) = request::parse(&out[..], &mut 0, u64::MAX) else {
+    let Some(request::Parsed::Request { meta: again, len }) = request::parse(&out[..], &mut room, &mut 0, u64::MAX)
+    else {
         panic!("no command: {}", out.escape_ascii());
     };
     assert_eq!(len, out.len(), "not all of {}", out.escape_ascii());
