@@ -5,7 +5,7 @@
 use crate::buffer::Output;
 
 use super::binary::opcode;
-use super::op::Op;
+use super::op::{self, Op};
 use super::{Arith, Protocol, Request, Store, ascii, binary};
 
 /// A command for one key. Borrows the client's input.
@@ -76,19 +76,25 @@ impl<'a> Keyed<'a> {
         }
     }
 
-    /// The opcode of the packet that says it, always answered and with the key if it gives a value.
-    pub fn opcode(&self) -> u8 {
-        match self {
+    /// What is known of the packet that says it: one that is always answered, and with the key if it gives a value.
+    #[inline]
+    pub fn op(&self) -> &'static Op {
+        op::of(match self {
             Keyed::Get { .. } => opcode::GETK,
             Keyed::Gat { .. } => opcode::GATK,
             Keyed::Getl { .. } => opcode::GETL,
-            Keyed::Store(store) => Op::store(store.verb).opcode,
+            Keyed::Store(store) => return Op::store(store.verb),
             Keyed::Arith(Arith { decr: false, .. }) => opcode::INCREMENT,
             Keyed::Arith(Arith { decr: true, .. }) => opcode::DECREMENT,
             Keyed::Delete { .. } => opcode::DELETE,
             Keyed::Touch { .. } => opcode::TOUCH,
             Keyed::Unl { .. } => opcode::UNL,
-        }
+        })
+    }
+
+    /// The opcode of that packet.
+    pub fn opcode(&self) -> u8 {
+        self.op().opcode
     }
 
     /// Whether it is carried out only if the item has a certain CAS id.

@@ -277,7 +277,7 @@ impl<'a> Iterator for KeyIter<'a> {
         let rest = self.line.get(self.at..)?;
         let skip = rest.iter().position(|&byte| byte != b' ')?;
         let word = rest.get(skip..)?;
-        let word = word.get(..memchr::memchr(b' ', word).unwrap_or(word.len()))?;
+        let word = word.get(..scan::blank(word).unwrap_or(word.len()))?;
         let start = sum([self.at, skip]);
         self.at = sum([start, word.len()]);
         Some((start, word))

@@ -54,6 +54,12 @@ pub fn line_end(text: &[u8]) -> Option<usize> {
     find(b'\n', text)
 }
 
+/// Where the first blank of `text` stands.
+#[inline]
+pub fn blank(text: &[u8]) -> Option<usize> {
+    find(b' ', text)
+}
+
 #[inline]
 fn find(byte: u8, text: &[u8]) -> Option<usize> {
     let short = text.get(..SHORT).unwrap_or(text);
@@ -89,7 +95,7 @@ pub fn skip_blanks(text: &[u8]) -> &[u8] {
 /// `text` up to its first blank, and the rest from there on.
 #[inline]
 pub fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
-    let end = find(b' ', text).unwrap_or(text.len());
+    let end = blank(text).unwrap_or(text.len());
     text.split_at_checked(end).unwrap_or((text, b""))
 }
 
@@ -144,7 +150,7 @@ mod tests {
             // Rare enough that long stretches without occur.
             for text in [&text[..], &text.iter().filter(|byte| **byte > b'!').copied().collect::<Vec<_>>()] {
                 prop_assert_eq!(line_end(text), text.iter().position(|byte| *byte == b'\n'));
-                prop_assert_eq!(find(b' ', text), text.iter().position(|byte| *byte == b' '));
+                prop_assert_eq!(blank(text), text.iter().position(|byte| *byte == b' '));
                 prop_assert_eq!(word_end(text), text.iter().position(|byte| *byte <= b' '));
                 let is_key = |end: &usize| (1..=KEY_MAX).contains(end);
                 prop_assert_eq!(key_end(text), text.iter().position(|byte| *byte <= b' ').filter(is_key));

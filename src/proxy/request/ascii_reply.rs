@@ -252,7 +252,12 @@ impl Engine {
 
     /// Answers a request with a server's line. Two of them are cut to the bare word.
     fn pass_line(&mut self, id: RequestId, line: &[u8]) {
-        let line = [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line);
+        let line = match line {
+            [b'L' | b'N', ..] => {
+                [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line)
+            }
+            _ => line,
+        };
         self.reply(id, None, |out, work| match work {
             Work::Meta(asked) => asked.line(out, line),
             _ => answer::line(out.tail(), line),

@@ -6,7 +6,6 @@ use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::keyed::Keyed;
-use crate::protocol::op;
 use crate::protocol::status::CommandClass;
 
 use crate::proxy::downstream::host::HostId;
@@ -97,7 +96,7 @@ impl Engine {
 
     /// A command for one key that travels by itself.
     fn send_keyed(&mut self, caller: &Caller, command: &Keyed<'_>, noreply: bool) {
-        let op = op::of(command.opcode());
+        let op = command.op();
         let (work, noreply) = match command {
             Keyed::Gat { cas, .. } => (Work::Get { cas: *cas, touch: true }, false),
             Keyed::Store(store) => (Work::Line(op.class), noreply || self.answer_early(caller, store)),
