@@ -76,7 +76,6 @@ KNOWN = [
     ("lru.t", FOUR, r"", SUMS),
     ("maxconns.t", "*", r"rejected connections", "further clients wait instead of being refused (01 §13)"),
     ("metaget.t", "*", r"error from blank command got: 'ERROR", WORDS),
-    ("metaget.t", BINARY, r"", "what packets cannot say is refused, and the file ends there (04 §20.3)"),
     ("stats.t", BUILTIN, None, "there is no -I (02 §1)"),
     ("stats.t", "proxy/ascii*", r"^\d+  got: 'NULL'", "`stats settings` are the servers'"),
     ("stats.t", "proxy/ascii x4", r"cmd_flush", SUMS),

@@ -8,7 +8,7 @@ SAME = "same"
 
 # What differs and must: which library, protocol and kind, in which arrangements, what moxi's line (or, if it has none,
 # memcached's) is, and the section of the contract that says so. The first three are patterns to be found.
-OLDER = "binary|old"
+OLDER = "old"
 BINARY = " binary scenario$"
 EXPLAINED = [
     # Lists of keys are asked for, which the binary protocol has not.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use moxi_test_support::packet::{Packet, op};
-use moxi_test_support::{Mock, Moxi, MoxiBuilder, Wire, moxi};
+use moxi_test_support::{Dialect, Mock, Moxi, MoxiBuilder, Wire, moxi, warm};
 
 const TIMEOUT: &str = "SERVER_ERROR proxy downstream timeout\r\n";
 const SHORT: Duration = Duration::from_millis(150);
@@ -305,6 +305,31 @@ fn a_client_that_comes_back_does_not_overtake_itself() {
                 true => client.expect(Packet::reply(op::SET).bytes()),
             }
         }
+    }
+}
+
+/// The same for a meta command whose key is written in base64, by the same client or by one that writes it otherwise.
+#[test]
+fn a_key_in_base64_is_known_again() {
+    for (again, sent) in [("ms Zm9v 1 b", "ms Zm9v 1 b O2"), ("ms foo 1", "ms foo 1 O2"), ("md Zm9v b", "md Zm9v b O2")]
+    {
+        let mock = Mock::new();
+        let settings = "downstream_timeout=0,downstream_conn_queue_timeout=0";
+        let builder = Speak::Ascii.moxi(&mock).set(settings).threads(1);
+        let (moxi, _, mut line) = warm(builder, Dialect::Meta, &mock);
+        let mut client = moxi.client();
+        client.send("ms Zm9v 1 b\r\n1\r\n");
+        line.expect_piece("ms Zm9v 1 b O1\r\n1\r\n");
+        client.close();
+        moxi.turn();
+        let mut client = moxi.client();
+        let value = if again.starts_with("ms") { "2\r\n" } else { "" };
+        client.send(format!("{again}\r\n{value}"));
+        mock.expect_no_connection(SHORT);
+        line.send("HD O1\r\n");
+        line.expect_piece(format!("{sent}\r\n{value}"));
+        line.send("HD O2\r\n");
+        client.expect_piece("HD\r\n");
     }
 }
 

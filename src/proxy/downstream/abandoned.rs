@@ -264,7 +264,8 @@ fn may_take_back(conn: &Conn, index: usize) -> bool {
 /// The key of a request with one key.
 fn key_of<'a>(conn: &Conn, index: usize, speak: Protocol, memory: &'a mut Vec<u8>) -> Option<&'a [u8]> {
     // Of a base64-coded key that is not the key itself which stands there: it counts as any.
-    let is_elsewhere = match conn.fifo.get(index)?.expect {
+    let expect = conn.fifo.get(index)?.expect;
+    let is_elsewhere = match expect {
         Expect::MultiGet { .. } | Expect::Broadcast { .. } => true,
         Expect::Translated(Translated { is_encoded, .. }) => is_encoded,
         _ => false,
@@ -279,6 +280,11 @@ fn key_of<'a>(conn: &Conn, index: usize, speak: Protocol, memory: &'a mut Vec<u8
             let line = memory.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
             let mut words = line.split(|byte| *byte == b' ');
             let verb = words.next()?;
+            // A flag says that it is in base64, and may be among what was not looked at.
+            let is_long = line.len() == memory.len();
+            if matches!(expect, Expect::Meta { .. }) && (is_long || words.clone().any(|word| word == b"b")) {
+                return None;
+            }
             if verb.starts_with(b"gat") {
                 words.next();
             }
