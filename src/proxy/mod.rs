@@ -21,6 +21,7 @@ pub mod downstream;
 #[cfg(debug_assertions)]
 mod invariants;
 mod merge;
+mod missed;
 mod reconfigure;
 pub mod report;
 pub mod request;
@@ -119,6 +120,8 @@ pub struct Engine {
     traffic: Arc<Traffic>,
     /// The requests that have ended last, and are not noted yet.
     alike: Alike,
+    /// How often something was not there that must be.
+    missed: u64,
 }
 
 impl Engine {
@@ -141,6 +144,7 @@ impl Engine {
             sources: Arc::default(),
             traffic: Arc::default(),
             alike: Alike::default(),
+            missed: 0,
         };
         engine.reconfigure(config, health);
         engine
@@ -193,6 +197,9 @@ impl Engine {
         self.pump_ready(looked_at);
         self.arm_trimming();
         self.settle_times();
+        if self.has_missed() {
+            self.tell_missed();
+        }
         #[cfg(debug_assertions)]
         self.check_invariants();
     }

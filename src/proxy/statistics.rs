@@ -171,21 +171,14 @@ impl Engine {
         self.sources = sources;
     }
 
-    /// The counters of a bucket. Clients of the built-in server are in none.
-    pub(in crate::proxy) fn counters(&self, bucket: usize) -> Option<&Counters> {
-        self.buckets.get(bucket).map(|bucket| bucket.counters.as_ref())
-    }
-
     /// Counts one more of something that happened in a bucket.
     pub(in crate::proxy) fn count(&self, bucket: usize, counter: Counter) {
-        if let Some(counters) = self.counters(bucket) {
-            counters.count(counter);
-        }
+        self.buckets[bucket].counters.count(counter);
     }
 
     /// Counts one more of something that happened to a server's connection.
     pub(in crate::proxy) fn count_host(&self, host: HostId, counter: Counter) {
-        if let Some(host) = self.downstream.hosts.get(host) {
+        if let Some(host) = self.downstream.hosts.must(host) {
             self.count(host.bucket, counter);
         }
     }
@@ -245,21 +238,20 @@ impl Engine {
 
     /// A value has come for a get: so many bytes, so often.
     pub(in crate::proxy) fn note_hit(&mut self, id: RequestId, bytes: usize, times: u32) {
-        if let Some(request) = self.flight.requests.get_mut(id) {
+        if let Some(request) = self.flight.requests.must_mut(id) {
             request.note_hit(bytes, times);
         }
     }
 
     /// A step of the handshake with a server is done; `since` is when it began.
     pub(in crate::proxy) fn count_step(&self, host: HostId, done: State, is_ready: bool, since: Micros) {
-        let Some(counters) = self.downstream.hosts.get(host).and_then(|host| self.counters(host.bucket)) else {
-            return;
-        };
-        if done == State::Connecting && self.downstream.hosts.get(host).is_some_and(|host| host.behavior.time_stats) {
+        let Some(host) = self.downstream.hosts.must(host) else { return };
+        let counters = &self.buckets[host.bucket].counters;
+        if done == State::Connecting && host.behavior.time_stats {
             counters.sample(Timing::Connect, self.now.saturating_sub(since));
         }
         // Steps that a server does not ask for count as done.
-        let has_user = self.downstream.hosts.get(host).is_some_and(|host| !host.server.user.is_empty());
+        let has_user = !host.server.user.is_empty();
         if done == State::Handshake(Step::Authenticate) || is_ready && !has_user {
             counters.count(Counter::Auth);
         }
@@ -271,10 +263,9 @@ impl Engine {
 
     /// A server connection is lost, with so many requests that waited for it, of which some are sent again.
     pub(in crate::proxy) fn count_loss(&self, id: ConnId, loss: Loss, requests: usize, retries: usize) {
-        let Some(conn) = self.downstream.conns.get(id) else { return };
-        let Some(counters) = self.downstream.hosts.get(conn.host).and_then(|host| self.counters(host.bucket)) else {
-            return;
-        };
+        let Some(conn) = self.downstream.conns.must(id) else { return };
+        let Some(host) = self.downstream.hosts.must(conn.host) else { return };
+        let counters = &self.buckets[host.bucket].counters;
         counters.drop_one(Counter::Conns);
         counters.add(Counter::QuitServer, requests as u64);
         counters.add(Counter::Retry, retries as u64);

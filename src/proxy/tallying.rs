@@ -167,9 +167,9 @@ impl Alike {
         }
         let Phases { queue, server, .. } = self.delays.phases(self.since, self.end);
         let spent = Spent { queue, server };
-        if let Some(bucket) = buckets.get(self.bucket) {
-            bucket.counters.latency.note(self.kind, spent, count);
-        }
+        let bucket = &buckets[self.bucket];
+        bucket.counters.latency.note(self.kind, spent, count);
+        // The server may be in no bucket any more.
         if let Some(latency) = servers.hosts.get(self.host).and_then(|host| host.tally.latency()) {
             latency.note(self.kind, spent, count);
         }
@@ -207,10 +207,10 @@ impl Engine {
 
     /// A connection has become ready.
     pub(in crate::proxy) fn tally_ready(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get(id) else { return };
+        let Some(conn) = self.downstream.conns.must(id) else { return };
         conn.tally.drop_one(Count::Connecting);
         conn.tally.add(Count::Connects, 1);
-        if let Some(host) = self.downstream.hosts.get_mut(conn.host)
+        if let Some(host) = self.downstream.hosts.must_mut(conn.host)
             && host.lost > 0
         {
             host.lost -= 1;
@@ -220,7 +220,7 @@ impl Engine {
 
     /// A connection with so many requests is lost.
     pub(in crate::proxy) fn tally_loss(&mut self, id: ConnId, loss: Loss, requests: usize) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         conn.tally.drop_one(Count::Conns);
         conn.show();
         conn.tally.shift(Count::Unanswered, conn.shown.unanswered, 0);
@@ -231,7 +231,7 @@ impl Engine {
         }
         let Some(cause) = loss.cause(is_ready, requests > 0) else { return };
         conn.tally.fail(cause, self.now);
-        if is_ready && let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+        if is_ready && let Some(host) = self.downstream.hosts.must_mut(conn.host) {
             host.lost = host.lost.saturating_add(1);
         }
     }

@@ -381,8 +381,8 @@ impl Engine {
 
     /// The front cache has the value of a key of several, that was named so often.
     pub(in crate::proxy) fn watch_hit(&self, id: RequestId, key: &[u8], length: usize, times: u32) {
-        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.get(request.bucket));
-        if let Some(watch) = bucket.and_then(|bucket| bucket.watch.as_ref()) {
+        let Some(request) = self.flight.requests.must(id) else { return };
+        if let Some(watch) = &self.buckets[request.bucket].watch {
             watch.count_hit(key, length, times);
         }
     }

@@ -1,4 +1,6 @@
 //! Server connections: their handshake (03 §16.2), and their replies one by one.
+//!
+//! The event loop may speak of a connection that the engine has forgotten: it learns of that when it looks at the actions.
 
 use crate::buffer::Input;
 use crate::metrics::counter::Counter;
@@ -32,7 +34,7 @@ impl Engine {
     }
 
     fn not_connected(&mut self, id: ConnId, loss: Loss, reason: &str) {
-        if let Some(host) = self.downstream.conns.get(id).and_then(|conn| self.downstream.hosts.get(conn.host)) {
+        if let Some(host) = self.downstream.conns.get(id).and_then(|conn| self.downstream.hosts.must(conn.host)) {
             // Of a suspended server everybody knows.
             let level = if host.health.is_suspended() { 2 } else { 1 };
             let text = format!("{loss}: {}: {reason}", host.server);
@@ -64,13 +66,13 @@ impl Engine {
         if is_ready {
             self.tally_ready(id);
         }
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         if conn.state == State::Ready {
             conn.head_since = self.now;
-            if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+            if let Some(host) = self.downstream.hosts.must_mut(conn.host) {
                 host.note_reachable();
             }
-            if let Some(host) = self.downstream.hosts.get(conn.host)
+            if let Some(host) = self.downstream.hosts.must(conn.host)
                 && host.health.succeed()
             {
                 let text = format!("{} is back", host.server);
@@ -87,19 +89,19 @@ impl Engine {
 
     /// The connection has become ready: what waits behind its first request counts as queued from now on.
     fn begin_queue(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         if conn.fifo.is_empty() {
             return self.make_idle(id);
         }
         let mut clients = Vec::new();
         let (head, first) = (conn.fifo.head_len(), conn.fifo.front().map(|entry| entry.request));
         for entry in conn.fifo.iter_mut().skip(head).filter(|entry| Some(entry.request) != first) {
+            // Others have been given up, or are questions of our own.
             if let Some(request) = self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done) {
                 entry.is_queued = true;
                 request.queued += 1;
-                if let Some(bucket) = self.buckets.get(request.bucket) {
-                    bucket.counters.count(Counter::ConnQueueAdd);
-                }
+                let bucket = &self.buckets[request.bucket];
+                bucket.counters.count(Counter::ConnQueueAdd);
                 request.queued_since = self.now;
                 clients.push(request.client);
             }
@@ -111,11 +113,11 @@ impl Engine {
 
     /// Puts the connection on its host's list of idle ones.
     fn make_idle(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         conn.output.release(conn.answered_to);
         conn.output.rest(&mut self.spare);
         conn.head_since = self.now;
-        let Some(host) = self.downstream.hosts.get_mut(conn.host) else { return };
+        let Some(host) = self.downstream.hosts.must_mut(conn.host) else { return };
         if host.is_retired || conn.is_elder {
             return self.close_conn(id, Loss::Closed);
         }
@@ -132,12 +134,13 @@ impl Engine {
 
     /// Understands as much as possible of what the server has sent.
     pub(in crate::proxy) fn parse_replies(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         let mut input = std::mem::take(&mut conn.input);
         let speak = conn.speak;
         let mut fits = Ok(());
         while fits.is_ok()
             && input.is_worth_parsing()
+            // (The reply may have been its end.)
             && self.downstream.conns.get(id).is_some_and(|conn| !conn.is_paused)
         {
             match self.next_reply(id, speak, &mut input) {
@@ -182,7 +185,7 @@ impl Engine {
                     return None;
                 }
                 packet::Parsed::Packet { packet, len } => {
-                    let fits = match self.downstream.conns.get(id).map(|conn| conn.state) {
+                    let fits = match self.downstream.conns.must(id).map(|conn| conn.state) {
                         Some(State::Handshake(step)) => self.handshake_reply(id, step, &packet),
                         _ => self.binary_reply(id, &packet),
                     };
@@ -212,7 +215,7 @@ impl Engine {
 
     /// The request at the head of the connection is answered: the next one becomes the head.
     pub(in crate::proxy) fn pop_head(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         for _ in 0..conn.fifo.head_len() {
             if let Some(end) = conn.fifo.pop() {
                 conn.answered_to = end;
@@ -226,13 +229,13 @@ impl Engine {
         if !conn.abandoned.is_empty() {
             self.settle_abandoned(id);
         }
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         if conn.alone.front().is_some_and(|range| range.end <= conn.answered_to) {
             conn.alone.pop_front();
         }
         let waits_alone = !conn.alone.is_empty();
         if std::mem::take(&mut conn.is_stalled)
-            && let Some(host) = self.downstream.hosts.get(conn.host)
+            && let Some(host) = self.downstream.hosts.must(conn.host)
         {
             host.health.succeed();
         }
@@ -253,9 +256,8 @@ impl Engine {
                         self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done)
                 {
                     request.queued = request.queued.saturating_sub(1);
-                    if let Some(bucket) = self.buckets.get(request.bucket) {
-                        bucket.counters.count(Counter::ConnQueueRemove);
-                    }
+                    let bucket = &self.buckets[request.bucket];
+                    bucket.counters.count(Counter::ConnQueueRemove);
                 }
             }
         }

@@ -115,7 +115,7 @@ impl Downstream {
         self.servers = Arc::clone(servers);
         let ids: Vec<HostId> = self.host_of.values().copied().collect();
         for id in ids {
-            if let Some(host) = self.hosts.get_mut(id) {
+            if let Some(host) = self.hosts.must_mut(id) {
                 host.tally = servers.register(&host.server, None, &host.health);
             }
         }

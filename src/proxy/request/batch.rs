@@ -23,7 +23,8 @@ use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
 use crate::proxy::request::broadcast::{Broadcast, Order};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
-use crate::proxy::upstream::pump::{Admit, Verdict};
+use crate::proxy::upstream::admission::Admit;
+use crate::proxy::upstream::pump::Verdict;
 use crate::proxy::upstream::{Caller, Client, ClientId};
 use replies::Replies;
 
@@ -75,6 +76,7 @@ impl Client {
     /// The batch that its next packet joins, if there is one in this turn.
     pub(in crate::proxy) fn open_batch(&self, requests: &Arena<Request>) -> Option<RequestId> {
         let id = self.batch?;
+        // It may be answered, and forgotten.
         let request = requests.get(id).filter(|request| !request.is_done)?;
         matches!(&request.work, Work::Batch(batch) if batch.is_open).then_some(id)
     }
@@ -83,7 +85,7 @@ impl Client {
 impl Engine {
     /// The batch that the client's next packet joins, if there is one in this turn.
     pub(in crate::proxy) fn open_batch(&self, id: ClientId) -> Option<RequestId> {
-        self.upstream.clients.get(id)?.open_batch(&self.flight.requests)
+        self.upstream.clients.must(id)?.open_batch(&self.flight.requests)
     }
 
     /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, or `upstream_requests_max`, it has to
@@ -94,7 +96,7 @@ impl Engine {
             self.refuse_quiet(caller, packet, failure);
             return Verdict::Taken;
         }
-        let Some(client) = self.upstream.clients.get_mut(id) else { return Verdict::Taken };
+        let Some(client) = self.upstream.clients.must_mut(id) else { return Verdict::Taken };
         let behavior = &self.buckets[caller.bucket].config.behavior;
         let bytes = packet.raw.len() as u64;
         let is_too_long = client.quiet_bytes.saturating_add(bytes) > behavior.quiet_max;
@@ -117,7 +119,7 @@ impl Engine {
                 }
             },
         };
-        if let Some(client) = self.upstream.clients.get_mut(id) {
+        if let Some(client) = self.upstream.clients.must_mut(id) {
             client.batch = Some(batch);
             client.quiet_bytes += bytes;
             client.quiet_packets += 1;
@@ -143,7 +145,7 @@ impl Engine {
 
     /// A packet of a batch is about to be sent: the batch is not finished before all of it is.
     fn begin_packet(&mut self, id: RequestId, quiet_bytes: u64) {
-        if let Some(Work::Batch(batch)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        if let Some(Work::Batch(batch)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             batch.is_sending = true;
             batch.count += u32::from(quiet_bytes > 0);
             batch.bytes += quiet_bytes;
@@ -151,7 +153,7 @@ impl Engine {
     }
 
     fn end_packet(&mut self, id: RequestId) {
-        if let Some(Work::Batch(batch)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        if let Some(Work::Batch(batch)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             batch.is_sending = false;
         }
         self.packet_done(id);
@@ -184,10 +186,10 @@ impl Engine {
             _ => None,
         };
         let is_broadcast = broadcast.is_some();
-        if let Some(client) = self.upstream.clients.get_mut(client) {
+        if let Some(client) = self.upstream.clients.must_mut(client) {
             client.batch = None;
         }
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         if let Work::Batch(batch) = &mut request.work {
             batch.closing = Some((code, packet.header.opaque));
             batch.broadcast = broadcast;
@@ -207,7 +209,7 @@ impl Engine {
                 match self.pick(client, host, false) {
                     Ok(conn_id) => self.put_broadcast(id, conn_id, index, packet),
                     Err(failure) => {
-                        if let Some(request) = self.flight.requests.get_mut(id) {
+                        if let Some(request) = self.flight.requests.must_mut(id) {
                             request.failure.get_or_insert(failure);
                         }
                     }
@@ -221,15 +223,15 @@ impl Engine {
 
     /// The connection, ready for a packet of this batch: it goes on with the quiet ones that are there.
     pub(in crate::proxy) fn begin_in(&mut self, id: RequestId, conn_id: ConnId) -> Option<&mut Conn> {
-        match self.downstream.conns.get(conn_id)?.group == Some(id) {
-            true => self.downstream.conns.get_mut(conn_id),
+        match self.downstream.conns.must(conn_id)?.group == Some(id) {
+            true => self.downstream.conns.must_mut(conn_id),
             false => self.begin(conn_id),
         }
     }
 
     /// A packet of this request was written at the end of the connection's output.
     pub(in crate::proxy) fn note_group(&mut self, id: RequestId, conn_id: ConnId, code: u8) {
-        if let Some(conn) = self.downstream.conns.get_mut(conn_id) {
+        if let Some(conn) = self.downstream.conns.must_mut(conn_id) {
             conn.group = is_quiet(code).then_some(id);
         }
     }
@@ -241,9 +243,9 @@ impl Engine {
 
     /// Closes the quiet packets at the end of the connection's output: something else follows, or they are sent.
     pub(in crate::proxy) fn close_group(&mut self, conn_id: ConnId) {
-        let Some(id) = self.downstream.conns.get_mut(conn_id).and_then(|conn| conn.group.take()) else { return };
+        let Some(id) = self.downstream.conns.must_mut(conn_id).and_then(|conn| conn.group.take()) else { return };
         let mut owner = RequestId::NONE; // if the batch was given up, its packets still need their end
-        if let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) {
+        if let Some(request) = self.flight.requests.must_mut(id).filter(|request| !request.is_done) {
             if let Work::Batch(batch) = &mut request.work {
                 batch.is_open = false;
             }
@@ -302,7 +304,7 @@ impl Engine {
         let is_open = self
             .downstream
             .conns
-            .get(conn_id)
+            .must(conn_id)
             .and_then(|conn| conn.fifo.back())
             .is_some_and(|entry| entry.request == id && matches!(entry.expect, Expect::Quiet { .. }));
         if is_open {

@@ -17,7 +17,7 @@ use crate::proxy::request::{RequestId, Work};
 impl Engine {
     /// Takes one packet that a binary server has sent.
     pub(in crate::proxy) fn binary_reply(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
-        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
+        let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
         let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
         if conn.output.sent() <= conn.range(0).start {
             return Err(Unfit); // an answer to something that was not sent yet
@@ -73,7 +73,7 @@ impl Engine {
 
     /// The answer to a get of one key, or to one of several that were joined.
     fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
-        let lone = self.downstream.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
+        let lone = self.downstream.conns.must(id).is_some_and(|conn| conn.fifo.head_len() == 1);
         match packet.header.opcode {
             opcode::GETK if lone && self.is_refusal(id, 0, packet) => {
                 self.try_elsewhere(id, 0, &packet.value);
@@ -112,7 +112,7 @@ impl Engine {
 
     /// An unusual answer to a quiet packet: it is passed on.
     fn quiet_reply(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return Err(Unfit) };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return Err(Unfit) };
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
         // The server answers in order, so it is usually the next one.
         let from = conn.cursor;
@@ -133,7 +133,7 @@ impl Engine {
             return Ok(());
         }
         let place =
-            self.downstream.conns.get(id).and_then(|conn| conn.fifo.get(index)?.packet()).map_or(0, |name| name.place);
+            self.downstream.conns.must(id).and_then(|conn| conn.fifo.get(index)?.packet()).map_or(0, |name| name.place);
         if let Some(request) = self.unlink(id, index) {
             if let Some(sink) = self.packet_sink(request, PacketName::of(&packet.header, place)) {
                 sink.push(packet.raw);
@@ -147,7 +147,7 @@ impl Engine {
     fn drop_quiet(&mut self, id: ConnId) {
         while let Some(Expect::Quiet { .. }) = self.head_expect(id) {
             self.unlink(id, 0);
-            let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+            let Some(conn) = self.downstream.conns.must_mut(id) else { return };
             if let Some(end) = conn.fifo.pop() {
                 conn.answered_to = end;
             }
@@ -156,7 +156,7 @@ impl Engine {
     }
 
     fn head_expect(&self, id: ConnId) -> Option<Expect> {
-        self.downstream.conns.get(id)?.fifo.front().map(|entry| entry.expect)
+        self.downstream.conns.must(id)?.fifo.front().map(|entry| entry.expect)
     }
 
     /// The entry of the joined get at the head with this opaque, and this key if the server repeats it.
@@ -173,7 +173,7 @@ impl Engine {
             return Err(Unfit);
         };
         let asked =
-            self.downstream.conns.get(id).and_then(|conn| conn.output.slice(key_at..key_at + u64::from(key_len)));
+            self.downstream.conns.must(id).and_then(|conn| conn.output.slice(key_at..key_at + u64::from(key_len)));
         if !packet.key.is_empty() && asked != Some(packet.key) {
             return Err(Unfit);
         }
@@ -245,7 +245,7 @@ impl Engine {
         packet: &Packet<'_>,
     ) -> Result<(), Unfit> {
         let code = packet.header.vbucket_or_status;
-        let Some(host) = self.downstream.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
+        let Some(host) = self.downstream.conns.must(id).map(|conn| conn.host) else { return Ok(()) };
         if code != status::SUCCESS {
             let text = line(op::of(packet.header.opcode).class, code);
             let text = text.strip_suffix(b"\r\n").unwrap_or(text);

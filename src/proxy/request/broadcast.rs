@@ -243,7 +243,7 @@ impl Engine {
             let conn_id = match self.pick(client_id, host, false) {
                 Ok(conn) => conn,
                 Err(failure) => {
-                    if let Some(request) = self.flight.requests.get_mut(id) {
+                    if let Some(request) = self.flight.requests.must_mut(id) {
                         request.failure.get_or_insert(failure);
                     }
                     continue;
@@ -260,12 +260,12 @@ impl Engine {
                 Entry { request: id, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false },
             );
         }
-        if self.flight.requests.get(id).is_some_and(|request| request.pending == 0) {
+        if self.flight.requests.must(id).is_some_and(|request| request.pending == 0) {
             self.finish_broadcast(id);
         }
     }
 
-    /// What is known of a broadcast's answer, if somebody waits for it.
+    /// What is known of a broadcast's answer, if somebody waits for it: its request may have been given up.
     pub(in crate::proxy) fn broadcast_of(&mut self, id: RequestId) -> Option<&mut Broadcast> {
         match &mut self.flight.requests.get_mut(id).filter(|request| !request.is_done)?.work {
             Work::Broadcast(broadcast) => Some(broadcast),
@@ -276,7 +276,7 @@ impl Engine {
 
     /// All servers have answered, or failed.
     pub(in crate::proxy) fn finish_broadcast(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let failure = request.failure;
         let work = std::mem::replace(&mut request.work, Work::Local);
         if let Work::Broadcast(broadcast) = work {
@@ -303,6 +303,7 @@ impl Engine {
         failure: Failure,
         host: Option<HostId>,
     ) {
+        // It may be in no bucket any more.
         let server = host.and_then(|id| Some((id, Arc::clone(&self.downstream.hosts.get(id)?.server))));
         let broadcast = Broadcast::order(Order::Flush, Roll::new(server.into_iter().collect()));
         self.complain(&broadcast, Some(failure));
@@ -314,7 +315,7 @@ impl Engine {
     /// A roll of these servers.
     pub(in crate::proxy) fn roll(&self, hosts: &[HostId]) -> Roll {
         Roll::new(
-            hosts.iter().filter_map(|id| Some((*id, Arc::clone(&self.downstream.hosts.get(*id)?.server)))).collect(),
+            hosts.iter().filter_map(|id| Some((*id, Arc::clone(&self.downstream.hosts.must(*id)?.server)))).collect(),
         )
     }
 

@@ -128,7 +128,7 @@ impl Engine {
             self.local_reply(caller, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
             return Pumped::Taken;
         }
-        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return Pumped::Taken };
+        let Some(client) = self.upstream.clients.must_mut(caller.client) else { return Pumped::Taken };
         if client.unanswered > 0 {
             // What the client has changed before is to be in it; and then it is its turn at once.
             client.stopped = true;
@@ -151,7 +151,7 @@ impl Engine {
             match self.pick_dump(host) {
                 Ok(conn) => self.put_dump(request, conn, command),
                 Err(failure) => {
-                    if let Some(request) = self.flight.requests.get_mut(request) {
+                    if let Some(request) = self.flight.requests.must_mut(request) {
                         request.failure.get_or_insert(failure);
                     }
                 }
@@ -163,7 +163,7 @@ impl Engine {
 
     /// Whether the server's crawler is free for this request; if not, that is as if the server had said so.
     fn may_crawl(&mut self, request: RequestId, host: HostId) -> bool {
-        let crawl = self.downstream.hosts.get(host).map(|host| Crawl::begin(&host.health));
+        let crawl = self.downstream.hosts.must(host).map(|host| Crawl::begin(&host.health));
         let Some(dump) = self.dump_of(request) else { return false };
         match crawl {
             Some(None) => {
@@ -188,9 +188,10 @@ impl Engine {
 
     /// The server's connection for lists. It is one more than `downstream_conn_max` allows, as long as it is needed.
     pub(in crate::proxy) fn pick_dump(&mut self, host_id: HostId) -> Result<ConnId, Failure> {
+        // What is sent again may be for a server that is in no bucket any more.
         let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
         if let Some(id) = host.dump
-            && self.downstream.conns.get(id).is_some_and(|conn| !conn.is_stalled)
+            && self.downstream.conns.must(id).is_some_and(|conn| !conn.is_stalled)
         {
             return Ok(id);
         }
@@ -198,10 +199,10 @@ impl Engine {
             return Err(Failure::NoServer);
         }
         let id = self.connect(host_id);
-        if let Some(conn) = self.downstream.conns.get_mut(id) {
+        if let Some(conn) = self.downstream.conns.must_mut(id) {
             conn.is_for_dumps = true;
         }
-        if let Some(host) = self.downstream.hosts.get_mut(host_id) {
+        if let Some(host) = self.downstream.hosts.must_mut(host_id) {
             host.conns.retain(|other| *other != id);
             host.dump = Some(id);
         }
@@ -220,7 +221,7 @@ impl Engine {
             Reply::End => b"END",
             Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
         };
-        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
+        let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
         let (host, is_first) = (conn.host, matches!(conn.fifo.front(), Some(head) if head.expect.is_unanswered_dump()));
         let Some(dump) = self.dump_of(request) else {
             // It was given up before its turn came.
@@ -239,7 +240,7 @@ impl Engine {
         let is_wanted = dump.wants(is_greeting);
         dump.is_begun |= is_wanted;
         self.note_begun(id);
-        if let Some(conn) = self.downstream.conns.get_mut(id) {
+        if let Some(conn) = self.downstream.conns.must_mut(id) {
             // The list as a whole has no time limit.
             conn.head_since = self.now;
         }
@@ -247,7 +248,7 @@ impl Engine {
             sink.tail().extend_from_slice(line);
             sink.tail().extend_from_slice(line_end);
             if sink.unsent() >= AHEAD
-                && let Some(conn) = self.downstream.conns.get_mut(id)
+                && let Some(conn) = self.downstream.conns.must_mut(id)
             {
                 conn.is_paused = true;
             }
@@ -256,6 +257,7 @@ impl Engine {
         Ok(())
     }
 
+    /// What is known of the list, if somebody waits for it: its request may have been given up.
     fn dump_of(&mut self, id: RequestId) -> Option<&mut Dump> {
         match &mut self.flight.requests.get_mut(id).filter(|request| !request.is_done)?.work {
             Work::Dump(dump) => Some(dump),
@@ -265,7 +267,7 @@ impl Engine {
 
     /// All servers have listed their keys, or failed.
     pub(in crate::proxy) fn finish_dump(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let failure = request.failure;
         if let Work::Dump(dump) = std::mem::replace(&mut request.work, Work::Local)
             && let Some(sink) = self.sink(id)
@@ -277,17 +279,17 @@ impl Engine {
 
     /// The client has taken some of its output: servers whose lists it waits for are read again.
     pub(in crate::proxy) fn resume_dump(&mut self, id: ClientId) {
-        let Some(client) = self.upstream.clients.get(id) else { return };
+        let Some(client) = self.upstream.clients.must(id) else { return };
         if client.output.unsent() > AHEAD / 2 {
             return;
         }
-        let Some(request) = client.order.front().and_then(|front| self.flight.requests.get(*front)) else { return };
+        let Some(request) = client.order.front().and_then(|front| self.flight.requests.must(*front)) else { return };
         if !matches!(request.work, Work::Dump(_)) {
             return;
         }
         let conns: Vec<ConnId> = request.links.iter().collect();
         for id in conns {
-            let Some(conn) = self.downstream.conns.get_mut(id) else { continue };
+            let Some(conn) = self.downstream.conns.must_mut(id) else { continue };
             if std::mem::take(&mut conn.is_paused) {
                 conn.head_since = self.now;
                 self.arm_conn(id);
@@ -299,7 +301,7 @@ impl Engine {
 
     /// Nobody waits for the list any more that the server is at: it need not go on with it.
     pub(in crate::proxy) fn drop_dump(&mut self, id: ConnId, request: RequestId) {
-        let Some(conn) = self.downstream.conns.get_mut(id).filter(|conn| conn.is_for_dumps) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id).filter(|conn| conn.is_for_dumps) else { return };
         let Some(head) = conn.fifo.get_mut(0).filter(|head| head.request == request) else { return };
         head.request = RequestId::NONE;
         self.close_conn(id, Loss::Abandoned);

@@ -70,9 +70,10 @@ impl Engine {
         if packet.header.vbucket_or_status != status::NOT_MY_VBUCKET {
             return false;
         }
-        let Some(entry) = self.downstream.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else {
+        let Some(entry) = self.downstream.conns.must(id).and_then(|conn| conn.fifo.get(index)).copied() else {
             return false;
         };
+        // It may have been given up: nobody wants it tried elsewhere.
         let Some(request) = self.flight.requests.get(entry.request) else { return false };
         let bucket = request.bucket;
         let is_keyed = matches!(
@@ -124,7 +125,7 @@ impl Engine {
 
     /// The request of entry `index`, which has just been refused with this body, is sent to another server.
     pub(in crate::proxy) fn try_elsewhere(&mut self, id: ConnId, index: usize, body: &[u8]) {
-        let Some(conn) = self.downstream.conns.get(id) else { return };
+        let Some(conn) = self.downstream.conns.must(id) else { return };
         let (host, range) = (conn.host, conn.range(index));
         let Some(entry) = conn.fifo.get(index).copied() else { return };
         let mut head = Vec::new();
@@ -146,7 +147,7 @@ impl Engine {
         let again = match again {
             Again::Get { key, .. } => {
                 let (_, cas) = self.class(request);
-                let Some(bucket) = self.flight.requests.get(request).map(|request| request.bucket) else { return };
+                let Some(bucket) = self.flight.requests.must(request).map(|request| request.bucket) else { return };
                 let vbucket = self.buckets[bucket].config.router.route(&key).vbucket;
                 self.learn_of(request, vbucket, host, body);
                 Again::Get { key, cas }
@@ -161,7 +162,7 @@ impl Engine {
 
     /// A key of this vbucket was refused.
     pub(in crate::proxy) fn learn_of(&mut self, request: RequestId, vbucket: u16, host: HostId, body: &[u8]) {
-        if let Some(bucket) = self.flight.requests.get(request).map(|request| request.bucket) {
+        if let Some(bucket) = self.flight.requests.must(request).map(|request| request.bucket) {
             self.count(bucket, Counter::RetryVbucket);
             self.count(bucket, Counter::Retry);
             self.learn(bucket, vbucket, host, body);
@@ -175,14 +176,14 @@ impl Engine {
 
     /// Notes that this is to be sent again: at once in the first round, later after a pause.
     fn send_again(&mut self, id: RequestId, again: Again) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         // Kept from being finished until it has been sent again.
         request.pending += 1;
         request.refused += 1;
         let is_first_round = usize::from(request.refusals) + 1 < self.buckets[request.bucket].hosts.len();
         let until = if is_first_round { self.now } else { self.now + PAUSE };
         let (client_id, sequence) = (request.client, request.sequence);
-        let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
+        let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
         if client.refused.is_empty() {
             self.flight.refused.push(client_id);
         }
@@ -213,7 +214,9 @@ impl Engine {
     /// They go one by one, and as a whole: the next one only when the one before has been answered. So they stay in
     /// their order even if their vbucket moves meanwhile.
     fn next_refused(&mut self, id: ClientId) -> Option<RequestId> {
+        // It may have gone while its requests paused.
         let client = self.upstream.clients.get_mut(id)?;
+        // It may have been given up while it paused.
         let is_open = |id: &RequestId| self.flight.requests.get(*id).is_some_and(|request| !request.is_done);
         while client.refused.front().is_some_and(|front| !is_open(&front.request)) {
             client.refused.pop_front();
@@ -226,10 +229,10 @@ impl Engine {
         };
         // Not under way: it was refused again, and stands in the list.
         let is_under_way = |id: &RequestId| {
-            is_open(id) && self.flight.requests.get(*id).is_some_and(|request| request.pending > request.refused)
+            is_open(id) && self.flight.requests.must(*id).is_some_and(|request| request.pending > request.refused)
         };
         let is_its_turn = client.retried.filter(is_under_way).is_none_or(|retried| retried == next);
-        let is_whole = self.flight.requests.get(next).is_some_and(|request| request.pending == request.refused);
+        let is_whole = self.flight.requests.must(next).is_some_and(|request| request.pending == request.refused);
         let mut parts = client.refused.iter().take_while(|refused| refused.request == next);
         let is_time = parts.all(|refused| refused.until <= self.now);
         (is_its_turn && is_whole && is_time).then_some(next)
@@ -237,7 +240,7 @@ impl Engine {
 
     /// Sends again what has been refused of this request.
     fn resend_request(&mut self, client_id: ClientId, id: RequestId) {
-        let Some(bucket) = self.flight.requests.get_mut(id).map(|request| {
+        let Some(bucket) = self.flight.requests.must_mut(id).map(|request| {
             request.refusals = request.refusals.saturating_add(1);
             request.bucket
         }) else {
@@ -245,12 +248,14 @@ impl Engine {
         };
         self.view(bucket);
         let mut groups = Vec::new();
+        // A client that has gone is forgotten when the last of its requests has failed, which may be this one.
         while let Some(client) = self.upstream.clients.get_mut(client_id) {
             client.retried = Some(id);
             if client.refused.front().is_none_or(|front| front.request != id) {
                 break;
             }
             let Some(refused) = client.refused.pop_front() else { break };
+            // A part that was sent again before may have failed, and the request with it.
             let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { continue };
             request.pending = request.pending.saturating_sub(1);
             request.refused = request.refused.saturating_sub(1);
@@ -277,13 +282,13 @@ impl Engine {
 
     /// Gives the connection.
     fn resend_packet(&mut self, id: RequestId, bytes: &Output, vbucket: u16, entry: &Entry) -> Option<ConnId> {
-        let request = self.flight.requests.get(id)?;
+        let request = self.flight.requests.must(id)?;
         let (client, bucket) = (request.client, &self.buckets[request.bucket]);
         let map = bucket.config.router.vbucket_map();
         let master = bucket.masters.learned(vbucket).or_else(|| map.and_then(|map| map.master(vbucket)));
         // The bytes are a packet's: a server that speaks otherwise has no use for them.
         let host = master.and_then(|master| bucket.hosts.get(master).copied()).filter(|host| {
-            self.downstream.hosts.get(*host).is_some_and(|host| host.server.protocol == Protocol::Binary)
+            self.downstream.hosts.must(*host).is_some_and(|host| host.server.protocol == Protocol::Binary)
         });
         let picked = host.ok_or(Failure::NoServer).and_then(|host| match entry.expect.opcode() {
             Some(code) => self.pick_for(client, host, code),

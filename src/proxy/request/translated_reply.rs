@@ -31,7 +31,7 @@ impl Engine {
         };
         let mut key = std::mem::take(&mut self.flight.scratch);
         key.clear();
-        if let Some(conn) = self.downstream.conns.get(id) {
+        if let Some(conn) = self.downstream.conns.must(id) {
             conn.output.read(asked.key_at..asked.key_at + u64::from(asked.key_len), &mut key);
         }
         if asked.is_encoded {
@@ -57,7 +57,7 @@ impl Engine {
             (Some(request), Outcome::Answered | Outcome::Missing, _) => self.packet_done(request),
             // Only this packet: its batch may have answers from other servers.
             (Some(request), Outcome::Unfit, _) => {
-                let host = self.downstream.conns.get(id).map(|conn| conn.host);
+                let host = self.downstream.conns.must(id).map(|conn| conn.host);
                 self.packet_failed(request, name, Failure::Closed, host);
             }
             (None, ..) => {}

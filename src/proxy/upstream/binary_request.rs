@@ -18,8 +18,9 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::statistics::proxy_word;
 use crate::proxy::upstream::Caller;
+use crate::proxy::upstream::admission::Admit;
 use crate::proxy::upstream::ascii_request::VERBOSITY_MAX;
-use crate::proxy::upstream::pump::{Admit, Verdict};
+use crate::proxy::upstream::pump::Verdict;
 use crate::proxy::{Action, Engine, VERSION};
 
 impl Engine {
@@ -152,7 +153,7 @@ impl Engine {
 
     /// Sends a packet to the server of its key.
     pub(in crate::proxy) fn send_packet(&mut self, id: RequestId, packet: &Packet<'_>) {
-        let Some(request) = self.flight.requests.get(id) else { return };
+        let Some(request) = self.flight.requests.must(id) else { return };
         let (client, bucket) = (request.client, request.bucket);
         if packet.key.is_empty() {
             return self.fail(id, Failure::NoServer);
@@ -182,7 +183,7 @@ impl Engine {
     ) {
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
         let op = op::of(code);
-        let Some(bucket) = self.flight.requests.get(id).map(|request| request.bucket) else { return };
+        let Some(bucket) = self.flight.requests.must(id).map(|request| request.bucket) else { return };
         if self.buckets[bucket].front.is_some() && op.changes() {
             self.note_change(id, Some(packet.key).filter(|key| !key.is_empty()));
         }
@@ -223,7 +224,7 @@ impl Engine {
                 Err(code) => return self.refuse_packet(id, conn_id, packet, code),
             },
         };
-        let end = self.downstream.conns.get(conn_id).map_or(start, |conn| conn.output.end());
+        let end = self.downstream.conns.must(conn_id).map_or(start, |conn| conn.output.end());
         let may_repeat = op.may_repeat(packet.header.cas != 0);
         let entry = Entry { request: id, expect, opaque, end, retries, may_repeat, is_queued: false };
         self.enqueue(conn_id, entry);
@@ -247,10 +248,10 @@ impl Engine {
         let is_open = |host: &HostId| {
             self.downstream
                 .hosts
-                .get(*host)
+                .must(*host)
                 .is_some_and(|host| host.server.protocol == Protocol::Ascii && !host.dialect.is_settled())
         };
-        let asked = self.upstream.clients.get(caller.client).map_or(&[][..], |client| &client.asked);
+        let asked = self.upstream.clients.must(caller.client).map_or(&[][..], |client| &client.asked);
         if asked.is_empty() && !self.servers(caller).iter().any(is_open) {
             return true;
         }
@@ -274,7 +275,7 @@ impl Engine {
         for host in hosts {
             is_known &= self.knows_dialect(caller.client, host);
         }
-        if is_known && let Some(client) = self.upstream.clients.get_mut(caller.client) {
+        if is_known && let Some(client) = self.upstream.clients.must_mut(caller.client) {
             client.asked.clear();
         }
         is_known

@@ -8,15 +8,16 @@ use crate::proxy::upstream::{Admission, ClientId};
 impl Engine {
     /// The request, the oldest of its client, has waited too long behind others on a connection to its server.
     pub(in crate::proxy) fn tell_of_conn_queue(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get(id) else { return };
-        let Some(client) = self.upstream.clients.get(request.client) else { return };
+        let Some(request) = self.flight.requests.must(id) else { return };
+        let Some(client) = self.upstream.clients.must(request.client) else { return };
         let since = client.oldest_since.max(request.queued_since);
+        // It may be in no bucket any more, while the request waits to be sent again.
         let Some(host) = request.target().and_then(|host| self.downstream.hosts.get_mut(host)) else { return };
         if std::mem::replace(&mut host.is_crowded, true) {
             return;
         }
         let requests: usize =
-            host.conns.iter().filter_map(|conn| self.downstream.conns.get(*conn)).map(|conn| conn.fifo.len()).sum();
+            host.conns.iter().filter_map(|conn| self.downstream.conns.must(*conn)).map(|conn| conn.fifo.len()).sum();
         let (server, conns, phase) = (&host.server, host.conns.len(), Failure::ConnQueue.phase());
         let text = format!(
             "{server}: timeout in phase {phase}, after {} ms, with {requests} requests on {conns} connections",
@@ -27,7 +28,7 @@ impl Engine {
 
     /// The client's next request has waited too long for a place among those of its bucket.
     pub(in crate::proxy) fn tell_of_wait_queue(&mut self, id: ClientId) {
-        let Some(client) = self.upstream.clients.get(id) else { return };
+        let Some(client) = self.upstream.clients.must(id) else { return };
         let (Admission::Waiting { since: Some(since) }, Some(bucket)) = (client.admission, client.bucket()) else {
             return;
         };

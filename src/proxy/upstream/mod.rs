@@ -13,7 +13,8 @@
 //! | `client` | the state of one client; LIFECYCLE.md has its states |
 //! | `caller` | whose request is at hand, and whom it is for |
 //! | `face` | what the event loop calls |
-//! | `pump` | a client's input, request by request; admission and back-pressure |
+//! | `pump` | a client's input, request by request; back-pressure |
+//! | `admission` | places among the concurrent requests, and who waits for one |
 //! | `waiting` | since when a request waits to be looked at again |
 //! | `ascii_request`, `meta_request`, `binary_request`, `sasl` | what each command does |
 //! | `finish` | replies in order |
@@ -23,6 +24,7 @@
 //! | `memcached` | clients of the built-in server |
 //! | `mcmux` | clients that name the server of each request (`-X`) |
 
+pub(in crate::proxy) mod admission;
 pub(in crate::proxy) mod ascii_request;
 pub(in crate::proxy) mod binary_request;
 mod caller;

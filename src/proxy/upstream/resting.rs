@@ -56,7 +56,7 @@ impl Engine {
 
     /// The client, which has just been added, has spoken this protocol elsewhere.
     pub fn client_speaks(&mut self, id: ClientId, protocol: Protocol) {
-        if let Some(client) = self.upstream.clients.get_mut(id) {
+        if let Some(client) = self.upstream.clients.must_mut(id) {
             client.protocol = Some(protocol);
             if let Service::Memcached(session) = &mut client.service {
                 *session = Session::new(Some(protocol));
