@@ -13,9 +13,6 @@ use crate::protocol::{Request, StoreVerb};
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
-use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::loss::Loss;
-use crate::proxy::downstream::{ConnId, State, Step};
 use crate::proxy::report::{self, Question, Report, Sources};
 use crate::proxy::request::caching::Front;
 use crate::proxy::request::{self, RequestId, Work};
@@ -176,13 +173,6 @@ impl Engine {
         self.buckets[bucket].counters.count(counter);
     }
 
-    /// Counts one more of something that happened to a server's connection.
-    pub(in crate::proxy) fn count_host(&self, host: HostId, counter: Counter) {
-        if let Some(host) = self.downstream.hosts.must(host) {
-            self.count(host.bucket, counter);
-        }
-    }
-
     /// A client's line was understood: `length` bytes with its value and the last line end.
     pub(in crate::proxy) fn count_request(&self, bucket: usize, request: &Request<'_>, noreply: bool, length: usize) {
         let counters = &self.buckets[bucket].counters;
@@ -240,48 +230,6 @@ impl Engine {
     pub(in crate::proxy) fn note_hit(&mut self, id: RequestId, bytes: usize, times: u32) {
         if let Some(request) = self.flight.requests.must_mut(id) {
             request.note_hit(bytes, times);
-        }
-    }
-
-    /// A step of the handshake with a server is done; `since` is when it began.
-    pub(in crate::proxy) fn count_step(&self, host: HostId, done: State, is_ready: bool, since: Micros) {
-        let Some(host) = self.downstream.hosts.must(host) else { return };
-        let counters = &self.buckets[host.bucket].counters;
-        if done == State::Connecting && host.behavior.time_stats {
-            counters.sample(Timing::Connect, self.now.saturating_sub(since));
-        }
-        // Steps that a server does not ask for count as done.
-        let has_user = !host.server.user.is_empty();
-        if done == State::Handshake(Step::Authenticate) || is_ready && !has_user {
-            counters.count(Counter::Auth);
-        }
-        if is_ready {
-            counters.count(Counter::Bucket);
-            counters.count(Counter::Connect);
-        }
-    }
-
-    /// A server connection is lost, with so many requests that waited for it, of which some are sent again.
-    pub(in crate::proxy) fn count_loss(&self, id: ConnId, loss: Loss, requests: usize, retries: usize) {
-        let Some(conn) = self.downstream.conns.must(id) else { return };
-        let Some(host) = self.downstream.hosts.must(conn.host) else { return };
-        let counters = &self.buckets[host.bucket].counters;
-        counters.drop_one(Counter::Conns);
-        counters.add(Counter::QuitServer, requests as u64);
-        counters.add(Counter::Retry, retries as u64);
-        if conn.state == State::Ready {
-            return;
-        }
-        counters.count(Counter::ConnectFailed);
-        counters.add(Counter::WaitingErrors, requests as u64);
-        match conn.state {
-            State::Connecting => counters.add(Counter::ConnectTimeout, u64::from(loss == Loss::Overdue)),
-            State::Handshake(Step::Authenticate) => {
-                counters.count(Counter::AuthFailed);
-                counters.add(Counter::AuthTimeout, u64::from(loss == Loss::Overdue));
-            }
-            State::Handshake(Step::Select) => counters.count(Counter::BucketFailed),
-            State::Ready => {}
         }
     }
 

@@ -117,8 +117,7 @@ impl Engine {
     /// is at most one such connection to a server, so that a client which sends such commands does not keep others from
     /// it.
     pub(in crate::proxy) fn pick_for(&mut self, client: ClientId, id: HostId, code: u8) -> Result<ConnId, Failure> {
-        let is_binary = self.downstream.hosts.get(id).is_some_and(|host| host.server.protocol == Protocol::Binary);
-        match is_binary && op::of(code).is_foreign {
+        match op::of(code).is_foreign && self.downstream.protocol(id) == Protocol::Binary {
             true => self.pick_alone(client, id),
             false => self.pick(client, id, false),
         }
@@ -146,6 +145,29 @@ impl Engine {
         }
         self.give_back(id);
         Err(Failure::Closed)
+    }
+
+    /// The server's connection for lists. It is one more than `downstream_conn_max` allows, as long as it is needed.
+    pub(in crate::proxy) fn pick_dump(&mut self, host_id: HostId) -> Result<ConnId, Failure> {
+        // What is sent again may be for a server that is in no bucket any more.
+        let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
+        if let Some(id) = host.dump
+            && self.downstream.conns.must(id).is_some_and(|conn| !conn.is_stalled)
+        {
+            return Ok(id);
+        }
+        if host.health.is_suspended() || host.dump.is_some() {
+            return Err(Failure::NoServer);
+        }
+        let id = self.connect(host_id);
+        if let Some(conn) = self.downstream.conns.must_mut(id) {
+            conn.is_for_dumps = true;
+        }
+        if let Some(host) = self.downstream.hosts.must_mut(host_id) {
+            host.conns.retain(|other| *other != id);
+            host.dump = Some(id);
+        }
+        Ok(id)
     }
 
     /// The connection was picked, but nothing has been written to it.

@@ -303,8 +303,7 @@ impl Engine {
         failure: Failure,
         host: Option<HostId>,
     ) {
-        // It may be in no bucket any more.
-        let server = host.and_then(|id| Some((id, Arc::clone(&self.downstream.hosts.get(id)?.server))));
+        let server = host.and_then(|id| Some((id, Arc::clone(self.downstream.server(id)?))));
         let broadcast = Broadcast::order(Order::Flush, Roll::new(server.into_iter().collect()));
         self.complain(&broadcast, Some(failure));
         if let Some(sink) = self.packet_sink(id, name) {
@@ -314,9 +313,7 @@ impl Engine {
 
     /// A roll of these servers.
     pub(in crate::proxy) fn roll(&self, hosts: &[HostId]) -> Roll {
-        Roll::new(
-            hosts.iter().filter_map(|id| Some((*id, Arc::clone(&self.downstream.hosts.must(*id)?.server)))).collect(),
-        )
+        Roll::new(hosts.iter().filter_map(|id| Some((*id, Arc::clone(self.downstream.server(*id)?)))).collect())
     }
 
     /// An order to all servers.

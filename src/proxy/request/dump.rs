@@ -11,7 +11,7 @@ use crate::protocol::ascii::command;
 use crate::protocol::ascii::reply::Reply;
 
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::host::{Crawl, HostId};
+use crate::proxy::downstream::host::{Crawl, Host, HostId};
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{ConnId, Entry, Expect};
 use crate::proxy::request::error::Failure;
@@ -163,7 +163,7 @@ impl Engine {
 
     /// Whether the server's crawler is free for this request; if not, that is as if the server had said so.
     fn may_crawl(&mut self, request: RequestId, host: HostId) -> bool {
-        let crawl = self.downstream.hosts.must(host).map(|host| Crawl::begin(&host.health));
+        let crawl = self.downstream.hosts.must(host).map(Host::begin_crawl);
         let Some(dump) = self.dump_of(request) else { return false };
         match crawl {
             Some(None) => {
@@ -184,29 +184,6 @@ impl Engine {
         let expect = Expect::Dump { begun: false };
         let entry = Entry { request, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false };
         self.enqueue(conn_id, entry);
-    }
-
-    /// The server's connection for lists. It is one more than `downstream_conn_max` allows, as long as it is needed.
-    pub(in crate::proxy) fn pick_dump(&mut self, host_id: HostId) -> Result<ConnId, Failure> {
-        // What is sent again may be for a server that is in no bucket any more.
-        let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
-        if let Some(id) = host.dump
-            && self.downstream.conns.must(id).is_some_and(|conn| !conn.is_stalled)
-        {
-            return Ok(id);
-        }
-        if host.health.is_suspended() || host.dump.is_some() {
-            return Err(Failure::NoServer);
-        }
-        let id = self.connect(host_id);
-        if let Some(conn) = self.downstream.conns.must_mut(id) {
-            conn.is_for_dumps = true;
-        }
-        if let Some(host) = self.downstream.hosts.must_mut(host_id) {
-            host.conns.retain(|other| *other != id);
-            host.dump = Some(id);
-        }
-        Ok(id)
     }
 
     /// A line of a server's list.

@@ -287,9 +287,9 @@ impl Engine {
         let map = bucket.config.router.vbucket_map();
         let master = bucket.masters.learned(vbucket).or_else(|| map.and_then(|map| map.master(vbucket)));
         // The bytes are a packet's: a server that speaks otherwise has no use for them.
-        let host = master.and_then(|master| bucket.hosts.get(master).copied()).filter(|host| {
-            self.downstream.hosts.must(*host).is_some_and(|host| host.server.protocol == Protocol::Binary)
-        });
+        let host = master
+            .and_then(|master| bucket.hosts.get(master).copied())
+            .filter(|host| self.downstream.protocol(*host) == Protocol::Binary);
         let picked = host.ok_or(Failure::NoServer).and_then(|host| match entry.expect.opcode() {
             Some(code) => self.pick_for(client, host, code),
             None => self.pick(client, host, false),

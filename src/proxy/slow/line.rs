@@ -99,9 +99,8 @@ impl Engine {
 
     fn described(&self, note: &Note, end: &End) -> String {
         let End { bucket, phases, outcome, .. } = end;
-        // It may be in no bucket any more.
-        let server = note.server.and_then(|host| self.downstream.hosts.get(host));
-        let server = server.map_or_else(|| "-".to_owned(), |host| host.server.to_string());
+        let server = note.server.and_then(|host| self.downstream.server(host));
+        let server = server.map_or_else(|| "-".to_owned(), |server| server.to_string());
         let config = &self.buckets[*bucket].config;
         let (port, name) = (config.port, config.name.as_str());
         let key = note.key.get(..note.length).filter(|key| !key.is_empty()).unwrap_or(b"-");

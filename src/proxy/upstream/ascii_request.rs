@@ -154,8 +154,7 @@ impl Engine {
 
     /// Whether some of the servers for the request at hand speak binary.
     pub(in crate::proxy) fn has_binary_servers(&self, caller: &Caller) -> bool {
-        let is_binary =
-            |host: &HostId| self.downstream.hosts.must(*host).is_some_and(|host| host.server.protocol == Binary);
+        let is_binary = |host: &HostId| self.downstream.protocol(*host) == Binary;
         self.servers(caller).iter().any(is_binary)
     }
 
@@ -163,8 +162,7 @@ impl Engine {
     /// sent before in ASCII to a server with which moxi speaks binary is answered.
     fn waits_for_packets(&mut self, caller: &Caller, key: &[u8]) -> bool {
         let Some(host) = self.route_for(caller, key).0 else { return false };
-        let speak = self.downstream.hosts.must(host).map(|host| host.server.protocol);
-        let waits = speak == Some(Binary) && self.is_stuck_elsewhere(caller.client, host, Binary);
+        let waits = self.downstream.protocol(host) == Binary && self.is_stuck_elsewhere(caller.client, host, Binary);
         if waits && let Some(client) = self.upstream.clients.must_mut(caller.client) {
             client.stopped = true;
         }

@@ -245,12 +245,7 @@ impl Engine {
     /// Whether all ASCII servers that a request needs are known to understand meta commands or not. If not, they
     /// are asked, and the client waits.
     pub(in crate::proxy) fn knows_dialects(&mut self, caller: &Caller, key: Option<&[u8]>, all: bool) -> bool {
-        let is_open = |host: &HostId| {
-            self.downstream
-                .hosts
-                .must(*host)
-                .is_some_and(|host| host.server.protocol == Protocol::Ascii && !host.dialect.is_settled())
-        };
+        let is_open = |host: &HostId| self.downstream.dialect(*host).is_some_and(|dialect| !dialect.is_settled());
         let asked = self.upstream.clients.must(caller.client).map_or(&[][..], |client| &client.asked);
         if asked.is_empty() && !self.servers(caller).iter().any(is_open) {
             return true;

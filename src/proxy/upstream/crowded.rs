@@ -11,17 +11,15 @@ impl Engine {
         let Some(request) = self.flight.requests.must(id) else { return };
         let Some(client) = self.upstream.clients.must(request.client) else { return };
         let since = client.oldest_since.max(request.queued_since);
-        // It may be in no bucket any more, while the request waits to be sent again.
-        let Some(host) = request.target().and_then(|host| self.downstream.hosts.get_mut(host)) else { return };
-        if std::mem::replace(&mut host.is_crowded, true) {
+        let now = self.now;
+        let Some((server, conns, requests)) = request.target().and_then(|host| self.downstream.note_crowded(host))
+        else {
             return;
-        }
-        let requests: usize =
-            host.conns.iter().filter_map(|conn| self.downstream.conns.must(*conn)).map(|conn| conn.fifo.len()).sum();
-        let (server, conns, phase) = (&host.server, host.conns.len(), Failure::ConnQueue.phase());
+        };
+        let phase = Failure::ConnQueue.phase();
         let text = format!(
             "{server}: timeout in phase {phase}, after {} ms, with {requests} requests on {conns} connections",
-            (self.now - since) / 1000
+            (now - since) / 1000
         );
         self.log(1, text);
     }

@@ -219,9 +219,7 @@ impl Engine {
         };
         let (target, bucket) = (request.target(), request.bucket);
         let is_miss = is_get && (failure == Failure::Closed || !self.buckets[bucket].config.get_errors);
-        // It may be in no bucket any more.
-        let host =
-            target.and_then(|host| self.downstream.hosts.get(host)).map(|host| std::sync::Arc::clone(&host.server));
+        let host = target.and_then(|host| self.downstream.server(host)).map(std::sync::Arc::clone);
         let named = !(is_get && failure == Failure::Timeout);
         self.reply(id, None, |out, work| match work {
             Work::Meta(asked) if is_miss => asked.without(out, Status::Missing),

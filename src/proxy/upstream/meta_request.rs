@@ -100,7 +100,7 @@ impl Engine {
     fn meta_words(&mut self, caller: &Caller, host_id: HostId, meta: &Meta<'_>) -> Option<Words> {
         let id = caller.client;
         let Some(host) = self.downstream.hosts.must(host_id) else { return Some(Words::Own) };
-        let speak = host.server.protocol;
+        let speak = host.protocol();
         // Who is the master of a vbucket is told in packets only; and who names a server says what is spoken with it.
         let has_map = matches!(self.buckets[caller.bucket].config.router, Router::Vbucket(_));
         let is_bound = has_map || caller.named.is_some();
@@ -129,11 +129,11 @@ impl Engine {
     /// The command's own words for a server that knows them; or if it could not be asked, and nothing else will do.
     fn words_for(&self, host: HostId, may_ask: bool, meta: &Meta<'_>) -> Words {
         let Some(host) = self.downstream.hosts.must(host) else { return Words::Own };
-        let known = if may_ask { host.dialect.knows_meta() } else { Some(false) };
+        let known = if may_ask { host.dialect().knows_meta() } else { Some(false) };
         if known == Some(true) {
             return Words::Own;
         }
-        match misfit(meta, host.server.protocol) {
+        match misfit(meta, host.protocol()) {
             Some(_) if known.is_none() => Words::Own,
             Some(misfit) => Words::None(misfit),
             None => Words::Older,

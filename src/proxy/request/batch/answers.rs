@@ -123,8 +123,7 @@ impl Engine {
     }
 
     fn failure_body(&self, failure: Failure, host: Option<HostId>) -> Vec<u8> {
-        // It may be in no bucket any more.
-        let server = host.and_then(|host| self.downstream.hosts.get(host)).map(|host| &host.server);
+        let server = host.and_then(|host| self.downstream.server(host));
         let mut body = Vec::new();
         failure.write_body(&mut body, server.map(|server| server.host.as_str()));
         body
