@@ -217,9 +217,7 @@ impl Engine {
     pub(in crate::proxy) fn pop_head(&mut self, id: ConnId) {
         let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         for _ in 0..conn.fifo.head_len() {
-            if let Some(end) = conn.fifo.pop() {
-                conn.answered_to = end;
-            }
+            conn.pop();
         }
         conn.cursor = 0;
         conn.held_at = None;

@@ -313,11 +313,16 @@ impl Engine {
         self.downstream.conns.must(id).map_or(Protocol::Binary, |conn| conn.speak)
     }
 
+    /// Where another request is written to that the connection takes; [`Engine::enqueue`] follows.
+    pub(in crate::proxy) fn begin_request(&mut self, id: ConnId) -> Option<&mut Output> {
+        self.begin(id).map(|conn| &mut conn.output)
+    }
+
     /// The connection, ready for another request to be written to its output.
-    pub(in crate::proxy) fn begin(&mut self, id: ConnId) -> Option<&mut Conn> {
+    pub(super) fn begin(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.seal(id);
         let conn = self.downstream.conns.must_mut(id)?;
-        conn.output.wake(&mut self.spare);
+        conn.writer(&mut self.spare);
         Some(conn)
     }
 

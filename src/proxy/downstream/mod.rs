@@ -17,6 +17,8 @@
 //! | `face` | what the event loop calls |
 //! | `dispatch`, `pick` | sending; joining gets; which connection a request takes |
 //! | `connection` | handshakes, and replies one by one |
+//! | `matching`, `links` | which expected reply a server's answer is; what ties it to its request |
+//! | `group` | quiet packets, and what closes them |
 //! | `sent` | when what was sent |
 //! | `counting` | what is counted of connections and servers |
 //! | `servers` | what all workers count of a server |
@@ -37,12 +39,15 @@ pub(in crate::proxy) mod dispatch;
 mod expect;
 mod face;
 pub mod fifo;
+mod group;
 pub mod host;
 mod hosts;
 #[cfg(debug_assertions)]
 mod invariants;
+mod links;
 pub(in crate::proxy) mod loss;
 pub(in crate::proxy) mod masters;
+mod matching;
 mod named;
 pub(in crate::proxy) mod parting;
 mod pick;

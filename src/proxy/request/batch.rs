@@ -11,15 +11,14 @@ use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
-use crate::protocol::binary::command;
 use crate::protocol::binary::opcode;
 use crate::protocol::binary::packet::Packet;
-use crate::protocol::op::{self, is_quiet};
+use crate::protocol::op;
 use crate::protocol::translate;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
+use crate::proxy::downstream::{ConnId, Entry, Expect};
 use crate::proxy::request::broadcast::{Broadcast, Order};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
@@ -221,19 +220,13 @@ impl Engine {
         self.end_packet(id);
     }
 
-    /// The connection, ready for a packet of this batch: it goes on with the quiet ones that are there.
-    pub(in crate::proxy) fn begin_in(&mut self, id: RequestId, conn_id: ConnId) -> Option<&mut Conn> {
-        match self.downstream.conns.must(conn_id)?.group == Some(id) {
-            true => self.downstream.conns.must_mut(conn_id),
-            false => self.begin(conn_id),
+    /// No further packets join the batch. `false`: it was given up.
+    pub(in crate::proxy) fn shut_batch(&mut self, id: RequestId) -> bool {
+        let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return false };
+        if let Work::Batch(batch) = &mut request.work {
+            batch.is_open = false;
         }
-    }
-
-    /// A packet of this request was written at the end of the connection's output.
-    pub(in crate::proxy) fn note_group(&mut self, id: RequestId, conn_id: ConnId, code: u8) {
-        if let Some(conn) = self.downstream.conns.must_mut(conn_id) {
-            conn.group = is_quiet(code).then_some(id);
-        }
+        true
     }
 
     /// A batch without quiet packets, for a packet that goes to all servers.
@@ -241,44 +234,11 @@ impl Engine {
         self.one(caller, Work::Batch(Box::new(Batch::new())), false, true)
     }
 
-    /// Closes the quiet packets at the end of the connection's output: something else follows, or they are sent.
-    pub(in crate::proxy) fn close_group(&mut self, conn_id: ConnId) {
-        let Some(id) = self.downstream.conns.must_mut(conn_id).and_then(|conn| conn.group.take()) else { return };
-        let mut owner = RequestId::NONE; // if the batch was given up, its packets still need their end
-        if let Some(request) = self.flight.requests.must_mut(id).filter(|request| !request.is_done) {
-            if let Work::Batch(batch) = &mut request.work {
-                batch.is_open = false;
-            }
-            owner = id;
-        }
-        self.end_group(owner, conn_id);
-    }
-
-    /// Ends a server's quiet packets with a NOOP of moxi's own. ASCII servers answer each of theirs.
-    fn end_group(&mut self, id: RequestId, conn_id: ConnId) {
-        if self.speak(conn_id) == Protocol::Ascii {
-            return;
-        }
-        let Some(conn) = self.begin(conn_id) else { return };
-        command::noop(conn.output.tail(), 0);
-        let end = conn.output.end();
-        let entry = Entry {
-            request: id,
-            expect: Expect::Close,
-            opaque: 0,
-            end,
-            retries: 0,
-            may_repeat: true,
-            is_queued: false,
-        };
-        self.enqueue(conn_id, entry);
-    }
-
     /// Writes a packet that goes to all servers to one of them: that at place `index` of the configuration.
     fn put_broadcast(&mut self, id: RequestId, conn_id: ConnId, index: usize, packet: &Packet<'_>) {
         let speak = self.speak(conn_id);
-        let Some(conn) = self.begin_in(id, conn_id) else { return };
-        let out = conn.output.tail();
+        let Some(output) = self.begin_in(id, conn_id) else { return };
+        let out = output.tail();
         match (speak, packet.header.opcode) {
             (Protocol::Binary, _) => out.extend_from_slice(&packet.raw),
             (Protocol::Ascii, opcode::FLUSH) => translate::write_flush(out, packet.extras),
@@ -288,7 +248,7 @@ impl Engine {
             }
             (Protocol::Ascii, _) => ascii::version(out),
         }
-        let end = conn.output.end();
+        let end = output.end();
         let server = u16::try_from(index).unwrap_or(u16::MAX);
         let expect = Expect::Broadcast { opcode: packet.header.opcode, server, begun: false };
         let opaque = packet.header.opaque;
@@ -297,18 +257,5 @@ impl Engine {
             Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
         );
         self.note_group(id, conn_id, packet.header.opcode);
-    }
-
-    /// Closes a group that was sent again without the packet that closed it.
-    pub(in crate::proxy) fn reclose_group(&mut self, id: RequestId, conn_id: ConnId) {
-        let is_open = self
-            .downstream
-            .conns
-            .must(conn_id)
-            .and_then(|conn| conn.fifo.back())
-            .is_some_and(|entry| entry.request == id && matches!(entry.expect, Expect::Quiet { .. }));
-        if is_open {
-            self.end_group(id, conn_id);
-        }
     }
 }

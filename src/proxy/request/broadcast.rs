@@ -250,9 +250,9 @@ impl Engine {
                 }
             };
             let speak = self.speak(conn_id);
-            let Some(conn) = self.begin(conn_id) else { continue };
-            encode(speak, &mut conn.output);
-            let end = conn.output.end();
+            let Some(out) = self.begin_request(conn_id) else { continue };
+            encode(speak, out);
+            let end = out.end();
             let server = u16::try_from(index).unwrap_or(u16::MAX);
             let expect = Expect::Broadcast { opcode: code, server, begun: false };
             self.enqueue(

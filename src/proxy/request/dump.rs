@@ -178,9 +178,9 @@ impl Engine {
     }
 
     fn put_dump(&mut self, request: RequestId, conn_id: ConnId, command: Command<'_>) {
-        let Some(conn) = self.begin(conn_id) else { return };
-        command::dump(conn.output.tail(), command);
-        let end = conn.output.end();
+        let Some(out) = self.begin_request(conn_id) else { return };
+        command::dump(out.tail(), command);
+        let end = out.end();
         let expect = Expect::Dump { begun: false };
         let entry = Entry { request, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false };
         self.enqueue(conn_id, entry);
@@ -199,7 +199,7 @@ impl Engine {
             Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
         };
         let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
-        let (host, is_first) = (conn.host, matches!(conn.fifo.front(), Some(head) if head.expect.is_unanswered_dump()));
+        let (host, is_first) = (conn.host(), matches!(conn.entry(0), Some(head) if head.expect.is_unanswered_dump()));
         let Some(dump) = self.dump_of(request) else {
             // It was given up before its turn came.
             self.close_conn(id, Loss::Abandoned);
@@ -219,7 +219,7 @@ impl Engine {
         self.note_begun(id);
         if let Some(conn) = self.downstream.conns.must_mut(id) {
             // The list as a whole has no time limit.
-            conn.head_since = self.now;
+            conn.note_progress(self.now);
         }
         if is_wanted && let Some(sink) = self.sink(request) {
             sink.tail().extend_from_slice(line);
@@ -227,7 +227,7 @@ impl Engine {
             if sink.unsent() >= AHEAD
                 && let Some(conn) = self.downstream.conns.must_mut(id)
             {
-                conn.is_paused = true;
+                conn.pause();
             }
             self.commit_part(request);
         }
@@ -267,8 +267,7 @@ impl Engine {
         let conns: Vec<ConnId> = request.links.iter().collect();
         for id in conns {
             let Some(conn) = self.downstream.conns.must_mut(id) else { continue };
-            if std::mem::take(&mut conn.is_paused) {
-                conn.head_since = self.now;
+            if conn.resume(self.now) {
                 self.arm_conn(id);
                 self.parse_replies(id);
                 self.actions.push(Action::ReadConn(id));
@@ -278,9 +277,8 @@ impl Engine {
 
     /// Nobody waits for the list any more that the server is at: it need not go on with it.
     pub(in crate::proxy) fn drop_dump(&mut self, id: ConnId, request: RequestId) {
-        let Some(conn) = self.downstream.conns.must_mut(id).filter(|conn| conn.is_for_dumps) else { return };
-        let Some(head) = conn.fifo.get_mut(0).filter(|head| head.request == request) else { return };
-        head.request = RequestId::NONE;
-        self.close_conn(id, Loss::Abandoned);
+        if self.downstream.conns.must_mut(id).is_some_and(|conn| conn.drop_list(request)) {
+            self.close_conn(id, Loss::Abandoned);
+        }
     }
 }

@@ -309,10 +309,10 @@ impl Engine {
             return;
         };
         let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
-        conn.output.wake(&mut self.spare);
+        let out = conn.writer(&mut self.spare);
         multiget.parts[part as usize].cursor = 0;
-        multiget.write(part as usize, speak, &mut conn.output);
-        let end = conn.output.end();
+        multiget.write(part as usize, speak, out);
+        let end = out.end();
         self.enqueue(
             conn_id,
             Entry {

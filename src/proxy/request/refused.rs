@@ -70,7 +70,7 @@ impl Engine {
         if packet.header.vbucket_or_status != status::NOT_MY_VBUCKET {
             return false;
         }
-        let Some(entry) = self.downstream.conns.must(id).and_then(|conn| conn.fifo.get(index)).copied() else {
+        let Some(entry) = self.downstream.conns.must(id).and_then(|conn| conn.entry(index)).copied() else {
             return false;
         };
         // It may have been given up: nobody wants it tried elsewhere.
@@ -126,22 +126,18 @@ impl Engine {
     /// The request of entry `index`, which has just been refused with this body, is sent to another server.
     pub(in crate::proxy) fn try_elsewhere(&mut self, id: ConnId, index: usize, body: &[u8]) {
         let Some(conn) = self.downstream.conns.must(id) else { return };
-        let (host, range) = (conn.host, conn.range(index));
-        let Some(entry) = conn.fifo.get(index).copied() else { return };
+        let (host, range) = (conn.host(), conn.range(index));
+        let Some(entry) = conn.entry(index).copied() else { return };
         let mut head = Vec::new();
-        conn.output.read(range.start..range.start + HEADER as u64, &mut head);
+        conn.read_asked(range.start..range.start + HEADER as u64, &mut head);
         let vbucket = head.first_chunk().map_or(0, |head| Header::parse(head).vbucket_or_status);
         let again = match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
                 let mut key = Vec::new();
-                conn.output.read(key_at..key_at + u64::from(key_len), &mut key);
+                conn.read_asked(key_at..key_at + u64::from(key_len), &mut key);
                 Again::Get { key, cas: false }
             }
-            _ => {
-                let mut bytes = Output::default();
-                bytes.copy_from(&conn.output, range);
-                Again::Packet { bytes, vbucket, entry }
-            }
+            _ => Again::Packet { bytes: conn.request(index), vbucket, entry },
         };
         let Some(request) = self.unlink(id, index) else { return };
         let again = match again {
@@ -301,9 +297,9 @@ impl Engine {
                 return None;
             }
         };
-        let conn = self.begin(conn_id)?;
-        conn.output.copy_from(bytes, 0..bytes.end());
-        let end = conn.output.end();
+        let out = self.begin_request(conn_id)?;
+        out.copy_from(bytes, 0..bytes.end());
+        let end = out.end();
         let mut expect = entry.expect;
         if let Expect::Value { key_at, key_len, .. } = &mut expect {
             // Only what has no value behind its key comes back here.

@@ -10,7 +10,7 @@ use crate::protocol::translate::{self, Asked, Outcome};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::{ConnId, Entry, Expect, PacketName, Translated};
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName, Translated};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 
@@ -32,7 +32,7 @@ impl Engine {
         let mut key = std::mem::take(&mut self.flight.scratch);
         key.clear();
         if let Some(conn) = self.downstream.conns.must(id) {
-            conn.output.read(asked.key_at..asked.key_at + u64::from(asked.key_len), &mut key);
+            conn.read_asked(asked.key_at..asked.key_at + u64::from(asked.key_len), &mut key);
         }
         if asked.is_encoded {
             meta::decode_key(&mut key);
@@ -57,7 +57,7 @@ impl Engine {
             (Some(request), Outcome::Answered | Outcome::Missing, _) => self.packet_done(request),
             // Only this packet: its batch may have answers from other servers.
             (Some(request), Outcome::Unfit, _) => {
-                let host = self.downstream.conns.must(id).map(|conn| conn.host);
+                let host = self.downstream.conns.must(id).map(Conn::host);
                 self.packet_failed(request, name, Failure::Closed, host);
             }
             (None, ..) => {}
@@ -70,9 +70,9 @@ impl Engine {
     fn create(&mut self, conn_id: ConnId, request: RequestId, name: PacketName, key: &[u8], create: Create) {
         // What came behind it is answered before.
         self.out_of_line(request);
-        let Some(conn) = self.begin(conn_id) else { return };
-        translate::write_create(conn.output.tail(), key, create);
-        let end = conn.output.end();
+        let Some(out) = self.begin_request(conn_id) else { return };
+        translate::write_create(out.tail(), key, create);
+        let end = out.end();
         let PacketName { opcode, opaque, place } = name;
         let expect = Expect::Create { opcode, place, initial: create.initial };
         self.enqueue(conn_id, Entry { request, expect, opaque, end, retries: 0, may_repeat: false, is_queued: false });

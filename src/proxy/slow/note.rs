@@ -235,6 +235,6 @@ impl Engine {
         let Some(note) = self.flight.notes.get_mut(request.note) else { return };
         note.failure = Some(failure);
         let conn = request.links.last().and_then(|conn| self.downstream.conns.must(conn));
-        note.server = conn.map(|conn| conn.host).or(note.server);
+        note.server = conn.map(|conn| conn.host()).or(note.server);
     }
 }

@@ -195,21 +195,21 @@ impl Engine {
             // It travels alone, and so cannot bring the answers to the quiet ones before it.
             self.close_group(conn_id);
         }
-        let Some(conn) = self.begin_in(id, conn_id) else { return };
-        let start = conn.output.end();
+        let Some(out) = self.begin_in(id, conn_id) else { return };
+        let start = out.end();
         let expect = match speak {
             Protocol::Binary => {
-                write_packet(&mut conn.output, packet, has_map.then_some(vbucket));
+                write_packet(out, packet, has_map.then_some(vbucket));
                 match is_quiet(code) {
                     true => Expect::Quiet { opcode: code, answered: false, place },
                     false => Expect::Packet { opcode: code },
                 }
             }
-            Protocol::Ascii => match translate::write(conn.output.tail(), packet, is_meta) {
+            Protocol::Ascii => match translate::write(out.tail(), packet, is_meta) {
                 Ok(written) => {
                     if written.has_value {
-                        conn.output.push(packet.value);
-                        ascii::end(conn.output.tail());
+                        out.push(packet.value);
+                        ascii::end(out.tail());
                     }
                     Expect::Translated(Translated {
                         opcode: code,
@@ -224,7 +224,7 @@ impl Engine {
                 Err(code) => return self.refuse_packet(id, conn_id, packet, code),
             },
         };
-        let end = self.downstream.conns.must(conn_id).map_or(start, |conn| conn.output.end());
+        let end = out.end();
         let may_repeat = op.may_repeat(packet.header.cas != 0);
         let entry = Entry { request: id, expect, opaque, end, retries, may_repeat, is_queued: false };
         self.enqueue(conn_id, entry);

@@ -7,8 +7,8 @@ use crate::protocol::ascii::meta::asked::Status;
 use crate::protocol::status::CommandClass;
 
 use crate::proxy::Engine;
+use crate::proxy::downstream::Entry;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{ConnId, Entry};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::slow::NoteId;
@@ -226,56 +226,6 @@ impl Engine {
             _ if is_miss => out.tail().extend_from_slice(answer::END),
             _ => failure.write_ascii(out.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str())),
         });
-    }
-
-    /// Nobody waits any more for the answers of this connection to the request.
-    pub(in crate::proxy) fn release_links(&mut self, conn_id: ConnId, id: RequestId) {
-        while let Some(request) = self.flight.requests.must_mut(id).filter(|request| request.links.contains(conn_id)) {
-            let (client, bucket, queued) = (request.client, request.bucket, std::mem::take(&mut request.queued));
-            request.links.remove(conn_id);
-            let counters = &self.buckets[bucket].counters;
-            counters.add(Counter::ConnQueueRemove, u64::from(queued));
-            counters.count(Counter::ConnReleased);
-            if let Some(client) = self.upstream.clients.must_mut(client) {
-                client.unstick(conn_id);
-            }
-            if let Some(conn) = self.downstream.conns.must_mut(conn_id) {
-                conn.wanted = conn.wanted.saturating_sub(1);
-            }
-            self.drop_dump(conn_id, id);
-        }
-    }
-
-    /// Takes entry `index` of the connection's expected replies from its request: the answer is there, or will not
-    /// come. `None` if nobody waits for it.
-    pub(in crate::proxy) fn unlink(&mut self, conn_id: ConnId, index: usize) -> Option<RequestId> {
-        let conn = self.downstream.conns.must_mut(conn_id)?;
-        let entry = conn.fifo.get_mut(index)?;
-        let id = std::mem::replace(&mut entry.request, RequestId::NONE);
-        // Questions of our own are no request; others have been given up, or are answered.
-        let request = self.flight.requests.get_mut(id).filter(|request| !request.is_done)?;
-        conn.wanted = conn.wanted.saturating_sub(1);
-        request.pending = request.pending.saturating_sub(1);
-        request.links.remove(conn_id);
-        request.delays.note_sent(request.since, conn.writes.at(entry.end));
-        if request.note != NoteId::NONE {
-            self.flight.notes.answered_by(request.note, conn.host);
-        }
-        if !request.is_single() {
-            request.note_part(&conn.tally, &entry.expect, self.now);
-        }
-        self.flight.is_refused_due |= request.refused > 0;
-        let was_queued = std::mem::take(&mut entry.is_queued);
-        request.queued = request.queued.saturating_sub(u32::from(was_queued));
-        let bucket = &self.buckets[request.bucket];
-        bucket.counters.count(Counter::ConnReleased);
-        if was_queued {
-            bucket.counters.count(Counter::ConnQueueRemove);
-        }
-        if let Some(client) = self.upstream.clients.must_mut(request.client) {
-            client.unstick(conn_id);
-        }
-        Some(id)
     }
 
     /// The client has gone: its request is forgotten, and the answers still to come will find nobody.

@@ -188,8 +188,8 @@ impl Engine {
         }
         let conns = conns.iter().filter_map(|conn| self.downstream.conns.must(*conn));
         let sent = conns.flat_map(|conn| {
-            let of_it = conn.fifo.iter().filter(|entry| entry.request == id);
-            of_it.map(|entry| (Some(conn.host), entry))
+            let of_it = conn.entries().filter(|entry| entry.request == id);
+            of_it.map(|entry| (Some(conn.host()), entry))
         });
         let lost = self.downstream.lost_entries(id).map(|(host, entry)| (Some(host), entry));
         let refused = self.upstream.clients.must(request.client).map(|client| &client.refused);

@@ -72,7 +72,7 @@ impl Engine {
 
     /// A server has refused a key as "not my vbucket": it is asked for elsewhere when all have answered.
     pub(in crate::proxy) fn multiget_refused(&mut self, conn: ConnId, id: RequestId, packet: &Packet<'_>) {
-        let Some(host) = self.downstream.conns.must(conn).map(|conn| conn.host) else { return };
+        let Some(host) = self.downstream.conns.must(conn).map(|conn| conn.host()) else { return };
         let Some(request) = self.flight.requests.must_mut(id) else { return };
         let is_first = request.refused == 0;
         let Work::MultiGet(multiget) = &mut request.work else { return };
