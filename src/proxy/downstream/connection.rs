@@ -82,6 +82,9 @@ impl Engine {
                 return self.close_conn(id, Loss::Outdated);
             }
             self.begin_queue(id);
+            if !self.downstream.conns.contains(id) {
+                return; // nobody needs it any more
+            }
         }
         self.arm_conn(id);
         self.mark_conn(id);
@@ -215,7 +218,16 @@ impl Engine {
 
     /// The request at the head of the connection is answered: the next one becomes the head.
     pub(in crate::proxy) fn pop_head(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
+        if self.pass_head(id) {
+            self.make_idle(id);
+        }
+    }
+
+    /// The same when more is about to be sent on it, so that it is not idle, and not closed for that. Tells whether nothing
+    /// else is expected.
+    #[inline]
+    pub(in crate::proxy) fn pass_head(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return false };
         for _ in 0..conn.fifo.head_len() {
             conn.pop();
         }
@@ -227,7 +239,7 @@ impl Engine {
         if !conn.abandoned.is_empty() {
             self.settle_abandoned(id);
         }
-        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return false };
         if conn.alone.front().is_some_and(|range| range.end <= conn.answered_to) {
             conn.alone.pop_front();
         }
@@ -238,7 +250,7 @@ impl Engine {
             host.health.succeed();
         }
         if conn.fifo.is_empty() {
-            return self.make_idle(id);
+            return true;
         }
         // A request that has several entries here is not behind others any more once the first of them is the head.
         if conn.fifo.front().is_some_and(|first| first.is_queued)
@@ -263,5 +275,6 @@ impl Engine {
             self.mark_conn(id);
         }
         self.arm_conn(id);
+        false
     }
 }
