@@ -122,11 +122,11 @@ impl Bucket {
             _ => 0,
         };
         if keys > 0 {
-            counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits));
-            counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes);
-            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits)));
+            counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits()));
+            counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes());
+            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits())));
         }
-        if !request.has_place {
+        if !request.has_place() {
             return;
         }
         let time = now.saturating_sub(request.since);
@@ -138,7 +138,7 @@ impl Bucket {
         // What the cluster manager calls local: its own node is the first in the list that it serves.
         if request.is_single()
             && behavior.downstream_protocol == Protocol::Binary
-            && self.hosts.first() == Some(&request.target)
+            && request.target().is_some_and(|target| self.hosts.first() == Some(&target))
         {
             counters.count(Counter::LocalCmdCount);
             counters.add(Counter::LocalCmdTime, time);
@@ -147,7 +147,7 @@ impl Bucket {
             counters.sample(Timing::Reserved, time);
             counters.add(Counter::ReservedTime, time);
             counters.raise(Counter::MaxReservedTime, time);
-            if request.refusals > 0 {
+            if request.refusals() > 0 {
                 counters.add(Counter::RetryTime, time);
                 counters.raise(Counter::MaxRetryTime, time);
             }

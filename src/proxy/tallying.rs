@@ -129,7 +129,7 @@ impl Alike {
         let is_get = matches!(request.work, Work::Get { .. });
         Alike {
             bucket: request.bucket,
-            host: if is_get || request.is_single() { request.target } else { HostId::NONE },
+            host: if is_get || request.is_single() { request.target().unwrap_or(HostId::NONE) } else { HostId::NONE },
             kind: if is_get { Kind::Get } else { request.kind() },
             since: request.since,
             delays: request.delays,

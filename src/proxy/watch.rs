@@ -231,9 +231,9 @@ impl Watch {
         let Some(numbers) = &self.numbers else { return };
         match &request.work {
             Work::Get { .. } | Work::Meta(_) => {
-                let hits = u64::from(request.hits);
+                let hits = u64::from(request.hits());
                 numbers.add(tracked, Command::GetKey, Field::Hits, hits);
-                numbers.add(tracked, Command::GetKey, Field::WriteBytes, request.value_bytes);
+                numbers.add(tracked, Command::GetKey, Field::WriteBytes, request.value_bytes());
                 numbers.add(tracked, Command::GetKey, Field::Misses, 1u64.saturating_sub(hits));
             }
             // Its values were counted when they came.

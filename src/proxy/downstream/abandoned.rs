@@ -18,7 +18,7 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{Conn, ConnId, Expect, Translated};
 use crate::proxy::request::RequestId;
-use crate::proxy::upstream::{ClientId, Phase};
+use crate::proxy::upstream::ClientId;
 
 /// A request that changes something, and was given up or belongs to a client that is about to go.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +43,8 @@ impl Engine {
     pub(in crate::proxy) fn give_up(&mut self, id: RequestId, is_told: bool) {
         let Some(request) = self.flight.requests.must(id) else { return };
         // What nobody has to fear may stay where it is, without being looked for.
-        let is_sought = request.changes || is_told;
-        while let Some(conn_id) = self.flight.requests.must(id).and_then(|request| request.links.last()) {
+        let is_sought = request.changes() || is_told;
+        while let Some(conn_id) = self.flight.requests.must(id).and_then(|request| request.links().last()) {
             if is_sought {
                 self.give_up_on(conn_id, id, is_told);
             }
@@ -79,7 +79,7 @@ impl Engine {
                     self.let_pass(conn_id, index);
                 }
             }
-            if self.flight.requests.must(id).is_none_or(|request| !request.links.contains(conn_id)) {
+            if self.flight.requests.must(id).is_none_or(|request| !request.links().contains(conn_id)) {
                 return;
             }
         }
@@ -120,7 +120,7 @@ impl Engine {
         // Others have been given up.
         let request = self.flight.requests.get(entry.request).filter(|request| !request.is_done);
         request.is_some_and(|request| match entry.expect {
-            Expect::MultiGet { .. } => request.changes,
+            Expect::MultiGet { .. } => request.changes(),
             _ => entry.expect.changes(),
         })
     }
@@ -194,22 +194,20 @@ impl Engine {
         // It may have gone.
         if let Some(client) = self.upstream.clients.get_mut(abandoned.client) {
             client.unstick(conn_id);
-            // Its next request may wait for that.
-            if client.stopped {
-                self.make_ready(abandoned.client);
-            }
         }
+        // Its next request may wait for that.
+        self.wake_client(abandoned.client);
     }
 
     /// The client has finished sending. Whoever comes next with one of the keys that it is about to change may be itself,
     /// come back: that must be seen.
     pub(in crate::proxy) fn note_parting(&mut self, id: ClientId) {
-        let Some(client) = self.upstream.clients.must(id).filter(|client| client.unanswered > 0) else { return };
-        let is_change = |id: &RequestId| self.flight.requests.must(*id).is_some_and(|request| request.changes);
-        if !client.order.iter().chain(&client.quiet).any(is_change) {
+        let Some(client) = self.upstream.clients.must(id).filter(|client| client.has_unanswered()) else { return };
+        let is_change = |id: RequestId| self.flight.requests.must(id).is_some_and(|request| request.changes());
+        if !client.requests().any(is_change) {
             return;
         }
-        for conn_id in client.sticky.iter().map(|sticky| sticky.conn).collect::<Vec<_>>() {
+        for conn_id in client.conns().collect::<Vec<_>>() {
             for index in 0..self.downstream.conns.must(conn_id).map_or(0, |conn| conn.fifo.len()) {
                 let entry = self.downstream.conns.must(conn_id).and_then(|conn| conn.fifo.get(index));
                 // Others have been given up.
@@ -231,8 +229,7 @@ impl Engine {
         let key = key.map(hash);
         let found = host.conns.iter().find_map(|conn_id| {
             let at = self.downstream.conns.must(*conn_id)?.abandoned.iter().rposition(|abandoned| {
-                let has_gone =
-                    self.upstream.clients.get(abandoned.client).is_none_or(|client| client.phase != Phase::Open);
+                let has_gone = self.upstream.clients.get(abandoned.client).is_none_or(|client| !client.is_open());
                 has_gone && (abandoned.key.is_none() || key.is_none() || abandoned.key == key)
             })?;
             Some((*conn_id, at))

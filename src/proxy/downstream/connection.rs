@@ -43,6 +43,11 @@ impl Engine {
         self.close_conn(id, loss);
     }
 
+    /// What is spoken on the connection.
+    pub(in crate::proxy) fn speak(&self, id: ConnId) -> Protocol {
+        self.downstream.conns.must(id).map_or(Protocol::Binary, |conn| conn.speak)
+    }
+
     /// The server's connection was closed or broke.
     pub fn conn_closed(&mut self, id: ConnId) {
         self.end_parting(id);
@@ -102,10 +107,9 @@ impl Engine {
             // Others have been given up, or are questions of our own.
             if let Some(request) = self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done) {
                 entry.is_queued = true;
-                request.queued += 1;
                 let bucket = &self.buckets[request.bucket];
                 bucket.counters.count(Counter::ConnQueueAdd);
-                request.queued_since = self.now;
+                request.begin_queued(self.now);
                 clients.push(request.client);
             }
         }
@@ -265,7 +269,7 @@ impl Engine {
                     && let Some(request) =
                         self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done)
                 {
-                    request.queued = request.queued.saturating_sub(1);
+                    request.end_queued();
                     let bucket = &self.buckets[request.bucket];
                     bucket.counters.count(Counter::ConnQueueRemove);
                 }

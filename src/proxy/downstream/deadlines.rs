@@ -7,10 +7,8 @@ use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{ConnId, Entry, Expect, State};
-use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::timers::{Micros, Owner, deadline};
-use crate::proxy::upstream::{Admission, ClientId};
 
 /// How long a server connection may be idle.
 const IDLE: Micros = 60_000_000;
@@ -51,13 +49,7 @@ impl Engine {
         // Deadlines are not taken out: whose they are may have gone before.
         while let Some((at, owner)) = self.timers.pop_due(self.now) {
             match owner {
-                Owner::Client(id) => {
-                    let Some(client) = self.upstream.clients.get_mut(id) else { continue };
-                    if client.timer == Some(at) {
-                        client.timer = None;
-                        self.expire_client(id);
-                    }
-                }
+                Owner::Client(id) => self.expire_client(id, at),
                 Owner::Idle(index) => self.expire_idle(index, at),
                 Owner::Host(id) => self.probe(id),
                 Owner::Memory => self.trim(),
@@ -70,56 +62,6 @@ impl Engine {
                         conn.timer = None;
                         self.expire_conn(id);
                     }
-                }
-            }
-        }
-    }
-
-    /// The oldest of a client's unanswered requests.
-    pub(in crate::proxy) fn oldest(&self, id: ClientId) -> Option<RequestId> {
-        let client = self.upstream.clients.must(id)?;
-        let first = |queue: &std::collections::VecDeque<RequestId>| {
-            let mut waiting = queue.iter().filter_map(|id| Some((self.flight.requests.must(*id)?, *id)));
-            waiting.find(|(request, _)| !request.is_done).map(|(request, id)| (request.sequence, id))
-        };
-        first(&client.order).into_iter().chain(first(&client.quiet)).min().map(|(_, id)| id)
-    }
-
-    /// Until when the client's oldest request may go on waiting for its turn.
-    pub(in crate::proxy) fn client_deadline(&self, id: ClientId) -> Option<Micros> {
-        // With its last request a client that has gone is forgotten.
-        let client = self.upstream.clients.get(id)?;
-        // Clients of the built-in server wait for nobody.
-        let behavior = &self.buckets[client.bucket()?].config.behavior;
-        if let Some(request) = self.oldest(id).and_then(|oldest| self.flight.requests.must(oldest)) {
-            if request.queued == 0 {
-                return None;
-            }
-            let since = client.oldest_since.max(request.queued_since);
-            return deadline(since, behavior.downstream_conn_queue_timeout);
-        }
-        match client.admission {
-            Admission::Waiting { since: Some(since) } => deadline(since, behavior.wait_queue_timeout),
-            _ => None,
-        }
-    }
-
-    fn expire_client(&mut self, id: ClientId) {
-        while let Some(at) = self.client_deadline(id) {
-            if at > self.now {
-                return self.arm_client(id);
-            }
-            match self.oldest(id) {
-                Some(request) => {
-                    self.tell_of_conn_queue(request);
-                    self.fail(request, Failure::ConnQueue);
-                }
-                None => {
-                    self.tell_of_wait_queue(id);
-                    if let Some(client) = self.upstream.clients.must_mut(id) {
-                        client.admission = Admission::Expired;
-                    }
-                    return self.make_ready(id);
                 }
             }
         }

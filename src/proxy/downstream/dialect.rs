@@ -69,7 +69,7 @@ impl Engine {
             host.curious.push(client_id);
         }
         if let Some(client) = self.upstream.clients.must_mut(client_id) {
-            client.stopped = true;
+            client.stop();
         }
         false
     }
@@ -147,7 +147,7 @@ impl Engine {
         for client_id in std::mem::take(&mut host.curious) {
             // It may have gone while it waited.
             if let Some(client) = self.upstream.clients.get_mut(client_id) {
-                client.asked.push(id);
+                client.note_asked(id);
             }
             self.make_ready(client_id);
         }

@@ -13,7 +13,6 @@ use crate::proxy::bucket::Bucket;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State};
 use crate::proxy::request::error::Failure;
-use crate::proxy::request::phases::Delays;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::{Caller, ClientId};
 
@@ -86,8 +85,7 @@ impl Engine {
     pub(in crate::proxy) fn one(&mut self, caller: &Caller, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
         let request = self.new_request(caller, work, noreply);
         if let Some(request) = self.flight.requests.must_mut(request) {
-            request.has_place = true;
-            request.may_repeat = may_repeat;
+            request.take_place(may_repeat);
             let bucket = &self.buckets[request.bucket];
             bucket.counters.count(Counter::Reserved);
             bucket.counters.count(Counter::UpstreamPaused);
@@ -98,10 +96,10 @@ impl Engine {
     /// A new request of the client. The caller has made sure that the client is there.
     pub(in crate::proxy) fn new_request(&mut self, caller: &Caller, work: Work, noreply: bool) -> RequestId {
         let Some(client) = self.upstream.clients.must_mut(caller.client) else { return RequestId::NONE };
-        let made = Request::new(caller, client.next_sequence, work, noreply);
-        let delays = Delays::waited(client.waits_since, self.now);
+        let made = Request::new(caller, client.next_sequence(), work, noreply);
+        let delays = client.waited(self.now);
         let note = self.flight.take_note();
-        let request = self.flight.requests.insert(Request { since: self.now, delays, note, ..made });
+        let request = self.flight.requests.insert(made.begun(self.now, delays, note));
         client.owe(request, noreply, self.now);
         request
     }
@@ -183,7 +181,7 @@ impl Engine {
         id: RequestId,
         write: impl FnOnce(Protocol, &mut Output) -> (Expect, u32),
     ) {
-        let Some(may_repeat) = self.flight.requests.must(id).map(|request| request.may_repeat) else { return };
+        let Some(may_repeat) = self.flight.requests.must(id).map(Request::may_repeat) else { return };
         let Some(conn) = self.begin(conn_id) else { return };
         let (expect, opaque) = write(conn.speak, &mut conn.output);
         let end = conn.output.end();
@@ -197,7 +195,7 @@ impl Engine {
         let bucket = &mut self.buckets[bucket_id];
         bucket.count_get(key.len(), length);
         let (host_id, vbucket) = bucket.route(key);
-        let made = Request::get(caller, client.next_sequence, self.now);
+        let made = Request::get(caller, client.next_sequence(), self.now);
         let (request_id, request) = self.flight.requests.place(made);
         if let Some(watch) = &mut bucket.watch {
             request.note = watch.get(key, length, self.now, &mut self.flight.notes);
@@ -207,7 +205,7 @@ impl Engine {
             Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
         let Some(host_id) = host_id else { return self.fail(request_id, Failure::NoServer) };
         let joined = match self.downstream.hosts.must(host_id).and_then(|host| host.open) {
-            Some(id) if client.sticky.is_empty() && bucket.config.behavior.join_gets => self
+            Some(id) if client.is_free() && bucket.config.behavior.join_gets => self
                 .downstream
                 .conns
                 .must_mut(id)
@@ -221,7 +219,7 @@ impl Engine {
         let entry = get.entry(opaque, conn.output.end(), 0);
         let is_queued = conn.expect(entry);
         conn.wanted += 1;
-        request.await_from(host_id, conn_id);
+        request.await_from(host_id, conn_id, false);
         client.stick(host_id, conn_id);
         bucket.counters.count(Counter::ConnAcquired);
         if request.note_queued(is_queued, self.now) {
@@ -308,11 +306,6 @@ impl Engine {
         conn.fifo.set_end(end);
     }
 
-    /// The protocol of the connection's server.
-    pub(in crate::proxy) fn speak(&self, id: ConnId) -> Protocol {
-        self.downstream.conns.must(id).map_or(Protocol::Binary, |conn| conn.speak)
-    }
-
     /// Where another request is written to that the connection takes; [`Engine::enqueue`] follows.
     pub(in crate::proxy) fn begin_request(&mut self, id: ConnId) -> Option<&mut Output> {
         self.begin(id).map(|conn| &mut conn.output)
@@ -347,8 +340,7 @@ impl Engine {
         // Questions of our own are no request.
         if let Some(request) = self.flight.requests.get_mut(request_id) {
             conn.wanted += 1;
-            request.await_from(host_id, id);
-            request.changes |= changes;
+            request.await_from(host_id, id, changes);
             let client_id = request.client;
             let must_wait = request.note_queued(is_queued, self.now);
             let bucket = &self.buckets[request.bucket];
@@ -356,7 +348,7 @@ impl Engine {
             if is_queued {
                 bucket.counters.count(Counter::ConnQueueAdd);
             }
-            let queued_since = request.queued_since;
+            let queued_since = request.queued_since().unwrap_or_default();
             if let Some(client) = self.upstream.clients.must_mut(client_id) {
                 if !is_for_dumps {
                     client.stick(host_id, id);

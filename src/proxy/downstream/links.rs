@@ -11,9 +11,9 @@ use super::ConnId;
 impl Engine {
     /// Nobody waits any more for the answers of this connection to the request.
     pub(in crate::proxy) fn release_links(&mut self, conn_id: ConnId, id: RequestId) {
-        while let Some(request) = self.flight.requests.must_mut(id).filter(|request| request.links.contains(conn_id)) {
-            let (client, bucket, queued) = (request.client, request.bucket, std::mem::take(&mut request.queued));
-            request.links.remove(conn_id);
+        while let Some(request) = self.flight.requests.must_mut(id).filter(|request| request.links().contains(conn_id))
+        {
+            let (client, bucket, queued) = (request.client, request.bucket, request.forget_conn(conn_id));
             let counters = &self.buckets[bucket].counters;
             counters.add(Counter::ConnQueueRemove, u64::from(queued));
             counters.count(Counter::ConnReleased);
@@ -36,18 +36,14 @@ impl Engine {
         // Questions of our own are no request; others have been given up, or are answered.
         let request = self.flight.requests.get_mut(id).filter(|request| !request.is_done)?;
         conn.wanted = conn.wanted.saturating_sub(1);
-        request.pending = request.pending.saturating_sub(1);
-        request.links.remove(conn_id);
-        request.delays.note_sent(request.since, conn.writes.at(entry.end));
+        let was_queued = std::mem::take(&mut entry.is_queued);
+        self.flight.is_refused_due |= request.answered_on(conn_id, conn.writes.at(entry.end), was_queued);
         if request.note != NoteId::NONE {
             self.flight.notes.answered_by(request.note, conn.host);
         }
         if !request.is_single() {
             request.note_part(&conn.tally, &entry.expect, self.now);
         }
-        self.flight.is_refused_due |= request.refused > 0;
-        let was_queued = std::mem::take(&mut entry.is_queued);
-        request.queued = request.queued.saturating_sub(u32::from(was_queued));
         let bucket = &self.buckets[request.bucket];
         bucket.counters.count(Counter::ConnReleased);
         if was_queued {

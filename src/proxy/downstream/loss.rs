@@ -167,7 +167,7 @@ impl Engine {
             let may_retry = may_move && self.may_retry(request, &entry, sent, is_unsent);
             // Kept from being finished until all its entries here have been sent again, or have failed.
             let client = self.flight.requests.must_mut(request).map(|request| {
-                request.pending += 1;
+                request.hold();
                 request.client
             });
             if may_retry && is_parting && client.is_some_and(|client| self.is_parting(id, client)) {
@@ -218,7 +218,7 @@ impl Engine {
     fn fail_entries(&mut self, failed: Vec<(RequestId, Entry)>, host_id: HostId, failure: Failure) {
         for (request, entry) in failed {
             if let Some(request) = self.flight.requests.must_mut(request) {
-                request.pending = request.pending.saturating_sub(1);
+                request.let_go();
             }
             self.entry_failed(request, &entry, Some(host_id), failure);
         }

@@ -67,7 +67,7 @@ impl Engine {
             if conn.is_begun(index)
                 // (Others have been given up, and are among the abandoned if they change something.)
                 && let Some(request) = self.flight.requests.get(entry.request)
-                && request.changes
+                && request.changes()
             {
                 clients.push(request.client);
             }
@@ -78,7 +78,7 @@ impl Engine {
         let Some(until) = self.patience(id).filter(|_| !clients.is_empty()) else { return false };
         for client in &clients {
             if let Some(client) = self.upstream.clients.must_mut(*client) {
-                client.parting += 1;
+                client.begin_parting();
             }
         }
         self.timers.add(until, Owner::Parting(id));
@@ -131,10 +131,8 @@ impl Engine {
         for id in parting.clients {
             // It may have gone while it waited.
             let Some(client) = self.upstream.clients.get_mut(id) else { continue };
-            client.parting = client.parting.saturating_sub(1);
-            if client.stopped {
-                self.make_ready(id);
-            }
+            client.end_parting();
+            self.wake_client(id);
         }
     }
 }

@@ -14,7 +14,7 @@ impl Engine {
             for (place, (id, index)) in again.iter().enumerate() {
                 // It may have failed meanwhile, for another reason.
                 let Some(request) = self.flight.requests.get_mut(*id) else { continue };
-                request.pending = request.pending.saturating_sub(1);
+                request.let_go();
                 if request.is_done {
                     continue;
                 }

@@ -8,6 +8,7 @@ mod replies;
 
 use crate::arena::Arena;
 use crate::buffer::Output;
+use crate::config::behavior::Behavior;
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
@@ -71,10 +72,50 @@ impl Batch {
     }
 }
 
+/// The quiet packets of a client that are not answered, and what its next one joins.
+#[derive(Debug, Default)]
+pub struct Packets {
+    /// The batch that those of this turn are part of.
+    batch: Option<RequestId>,
+    bytes: u64,
+    count: u32,
+}
+
+impl Packets {
+    /// The batch that those of this turn are part of.
+    pub(in crate::proxy) fn batch(&self) -> Option<RequestId> {
+        self.batch
+    }
+
+    /// Whether one more of so many bytes may be sent before others are answered.
+    fn takes(&self, bytes: u64, behavior: &Behavior) -> bool {
+        let is_too_long = self.bytes.saturating_add(bytes) > behavior.quiet_max;
+        self.count == 0 || !is_too_long && self.count < behavior.upstream_requests_max
+    }
+
+    /// One more of so many bytes joins this batch.
+    fn join(&mut self, batch: RequestId, bytes: u64) {
+        self.batch = Some(batch);
+        self.bytes += bytes;
+        self.count += 1;
+    }
+
+    /// What comes next is not part of the batch.
+    pub(in crate::proxy) fn leave(&mut self) {
+        self.batch = None;
+    }
+
+    /// Those of a batch are answered.
+    fn settle(&mut self, batch: &Batch) {
+        self.bytes = self.bytes.saturating_sub(batch.bytes);
+        self.count = self.count.saturating_sub(batch.count);
+    }
+}
+
 impl Client {
     /// The batch that its next packet joins, if there is one in this turn.
     pub(in crate::proxy) fn open_batch(&self, requests: &Arena<Request>) -> Option<RequestId> {
-        let id = self.batch?;
+        let id = self.batch()?;
         // It may be answered, and forgotten.
         let request = requests.get(id).filter(|request| !request.is_done)?;
         matches!(&request.work, Work::Batch(batch) if batch.is_open).then_some(id)
@@ -98,9 +139,8 @@ impl Engine {
         let Some(client) = self.upstream.clients.must_mut(id) else { return Verdict::Taken };
         let behavior = &self.buckets[caller.bucket].config.behavior;
         let bytes = packet.raw.len() as u64;
-        let is_too_long = client.quiet_bytes.saturating_add(bytes) > behavior.quiet_max;
-        if client.quiet_packets > 0 && (is_too_long || client.quiet_packets >= behavior.upstream_requests_max) {
-            client.stopped = true;
+        if !client.packets().takes(bytes, behavior) {
+            client.stop();
             return Verdict::Wait;
         }
         let is_flush = packet.key.is_empty();
@@ -119,9 +159,7 @@ impl Engine {
             },
         };
         if let Some(client) = self.upstream.clients.must_mut(id) {
-            client.batch = Some(batch);
-            client.quiet_bytes += bytes;
-            client.quiet_packets += 1;
+            client.packets().join(batch, bytes);
         }
         self.begin_packet(batch, bytes);
         if is_flush {
@@ -186,7 +224,7 @@ impl Engine {
         };
         let is_broadcast = broadcast.is_some();
         if let Some(client) = self.upstream.clients.must_mut(client) {
-            client.batch = None;
+            client.packets().leave();
         }
         let Some(request) = self.flight.requests.must_mut(id) else { return };
         if let Work::Batch(batch) = &mut request.work {

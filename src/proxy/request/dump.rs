@@ -129,9 +129,9 @@ impl Engine {
             return Pumped::Taken;
         }
         let Some(client) = self.upstream.clients.must_mut(caller.client) else { return Pumped::Taken };
-        if client.unanswered > 0 {
+        if client.has_unanswered() {
             // What the client has changed before is to be in it; and then it is its turn at once.
-            client.stopped = true;
+            client.stop();
             return Pumped::Wait;
         }
         let mut hosts: Vec<HostId> = Vec::new();
@@ -257,10 +257,10 @@ impl Engine {
     /// The client has taken some of its output: servers whose lists it waits for are read again.
     pub(in crate::proxy) fn resume_dump(&mut self, id: ClientId) {
         let Some(client) = self.upstream.clients.must(id) else { return };
-        if client.output.unsent() > AHEAD / 2 {
+        if client.unsent() > AHEAD / 2 {
             return;
         }
-        let Some(request) = client.order.front().and_then(|front| self.flight.requests.must(*front)) else { return };
+        let Some(request) = client.next_owed().and_then(|next| self.flight.requests.must(next)) else { return };
         if !matches!(request.work, Work::Dump(_)) {
             return;
         }

@@ -13,6 +13,8 @@ mod told;
 
 pub(in crate::proxy) use told::Told;
 
+use std::collections::VecDeque;
+
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
@@ -53,9 +55,59 @@ enum Again {
     Keys,
 }
 
+/// What servers have refused of a client's requests.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// What is to be sent again, oldest request first.
+    waiting: VecDeque<Refused>,
+    /// The request that is under way again. Nothing may overtake it.
+    retried: Option<RequestId>,
+}
+
+impl Refusals {
+    /// Whether nothing is to be sent again.
+    #[inline]
+    pub(in crate::proxy) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The request that is under way again, or was.
+    #[inline]
+    pub(in crate::proxy) fn retried(&self) -> Option<RequestId> {
+        self.retried
+    }
+
+    /// The expected replies to packets of this request that are to be sent again.
+    pub(in crate::proxy) fn entries(&self, id: RequestId) -> impl Iterator<Item = &Entry> {
+        self.waiting.iter().filter_map(move |refused| refused.entry(id))
+    }
+
+    fn add(&mut self, refused: Refused) {
+        let place = self.waiting.partition_point(|other| other.sequence <= refused.sequence);
+        self.waiting.insert(place, refused);
+    }
+
+    /// The oldest of these requests that still waits for an answer.
+    fn oldest(&mut self, is_open: impl Fn(&RequestId) -> bool) -> Option<RequestId> {
+        while self.waiting.front().is_some_and(|front| !is_open(&front.request)) {
+            self.waiting.pop_front();
+        }
+        self.waiting.front().map(|front| front.request)
+    }
+
+    /// The next part of this request, which is under way again from now on.
+    fn next_part(&mut self, id: RequestId) -> Option<Refused> {
+        self.retried = Some(id);
+        match self.waiting.front() {
+            Some(front) if front.request == id => self.waiting.pop_front(),
+            _ => None,
+        }
+    }
+}
+
 impl Refused {
     /// The expected reply to a packet of this request.
-    pub(in crate::proxy) fn entry(&self, id: RequestId) -> Option<&Entry> {
+    fn entry(&self, id: RequestId) -> Option<&Entry> {
         match &self.again {
             Again::Packet { entry, .. } if self.request == id => Some(entry),
             _ => None,
@@ -180,11 +232,10 @@ impl Engine {
         let until = if is_first_round { self.now } else { self.now + PAUSE };
         let (client_id, sequence) = (request.client, request.sequence);
         let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
-        if client.refused.is_empty() {
+        if client.refused().is_empty() {
             self.flight.refused.push(client_id);
         }
-        let place = client.refused.partition_point(|other| other.sequence <= sequence);
-        client.refused.insert(place, Refused { until, request: id, sequence, again });
+        client.refused_mut().add(Refused { until, request: id, sequence, again });
         if is_first_round {
             self.flight.is_refused_due = true;
         } else {
@@ -199,7 +250,7 @@ impl Engine {
             while let Some(request) = self.next_refused(client) {
                 self.resend_request(client, request);
             }
-            if self.upstream.clients.get(client).is_some_and(|client| !client.refused.is_empty()) {
+            if self.upstream.clients.get(client).is_some_and(|client| !client.refused().is_empty()) {
                 self.flight.refused.push(client);
             }
         }
@@ -214,22 +265,18 @@ impl Engine {
         let client = self.upstream.clients.get_mut(id)?;
         // It may have been given up while it paused.
         let is_open = |id: &RequestId| self.flight.requests.get(*id).is_some_and(|request| !request.is_done);
-        while client.refused.front().is_some_and(|front| !is_open(&front.request)) {
-            client.refused.pop_front();
-        }
-        let Some(next) = client.refused.front().map(|front| front.request) else {
-            if client.stopped {
-                self.make_ready(id);
-            }
+        let refused = client.refused_mut();
+        let Some(next) = refused.oldest(is_open) else {
+            self.wake_client(id);
             return None;
         };
         // Not under way: it was refused again, and stands in the list.
         let is_under_way = |id: &RequestId| {
             is_open(id) && self.flight.requests.must(*id).is_some_and(|request| request.pending > request.refused)
         };
-        let is_its_turn = client.retried.filter(is_under_way).is_none_or(|retried| retried == next);
+        let is_its_turn = refused.retried.filter(is_under_way).is_none_or(|retried| retried == next);
         let is_whole = self.flight.requests.must(next).is_some_and(|request| request.pending == request.refused);
-        let mut parts = client.refused.iter().take_while(|refused| refused.request == next);
+        let mut parts = refused.waiting.iter().take_while(|refused| refused.request == next);
         let is_time = parts.all(|refused| refused.until <= self.now);
         (is_its_turn && is_whole && is_time).then_some(next)
     }
@@ -246,11 +293,7 @@ impl Engine {
         let mut groups = Vec::new();
         // A client that has gone is forgotten when the last of its requests has failed, which may be this one.
         while let Some(client) = self.upstream.clients.get_mut(client_id) {
-            client.retried = Some(id);
-            if client.refused.front().is_none_or(|front| front.request != id) {
-                break;
-            }
-            let Some(refused) = client.refused.pop_front() else { break };
+            let Some(refused) = client.refused_mut().next_part(id) else { break };
             // A part that was sent again before may have failed, and the request with it.
             let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { continue };
             request.pending = request.pending.saturating_sub(1);

@@ -37,7 +37,7 @@ pub(super) struct End {
 impl Note {
     /// The request that the note is about has been answered, or has failed.
     pub(in crate::proxy) fn settle(&mut self, request: &request::Request, now: Micros) {
-        self.retries += u32::from(request.refusals);
+        self.retries += u32::from(request.refusals());
         self.server = self.server.or(request.target());
         let keys = match &request.work {
             Work::Get { .. } => Some(1),
@@ -45,9 +45,9 @@ impl Note {
             Work::MultiGet(multiget) => Some(multiget.key_count()),
             _ => None,
         };
-        let outcome = match (self.failure.or(request.failure), keys) {
+        let outcome = match (self.failure.or(request.failure()), keys) {
             (Some(failure), _) => Outcome::Failed(failure),
-            (None, Some(keys)) => Outcome::Values(u64::from(request.hits), keys),
+            (None, Some(keys)) => Outcome::Values(u64::from(request.hits()), keys),
             (None, None) => Outcome::Answered,
         };
         let (client, bucket) = (request.client, request.bucket);

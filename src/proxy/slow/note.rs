@@ -234,7 +234,7 @@ impl Engine {
         let Some(request) = self.flight.requests.must_mut(id) else { return };
         let Some(note) = self.flight.notes.get_mut(request.note) else { return };
         note.failure = Some(failure);
-        let conn = request.links.last().and_then(|conn| self.downstream.conns.must(conn));
+        let conn = request.links().last().and_then(|conn| self.downstream.conns.must(conn));
         note.server = conn.map(|conn| conn.host()).or(note.server);
     }
 }

@@ -164,7 +164,7 @@ impl Engine {
         let Some(host) = self.route_for(caller, key).0 else { return false };
         let waits = self.downstream.protocol(host) == Binary && self.is_stuck_elsewhere(caller.client, host, Binary);
         if waits && let Some(client) = self.upstream.clients.must_mut(caller.client) {
-            client.stopped = true;
+            client.stop();
         }
         waits
     }

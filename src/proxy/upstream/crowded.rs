@@ -10,7 +10,7 @@ impl Engine {
     pub(in crate::proxy) fn tell_of_conn_queue(&mut self, id: RequestId) {
         let Some(request) = self.flight.requests.must(id) else { return };
         let Some(client) = self.upstream.clients.must(request.client) else { return };
-        let since = client.oldest_since.max(request.queued_since);
+        let since = client.oldest_since.max(request.queued_since().unwrap_or_default());
         let now = self.now;
         let Some((server, conns, requests)) = request.target().and_then(|host| self.downstream.note_crowded(host))
         else {

@@ -33,7 +33,7 @@ impl Engine {
         self.drop_note();
         let request = self.new_request(caller, Work::Local, false);
         if let Some(request) = self.flight.requests.must_mut(request) {
-            write(request.parked.get_or_insert_default().tail());
+            write(request.parked().tail());
         }
         self.complete(request);
     }
@@ -81,9 +81,9 @@ impl Engine {
         {
             write(out, work);
         }
-        request.is_done = true;
+        request.finish();
         let (bucket_id, sequence, noreply, note) = (request.bucket, request.sequence, request.noreply, request.note);
-        if request.has_place && !self.alike.add(request, self.now) {
+        if request.has_place() && !self.alike.add(request, self.now) {
             self.alike.begin(request, self.now, &self.buckets, &self.downstream);
         }
         let mut is_awaited = false;
@@ -93,7 +93,7 @@ impl Engine {
         if note != NoteId::NONE {
             bucket.settle_note(request, &mut self.flight.notes, self.now);
         }
-        if request.has_place {
+        if request.has_place() {
             bucket.active = bucket.active.saturating_sub(1);
             is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
         }
@@ -158,7 +158,7 @@ impl Engine {
         match (&request.work, entry.packet()) {
             (Work::Batch(_), Some(name)) => self.packet_failed(id, name, failure, host),
             (Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) | Work::Batch(_), _) => {
-                request.failure.get_or_insert(failure);
+                request.note_failure(failure);
                 self.part_done(id);
             }
             (Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. } | Work::Meta(_), _) => {
@@ -170,7 +170,7 @@ impl Engine {
     /// A part of a request has been answered, or has failed.
     pub(in crate::proxy) fn part_done(&mut self, id: RequestId) {
         let Some(request) = self.flight.requests.must(id) else { return };
-        if request.pending > 0 || request.is_done {
+        if request.is_awaiting() || request.is_done {
             return;
         }
         match &request.work {
@@ -199,10 +199,10 @@ impl Engine {
         }
         self.give_up(id, !noreply);
         let Some(request) = self.flight.requests.must_mut(id) else { return };
-        request.pending = 0;
+        request.let_all_go();
         match request.work {
             Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) => {
-                request.failure = Some(failure);
+                request.fail(failure);
                 return self.part_done(id);
             }
             Work::Packet { opcode, opaque } => {
@@ -240,11 +240,11 @@ impl Engine {
         if !request.is_done {
             self.buckets[request.bucket].settle_changes(&request.caching);
         }
-        if request.has_place && !request.is_done {
+        if request.has_place() && !request.is_done {
             self.count(request.bucket, Counter::Released);
             self.count(request.bucket, Counter::UpstreamUnpaused);
             self.return_place(request.bucket);
         }
-        self.flight.works.take_back(&mut request.work, &mut request.links);
+        self.flight.works.take_back(&mut request);
     }
 }

@@ -116,7 +116,7 @@ impl Engine {
             }
             let needed = if words == Words::Own { Protocol::Ascii } else { Protocol::Binary };
             if self.is_stuck_elsewhere(id, host_id, needed) {
-                self.upstream.clients.must_mut(id)?.stopped = true;
+                self.upstream.clients.must_mut(id)?.stop();
                 return None;
             }
         }

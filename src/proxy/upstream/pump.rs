@@ -11,7 +11,6 @@ use crate::routing::Router;
 
 use crate::proxy::bucket::Bucket;
 use crate::proxy::request::Request;
-use crate::proxy::timers::{Micros, Owner, deadline};
 use crate::proxy::upstream::{Admission, Caller, Client, ClientId, Phase, Service};
 use crate::proxy::{Action, Engine};
 
@@ -61,7 +60,7 @@ impl Client {
         // (What was retried may be answered and forgotten.)
         self.parting > 0
             || !self.refused.is_empty()
-            || self.retried.and_then(|id| requests.get(id)).is_some_and(|request| !request.is_done)
+            || self.refused.retried().and_then(|id| requests.get(id)).is_some_and(|request| !request.is_done)
     }
 
     /// Whether nothing of its own is in the way of its next request.
@@ -299,34 +298,5 @@ impl Engine {
     pub(in crate::proxy) fn expel(&mut self, id: ClientId, breach: Breach) {
         self.actions.push(Action::Breach(id, breach));
         self.quit(id);
-    }
-
-    /// Makes sure that the client is looked at when its oldest request, or its place in the wait queue, is overdue.
-    pub(in crate::proxy) fn arm_client(&mut self, id: ClientId) {
-        if let Some(at) = self.client_deadline(id) {
-            self.arm_client_at(id, at);
-        }
-    }
-
-    /// The same when a request of the client, if not its only one, has come to be behind others.
-    pub(in crate::proxy) fn arm_queued(&mut self, id: ClientId, queued_since: Micros) {
-        let Some(client) = self.upstream.clients.must(id) else { return };
-        if client.unanswered != 1 {
-            return self.arm_client(id);
-        }
-        // It is the oldest one itself.
-        let Some(bucket) = client.bucket() else { return };
-        let limit = self.buckets[bucket].config.behavior.downstream_conn_queue_timeout;
-        if let Some(at) = deadline(client.oldest_since.max(queued_since), limit) {
-            self.arm_client_at(id, at);
-        }
-    }
-
-    fn arm_client_at(&mut self, id: ClientId, at: Micros) {
-        let Some(client) = self.upstream.clients.must_mut(id) else { return };
-        if client.timer.is_none_or(|armed| at < armed) {
-            client.timer = Some(at);
-            self.timers.add(at, Owner::Client(id));
-        }
     }
 }

@@ -140,8 +140,7 @@ impl Engine {
             self.complain(broadcast, failure);
         }
         if let Some(client) = self.upstream.clients.must_mut(client) {
-            client.quiet_bytes = client.quiet_bytes.saturating_sub(batch.bytes);
-            client.quiet_packets = client.quiet_packets.saturating_sub(batch.count);
+            client.packets().settle(&batch);
         }
         if let Some(sink) = self.sink(id) {
             batch.replies.move_to(sink);
@@ -192,8 +191,9 @@ impl Engine {
             of_it.map(|entry| (Some(conn.host()), entry))
         });
         let lost = self.downstream.lost_entries(id).map(|(host, entry)| (Some(host), entry));
-        let refused = self.upstream.clients.must(request.client).map(|client| &client.refused);
-        let refused = refused.into_iter().flatten().filter_map(|refused| Some((request.target(), refused.entry(id)?)));
+        let refused = self.upstream.clients.must(request.client).map(|client| client.refused());
+        let refused = refused.into_iter().flat_map(|refused| refused.entries(id));
+        let refused = refused.map(|entry| (request.target(), entry));
         let all = sent.chain(lost).chain(refused);
         all.filter_map(|(host, entry)| Some((entry.packet()?, host))).collect()
     }
