@@ -41,10 +41,12 @@ impl Engine {
     /// The request has failed, or its client has gone: nobody waits for its missing answers any more. `is_told`: its
     /// client learns of the failure.
     pub(in crate::proxy) fn give_up(&mut self, id: RequestId, is_told: bool) {
-        let Some(request) = self.flight.requests.must(id) else { return };
+        // What was given up just before may have finished it, by the end of a connection.
+        let Some(request) = self.flight.requests.get(id) else { return };
         // What nobody has to fear may stay where it is, without being looked for.
         let is_sought = request.changes() || is_told;
-        while let Some(conn_id) = self.flight.requests.must(id).and_then(|request| request.links().last()) {
+        // It may be finished in between: an entry of it on a connection that is closed has failed.
+        while let Some(conn_id) = self.flight.requests.get(id).and_then(|request| request.links().last()) {
             if is_sought {
                 self.give_up_on(conn_id, id, is_told);
             }
@@ -79,7 +81,7 @@ impl Engine {
                     self.let_pass(conn_id, index);
                 }
             }
-            if self.flight.requests.must(id).is_none_or(|request| !request.links().contains(conn_id)) {
+            if self.flight.requests.get(id).is_none_or(|request| !request.links().contains(conn_id)) {
                 return;
             }
         }

@@ -11,8 +11,8 @@ use super::ConnId;
 impl Engine {
     /// Nobody waits any more for the answers of this connection to the request.
     pub(in crate::proxy) fn release_links(&mut self, conn_id: ConnId, id: RequestId) {
-        while let Some(request) = self.flight.requests.must_mut(id).filter(|request| request.links().contains(conn_id))
-        {
+        // It may be finished in between, with a list that nobody wants.
+        while let Some(request) = self.flight.requests.get_mut(id).filter(|request| request.links().contains(conn_id)) {
             let (client, bucket, queued) = (request.client, request.bucket, request.forget_conn(conn_id));
             let counters = &self.buckets[bucket].counters;
             counters.add(Counter::ConnQueueRemove, u64::from(queued));

@@ -218,7 +218,8 @@ impl Client {
     ) {
         let mut done = 0;
         while let Some(front) = self.order.front().copied() {
-            let Some(request) = requests.must_mut(front) else {
+            // Those that are just being forgotten are still in the list.
+            let Some(request) = requests.get_mut(front) else {
                 self.order.pop_front();
                 continue;
             };
@@ -249,7 +250,7 @@ impl Client {
     /// Drops answered requests without reply from the front of the list.
     pub(in crate::proxy) fn forget_quiet(&mut self, requests: &mut Arena<Request>) {
         while let Some(front) = self.quiet.front() {
-            if requests.must(*front).is_some_and(|request| !request.is_done) {
+            if requests.get(*front).is_some_and(|request| !request.is_done) {
                 break;
             }
             requests.discard(*front);

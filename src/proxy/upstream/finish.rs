@@ -198,7 +198,8 @@ impl Engine {
             return self.fail_batch(id, failure);
         }
         self.give_up(id, !noreply);
-        let Some(request) = self.flight.requests.must_mut(id) else { return };
+        // An entry of it on a connection that was closed for that may have finished it.
+        let Some(request) = self.flight.requests.get_mut(id) else { return };
         request.let_all_go();
         match request.work {
             Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) => {

@@ -79,8 +79,9 @@ impl Engine {
         self.forget_requests(id, |request| request.work.is_read());
         // This may have ended a connection, and with it other requests.
         self.forget_requests(id, |request| request.is_done);
-        let Some(client) = self.upstream.clients.must_mut(id) else { return };
-        let open = client.order.iter().chain(&client.quiet).filter_map(|id| self.flight.requests.must(*id));
+        // With the last of its requests it is forgotten itself.
+        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        let open = client.order.iter().chain(&client.quiet).filter_map(|id| self.flight.requests.get(*id));
         client.unanswered = open.filter(|request| !request.is_done).count() as u32;
         self.flight.is_refused_due |= !client.refused.is_empty();
         if client.unanswered > 0 {
@@ -92,13 +93,14 @@ impl Engine {
     }
 
     fn forget_requests(&mut self, id: ClientId, is_needless: impl Fn(&Request) -> bool) {
-        let Some(client) = self.upstream.clients.must(id) else { return };
-        let is_it = |id: &RequestId| self.flight.requests.must(*id).is_some_and(&is_needless);
+        // With the last of its requests it is forgotten itself.
+        let Some(client) = self.upstream.clients.get(id) else { return };
+        let is_it = |id: &RequestId| self.flight.requests.get(*id).is_some_and(&is_needless);
         let needless: Vec<RequestId> = client.order.iter().chain(&client.quiet).copied().filter(is_it).collect();
         for request in needless {
             self.forget_request(request);
         }
-        let Some(client) = self.upstream.clients.must_mut(id) else { return };
+        let Some(client) = self.upstream.clients.get_mut(id) else { return };
         client.order.retain(|id| self.flight.requests.contains(*id));
         client.quiet.retain(|id| self.flight.requests.contains(*id));
     }

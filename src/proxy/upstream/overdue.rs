@@ -11,7 +11,8 @@ impl Engine {
     pub(in crate::proxy) fn oldest(&self, id: ClientId) -> Option<RequestId> {
         let client = self.upstream.clients.must(id)?;
         let first = |queue: &std::collections::VecDeque<RequestId>| {
-            let mut waiting = queue.iter().filter_map(|id| Some((self.flight.requests.must(*id)?, *id)));
+            // Those that are just being forgotten are still in the list.
+            let mut waiting = queue.iter().filter_map(|id| Some((self.flight.requests.get(*id)?, *id)));
             waiting.find(|(request, _)| !request.is_done).map(|(request, id)| (request.sequence, id))
         };
         first(&client.order).into_iter().chain(first(&client.quiet)).min().map(|(_, id)| id)

@@ -167,6 +167,7 @@ impl Engine {
         self.begin_packet(id, 0);
         let packets = self.unanswered(id);
         self.give_up(id, true);
+        // It cannot be finished in between, since it is being sent.
         if let Some(request) = self.flight.requests.must_mut(id) {
             request.pending = 0;
         }
