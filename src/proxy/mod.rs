@@ -40,7 +40,7 @@ use crate::metrics::board::Traffic;
 use crate::protocol::Protocol;
 use crate::protocol::binary::breach::Breach;
 
-use bucket::Bucket;
+use bucket::Buckets;
 use downstream::host::HealthTable;
 use downstream::{ConnId, Downstream};
 use report::Sources;
@@ -97,7 +97,7 @@ pub struct Settings {
 pub struct Engine {
     settings: Settings,
     now: Micros,
-    buckets: Vec<Bucket>,
+    buckets: Buckets,
     upstream: Upstream,
     flight: Requests,
     downstream: Downstream,
@@ -127,7 +127,7 @@ impl Engine {
         let mut engine = Engine {
             settings,
             now: 0,
-            buckets: Vec::new(),
+            buckets: Buckets::default(),
             upstream: Upstream::default(),
             flight: Requests::default(),
             downstream: Downstream::default(),

@@ -88,7 +88,7 @@ impl Engine {
         if let Some(request) = self.flight.requests.get_mut(request) {
             request.has_place = true;
             request.may_repeat = may_repeat;
-            if let Some(bucket) = self.buckets.get(request.bucket) {
+            if let Some(bucket) = self.buckets.find(request.bucket) {
                 bucket.counters.count(Counter::Reserved);
                 bucket.counters.count(Counter::UpstreamPaused);
             }
@@ -345,7 +345,7 @@ impl Engine {
             request.changes |= changes;
             let client_id = request.client;
             let must_wait = request.note_queued(is_queued, self.now);
-            if let Some(bucket) = self.buckets.get(request.bucket) {
+            if let Some(bucket) = self.buckets.find(request.bucket) {
                 bucket.counters.count(Counter::ConnAcquired);
                 if is_queued {
                     bucket.counters.count(Counter::ConnQueueAdd);

@@ -139,7 +139,7 @@ impl Engine {
     /// Whether a failure that a server reports to a get is told to the client, instead of a miss after which it might
     /// replace what is there. A server of a vbucket bucket is the only one that has its keys.
     pub(in crate::proxy) fn tells_failures(&self, id: RequestId) -> bool {
-        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.get(request.bucket));
+        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.find(request.bucket));
         bucket.is_some_and(|bucket| bucket.config.router.vbucket_map().is_some())
     }
 
