@@ -16,6 +16,8 @@
 //! their connections, [`request`] what is between them. `docs/ARCHITECTURE.md` follows a get through them; `LIFECYCLE.md` in
 //! each room has the states.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod bucket;
 pub mod downstream;
 #[cfg(debug_assertions)]

@@ -91,6 +91,6 @@ mod tests {
     fn marks_are_limited() {
         let mut writes = Writes::default();
         (1..=1000).for_each(|number| writes.note(number, number));
-        assert_eq!((writes.more.len(), writes.at(255), writes.at(1000)), (MARKS - 1, Some(255), Some(256)));
+        assert_eq!((writes.more.len(), writes.at(255), writes.at(1000)), (MARKS_BEHIND, Some(255), Some(256)));
     }
 }

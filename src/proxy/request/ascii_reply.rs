@@ -13,6 +13,7 @@ use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
 use crate::proxy::request::multiget::Named;
 use crate::proxy::request::{RequestId, Work};
+use crate::sums::{behind, sum};
 
 impl Engine {
     /// Takes one line or value that an ASCII server has sent.
@@ -107,7 +108,7 @@ impl Engine {
         let mut is_found = |index| {
             let Some(entry) = fifo.get_mut(index) else { return false };
             let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { return false };
-            let is_found = is_it(output, entry, key_at..key_at + u64::from(key_len));
+            let is_found = is_it(output, entry, key_at..behind(key_at, key_len.into()));
             if is_found && let Expect::Get { answered, .. } = &mut entry.expect {
                 *answered = true;
             }
@@ -116,7 +117,7 @@ impl Engine {
         // Servers answer in the order of the keys; others are looked for, too.
         let from = (*cursor).min(count);
         let index = (from..count).chain(0..from).find(|index| is_found(*index)).ok_or(Unfit)?;
-        *cursor = index + 1;
+        *cursor = sum([index, 1]);
         Ok(index)
     }
 
@@ -156,7 +157,7 @@ impl Engine {
                 let Some(Expect::Value { key_at, key_len, answered: answered @ false, .. }) = head else {
                     return Err(Unfit);
                 };
-                if conn.output.slice(*key_at..*key_at + u64::from(*key_len)) != Some(key) {
+                if conn.output.slice(*key_at..behind(*key_at, (*key_len).into())) != Some(key) {
                     return Err(Unfit);
                 }
                 *answered = true;
