@@ -2,6 +2,7 @@
 
 use crate::proxy::Engine;
 use crate::proxy::slow::NoteId;
+use crate::sums::sum;
 
 impl Engine {
     /// Panics if the engine's records contradict each other. Called at the end of each turn; the simulation calls it
@@ -58,7 +59,7 @@ impl Engine {
             let granted = self.upstream.clients.iter().filter(|(_, client)| {
                 client.bucket() == Some(index) && client.admission == crate::proxy::upstream::Admission::Granted
             });
-            assert_eq!(bucket.active as usize, held.count() + granted.count(), "places of bucket {index}");
+            assert_eq!(bucket.active as usize, sum([held.count(), granted.count()]), "places of bucket {index}");
         }
     }
 }

@@ -173,7 +173,7 @@ impl Engine {
 
     /// The counters of a bucket. Clients of the built-in server are in none.
     pub(in crate::proxy) fn counters(&self, bucket: usize) -> Option<&Counters> {
-        self.buckets.get(bucket).map(|bucket| bucket.counters.as_ref())
+        self.buckets.find(bucket).map(|bucket| bucket.counters.as_ref())
     }
 
     /// Counts one more of something that happened in a bucket.

@@ -10,6 +10,7 @@ use crate::protocol::binary::packet::{self, Packet};
 use crate::proxy::Engine;
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{ConnId, State, Step};
+use crate::sums::Count as _;
 
 /// A server sent something that does not fit what was asked: the connection is out of step and must go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +97,8 @@ impl Engine {
         for entry in conn.fifo.iter_mut().skip(head).filter(|entry| Some(entry.request) != first) {
             if let Some(request) = self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done) {
                 entry.is_queued = true;
-                request.queued += 1;
-                if let Some(bucket) = self.buckets.get(request.bucket) {
+                request.queued.up();
+                if let Some(bucket) = self.buckets.find(request.bucket) {
                     bucket.counters.count(Counter::ConnQueueAdd);
                 }
                 request.queued_since = self.now;
@@ -253,7 +254,7 @@ impl Engine {
                         self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done)
                 {
                     request.queued = request.queued.saturating_sub(1);
-                    if let Some(bucket) = self.buckets.get(request.bucket) {
+                    if let Some(bucket) = self.buckets.find(request.bucket) {
                         bucket.counters.count(Counter::ConnQueueRemove);
                     }
                 }

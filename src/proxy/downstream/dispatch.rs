@@ -16,6 +16,7 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::request::phases::Delays;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::{Caller, ClientId};
+use crate::sums::{Count as _, before};
 
 /// How many keys a joined get has at most.
 pub(super) const JOIN_KEYS: u32 = 100;
@@ -58,7 +59,7 @@ impl Get<'_> {
     /// The reply to expect, if the request ends at `end` in the output, with so many bytes behind the key.
     #[inline]
     fn entry(&self, opaque: u32, end: u64, behind: u64) -> Entry {
-        let key_at = end - behind - self.key.len() as u64;
+        let key_at = before(before(end, behind), self.key.len() as u64);
         let expect = Expect::Get { key_at, key_len: self.key.len().min(255) as u8, last: true, answered: false };
         let (request, retries) = (self.request, self.retries);
         Entry { request, expect, opaque, end, retries, may_repeat: true, is_queued: false }
@@ -77,7 +78,7 @@ impl Bucket {
 impl Conn {
     /// Whether one more key may join this get.
     fn has_room_in(&self, open: &OpenGet) -> bool {
-        open.keys < JOIN_KEYS && self.output.end() - open.start < JOIN_BYTES
+        open.keys < JOIN_KEYS && before(self.output.end(), open.start) < JOIN_BYTES
     }
 }
 
@@ -88,7 +89,7 @@ impl Engine {
         if let Some(request) = self.flight.requests.get_mut(request) {
             request.has_place = true;
             request.may_repeat = may_repeat;
-            if let Some(bucket) = self.buckets.get(request.bucket) {
+            if let Some(bucket) = self.buckets.find(request.bucket) {
                 bucket.counters.count(Counter::Reserved);
                 bucket.counters.count(Counter::UpstreamPaused);
             }
@@ -221,7 +222,7 @@ impl Engine {
         let opaque = join(conn, open, &get);
         let entry = get.entry(opaque, conn.output.end(), 0);
         let is_queued = conn.expect(entry);
-        conn.wanted += 1;
+        conn.wanted.up();
         request.await_from(host_id, conn_id);
         client.stick(host_id, conn_id);
         bucket.counters.count(Counter::ConnAcquired);
@@ -340,12 +341,12 @@ impl Engine {
             host.lane(is_side).fresh = Some(id);
         }
         if let Some(request) = self.flight.requests.get_mut(request_id) {
-            conn.wanted += 1;
+            conn.wanted.up();
             request.await_from(host_id, id);
             request.changes |= changes;
             let client_id = request.client;
             let must_wait = request.note_queued(is_queued, self.now);
-            if let Some(bucket) = self.buckets.get(request.bucket) {
+            if let Some(bucket) = self.buckets.find(request.bucket) {
                 bucket.counters.count(Counter::ConnAcquired);
                 if is_queued {
                     bucket.counters.count(Counter::ConnQueueAdd);
@@ -381,7 +382,7 @@ fn write_get(out: &mut Vec<u8>, speak: Protocol, get: &Get<'_>) {
 
 /// Adds a key to the get at the end of the connection's output. The result is its opaque.
 fn join(conn: &mut Conn, open: OpenGet, get: &Get<'_>) -> u32 {
-    let opaque = JOIN_OPAQUE + open.keys;
+    let opaque = JOIN_OPAQUE.wrapping_add(open.keys);
     match conn.speak {
         Protocol::Ascii => ascii::key(conn.output.tail(), get.key),
         Protocol::Binary => {
@@ -394,6 +395,6 @@ fn join(conn: &mut Conn, open: OpenGet, get: &Get<'_>) -> u32 {
         }
     }
     conn.fifo.reopen();
-    conn.open = Some(OpenGet { keys: open.keys + 1, ..open });
+    conn.open = Some(OpenGet { keys: open.keys.saturating_add(1), ..open });
     opaque
 }

@@ -14,6 +14,7 @@ use crate::proxy::request::RequestId;
 use crate::proxy::timers::{Micros, Owner, deadline};
 use crate::proxy::upstream::ClientId;
 use crate::proxy::{Action, Engine};
+use crate::sums::Count as _;
 
 /// How long is waited for a server, in milliseconds, if no limit is set.
 const PATIENCE: u32 = 200;
@@ -77,7 +78,7 @@ impl Engine {
         let Some(until) = self.patience(id).filter(|_| !clients.is_empty()) else { return false };
         for client in &clients {
             if let Some(client) = self.upstream.clients.get_mut(*client) {
-                client.parting += 1;
+                client.parting.up();
             }
         }
         self.timers.add(until, Owner::Parting(id));

@@ -13,6 +13,7 @@ use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
 use crate::proxy::request::multiget::Named;
 use crate::proxy::request::{RequestId, Work};
+use crate::sums::{behind, sum};
 
 impl Engine {
     /// Takes one line or value that an ASCII server has sent.
@@ -107,7 +108,7 @@ impl Engine {
         let mut is_found = |index| {
             let Some(entry) = fifo.get_mut(index) else { return false };
             let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { return false };
-            let is_found = is_it(output, entry, key_at..key_at + u64::from(key_len));
+            let is_found = is_it(output, entry, key_at..behind(key_at, key_len.into()));
             if is_found && let Expect::Get { answered, .. } = &mut entry.expect {
                 *answered = true;
             }
@@ -116,7 +117,7 @@ impl Engine {
         // Servers answer in the order of the keys; others are looked for, too.
         let from = (*cursor).min(count);
         let index = (from..count).chain(0..from).find(|index| is_found(*index)).ok_or(Unfit)?;
-        *cursor = index + 1;
+        *cursor = sum([index, 1]);
         Ok(index)
     }
 
@@ -139,7 +140,7 @@ impl Engine {
     /// Whether a failure that a server reports to a get is told to the client, instead of a miss after which it might
     /// replace what is there. A server of a vbucket bucket is the only one that has its keys.
     pub(in crate::proxy) fn tells_failures(&self, id: RequestId) -> bool {
-        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.get(request.bucket));
+        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.find(request.bucket));
         bucket.is_some_and(|bucket| bucket.config.router.vbucket_map().is_some())
     }
 
@@ -156,7 +157,7 @@ impl Engine {
                 let Some(Expect::Value { key_at, key_len, answered: answered @ false, .. }) = head else {
                     return Err(Unfit);
                 };
-                if conn.output.slice(*key_at..*key_at + u64::from(*key_len)) != Some(key) {
+                if conn.output.slice(*key_at..behind(*key_at, (*key_len).into())) != Some(key) {
                     return Err(Unfit);
                 }
                 *answered = true;

@@ -25,6 +25,7 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::pump::{Admit, Verdict};
 use crate::proxy::upstream::{Caller, Client, ClientId};
+use crate::sums::Count as _;
 use replies::Replies;
 
 /// Quiet packets in flight, and the one that closed them.
@@ -119,8 +120,8 @@ impl Engine {
         };
         if let Some(client) = self.upstream.clients.get_mut(id) {
             client.batch = Some(batch);
-            client.quiet_bytes += bytes;
-            client.quiet_packets += 1;
+            client.quiet_bytes = client.quiet_bytes.saturating_add(bytes);
+            client.quiet_packets.up();
         }
         self.begin_packet(batch, bytes);
         if is_flush {
@@ -145,8 +146,8 @@ impl Engine {
     fn begin_packet(&mut self, id: RequestId, quiet_bytes: u64) {
         if let Some(Work::Batch(batch)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
             batch.is_sending = true;
-            batch.count += u32::from(quiet_bytes > 0);
-            batch.bytes += quiet_bytes;
+            batch.count = batch.count.saturating_add(u32::from(quiet_bytes > 0));
+            batch.bytes = batch.bytes.saturating_add(quiet_bytes);
         }
     }
 
@@ -200,7 +201,7 @@ impl Engine {
         self.begin_packet(id, 0);
         if is_broadcast {
             for index in 0..self.servers(caller).len() {
-                let host = self.servers(caller)[index];
+                let Some(host) = self.servers(caller).get(index).copied() else { break };
                 if changes {
                     self.take_over(client, host, None);
                 }

@@ -13,6 +13,7 @@ use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{ConnId, Entry, Expect, PacketName};
 use crate::proxy::request::multiget::Named;
 use crate::proxy::request::{RequestId, Work};
+use crate::sums::{behind, sum};
 
 impl Engine {
     /// Takes one packet that a binary server has sent.
@@ -127,7 +128,7 @@ impl Engine {
         let found = group.skip(from).find_map(|(index, entry)| is_it(entry).then_some(index));
         let found = found.or_else(|| conn.fifo.iter_mut().take(from).position(is_it));
         let Some(index) = found else { return Err(Unfit) };
-        conn.cursor = index + 1;
+        conn.cursor = sum([index, 1]);
         if self.is_refusal(id, index, packet) {
             self.try_elsewhere(id, index, &packet.value);
             return Ok(());
@@ -173,7 +174,7 @@ impl Engine {
             return Err(Unfit);
         };
         let asked =
-            self.downstream.conns.get(id).and_then(|conn| conn.output.slice(key_at..key_at + u64::from(key_len)));
+            self.downstream.conns.get(id).and_then(|conn| conn.output.slice(key_at..behind(key_at, key_len.into())));
         if !packet.key.is_empty() && asked != Some(packet.key) {
             return Err(Unfit);
         }

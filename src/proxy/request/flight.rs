@@ -15,9 +15,11 @@ use crate::proxy::request::dump::Dump;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::multiget::MultiGet;
 use crate::proxy::request::phases::Delays;
+use crate::proxy::request::value_bytes;
 use crate::proxy::slow::NoteId;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Caller, ClientId};
+use crate::sums::{Count as _, sum};
 
 /// Names a request.
 pub type RequestId = Id<Request>;
@@ -165,13 +167,13 @@ impl Request {
 
     /// A value has come for a get: so many bytes, so often.
     pub(in crate::proxy) fn note_hit(&mut self, bytes: usize, times: u32) {
-        self.hits += times;
-        self.value_bytes += (bytes as u64 + 2) * u64::from(times);
+        self.hits = self.hits.saturating_add(times);
+        self.value_bytes = self.value_bytes.saturating_add(value_bytes(bytes, times));
     }
 
     /// One more answer is to come, from this server on this connection.
     pub(in crate::proxy) fn await_from(&mut self, host: HostId, conn: ConnId) {
-        self.pending += 1;
+        self.pending.up();
         self.target = host;
         self.links.add(conn);
     }
@@ -184,7 +186,7 @@ impl Request {
     /// Notes whether what was just sent is behind others; tells whether something of the request is.
     pub(in crate::proxy) fn note_queued(&mut self, is_queued: bool, now: Micros) -> bool {
         if is_queued {
-            self.queued += 1;
+            self.queued.up();
             if self.queued == 1 {
                 self.queued_since = now;
             }
@@ -263,7 +265,7 @@ impl Links {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        usize::from(!self.is_empty()) + self.more.len()
+        sum([usize::from(!self.is_empty()), self.more.len()])
     }
 
     /// Whether there is none.

@@ -20,7 +20,7 @@ impl Engine {
         let (server, conns, phase) = (&host.server, host.conns.len(), Failure::ConnQueue.phase());
         let text = format!(
             "{server}: timeout in phase {phase}, after {} ms, with {requests} requests on {conns} connections",
-            (self.now - since) / 1000
+            self.now.saturating_sub(since) / 1000
         );
         self.log(1, text);
     }
@@ -40,7 +40,7 @@ impl Engine {
             bucket.config.name,
             bucket.config.port,
             Failure::WaitQueue.phase(),
-            (self.now - since) / 1000,
+            self.now.saturating_sub(since) / 1000,
             bucket.active
         );
         self.log(1, text);

@@ -50,7 +50,7 @@ impl Engine {
     pub(in crate::proxy) fn commit_part(&mut self, id: RequestId) {
         let Some(client_id) = self.flight.requests.get(id).map(|request| request.client) else { return };
         let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
-        if client.order.front() == Some(&id) && client.output.end() - client.committed >= PART_MIN {
+        if client.order.front() == Some(&id) && client.output.end().saturating_sub(client.committed) >= PART_MIN {
             client.committed = client.output.end();
             self.mark_client(client_id);
         }
@@ -87,7 +87,7 @@ impl Engine {
             self.alike.begin(request, self.now, &self.buckets, &self.downstream);
         }
         let mut is_awaited = false;
-        if let Some(bucket) = self.buckets.get_mut(bucket_id) {
+        if let Some(bucket) = self.buckets.find_mut(bucket_id) {
             bucket.count_answered(request, self.now);
             bucket.settle_changes(&request.caching);
             if note != NoteId::NONE {
@@ -269,7 +269,7 @@ impl Engine {
         self.flight.is_refused_due |= request.refused > 0;
         let was_queued = std::mem::take(&mut entry.is_queued);
         request.queued = request.queued.saturating_sub(u32::from(was_queued));
-        if let Some(bucket) = self.buckets.get(request.bucket) {
+        if let Some(bucket) = self.buckets.find(request.bucket) {
             bucket.counters.count(Counter::ConnReleased);
             if was_queued {
                 bucket.counters.count(Counter::ConnQueueRemove);
@@ -291,7 +291,7 @@ impl Engine {
             self.tell_end(request.note);
         }
         if !request.is_done
-            && let Some(bucket) = self.buckets.get(request.bucket)
+            && let Some(bucket) = self.buckets.find(request.bucket)
         {
             bucket.settle_changes(&request.caching);
         }

@@ -15,6 +15,7 @@ use crate::proxy::request::Request;
 use crate::proxy::timers::{Micros, Owner, deadline};
 use crate::proxy::upstream::{Admission, Caller, Client, ClientId, Phase, Service};
 use crate::proxy::{Action, Engine};
+use crate::sums::{Count as _, before, sum};
 
 /// What became of a request that was just parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Client {
     /// Whether its next request has to wait for those before it.
     fn must_wait(&mut self, bucket: &mut Bucket, requests: &Arena<Request>) -> bool {
         let behavior = &bucket.config.behavior;
-        let count = (self.order.len() + self.quiet.len()) as u64;
+        let count = sum([self.order.len(), self.quiet.len()]) as u64;
         let unsent = self.output.unsent();
         if self.is_retrying(requests)
             || count > 0 && count >= u64::from(behavior.upstream_requests_max) && self.open_batch(requests).is_none()
@@ -148,10 +149,10 @@ impl Engine {
             };
             swallow.min(input.len() as u64) as usize
         });
-        let request = trace::shown(&input.data()[swallow..]);
+        let request = trace::shown(input.data().get(swallow..).unwrap_or_default());
         let (length, at) = (input.len(), self.actions.len());
         let goes_on = self.step(id, input);
-        if input.len() + swallow < length {
+        if sum([input.len(), swallow]) < length {
             self.actions.insert(at, Action::Trace(id, request));
         }
         goes_on
@@ -168,7 +169,7 @@ impl Engine {
         if client.swallow > 0 {
             let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());
             input.consume(count);
-            client.swallow -= count as u64;
+            client.swallow = before(client.swallow, count as u64);
         }
         if !input.is_worth_parsing() {
             return false;
@@ -196,7 +197,7 @@ impl Engine {
             && bucket.goes_straight()
             && let Some((key, length)) = request::plain_get(input.data())
         {
-            bucket.active += 1;
+            bucket.active.up();
             self.get_straight(&caller, key, length);
             input.consume(length);
             return !input.is_empty();
@@ -322,7 +323,7 @@ impl Engine {
                 Admit::TooLate
             }
             Admission::Unasked if bucket.has_room() => {
-                bucket.active += 1;
+                bucket.active.up();
                 Admit::Go
             }
             Admission::Unasked => {
@@ -362,7 +363,7 @@ impl Engine {
             let Some(client) = self.upstream.clients.get_mut(id) else { continue };
             if let Admission::Waiting { .. } = client.admission {
                 client.admission = Admission::Granted;
-                bucket.active += 1;
+                bucket.active.up();
                 bucket.counters.count(Counter::AssignDownstream);
                 bucket.counters.count(Counter::AssignUpstream);
                 if !client.is_ready {
@@ -384,7 +385,7 @@ impl Engine {
                 let length = client.input.len();
                 if let Admission::Waiting { .. } = client.admission {
                     client.admission = Admission::Granted;
-                    self.buckets[index].active += 1;
+                    self.buckets[index].active.up();
                 }
                 client.stopped = false;
                 self.pump(id);
