@@ -23,6 +23,13 @@ pub fn behind(at: u64, length: usize) -> u64 {
     at.wrapping_add(length as u64)
 }
 
+/// The place `length` bytes before `at`, in such a stream: they are there.
+#[inline]
+pub fn before(at: u64, length: u64) -> u64 {
+    debug_assert!(at >= length, "{at} - {length}");
+    at.wrapping_sub(length)
+}
+
 /// How far `text` goes up to `rest`, with which it ends.
 #[inline]
 pub fn up_to(text: &[u8], rest: &[u8]) -> usize {
@@ -70,6 +77,7 @@ mod tests {
         let (_, rest) = text.split_at(7);
         assert_eq!((up_to(text, rest), up_to(text, text)), (7, 0));
         assert_eq!((sum([]), sum([1, 2, 4]), behind(1 << 40, 2)), (0, 7, (1 << 40) + 2));
+        assert_eq!(before(5, 5), 0);
     }
 
     #[test]

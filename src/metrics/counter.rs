@@ -304,7 +304,7 @@ impl Sum {
         sum
     }
 
-    /// What came since `base`; gauges are what they are, and so are maxima ([`Counters::reset_most`]).
+    /// What came since `base`; gauges are what they are, and so are maxima (`Counters::reset_most`).
     pub fn since(mut self, base: &Sum) -> Sum {
         for (index, (number, base)) in self.numbers.iter_mut().zip(&base.numbers).enumerate() {
             match COUNTERS.get(index) {

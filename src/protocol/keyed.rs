@@ -1,6 +1,6 @@
 //! A command for one key, whichever client has sent it and in whichever words. What a client of either protocol sends
-//! becomes one, and one is written for a server of either: [`ascii::command`](super::ascii::command),
-//! [`binary::command`](super::binary::command).
+//! becomes one, and one is written for a server of either: [`ascii::command`],
+//! [`binary::command`].
 
 use crate::buffer::Output;
 

@@ -1,6 +1,7 @@
 //! A bucket as one worker sees it.
 
 use std::collections::VecDeque;
+use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
 use crate::config::snapshot::BucketConfig;
@@ -12,6 +13,65 @@ use crate::proxy::request::caching::Front;
 use crate::proxy::request::refused::Told;
 use crate::proxy::upstream::ClientId;
 use crate::proxy::watch::Watch;
+
+/// All buckets, by the index that they have in every configuration.
+#[derive(Debug, Default)]
+pub(super) struct Buckets(Vec<Bucket>);
+
+impl Buckets {
+    /// Adds the bucket with the next index.
+    pub(super) fn push(&mut self, bucket: Bucket) {
+        self.0.push(bucket);
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The bucket with this index, if there is one already.
+    #[inline]
+    pub(super) fn find(&self, index: usize) -> Option<&Bucket> {
+        self.0.get(index)
+    }
+
+    /// The same, to be changed.
+    #[inline]
+    pub(super) fn find_mut(&mut self, index: usize) -> Option<&mut Bucket> {
+        self.0.get_mut(index)
+    }
+
+    /// All of them, by their index.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Bucket> {
+        self.0.iter()
+    }
+
+    /// The same, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Bucket> {
+        self.0.iter_mut()
+    }
+}
+
+impl Index<usize> for Buckets {
+    type Output = Bucket;
+
+    #[inline]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "an index comes with a configuration that has the bucket, and none is taken out"
+    )]
+    fn index(&self, index: usize) -> &Bucket {
+        &self.0[index]
+    }
+}
+
+impl IndexMut<usize> for Buckets {
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "as above")]
+    fn index_mut(&mut self, index: usize) -> &mut Bucket {
+        &mut self.0[index]
+    }
+}
 
 /// A bucket as one worker sees it.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 use crate::proxy::Engine;
 use crate::proxy::slow::NoteId;
+use crate::sums::sum;
 
 impl Engine {
     /// Panics if the engine's records contradict each other. Called at the end of each turn; the simulation calls it
@@ -18,7 +19,7 @@ impl Engine {
                 .iter()
                 .filter(|(_, request)| request.bucket == index && request.has_place() && !request.is_done);
             let granted = self.upstream.places_kept(index);
-            assert_eq!(bucket.active as usize, held.count() + granted, "places of bucket {index}");
+            assert_eq!(bucket.active as usize, sum([held.count(), granted]), "places of bucket {index}");
         }
     }
 }

@@ -7,6 +7,8 @@
 //! of the configuration, whoever answers first: the same question has the same answer each time.
 
 use crate::protocol::numbers::{push_i64, push_u64};
+use crate::protocol::scan::{skip_blanks, split_word};
+use crate::sums::sum;
 use std::collections::HashMap;
 use std::io::Write;
 
@@ -97,7 +99,7 @@ impl Merger {
         }
         if let Some(entry) = self.index.get(name).and_then(|&at| self.entries.get_mut(at)) {
             let rule = rule(name).unwrap_or(self.default);
-            let held = (self.held + value.len()).saturating_sub(entry.value.len());
+            let held = sum([self.held, value.len()]).saturating_sub(entry.value.len());
             if merge(rule, &mut entry.value, value) == Merged::No && server < entry.server && held <= HELD_MAX {
                 self.held = held;
                 entry.value = value.to_vec();
@@ -105,7 +107,7 @@ impl Merger {
             entry.server = entry.server.min(server);
             return;
         }
-        if self.hold(prefix.len() + 2 * name.len() + value.len() + OVERHEAD) {
+        if self.hold(sum([prefix.len(), name.len(), name.len(), value.len(), OVERHEAD])) {
             self.index.insert(name.to_vec(), self.entries.len());
             self.entries.push(Entry { prefix: prefix.to_vec(), name: name.to_vec(), value: value.to_vec(), server });
         }
@@ -125,7 +127,7 @@ impl Merger {
                 }
             }
             _ => {
-                if self.hold(line.len() + OVERHEAD) {
+                if self.hold(sum([line.len(), OVERHEAD])) {
                     self.passed.push(line.to_vec());
                 }
             }
@@ -157,9 +159,9 @@ impl Merger {
 
     /// Whether there is room for `bytes` more; if so, they are counted.
     fn hold(&mut self, bytes: usize) -> bool {
-        let fits = bytes <= HELD_MAX - self.held;
+        let fits = bytes <= HELD_MAX.saturating_sub(self.held);
         if fits {
-            self.held += bytes;
+            self.held = sum([self.held, bytes]);
         }
         fits
     }
@@ -167,15 +169,14 @@ impl Merger {
 
 /// Name and value of a line that is passed on; `None` if it has no name.
 fn name_and_rest(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (_prefix, rest) = line.split_at(memchr::memchr(b' ', line)?);
-    let rest = &rest[rest.iter().position(|&byte| byte != b' ')?..];
-    let (name, value) = rest.split_at(memchr::memchr(b' ', rest).unwrap_or(rest.len()));
-    Some((name, value.strip_prefix(b" ").unwrap_or(value)))
+    let (_prefix, rest) = split_word(line);
+    let (name, value) = split_word(skip_blanks(rest));
+    (!name.is_empty()).then_some((name, value.strip_prefix(b" ").unwrap_or(value)))
 }
 
 /// The rule of its own that a name has: the part from its last colon on decides, or the whole if it has none.
 fn rule(name: &[u8]) -> Option<Rule> {
-    let key = &name[memchr::memrchr(b':', name).unwrap_or(0)..];
+    let key = name.get(memchr::memrchr(b':', name).unwrap_or(0)..).unwrap_or(name);
     RULES.iter().find(|(name, _)| *name == key).map(|(_, rule)| *rule)
 }
 
@@ -217,7 +218,7 @@ fn add(a: i128, b: i128) -> i128 {
     match (u64::try_from(a), u64::try_from(b)) {
         (Ok(a), Ok(b)) => i128::from(a.wrapping_add(b)),
         // Neither is larger than 64 bits allow.
-        _ => a + b,
+        _ => a.saturating_add(b),
     }
 }
 

@@ -27,7 +27,7 @@ impl Engine {
         for (kind, missed) in all {
             let Some(Missed { count, at }) = missed else { continue };
             let before = self.missed;
-            self.missed += count;
+            self.missed = before.saturating_add(count);
             if is_told(before, self.missed) {
                 self.log(0, text(kind, at, self.missed));
             }

@@ -16,6 +16,8 @@
 //! their connections, [`request`] what is between them. `docs/ARCHITECTURE.md` follows a get through them; `LIFECYCLE.md` in
 //! each room has the states.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod bucket;
 pub mod downstream;
 #[cfg(debug_assertions)]
@@ -41,7 +43,7 @@ use crate::metrics::board::Traffic;
 use crate::protocol::Protocol;
 use crate::protocol::binary::breach::Breach;
 
-use bucket::Bucket;
+use bucket::Buckets;
 use downstream::host::HealthTable;
 use downstream::{ConnId, Downstream};
 use report::Sources;
@@ -98,7 +100,7 @@ pub struct Settings {
 pub struct Engine {
     settings: Settings,
     now: Micros,
-    buckets: Vec<Bucket>,
+    buckets: Buckets,
     upstream: Upstream,
     flight: Requests,
     downstream: Downstream,
@@ -130,7 +132,7 @@ impl Engine {
         let mut engine = Engine {
             settings,
             now: 0,
-            buckets: Vec::new(),
+            buckets: Buckets::default(),
             upstream: Upstream::default(),
             flight: Requests::default(),
             downstream: Downstream::default(),

@@ -20,7 +20,7 @@ impl Engine {
     pub fn reconfigure(&mut self, config: &Config, health: &HealthTable) {
         self.config = config.clone();
         for (index, new) in config.buckets.iter().enumerate() {
-            let is_same = self.buckets.get(index).is_some_and(|bucket| Arc::ptr_eq(&bucket.config, new));
+            let is_same = self.buckets.find(index).is_some_and(|bucket| Arc::ptr_eq(&bucket.config, new));
             if is_same {
                 continue;
             }
@@ -33,7 +33,7 @@ impl Engine {
             let front = Front::start(self.sources.caches.of(index), new);
             let optimize_set = Matcher::new(&new.behavior.optimize_set);
             let mut is_timed_anew = false;
-            match self.buckets.get_mut(index) {
+            match self.buckets.find_mut(index) {
                 Some(bucket) => {
                     let (old, new) = (&bucket.config.behavior, &config.behavior);
                     is_timed_anew = old.client_idle_timeout != new.client_idle_timeout;

@@ -6,12 +6,13 @@ use crate::protocol::ascii::meta::request::Verb;
 use crate::protocol::op;
 use crate::protocol::status::CommandClass;
 use crate::proxy::Engine;
-use crate::proxy::bucket::Bucket;
+use crate::proxy::bucket::Buckets;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::{Downstream, Expect, Translated};
 use crate::proxy::request::phases::{Delays, Phases};
 use crate::proxy::request::{Request, Work};
 use crate::proxy::timers::Micros;
+use crate::sums::behind;
 
 impl From<CommandClass> for Kind {
     fn from(class: CommandClass) -> Kind {
@@ -148,18 +149,18 @@ impl Alike {
             && self.delays == delays
             && self.kind == kind
             && self.bucket == bucket;
-        self.count += u64::from(is_like);
+        self.count = behind(self.count, usize::from(is_like));
         is_like
     }
 
     /// One has ended that is not like those before it, which are noted.
-    pub(in crate::proxy) fn begin(&mut self, request: &Request, now: Micros, buckets: &[Bucket], servers: &Downstream) {
+    pub(in crate::proxy) fn begin(&mut self, request: &Request, now: Micros, buckets: &Buckets, servers: &Downstream) {
         self.note(buckets, servers);
         *self = Alike::of(request, now);
     }
 
     /// Notes how long they have taken, for their bucket and for their server.
-    fn note(&mut self, buckets: &[Bucket], servers: &Downstream) {
+    fn note(&mut self, buckets: &Buckets, servers: &Downstream) {
         let count = std::mem::take(&mut self.count);
         if count == 0 {
             return;

@@ -71,5 +71,5 @@ impl Timers {
 
 /// `limit` milliseconds after `since`; 0 means no limit.
 pub fn deadline(since: Micros, limit: u32) -> Option<Micros> {
-    (limit > 0).then(|| since + u64::from(limit) * 1000)
+    (limit > 0).then(|| since.saturating_add(u64::from(limit).saturating_mul(1000)))
 }

@@ -11,7 +11,7 @@ impl Engine {
     pub(in crate::proxy) fn arm_trimming(&mut self) {
         if !self.is_trimming && self.holds_spare() {
             self.is_trimming = true;
-            self.timers.add(self.now + INTERVAL, Owner::Memory);
+            self.timers.add(self.now.saturating_add(INTERVAL), Owner::Memory);
         }
     }
 

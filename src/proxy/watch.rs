@@ -16,10 +16,12 @@ use crate::protocol::{self, Request};
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
+use crate::proxy::request::value_bytes;
 use crate::proxy::request::{self, RequestId, Work};
 use crate::proxy::slow::{Note, NoteId, Notes, Slow};
 use crate::proxy::statistics::{kind, meta_kind};
 use crate::proxy::timers::Micros;
+use crate::sums::sum;
 
 /// What one worker watches of a bucket's keys.
 #[derive(Debug)]
@@ -161,7 +163,7 @@ impl Watch {
             Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
                 let is_single = keys.single().is_some();
                 for (_, key) in keys.iter() {
-                    let read = if is_single { length } else { key.len() + 2 };
+                    let read = if is_single { length } else { sum([key.len(), 2]) };
                     let tracked = self.count_get(key, read, now);
                     if let Some(numbers) = self.numbers.as_ref().filter(|_| *cas) {
                         numbers.add(tracked, Command::Get, Field::Cas, 1);
@@ -249,9 +251,9 @@ impl Watch {
     /// A value has come for a key of several, that was named so often.
     pub(in crate::proxy) fn count_hit(&self, key: &[u8], length: usize, times: u32) {
         let Some(numbers) = self.numbers.as_ref().filter(|numbers| numbers.covers(key)) else { return };
-        let (tracked, times) = (numbers.stats.find(key), u64::from(times));
-        numbers.add(tracked, Command::GetKey, Field::Hits, times);
-        numbers.add(tracked, Command::GetKey, Field::WriteBytes, (length as u64 + 2) * times);
+        let tracked = numbers.stats.find(key);
+        numbers.add(tracked, Command::GetKey, Field::Hits, times.into());
+        numbers.add(tracked, Command::GetKey, Field::WriteBytes, value_bytes(length, times));
     }
 }
 

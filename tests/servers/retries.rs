@@ -121,6 +121,31 @@ fn more_retries_can_be_allowed() {
     client.expect("DELETED\r\n");
 }
 
+/// The largest limit there is, and a request that was not begun to be sent, which is allowed one more.
+#[test]
+fn no_limit_of_retries_is_too_large() {
+    let mock = Mock::new();
+    let moxi = over_ascii(mock.port()).set("downstream_retry=4294967295").set("downstream_conn_max=1").start();
+    // More than sockets hold: what comes behind it stays here.
+    let large = "x".repeat(32 << 20);
+    let mut first = moxi.client();
+    let append = format!("append a 0 0 {}\r\n{large}\r\n", large.len());
+    first.send(&append);
+    let mut line = mock.accept();
+    line.take("append a".len());
+    let mut second = moxi.client();
+    second.send("incr b 1\r\n");
+    moxi.turn();
+    line.reset();
+    // The server cannot have carried out what it has not read to its end.
+    let mut line = mock.accept();
+    line.take(append.len());
+    line.expect("incr b 1\r\n");
+    line.send("STORED\r\n5\r\n");
+    first.expect("STORED\r\n");
+    second.expect("5\r\n");
+}
+
 /// D2: what may have been executed is not sent again.
 #[test]
 fn other_requests_are_not_repeated_once_written() {

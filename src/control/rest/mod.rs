@@ -7,7 +7,7 @@
 //! | [`roots`] | whose certificates are trusted |
 //! | [`response`] | the response, without a socket |
 //! | [`documents`] | the documents in its body |
-//! | [`fetch`] | one request over a connection, which may be used again |
+//! | [`mod@fetch`] | one request over a connection, which may be used again |
 //! | [`once`] | one document, without a thread that goes on |
 //! | [`refresh`] | interrupting a stream, or a pause |
 //! | `standing` | what the log is told of it |

@@ -7,7 +7,7 @@
 //! | file | what |
 //! |---|---|
 //! | `meta`, `classic` | a packet in the words of a server that knows meta commands, or of another |
-//! | [`answer`] | the server's answer as a packet |
+//! | [`mod@answer`] | the server's answer as a packet |
 
 pub mod answer;
 mod classic;

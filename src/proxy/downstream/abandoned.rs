@@ -19,6 +19,7 @@ use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{Conn, ConnId, Expect, Translated};
 use crate::proxy::request::RequestId;
 use crate::proxy::upstream::ClientId;
+use crate::sums::{Count as _, sum};
 
 /// A request that changes something, and was given up or belongs to a client that is about to go.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +138,7 @@ impl Engine {
         {
             scratch.clear();
             let key = key_of(conn, index, speak, &mut scratch).map(hash);
-            let number = conn.fifo.first_number() + index as u64;
+            let number = conn.fifo.number(index);
             // It may be there already, from when its client has finished sending.
             if let Err(place) = conn.abandoned.binary_search_by_key(&number, |other| other.number) {
                 conn.abandoned.insert(place, Abandoned { number, client: request.client, key });
@@ -145,7 +146,7 @@ impl Engine {
                     client.stick(conn.host, conn_id);
                 }
                 if let Some(host) = self.downstream.hosts.must_mut(conn.host) {
-                    host.abandoned += 1;
+                    host.abandoned.up();
                 }
             }
         }
@@ -158,12 +159,12 @@ impl Engine {
         self.unlink(conn_id, index);
         let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let range = conn.range(index);
-        let (length, number) = (range.end - range.start, conn.fifo.first_number() + index as u64);
+        let (length, number) = (range.end.saturating_sub(range.start), conn.fifo.number(index));
         conn.output.remove(range.clone());
         conn.fifo.remove(index, length);
         conn.alone.retain(|other| *other != range);
         for other in conn.alone.iter_mut().filter(|other| other.start >= range.end) {
-            *other = other.start - length..other.end - length;
+            *other = other.start.saturating_sub(length)..other.end.saturating_sub(length);
         }
         // Nobody has to stay for it any more.
         if let Ok(at) = conn.abandoned.binary_search_by_key(&number, |other| other.number) {
@@ -171,7 +172,7 @@ impl Engine {
         }
         let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         for other in conn.abandoned.iter_mut().filter(|other| other.number > number) {
-            other.number -= 1;
+            other.number.down();
         }
         // It may have been what kept others from being sent.
         self.mark_conn(conn_id);
@@ -277,7 +278,7 @@ fn key_of<'a>(conn: &Conn, index: usize, speak: Protocol, memory: &'a mut Vec<u8
         return None;
     }
     let Range { start, end } = conn.range(index);
-    conn.output.read(start..end.min(start + KEY_AREA), memory);
+    conn.output.read(start..end.min(start.saturating_add(KEY_AREA)), memory);
     match speak {
         Protocol::Ascii => {
             let line = memory.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
@@ -295,8 +296,8 @@ fn key_of<'a>(conn: &Conn, index: usize, speak: Protocol, memory: &'a mut Vec<u8
         }
         Protocol::Binary => {
             let [_, _, high, low, extras] = *memory.first_chunk::<5>()?;
-            let at = HEADER + usize::from(extras);
-            memory.get(at..at + usize::from(u16::from_be_bytes([high, low]))).filter(|key| !key.is_empty())
+            let key = memory.get(sum([HEADER, extras.into()])..)?;
+            key.get(..u16::from_be_bytes([high, low]).into()).filter(|key| !key.is_empty())
         }
     }
 }

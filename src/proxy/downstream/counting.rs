@@ -4,6 +4,7 @@ use crate::metrics::counter::{Counter, Timing};
 use crate::metrics::server::{Cause, Count};
 use crate::proxy::Engine;
 use crate::proxy::timers::Micros;
+use crate::sums::Count as _;
 
 use super::host::HostId;
 use super::loss::Loss;
@@ -88,7 +89,7 @@ impl Engine {
         if let Some(host) = self.downstream.hosts.must_mut(conn.host)
             && host.lost > 0
         {
-            host.lost -= 1;
+            host.lost.down();
             conn.tally.add(Count::Reconnects, 1);
         }
     }

@@ -76,7 +76,7 @@ impl Engine {
                 deadline(conn.state_since, behavior.connect_timeout).into_iter().chain(conn.retry_at).min()
             }
             State::Handshake(_) => deadline(conn.state_since, behavior.auth_timeout),
-            State::Ready if conn.fifo.is_empty() => Some(conn.head_since + IDLE),
+            State::Ready if conn.fifo.is_empty() => Some(conn.head_since.saturating_add(IDLE)),
             State::Ready
                 if conn.is_side && matches!(conn.fifo.front(), Some(Entry { expect: Expect::Probe(_), .. })) =>
             {

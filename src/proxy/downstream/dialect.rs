@@ -136,7 +136,7 @@ impl Engine {
         }
         self.dialect_known(id, Dialect::Classic);
         if let Some(host) = self.downstream.hosts.must_mut(id) {
-            host.ask_again = Some(self.now + ASK_AGAIN);
+            host.ask_again = Some(self.now.saturating_add(ASK_AGAIN));
         }
     }
 

@@ -15,6 +15,7 @@ use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::{Caller, ClientId};
+use crate::sums::{Count as _, before};
 
 /// How many keys a joined get has at most.
 pub(super) const JOIN_KEYS: u32 = 100;
@@ -57,7 +58,7 @@ impl Get<'_> {
     /// The reply to expect, if the request ends at `end` in the output, with so many bytes behind the key.
     #[inline]
     fn entry(&self, opaque: u32, end: u64, behind: u64) -> Entry {
-        let key_at = end - behind - self.key.len() as u64;
+        let key_at = before(before(end, behind), self.key.len() as u64);
         let expect = Expect::Get { key_at, key_len: self.key.len().min(255) as u8, last: true, answered: false };
         let (request, retries) = (self.request, self.retries);
         Entry { request, expect, opaque, end, retries, may_repeat: true, is_queued: false }
@@ -76,7 +77,7 @@ impl Bucket {
 impl Conn {
     /// Whether one more key may join this get.
     fn has_room_in(&self, open: &OpenGet) -> bool {
-        open.keys < JOIN_KEYS && self.output.end() - open.start < JOIN_BYTES
+        open.keys < JOIN_KEYS && before(self.output.end(), open.start) < JOIN_BYTES
     }
 }
 
@@ -218,7 +219,7 @@ impl Engine {
         let opaque = join(conn, open, &get);
         let entry = get.entry(opaque, conn.output.end(), 0);
         let is_queued = conn.expect(entry);
-        conn.wanted += 1;
+        conn.wanted.up();
         request.await_from(host_id, conn_id, false);
         client.stick(host_id, conn_id);
         bucket.counters.count(Counter::ConnAcquired);
@@ -339,7 +340,7 @@ impl Engine {
         }
         // Questions of our own are no request.
         if let Some(request) = self.flight.requests.get_mut(request_id) {
-            conn.wanted += 1;
+            conn.wanted.up();
             request.await_from(host_id, id, changes);
             let client_id = request.client;
             let must_wait = request.note_queued(is_queued, self.now);
@@ -378,7 +379,7 @@ fn write_get(out: &mut Vec<u8>, speak: Protocol, get: &Get<'_>) {
 
 /// Adds a key to the get at the end of the connection's output. The result is its opaque.
 fn join(conn: &mut Conn, open: OpenGet, get: &Get<'_>) -> u32 {
-    let opaque = JOIN_OPAQUE + open.keys;
+    let opaque = JOIN_OPAQUE.wrapping_add(open.keys);
     match conn.speak {
         Protocol::Ascii => ascii::key(conn.output.tail(), get.key),
         Protocol::Binary => {
@@ -391,6 +392,6 @@ fn join(conn: &mut Conn, open: OpenGet, get: &Get<'_>) -> u32 {
         }
     }
     conn.fifo.reopen();
-    conn.open = Some(OpenGet { keys: open.keys + 1, ..open });
+    conn.open = Some(OpenGet { keys: open.keys.saturating_add(1), ..open });
     opaque
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::proxy::downstream::{Entry, Expect};
+use crate::sums::{Count as _, behind, sum};
 
 /// A queue of expected replies. What one request on the wire asked for is a group of entries: several if gets were
 /// joined or packets are quiet, else one.
@@ -37,9 +38,14 @@ impl Fifo {
         self.popped
     }
 
+    /// The number of entry `index`.
+    pub fn number(&self, index: usize) -> u64 {
+        behind(self.popped, index)
+    }
+
     /// The number that the next new entry will have.
     pub fn next_number(&self) -> u64 {
-        self.popped + self.entries.len() as u64
+        self.number(self.entries.len())
     }
 
     /// Entry `index`, counted from the oldest.
@@ -76,7 +82,7 @@ impl Fifo {
     pub fn count_behind(&self, position: u64) -> usize {
         match self.entries.back() {
             Some(last) if last.end > position => {
-                self.entries.len() - self.entries.partition_point(|entry| entry.end <= position)
+                self.entries.len().saturating_sub(self.entries.partition_point(|entry| entry.end <= position))
             }
             _ => 0,
         }
@@ -114,9 +120,9 @@ impl Fifo {
         debug_assert!(self.head > 0 && index >= self.head);
         self.entries.remove(index);
         for entry in self.entries.iter_mut().skip(index) {
-            entry.end -= length;
+            entry.end = entry.end.saturating_sub(length);
             if let Some(key_at) = entry.expect.key_at() {
-                *key_at -= length;
+                *key_at = key_at.saturating_sub(length);
             }
         }
     }
@@ -125,13 +131,13 @@ impl Fifo {
     pub fn pop(&mut self) -> Option<u64> {
         let end = self.entries.front()?.end;
         self.entries.pop_front();
-        self.popped += 1;
+        self.popped.up();
         if self.head > 1 {
-            self.head -= 1;
+            self.head.down();
         } else if self.head == 1 {
             self.head = match self.entries.front() {
                 Some(next) if next.is_last() => 1,
-                _ => self.entries.iter().position(Entry::is_last).map_or(0, |last| last + 1),
+                _ => self.entries.iter().position(Entry::is_last).map_or(0, |last| sum([last, 1])),
             };
         }
         Some(end)

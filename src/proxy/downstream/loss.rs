@@ -6,6 +6,7 @@ use crate::proxy::downstream::host::{Dialect, Host, HostId};
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, State};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
+use crate::sums::sum;
 
 /// Why a connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +98,7 @@ struct Fates {
 impl Fates {
     /// How many are sent again.
     fn retried(&self) -> usize {
-        self.again.len() + self.later.len()
+        sum([self.again.len(), self.later.len()])
     }
 }
 
@@ -112,7 +113,7 @@ impl Engine {
         let is_parting = self.begin_parting(id, loss);
         let fates = self.fates(id, loss, is_parting);
         let retried = fates.retried();
-        self.count_loss(id, loss, fates.failed.len() + retried, retried);
+        self.count_loss(id, loss, sum([fates.failed.len(), retried]), retried);
         self.tally_loss(id, loss, count);
         if fates.is_probed && self.downstream.hosts.must(host_id).is_some_and(|host| host.dialect == Dialect::Asked) {
             self.not_asked(host_id, loss);
@@ -210,7 +211,8 @@ impl Engine {
 
     fn tell_of_loss(&mut self, conn: &Conn, loss: Loss) {
         let Some(host) = self.downstream.hosts.must(conn.host) else { return };
-        let (age, phase, count) = ((self.now - conn.head_since) / 1000, conn.state.phase(), conn.fifo.len());
+        let (age, phase, count) =
+            (self.now.saturating_sub(conn.head_since) / 1000, conn.state.phase(), conn.fifo.len());
         let text = format!("{}: {loss} in phase {phase}, after {age} ms, with {count} requests", host.server);
         self.log(1, text);
     }
@@ -231,6 +233,6 @@ impl Engine {
         let most = self.buckets[request.bucket].config.behavior.downstream_retry;
         let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. } | Expect::Dump { begun: true });
         // What was not even begun to be sent has not had its first try yet.
-        entry.retries < most + u32::from(is_unsent) && !begun && (entry.may_repeat || entry.end > sent)
+        entry.retries < most.saturating_add(is_unsent.into()) && !begun && (entry.may_repeat || entry.end > sent)
     }
 }

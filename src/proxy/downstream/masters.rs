@@ -8,6 +8,7 @@
 use crate::config::snapshot::Learned;
 
 use crate::proxy::Engine;
+use crate::sums::Count as _;
 
 /// Counts the changes of a bucket's view: which servers have which keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(in crate::proxy) struct Masters {
 impl Masters {
     /// The first view, or another: there is a new configuration.
     pub(in crate::proxy) fn begin(&mut self, learned: &Learned) {
-        self.view.0 += 1;
+        self.view.0.up();
         self.changes = learned.copy_to(&mut self.copy);
     }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::buffer::Output;
+use crate::sums::{behind, sum};
 
 use super::{Conn, Entry, Expect};
 
@@ -15,7 +16,7 @@ impl Conn {
         let mut is_found = |index| {
             let Some(entry) = fifo.get_mut(index) else { return false };
             let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { return false };
-            let is_found = is_it(output, entry, key_at..key_at + u64::from(key_len));
+            let is_found = is_it(output, entry, key_at..behind(key_at, key_len.into()));
             if is_found && let Expect::Get { answered, .. } = &mut entry.expect {
                 *answered = true;
             }
@@ -24,7 +25,7 @@ impl Conn {
         // Servers answer in the order of the keys; others are looked for, too.
         let from = (*cursor).min(count);
         let index = (from..count).chain(0..from).find(|index| is_found(*index))?;
-        *cursor = index + 1;
+        *cursor = sum([index, 1]);
         Some(index)
     }
 
@@ -42,7 +43,7 @@ impl Conn {
         let group = self.fifo.iter_mut().take_while(|entry| !entry.is_last()).enumerate();
         let found = group.skip(from).find_map(|(index, entry)| is_it(entry).then_some(index));
         let index = found.or_else(|| self.fifo.iter_mut().take(from).position(is_it))?;
-        self.cursor = index + 1;
+        self.cursor = sum([index, 1]);
         Some(index)
     }
 
@@ -51,7 +52,7 @@ impl Conn {
     pub(in crate::proxy) fn note_value(&mut self, key: &[u8]) -> bool {
         let head = self.fifo.get_mut(0).map(|entry| &mut entry.expect);
         let Some(Expect::Value { key_at, key_len, answered: answered @ false, .. }) = head else { return false };
-        let is_it = self.output.slice(*key_at..*key_at + u64::from(*key_len)) == Some(key);
+        let is_it = self.output.slice(*key_at..behind(*key_at, (*key_len).into())) == Some(key);
         *answered = is_it;
         is_it
     }

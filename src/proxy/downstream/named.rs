@@ -72,6 +72,6 @@ impl Downstream {
         let hosts = &self.hosts;
         self.directory.names.retain(|_, id| hosts.contains(*id));
         // The rest is in use: it is not looked through again for every further name.
-        self.directory.most = NAMES.max(2 * self.directory.names.len());
+        self.directory.most = NAMES.max(self.directory.names.len().saturating_mul(2));
     }
 }

@@ -6,6 +6,7 @@ use crate::proxy::downstream::loss::Lost;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
+use crate::sums::{behind, sum};
 
 impl Engine {
     /// Sends again what was on the connections lost in this turn, in the same order.
@@ -24,7 +25,7 @@ impl Engine {
                 let sent_on = self.resend_beside(*id, &conn, *index);
                 // A group whose closing packet is not repeated gets another one.
                 if let Some(sent_on) = sent_on
-                    && again.get(place + 1).is_none_or(|(next, _)| next != id)
+                    && again.get(sum([place, 1])).is_none_or(|(next, _)| next != id)
                 {
                     self.reclose_group(*id, sent_on);
                 }
@@ -62,10 +63,10 @@ impl Engine {
     /// Sends one of them again; gives the connection if it was copied as it was.
     fn resend(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
         let entry = old.fifo.get(index)?;
-        let retries = entry.retries + 1;
+        let retries = entry.retries.saturating_add(1);
         match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
-                let Some(key) = old.output.slice(key_at..key_at + u64::from(key_len)) else {
+                let Some(key) = old.output.slice(key_at..behind(key_at, key_len.into())) else {
                     self.fail(id, Failure::Closed);
                     return None;
                 };
@@ -98,7 +99,7 @@ impl Engine {
     /// Sends one of them again as it was; gives the connection.
     fn copy(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
         let entry = old.fifo.get(index)?;
-        let retries = entry.retries + 1;
+        let retries = entry.retries.saturating_add(1);
         if self.is_unknown_now(old.host, entry) {
             self.entry_failed(id, entry, Some(old.host), Failure::Closed);
             return None;
@@ -124,7 +125,7 @@ impl Engine {
         let end = conn.output.end();
         let mut expect = entry.expect;
         if let Some(key_at) = expect.key_at() {
-            *key_at = *key_at - range.start + start;
+            *key_at = key_at.saturating_sub(range.start).saturating_add(start);
         }
         self.enqueue(conn_id, Entry { expect, end, retries, request: id, ..*entry });
         Some(conn_id)

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use crate::proxy::timers::Micros;
 
-/// How many marks are kept. A connection that has more writes unanswered says of the last ones that they were made
+/// How many marks are kept behind the oldest one. A connection that has more writes unanswered says of the last ones that they were made
 /// sooner than they were.
-const MARKS: usize = 256;
+const MARKS_BEHIND: usize = 255;
 
 /// A write: up to where the output was sent then, and when that was.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,7 +29,7 @@ impl Writes {
     /// The output has been sent up to `end`.
     pub fn note(&mut self, end: u64, now: Micros) {
         let mark = Mark { end, at: now };
-        let is_full = self.more.len() + 1 == MARKS;
+        let is_full = self.more.len() == MARKS_BEHIND;
         let last = self.more.back_mut().unwrap_or(&mut self.first);
         if last.end == 0 {
             *last = mark;
@@ -91,6 +91,6 @@ mod tests {
     fn marks_are_limited() {
         let mut writes = Writes::default();
         (1..=1000).for_each(|number| writes.note(number, number));
-        assert_eq!((writes.more.len(), writes.at(255), writes.at(1000)), (MARKS - 1, Some(255), Some(256)));
+        assert_eq!((writes.more.len(), writes.at(255), writes.at(1000)), (MARKS_BEHIND, Some(255), Some(256)));
     }
 }

@@ -35,12 +35,12 @@ impl Engine {
             return;
         };
         conn.is_short |= lack != Lack::Queue;
-        conn.retry_at = Some(now + PAUSE);
+        conn.retry_at = Some(now.saturating_add(PAUSE));
         let (host_id, has_requests, is_side) = (conn.host, !conn.fifo.is_empty(), conn.is_side);
         let is_for_dumps = conn.is_for_dumps;
         let Some(host) = self.downstream.hosts.must_mut(host_id) else { return };
-        host.short_until = now + PAUSE;
-        if lack != Lack::Queue && host.short_told.is_none_or(|told| now >= told + TELL) {
+        host.short_until = now.saturating_add(PAUSE);
+        if lack != Lack::Queue && host.short_told.is_none_or(|told| now >= told.saturating_add(TELL)) {
             host.short_told = Some(now);
             let text = format!(
                 "{}: cannot connect, for a reason of this machine and not of the server: {reason}",

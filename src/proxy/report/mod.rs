@@ -22,6 +22,7 @@ use crate::protocol::Protocol;
 use crate::proxy::VERSION;
 use crate::proxy::timers::Micros;
 use crate::routing::Router;
+use crate::sums::sum;
 
 pub use question::{Part, Question};
 pub use sources::Sources;
@@ -246,9 +247,9 @@ fn is_named(bucket: &BucketConfig) -> bool {
 fn named(bucket: &BucketConfig) -> String {
     let mut name = format!("{}:{}", bucket.port, bucket.name);
     // Room for the longest section behind it.
-    let mut end = PREFIX_MAX - "pstd_stats_cmd::".len();
+    let mut end = PREFIX_MAX.saturating_sub("pstd_stats_cmd::".len());
     while !name.is_char_boundary(end.min(name.len())) {
-        end -= 1;
+        end = end.saturating_sub(1);
     }
     name.truncate(end);
     name
@@ -323,7 +324,7 @@ pub fn line(out: &mut String, name: &str, value: &dyn Display) {
     // A String takes everything.
     let _ = write!(out, "STAT {name} {value}");
     // A bar may end in a blank, a missing value does not.
-    if out.len() == start + "STAT  ".len() + name.len() {
+    if out.len() == sum([start, "STAT  ".len(), name.len()]) {
         out.pop();
     }
     out.push_str("\r\n");

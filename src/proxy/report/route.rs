@@ -33,7 +33,7 @@ impl Report<'_> {
         emit("configured", &name(route.server));
         emit("learned", &name(learned));
         for (number, replica) in replicas(&bucket.router, route.vbucket).enumerate() {
-            emit(&format!("replica-{}", number + 1), &name(replica));
+            emit(&format!("replica-{}", number.saturating_add(1)), &name(replica));
         }
         emit("front_cache", &self.cached(key, bucket));
     }

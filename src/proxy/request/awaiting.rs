@@ -5,6 +5,7 @@ use crate::buffer::Output;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::timers::Micros;
+use crate::sums::Count as _;
 
 use super::error::Failure;
 use super::{Links, Request, Work};
@@ -34,7 +35,7 @@ impl Request {
     /// One more answer is to come, from this server on this connection, to a part that changes something or not.
     #[inline]
     pub(in crate::proxy) fn await_from(&mut self, host: HostId, conn: ConnId, changes: bool) {
-        self.pending += 1;
+        self.pending.up();
         self.target = host;
         self.changes |= changes;
         self.links.add(conn);
@@ -59,7 +60,7 @@ impl Request {
 
     /// It is not finished before a part of it is sent again, or has failed.
     pub(in crate::proxy) fn hold(&mut self) {
-        self.pending += 1;
+        self.pending.up();
     }
 
     /// One of its parts need not be waited for any more.
@@ -87,7 +88,7 @@ impl Request {
     #[inline]
     pub(in crate::proxy) fn note_queued(&mut self, is_queued: bool, now: Micros) -> bool {
         if is_queued {
-            self.queued += 1;
+            self.queued.up();
             if self.queued == 1 {
                 self.queued_since = now;
             }
@@ -97,7 +98,7 @@ impl Request {
 
     /// A part of it has come to be behind others, now that its connection is ready.
     pub(in crate::proxy) fn begin_queued(&mut self, now: Micros) {
-        self.queued += 1;
+        self.queued.up();
         self.queued_since = now;
     }
 

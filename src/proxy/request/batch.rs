@@ -26,6 +26,7 @@ use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::admission::Admit;
 use crate::proxy::upstream::pump::Verdict;
 use crate::proxy::upstream::{Caller, Client, ClientId};
+use crate::sums::Count as _;
 use replies::Replies;
 
 /// Quiet packets in flight, and the one that closed them.
@@ -96,8 +97,8 @@ impl Packets {
     /// One more of so many bytes joins this batch.
     fn join(&mut self, batch: RequestId, bytes: u64) {
         self.batch = Some(batch);
-        self.bytes += bytes;
-        self.count += 1;
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.count.up();
     }
 
     /// What comes next is not part of the batch.
@@ -184,8 +185,8 @@ impl Engine {
     fn begin_packet(&mut self, id: RequestId, quiet_bytes: u64) {
         if let Some(Work::Batch(batch)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             batch.is_sending = true;
-            batch.count += u32::from(quiet_bytes > 0);
-            batch.bytes += quiet_bytes;
+            batch.count = batch.count.saturating_add(u32::from(quiet_bytes > 0));
+            batch.bytes = batch.bytes.saturating_add(quiet_bytes);
         }
     }
 
@@ -239,7 +240,7 @@ impl Engine {
         self.begin_packet(id, 0);
         if is_broadcast {
             for index in 0..self.servers(caller).len() {
-                let host = self.servers(caller)[index];
+                let Some(host) = self.servers(caller).get(index).copied() else { break };
                 if changes {
                     self.take_over(client, host, None);
                 }

@@ -13,6 +13,7 @@ use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Expect, PacketName};
 use crate::proxy::request::multiget::Named;
 use crate::proxy::request::{RequestId, Work};
+use crate::sums::behind;
 
 impl Engine {
     /// Takes one packet that a binary server has sent.
@@ -154,7 +155,7 @@ impl Engine {
         else {
             return Err(Unfit);
         };
-        let asked = self.downstream.conns.must(id).and_then(|conn| conn.asked(key_at..key_at + u64::from(key_len)));
+        let asked = self.downstream.conns.must(id).and_then(|conn| conn.asked(key_at..behind(key_at, key_len.into())));
         if !packet.key.is_empty() && asked != Some(packet.key) {
             return Err(Unfit);
         }

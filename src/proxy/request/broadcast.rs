@@ -18,6 +18,7 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::request::roll::{Roll, Verdict};
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::upstream::Caller;
+use crate::sums::{Count as _, sum};
 
 /// The answers to a broadcast so far.
 #[derive(Debug)]
@@ -99,7 +100,7 @@ impl Broadcast {
     pub(in crate::proxy) fn confirm(&mut self, host: HostId) {
         match &mut self.kind {
             Kind::Order(_, roll) => roll.confirm(host),
-            Kind::Noop | Kind::Stats(_) => self.confirmed += 1,
+            Kind::Noop | Kind::Stats(_) => self.confirmed.up(),
         }
     }
 
@@ -194,7 +195,7 @@ impl Broadcast {
                 Verdict::All => None,
                 Verdict::Refused(_, code) => Some(refused(code)),
                 Verdict::Missing(line) => {
-                    let mut body = Vec::with_capacity(line.len() + 2);
+                    let mut body = Vec::with_capacity(sum([line.len(), 2]));
                     answer::line(&mut body, &line);
                     Some((status::INTERNAL, body))
                 }
@@ -236,7 +237,7 @@ impl Engine {
             self.note_change(id, None);
         }
         for index in 0..self.servers(caller).len() {
-            let host = self.servers(caller)[index];
+            let Some(host) = self.servers(caller).get(index).copied() else { break };
             if changes {
                 self.take_over(client_id, host, None);
             }

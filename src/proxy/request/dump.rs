@@ -20,6 +20,7 @@ use crate::proxy::request::{RequestId, Work};
 use crate::proxy::upstream::pump::Verdict as Pumped;
 use crate::proxy::upstream::{Caller, ClientId};
 use crate::proxy::{Action, Engine};
+use crate::sums::Count as _;
 
 /// The servers are left unread while the client has this many bytes to read, and read again at half of it.
 const AHEAD: u64 = 256 * 1024;
@@ -86,7 +87,7 @@ impl Dump {
             None => true,
             Some(0) => false,
             Some(left) => {
-                *left -= 1;
+                left.down();
                 true
             }
         }

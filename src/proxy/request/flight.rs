@@ -15,9 +15,11 @@ use crate::proxy::request::dump::Dump;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::multiget::MultiGet;
 use crate::proxy::request::phases::Delays;
+use crate::proxy::request::value_bytes;
 use crate::proxy::slow::NoteId;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Caller, ClientId};
+use crate::sums::sum;
 
 /// Names a request.
 pub type RequestId = Id<Request>;
@@ -171,8 +173,8 @@ impl Request {
 
     /// A value has come for a get: so many bytes, so often.
     pub(in crate::proxy) fn note_hit(&mut self, bytes: usize, times: u32) {
-        self.hits += times;
-        self.value_bytes += (bytes as u64 + 2) * u64::from(times);
+        self.hits = self.hits.saturating_add(times);
+        self.value_bytes = self.value_bytes.saturating_add(value_bytes(bytes, times));
     }
 
     /// The server it was sent to last.
@@ -251,7 +253,7 @@ impl Links {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        usize::from(!self.is_empty()) + self.more.len()
+        sum([usize::from(!self.is_empty()), self.more.len()])
     }
 
     /// Whether there is none.

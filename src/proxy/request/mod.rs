@@ -46,10 +46,16 @@ use crate::protocol::ascii::meta::request::Meta;
 
 use super::slow::{NoteId, Notes};
 use super::upstream::ClientId;
+use crate::sums::behind;
 use multiget::{Duplicates, MultiGet};
 
 /// How much spare memory for multi-key gets, and for meta commands, is kept at most, in pieces of each.
 const SPARE: usize = 256;
+
+/// The bytes of a value with its line end, so often.
+pub(in crate::proxy) fn value_bytes(length: usize, times: u32) -> u64 {
+    behind(2, length).saturating_mul(times.into())
+}
 
 /// What this room owns.
 #[derive(Default)]

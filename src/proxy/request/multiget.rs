@@ -26,6 +26,7 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Links, RequestId, Work};
 use crate::proxy::statistics::count_keys;
 use crate::proxy::upstream::Caller;
+use crate::sums::{Count as _, behind, sum};
 
 pub(in crate::proxy) use answers::Named;
 pub use duplicates::Duplicates;
@@ -97,14 +98,13 @@ impl MultiGet {
     fn key(&self, index: u32) -> &[u8] {
         let Some(key) = self.keys.get(index as usize) else { return &[] };
         let start = key.at as usize;
-        self.line.get(start..start + key.len as usize).unwrap_or_default()
+        self.line.get(start..sum([start, key.len as usize])).unwrap_or_default()
     }
 
     /// The part of `host`, made if it is new.
     fn part_of(&mut self, host: HostId) -> &mut Part {
-        let found = self.parts[..self.used].iter().position(|part| part.host == host);
-        match found {
-            Some(index) => &mut self.parts[index],
+        match self.parts.iter().take(self.used).position(|part| part.host == host) {
+            Some(index) => self.part_mut(index),
             None => self.push_part(host),
         }
     }
@@ -117,8 +117,19 @@ impl MultiGet {
             }
             None => self.parts.push(Part { host, keys: Vec::new(), cursor: 0 }),
         }
-        self.used += 1;
-        &mut self.parts[self.used - 1]
+        let index = self.used;
+        self.used.up();
+        self.part_mut(index)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "who names a part has found or made it, and a request keeps its parts")]
+    fn part_mut(&mut self, index: usize) -> &mut Part {
+        &mut self.parts[index]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "who names a key has found it in the request, which keeps its keys")]
+    fn entry(&self, index: u32) -> &Key {
+        &self.keys[index as usize]
     }
 
     /// Whether it sets the expiry of what it gets.
@@ -156,12 +167,15 @@ impl MultiGet {
 
     /// The index of the key that a value from part `part` belongs to, if it was asked for and has none yet.
     fn find(&mut self, part: u32, is_it: impl Fn(&MultiGet, u32) -> bool) -> Option<u32> {
-        let keys = &self.parts.get(part as usize)?.keys;
-        let (cursor, count) = (self.parts[part as usize].cursor, keys.len());
+        let Part { keys, cursor, .. } = self.parts.get(part as usize)?;
         // Servers answer in the order of the keys; others are looked for, too.
-        let at = (cursor..count).chain(0..cursor.min(count)).find(|at| is_it(self, keys[*at]))?;
-        let index = keys[at];
-        self.parts[part as usize].cursor = at + 1;
+        let (before, rest) = keys.split_at_checked(*cursor).unwrap_or((keys, &[]));
+        let is_it = |index: &&u32| is_it(self, **index);
+        let (at, index) = match rest.iter().position(|index| is_it(&index)) {
+            Some(at) => (sum([*cursor, at]), *rest.get(at)?),
+            None => before.iter().enumerate().find(|(_, index)| is_it(index)).map(|(at, index)| (at, *index))?,
+        };
+        self.part_mut(part as usize).cursor = sum([at, 1]);
         let key = self.keys.get_mut(index as usize)?;
         (!std::mem::replace(&mut key.has_value, true)).then_some(index)
     }
@@ -226,7 +240,7 @@ impl Engine {
                 asked: None,
                 value: 0..0,
             };
-            bytes += key.len();
+            bytes = sum([bytes, key.len()]);
             if let Some(watch) = &mut self.buckets[bucket].watch {
                 watch.track(key, self.now);
             }
@@ -251,8 +265,8 @@ impl Engine {
                 }
             } else if let Some(first) = multiget.keys.get_mut(first as usize) {
                 sorted.has_repeated = true;
-                first.times += 1;
-                repeated += u64::from(!first.has_value);
+                first.times.up();
+                repeated = behind(repeated, usize::from(!first.has_value));
             }
             multiget.keys.push(entry);
         }
@@ -269,7 +283,7 @@ impl Engine {
         };
         let mut multiget = std::mem::take(&mut **multiget);
         for (index, value) in cached {
-            let times = multiget.keys[*index as usize].times;
+            let times = multiget.entry(*index).times;
             self.note_hit(id, value.data.len(), times);
             self.watch_hit(id, multiget.key(*index), value.data.len(), times);
             // The look-up has counted one.
@@ -310,7 +324,7 @@ impl Engine {
         };
         let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let out = conn.writer(&mut self.spare);
-        multiget.parts[part as usize].cursor = 0;
+        multiget.part_mut(part as usize).cursor = 0;
         multiget.write(part as usize, speak, out);
         let end = out.end();
         self.enqueue(
@@ -331,7 +345,8 @@ impl Engine {
 impl MultiGet {
     /// Writes the request for the keys of `part` that have no value.
     fn write(&self, part: usize, speak: Protocol, out: &mut Output) {
-        let wanted = self.parts[part].keys.iter().filter(|index| !self.keys[**index as usize].has_value);
+        let keys = self.parts.get(part).map_or(&[][..], |part| &part.keys);
+        let wanted = keys.iter().filter(|index| !self.entry(**index).has_value);
         let out = out.tail();
         match (speak, self.exptime) {
             (Protocol::Ascii, exptime) => {
@@ -344,7 +359,7 @@ impl MultiGet {
             }
             (Protocol::Binary, exptime) => {
                 for index in wanted {
-                    let (key, entry) = (self.key(*index), &self.keys[*index as usize]);
+                    let (key, entry) = (self.key(*index), self.entry(*index));
                     match exptime {
                         None => binary::getq(out, key, entry.vbucket, entry.at),
                         Some(exptime) => binary::gatq(out, key, exptime, entry.vbucket, entry.at),

@@ -52,11 +52,13 @@ impl Delays {
             return Phases { total: time, queue: 0, server: Some(time) };
         }
         let place = Micros::from(place & PLACE_MOST);
+        let total = place.saturating_add(time);
         match sending {
-            UNSENT => Phases { total: place + time, queue: place + time, server: None },
+            UNSENT => Phases { total, queue: total, server: None },
             sending => {
                 let sending = Micros::from(sending).min(time);
-                Phases { total: place + time, queue: place + sending, server: Some(time - sending) }
+                let (queue, server) = (place.saturating_add(sending), time.saturating_sub(sending));
+                Phases { total, queue, server: Some(server) }
             }
         }
     }

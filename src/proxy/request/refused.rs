@@ -29,6 +29,7 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::timers::{Micros, Owner};
 use crate::proxy::upstream::ClientId;
 use crate::proxy::{Action, Engine};
+use crate::sums::{Count as _, behind};
 
 /// How long a request pauses between two tries, from its second round on.
 const PAUSE: Micros = 20_000;
@@ -139,7 +140,7 @@ impl Engine {
         );
         is_keyed
             && self.buckets[bucket].config.router.vbucket_map().is_some()
-            && usize::from(request.refusals) < 2 * self.buckets[bucket].hosts.len()
+            && usize::from(request.refusals) < self.buckets[bucket].hosts.len().saturating_mul(2)
     }
 
     /// Notes that the server of `host` has refused `vbucket`, and that it gave this as the reason.
@@ -181,12 +182,12 @@ impl Engine {
         let (host, range) = (conn.host(), conn.range(index));
         let Some(entry) = conn.entry(index).copied() else { return };
         let mut head = Vec::new();
-        conn.read_asked(range.start..range.start + HEADER as u64, &mut head);
+        conn.read_asked(range.start..behind(range.start, HEADER), &mut head);
         let vbucket = head.first_chunk().map_or(0, |head| Header::parse(head).vbucket_or_status);
         let again = match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
                 let mut key = Vec::new();
-                conn.read_asked(key_at..key_at + u64::from(key_len), &mut key);
+                conn.read_asked(key_at..behind(key_at, key_len.into()), &mut key);
                 Again::Get { key, cas: false }
             }
             _ => Again::Packet { bytes: conn.request(index), vbucket, entry },
@@ -226,10 +227,10 @@ impl Engine {
     fn send_again(&mut self, id: RequestId, again: Again) {
         let Some(request) = self.flight.requests.must_mut(id) else { return };
         // Kept from being finished until it has been sent again.
-        request.pending += 1;
-        request.refused += 1;
+        request.pending.up();
+        request.refused.up();
         let is_first_round = usize::from(request.refusals) + 1 < self.buckets[request.bucket].hosts.len();
-        let until = if is_first_round { self.now } else { self.now + PAUSE };
+        let until = if is_first_round { self.now } else { self.now.saturating_add(PAUSE) };
         let (client_id, sequence) = (request.client, request.sequence);
         let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
         if client.refused().is_empty() {
@@ -346,7 +347,7 @@ impl Engine {
         let mut expect = entry.expect;
         if let Expect::Value { key_at, key_len, .. } = &mut expect {
             // Only what has no value behind its key comes back here.
-            *key_at = end - u64::from(*key_len);
+            *key_at = end.saturating_sub(u64::from(*key_len));
         }
         if let Expect::Quiet { answered, .. } = &mut expect {
             *answered = false;

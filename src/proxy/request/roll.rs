@@ -6,6 +6,7 @@ use crate::config::snapshot::Server;
 
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::error::Failure;
+use crate::sums::{Count as _, sum};
 
 const SERVER_ERROR: &[u8] = b"SERVER_ERROR";
 
@@ -42,7 +43,7 @@ impl Roll {
 
     /// Server `host` has confirmed.
     pub fn confirm(&mut self, host: HostId) {
-        self.confirmed += 1;
+        self.confirmed.up();
         if let Some(at) = self.open.iter().rposition(|(open, _)| *open == host) {
             self.open.remove(at);
         }
@@ -51,7 +52,7 @@ impl Roll {
     /// A server has refused.
     pub fn refuse(&mut self, line: &[u8], code: u16) {
         let (first, _) = self.refusal.get_or_insert_with(|| (line.to_vec(), code));
-        self.alike += usize::from(first == line);
+        self.alike = sum([self.alike, usize::from(first == line)]);
     }
 
     /// How it went. `failure` is the first one among the servers; `words` stand before the names of those missing.

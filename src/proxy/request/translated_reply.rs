@@ -13,6 +13,7 @@ use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName, Translated};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
+use crate::sums::behind;
 
 impl Engine {
     /// The answer to a packet that was put into ASCII.
@@ -32,7 +33,7 @@ impl Engine {
         let mut key = std::mem::take(&mut self.flight.scratch);
         key.clear();
         if let Some(conn) = self.downstream.conns.must(id) {
-            conn.read_asked(asked.key_at..asked.key_at + u64::from(asked.key_len), &mut key);
+            conn.read_asked(asked.key_at..behind(asked.key_at, asked.key_len.into()), &mut key);
         }
         if asked.is_encoded {
             meta::decode_key(&mut key);

@@ -37,7 +37,7 @@ pub(super) struct End {
 impl Note {
     /// The request that the note is about has been answered, or has failed.
     pub(in crate::proxy) fn settle(&mut self, request: &request::Request, now: Micros) {
-        self.retries += u32::from(request.refusals());
+        self.retries = self.retries.saturating_add(request.refusals().into());
         self.server = self.server.or(request.target());
         let keys = match &request.work {
             Work::Get { .. } => Some(1),

@@ -14,6 +14,7 @@ pub(in crate::proxy) use note::{Note, Notes};
 
 use crate::config::behavior::Behavior;
 use crate::proxy::timers::Micros;
+use crate::sums::Count as _;
 
 /// How many lines of each kind a worker writes about a bucket in a second; the others are counted.
 const LINES: u32 = 100;
@@ -47,12 +48,12 @@ impl Budget {
     /// Whether there may be one more line now.
     fn take(&mut self, now: Micros) -> bool {
         if now >= self.until {
-            (self.until, self.left) = (now + SECOND, LINES);
+            (self.until, self.left) = (now.saturating_add(SECOND), LINES);
         }
         match self.left.checked_sub(1) {
             Some(left) => self.left = left,
             None => {
-                self.left_out += 1;
+                self.left_out.up();
                 return false;
             }
         }
@@ -78,7 +79,7 @@ impl Slow {
     /// One more request has ended: whether it is one of the samples.
     fn is_sample(&mut self) -> bool {
         let Some(every) = self.every else { return false };
-        self.passed += 1;
+        self.passed.up();
         let is_sample = self.passed >= every;
         if is_sample {
             self.passed = 0;

@@ -12,6 +12,7 @@ use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
+use crate::sums::Count as _;
 
 /// What clients of lines speak.
 const ASCII: &str = "ascii";
@@ -42,12 +43,18 @@ impl Notes {
     /// A note about which nothing is known yet.
     pub(in crate::proxy) fn take(&mut self) -> (NoteId, &mut Note) {
         let id = self.free.pop().unwrap_or_else(|| {
+            let id = NoteId(self.all.len() as u32);
             self.all.push(Note::default());
-            NoteId(self.all.len() as u32 - 1)
+            id
         });
-        let note = &mut self.all[id.0 as usize];
+        let note = self.note(id);
         note.begin();
         (id, note)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "notes stay, whether they are in use or not")]
+    fn note(&mut self, id: NoteId) -> &mut Note {
+        &mut self.all[id.0 as usize]
     }
 
     /// The note, if there is one.
@@ -79,7 +86,7 @@ impl Notes {
     /// How many are in use.
     #[cfg(debug_assertions)]
     pub(in crate::proxy) fn len(&self) -> usize {
-        self.all.len() - self.free.len()
+        self.all.len().saturating_sub(self.free.len())
     }
 
     /// Frees the memory if no note is in use.
@@ -194,13 +201,16 @@ impl Note {
 
     fn set_key(&mut self, key: &[u8]) {
         let key = key.get(..KEY_MAX).unwrap_or(key);
-        self.key[..key.len()].copy_from_slice(key);
-        self.length = key.len();
+        self.length = 0;
+        if let Some(place) = self.key.get_mut(..key.len()) {
+            place.copy_from_slice(key);
+            self.length = key.len();
+        }
     }
 
     /// It is sent again.
     pub(in crate::proxy) fn retry(&mut self) {
-        self.retries += 1;
+        self.retries.up();
     }
 }
 

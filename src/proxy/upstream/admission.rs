@@ -5,6 +5,7 @@ use crate::metrics::counter::Counter;
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
 use crate::proxy::upstream::{Admission, Caller, Client, ClientId};
+use crate::sums::Count as _;
 
 /// The answer of [`Engine::admit`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Engine {
                 Admit::TooLate
             }
             Admission::Unasked if bucket.has_room() => {
-                bucket.active += 1;
+                bucket.active.up();
                 Admit::Go
             }
             Admission::Unasked => {
@@ -83,7 +84,7 @@ impl Engine {
             let Some(client) = self.upstream.clients.get_mut(id) else { continue };
             if let Admission::Waiting { .. } = client.admission {
                 client.admission = Admission::Granted;
-                bucket.active += 1;
+                bucket.active.up();
                 bucket.counters.count(Counter::AssignDownstream);
                 bucket.counters.count(Counter::AssignUpstream);
                 if !client.is_ready {
@@ -106,7 +107,7 @@ impl Engine {
                 let length = client.input.len();
                 if let Admission::Waiting { .. } = client.admission {
                     client.admission = Admission::Granted;
-                    self.buckets[index].active += 1;
+                    self.buckets[index].active.up();
                 }
                 client.stopped = false;
                 self.pump(id);

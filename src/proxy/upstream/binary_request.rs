@@ -22,6 +22,7 @@ use crate::proxy::upstream::admission::Admit;
 use crate::proxy::upstream::ascii_request::VERBOSITY_MAX;
 use crate::proxy::upstream::pump::Verdict;
 use crate::proxy::{Action, Engine, VERSION};
+use crate::sums::{behind, sum};
 
 impl Engine {
     /// Handles one packet of the client; `false` when nothing more can be done now.
@@ -215,7 +216,7 @@ impl Engine {
                         opcode: code,
                         place,
                         is_meta,
-                        key_at: start + written.key_at as u64,
+                        key_at: behind(start, written.key_at),
                         key_len: written.key_len.min(255) as u8,
                         is_encoded: written.is_encoded,
                         create: written.create,
@@ -280,7 +281,7 @@ impl Engine {
 /// Appends a packet as it is, but with this vbucket if there is one.
 fn write_packet(out: &mut Output, packet: &Packet<'_>, vbucket: Option<u16>) {
     let start = out.end();
-    let head = HEADER + packet.extras.len() + packet.key.len();
+    let head = sum([HEADER, packet.extras.len(), packet.key.len()]);
     out.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw.bytes));
     if let Some(vbucket) = vbucket
         && let Some(head) = out.tail_from(start)

@@ -16,6 +16,7 @@ use crate::proxy::request::batch::Packets;
 use crate::proxy::request::refused::Refusals;
 use crate::proxy::request::{Request, RequestId, SpareWorks, Work};
 use crate::proxy::timers::Micros;
+use crate::sums::Count as _;
 
 /// Names a client.
 pub type ClientId = Id<Client>;
@@ -175,10 +176,10 @@ impl Client {
 
     /// One more request is owed an answer, or at least to be done.
     pub(in crate::proxy) fn owe(&mut self, request: RequestId, noreply: bool, now: Micros) {
-        self.next_sequence += 1;
+        self.next_sequence.up();
         self.packets.leave();
         if noreply { &mut self.quiet } else { &mut self.order }.push_back(request);
-        self.unanswered += 1;
+        self.unanswered.up();
         if self.unanswered == 1 {
             self.oldest_since = now;
         }
@@ -216,14 +217,14 @@ impl Client {
         spare: &mut Spare<Vec<u8>>,
         works: &mut SpareWorks,
     ) {
-        let mut done = 0;
+        let mut is_moving = false;
         while let Some(front) = self.order.front().copied() {
             // Those that are just being forgotten are still in the list.
             let Some(request) = requests.get_mut(front) else {
                 self.order.pop_front();
                 continue;
             };
-            if !request.is_done && done > 0 {
+            if !request.is_done && is_moving {
                 self.committed = self.output.end();
             }
             if let Some(mut parked) = request.take_parked() {
@@ -234,7 +235,7 @@ impl Client {
             if !request.is_done {
                 break;
             }
-            done += 1;
+            is_moving = true;
             works.take_back(request);
             requests.discard(front);
             self.order.pop_front();
@@ -281,16 +282,16 @@ impl Client {
     /// Notes one more expected reply on `conn`.
     pub fn stick(&mut self, host: HostId, conn: ConnId) {
         match self.sticky.iter_mut().find(|sticky| sticky.conn == conn) {
-            Some(sticky) => sticky.count += 1,
+            Some(sticky) => sticky.count.up(),
             None => self.sticky.push(Sticky { host, conn, count: 1 }),
         }
     }
 
     /// Notes one expected reply less on `conn`.
     pub fn unstick(&mut self, conn: ConnId) {
-        if let Some(at) = self.sticky.iter().position(|sticky| sticky.conn == conn) {
-            self.sticky[at].count -= 1;
-            if self.sticky[at].count == 0 {
+        if let Some((at, sticky)) = self.sticky.iter_mut().enumerate().find(|(_, sticky)| sticky.conn == conn) {
+            sticky.count.down();
+            if sticky.count == 0 {
                 self.sticky.swap_remove(at);
             }
         }

@@ -19,7 +19,7 @@ impl Engine {
         let phase = Failure::ConnQueue.phase();
         let text = format!(
             "{server}: timeout in phase {phase}, after {} ms, with {requests} requests on {conns} connections",
-            (now - since) / 1000
+            now.saturating_sub(since) / 1000
         );
         self.log(1, text);
     }
@@ -39,7 +39,7 @@ impl Engine {
             bucket.config.name,
             bucket.config.port,
             Failure::WaitQueue.phase(),
-            (self.now - since) / 1000,
+            self.now.saturating_sub(since) / 1000,
             bucket.active
         );
         self.log(1, text);

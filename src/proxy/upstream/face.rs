@@ -10,7 +10,7 @@ use super::{Client, ClientId, Phase, Service};
 impl Engine {
     /// A client has connected to bucket `bucket`. `None`: it is to be turned away.
     pub fn add_client(&mut self, bucket: usize) -> Option<ClientId> {
-        let counters = &self.buckets.get(bucket)?.counters;
+        let counters = &self.buckets.find(bucket)?.counters;
         counters.count(Counter::Upstreams);
         counters.count(Counter::TotUpstream);
         let id = self

@@ -50,7 +50,7 @@ impl Engine {
     pub(in crate::proxy) fn commit_part(&mut self, id: RequestId) {
         let Some(client_id) = self.flight.requests.must(id).map(|request| request.client) else { return };
         let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
-        if client.order.front() == Some(&id) && client.output.end() - client.committed >= PART_MIN {
+        if client.order.front() == Some(&id) && client.output.end().saturating_sub(client.committed) >= PART_MIN {
             client.committed = client.output.end();
             self.mark_client(client_id);
         }

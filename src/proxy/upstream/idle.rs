@@ -12,6 +12,7 @@ use crate::metrics::counter::Counter;
 use crate::proxy::Engine;
 use crate::proxy::timers::{Micros, Owner, deadline};
 use crate::proxy::upstream::{Admission, Client, ClientId};
+use crate::sums::sum;
 
 /// The deadline that each place in the arena of clients has an entry for.
 #[derive(Debug, Default)]
@@ -20,9 +21,10 @@ pub(in crate::proxy) struct Idle {
 }
 
 impl Idle {
+    #[expect(clippy::indexing_slicing, reason = "the place has just been made")]
     fn place(&mut self, index: usize) -> &mut Option<Micros> {
         if self.armed.len() <= index {
-            self.armed.resize(index + 1, None);
+            self.armed.resize(sum([index, 1]), None);
         }
         &mut self.armed[index]
     }

@@ -13,6 +13,7 @@ use crate::proxy::bucket::Bucket;
 use crate::proxy::request::Request;
 use crate::proxy::upstream::{Admission, Caller, Client, ClientId, Phase, Service};
 use crate::proxy::{Action, Engine};
+use crate::sums::{Count as _, before, sum};
 
 /// What became of a request that was just parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +39,7 @@ impl Client {
     /// Whether its next request has to wait for those before it.
     fn must_wait(&mut self, bucket: &mut Bucket, requests: &Arena<Request>) -> bool {
         let behavior = &bucket.config.behavior;
-        let count = (self.order.len() + self.quiet.len()) as u64;
+        let count = sum([self.order.len(), self.quiet.len()]) as u64;
         let unsent = self.output.unsent();
         if self.is_retrying(requests)
             || count > 0 && count >= u64::from(behavior.upstream_requests_max) && self.open_batch(requests).is_none()
@@ -142,10 +143,10 @@ impl Engine {
             };
             swallow.min(input.len() as u64) as usize
         });
-        let request = trace::shown(&input.data()[swallow..]);
+        let request = trace::shown(input.data().get(swallow..).unwrap_or_default());
         let (length, at) = (input.len(), self.actions.len());
         let goes_on = self.step(id, input);
-        if input.len() + swallow < length {
+        if sum([input.len(), swallow]) < length {
             self.actions.insert(at, Action::Trace(id, request));
         }
         goes_on
@@ -162,7 +163,7 @@ impl Engine {
         if client.swallow > 0 {
             let count = usize::try_from(client.swallow).unwrap_or(usize::MAX).min(input.len());
             input.consume(count);
-            client.swallow -= count as u64;
+            client.swallow = before(client.swallow, count as u64);
         }
         if !input.is_worth_parsing() {
             return false;
@@ -190,7 +191,7 @@ impl Engine {
             && bucket.goes_straight()
             && let Some((key, length)) = request::plain_get(input.data())
         {
-            bucket.active += 1;
+            bucket.active.up();
             self.get_straight(&caller, key, length);
             input.consume(length);
             return !input.is_empty();

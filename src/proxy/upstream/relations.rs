@@ -8,6 +8,7 @@ use crate::proxy::request::batch::Packets;
 use crate::proxy::request::phases::Delays;
 use crate::proxy::request::refused::Refusals;
 use crate::proxy::timers::Micros;
+use crate::sums::Count as _;
 
 use super::{Client, ClientId, Phase};
 
@@ -73,7 +74,7 @@ impl Client {
 
     /// One more connection was closed that may still bring a server something of it.
     pub(in crate::proxy) fn begin_parting(&mut self) {
-        self.parting += 1;
+        self.parting.up();
     }
 
     /// The server is through with one of these connections.

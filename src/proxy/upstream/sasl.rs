@@ -64,18 +64,21 @@ impl Engine {
 
 /// User and password of a PLAIN message: an authorisation id that is ignored, NUL, user, NUL, password.
 fn plain(message: &[u8]) -> Option<(&[u8], &[u8])> {
-    let rest = &message[memchr::memchr(0, message)?..];
+    let rest = message.get(memchr::memchr(0, message)?..)?;
     if rest.len() <= SHORTEST || rest.len() >= LONGEST {
         return None;
     }
-    let rest = &rest[1..];
-    let end = memchr::memchr(0, rest)?;
-    Some((&rest[..end], &rest[end + 1..]))
+    let rest = rest.strip_prefix(b"\0")?;
+    let (user, password) = rest.split_at_checked(memchr::memchr(0, rest)?)?;
+    Some((user, password.strip_prefix(b"\0")?))
 }
 
 /// Compares in a time that does not depend on where the difference is.
 fn is_same(known: &[u8], given: &[u8]) -> bool {
-    let difference = (0..given.len()).fold(0, |sum, at| sum | (given[at] ^ known.get(at).copied().unwrap_or(0)));
+    let difference = given
+        .iter()
+        .zip(known.iter().copied().chain(std::iter::repeat(0)))
+        .fold(0, |sum, (given, known)| sum | (given ^ known));
     difference == 0 && known.len() == given.len()
 }
 

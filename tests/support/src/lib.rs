@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`ports`] | ports for children that must be told theirs |
 //! | [`process`] | a child process that is always stopped, with what it wrote on standard error |
-//! | [`moxi`] | the binary under test |
+//! | [`mod@moxi`] | the binary under test |
 //! | [`memcached`] | real servers |
 //! | [`wire`] | one end of a connection: send, expect exact bytes, all within a time limit |
 //! | [`manager`] | a scripted cluster manager |
@@ -15,7 +15,7 @@
 //! | [`scrape`] | a client of `-Z metrics` |
 //! | [`load`] | clients that know what every reply must be |
 //! | [`wait`] | waiting for a condition |
-//! | [`warm`] | a scripted server whose connection is ready |
+//! | [`mod@warm`] | a scripted server whose connection is ready |
 //!
 //! Nothing here waits for time to pass in the hope that something has happened: every wait is for a
 //! condition, with a limit after which the test fails.

@@ -8,6 +8,7 @@ use crate::protocol::binary::packet::Packet;
 use crate::proxy::Engine;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::request::error::Failure;
+use crate::proxy::request::value_bytes;
 use crate::proxy::request::{RequestId, Work};
 
 /// What a value is recognised by.
@@ -42,7 +43,7 @@ impl Engine {
         };
         let Some(index) = found else { return false };
         let data = item.value.map_or(&[][..], |value| value.bytes);
-        let (cas, asked_for) = (multiget.cas, &multiget.keys[index as usize]);
+        let (cas, asked_for) = (multiget.cas, multiget.entry(index));
         let (times, asked) = (asked_for.times, asked_for.asked);
         let bucket = &self.buckets[request.bucket];
         if let Some(asked) = asked
@@ -54,7 +55,7 @@ impl Engine {
             watch.count_hit(multiget.key(index), data.len(), times);
         }
         if times > 1 {
-            bucket.counters.add(Counter::MultigetBytesDedupe, (data.len() as u64 + 2) * u64::from(times - 1));
+            bucket.counters.add(Counter::MultigetBytesDedupe, value_bytes(data.len(), times.saturating_sub(1)));
         }
         if multiget.is_ordered {
             multiget.put(index, |out, key| write(out, cas, key));
@@ -97,12 +98,12 @@ impl Engine {
         let mut multiget = std::mem::take(&mut **multiget);
         let first_new = multiget.used;
         for index in 0..multiget.keys.len() {
-            if !std::mem::take(&mut multiget.keys[index].is_refused) {
+            if !multiget.keys.get_mut(index).is_some_and(|key| std::mem::take(&mut key.is_refused)) {
                 continue;
             }
             if let (Some(host), _) = self.route(bucket, multiget.key(index as u32)) {
                 // A part of its own: the old ones have been answered.
-                match multiget.parts[first_new..multiget.used].iter_mut().find(|part| part.host == host) {
+                match multiget.parts.iter_mut().take(multiget.used).skip(first_new).find(|part| part.host == host) {
                     Some(part) => part.keys.push(index as u32),
                     None => multiget.push_part(host).keys.push(index as u32),
                 }

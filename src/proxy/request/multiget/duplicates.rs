@@ -2,6 +2,7 @@
 
 use std::hash::BuildHasher;
 
+use crate::sums::{Count as _, sum};
 use foldhash::fast::RandomState;
 
 /// Finds the repeated keys of one request. The hash is keyed at random: clients cannot know which keys collide.
@@ -19,6 +20,8 @@ pub struct Duplicates {
 
 /// How many keys are simply compared with each other.
 const FEW: usize = 8;
+/// How many slots there are when they are not any more: a power of two, as always.
+const FIRST: usize = 32;
 
 impl Duplicates {
     /// Forgets all keys, and keeps the memory.
@@ -38,27 +41,29 @@ impl Duplicates {
                 self.few.push(index);
                 return index;
             }
-            self.grow(4 * FEW, &text);
-        } else if self.count * 2 >= self.slots.len() {
-            self.grow(self.slots.len() * 4, &text);
+            self.grow(FIRST, &text);
+        } else if self.count >= self.slots.len() / 2 {
+            self.grow(self.slots.len().saturating_mul(4), &text);
         }
         self.insert(key, index, &text)
     }
 
     fn insert<'a>(&mut self, key: &[u8], index: u32, text: &impl Fn(u32) -> &'a [u8]) -> u32 {
-        let mask = self.slots.len() - 1;
+        let mask = self.slots.len().saturating_sub(1);
         let mut at = self.hasher.hash_one(key) as usize & mask;
-        loop {
-            match self.slots[at] {
-                0 => {
-                    self.slots[at] = index + 1;
-                    self.count += 1;
+        // At most half of them are taken, so that one is free.
+        while let Some(slot) = self.slots.get_mut(at) {
+            match slot.checked_sub(1) {
+                None => {
+                    *slot = index.saturating_add(1);
+                    self.count.up();
                     return index;
                 }
-                other if text(other - 1) == key => return other - 1,
-                _ => at = (at + 1) & mask,
+                Some(other) if text(other) == key => return other,
+                Some(_) => at = sum([at, 1]) & mask,
             }
         }
+        index
     }
 
     fn grow<'a>(&mut self, size: usize, text: &impl Fn(u32) -> &'a [u8]) {
@@ -68,10 +73,10 @@ impl Duplicates {
         self.slots.resize(size.next_power_of_two(), 0);
         self.count = 0;
         if before.is_empty() {
-            before.extend(self.few.iter().map(|index| index + 1));
+            before.extend(self.few.iter().map(|index| index.saturating_add(1)));
         }
-        for slot in before.drain(..).filter(|slot| *slot != 0) {
-            self.insert(text(slot - 1), slot - 1, text);
+        for index in before.drain(..).filter_map(|slot| slot.checked_sub(1)) {
+            self.insert(text(index), index, text);
         }
         self.before = before;
     }

@@ -8,6 +8,7 @@ use crate::protocol::Request;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::request::{self as meta, Verb};
 use crate::protocol::ascii::request::{LINE_MAX, Parsed};
+use crate::sums::sum;
 
 /// Longest host in bytes (03 §15).
 const HOST_MAX: usize = 199;
@@ -39,8 +40,9 @@ pub(in crate::proxy) fn prefix(buf: &[u8]) -> Prefix<'_> {
         [b'A' | b'B', b':', ..] => {}
         _ => return Prefix::None,
     }
-    match memchr2(b' ', b'\n', &buf[..buf.len().min(LINE_MAX + 1)]) {
-        Some(end) if buf[end] == b' ' => Prefix::Named { text: &buf[..end], len: end + 1 },
+    let start = buf.get(..=LINE_MAX).unwrap_or(buf);
+    match memchr2(b' ', b'\n', start).and_then(|end| start.split_at_checked(end)) {
+        Some((text, [b' ', ..])) => Prefix::Named { text, len: sum([text.len(), 1]) },
         Some(_) => Prefix::Malformed(0),
         None if buf.len() > LINE_MAX => Prefix::Malformed(0),
         None => Prefix::Incomplete,

@@ -12,6 +12,7 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::upstream::Caller;
 use crate::proxy::upstream::pump::Progress;
 
+use crate::sums::sum;
 use destination::{Allowed, Prefix};
 
 impl Engine {
@@ -19,7 +20,7 @@ impl Engine {
     pub(in crate::proxy) fn step_named(&mut self, caller: &Caller, input: &mut Input, value_max: u64) -> bool {
         let (skip, named, allowed) = match destination::prefix(input.data()) {
             Prefix::Incomplete => {
-                input.expect(input.len() + 1, &mut self.upstream.buffers);
+                input.expect(sum([input.len(), 1]), &mut self.upstream.buffers);
                 return false;
             }
             Prefix::None => (0, None, Allowed::Local),
@@ -45,11 +46,11 @@ impl Engine {
             }
         };
         let progress = match progress {
-            Progress::Taken(len) => Progress::Taken(len + skip),
-            Progress::Short(need) => Progress::Short(need + skip),
+            Progress::Taken(len) => Progress::Taken(sum([len, skip])),
+            Progress::Short(need) => Progress::Short(need.saturating_add(skip)),
             Progress::Waits => Progress::Waits,
         };
-        self.advance(&caller, input, scanned + skip, progress)
+        self.advance(&caller, input, sum([scanned, skip]), progress)
     }
 
     /// The worker's record of the server that `text` names.

@@ -26,7 +26,7 @@ pub enum Expect {
     Number(u64),
     /// These values in this order, then `END`.
     Values {
-        /// Where they begin in [`Model::expected`]'s order, front first.
+        /// Where they begin in `Model::expected`'s order, front first.
         items: Vec<Item>,
         /// How many of them have come.
         seen: usize,
