@@ -202,19 +202,19 @@ impl Context<'_> {
             let name = key.escape_ascii();
             return if value.is_none() { Ok(()) } else { Err(format!("a value of {name}, which has no server")) };
         };
-        self.value_of(server, (op, key), value, known)?;
+        self.value_of(op, key, server, value, known)?;
         self.told_value(op, key, server, value);
         Ok(())
     }
 
     fn value_of(
         &mut self,
+        op: &Op,
+        key: &Key,
         server: usize,
-        asked: (&Op, &Key),
         value: Option<&Value<'_>>,
         known: Known<'_>,
     ) -> Result<(), String> {
-        let (op, key) = asked;
         let Known { exact, cas } = known;
         let name = key.escape_ascii();
         if let Some(value) = value

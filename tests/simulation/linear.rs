@@ -16,8 +16,8 @@ use super::op::Op;
 use super::store::Tick;
 use super::truth::shown;
 
-/// How many possible pasts are looked at before a register is left undecided.
-const BUDGET: usize = 30_000;
+/// How much is tried, counted in requests that are looked at, before a register is left undecided.
+const BUDGET: usize = 50_000;
 
 /// What a key holds.
 type Held = Option<(u32, Rc<[u8]>)>;
@@ -205,11 +205,11 @@ impl Register {
                 let is_wanted = is_wanted(&lanes, &after);
                 next.push((is_wanted, lane.is_some(), Tick::MAX - step.back, after));
             }
-            tried += next.len();
+            tried += self.optional.len() + lanes.len() * (next.len() + 1);
             if tried > BUDGET {
                 return Verdict::Undecided;
             }
-            next.sort_by(|a, b| (a.0, a.1, a.2).cmp(&(b.0, b.1, b.2)));
+            next.sort_by_key(|(is_wanted, is_certain, end, _)| (*is_wanted, *is_certain, *end));
             open.extend(next.into_iter().map(|(_, _, _, past)| past));
         }
         Verdict::Refuted(stuck)
