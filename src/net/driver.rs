@@ -222,7 +222,7 @@ impl<N: Network> Driver<N> {
     fn tell<R>(&mut self, call: impl FnOnce(&mut Engine) -> R) -> R {
         let result = call(&mut self.engine);
         #[cfg(debug_assertions)]
-        if N::IS_CHECKED {
+        if self.network.is_checked() {
             self.engine.check_invariants();
         }
         result

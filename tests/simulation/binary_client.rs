@@ -45,6 +45,14 @@ pub enum Closing {
 }
 
 impl Closing {
+    /// What it asks about a key, if it does.
+    pub fn item(&self) -> Option<&Item> {
+        match self {
+            Closing::Keyed(item) => Some(item),
+            Closing::All { .. } | Closing::Own { .. } => None,
+        }
+    }
+
     /// How its answer is recognised.
     pub fn name(&self) -> (u8, u32) {
         match self {

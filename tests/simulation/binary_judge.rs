@@ -6,6 +6,7 @@ use moxi::protocol::binary::packet::Packet;
 use moxi::protocol::op::is_quiet;
 
 use super::binary_client::{Batch, Closing, Item, is_unspeakable, item_key};
+use super::history::Seen;
 use super::judge::{Context, Floors, Known, Value};
 use super::op::{Op, Outcome};
 use super::request::{is_binary, server_of};
@@ -58,7 +59,13 @@ impl Context<'_> {
     /// Says what is wrong with not getting any for the others.
     pub fn judge_silence<'i>(&mut self, quiet: impl IntoIterator<Item = &'i Item>) -> Result<(), String> {
         let mut before = Floors::new();
-        let mut silent = Context { truth: self.truth, bucket: self.bucket, issued: self.issued, floors: &mut before };
+        let mut silent = Context {
+            truth: self.truth,
+            client: self.client,
+            bucket: self.bucket,
+            issued: self.issued,
+            floors: &mut before,
+        };
         for item in quiet.into_iter().filter(|item| !item.is_answered) {
             silent.issued = item.issued;
             silent.judge_item(item, None).map_err(|error| format!("silence about {:?}: {error}", item.op))?;
@@ -90,6 +97,15 @@ impl Context<'_> {
     }
 
     fn judge_item(&mut self, item: &Item, packet: Option<&Packet<'_>>) -> Result<(), String> {
+        self.judge_answer(item, packet)?;
+        if !matches!(item.op, Op::Get { .. } | Op::Getl { .. }) {
+            let seen = |packet: &Packet<'_>| Seen::of_packet(&item.op, packet.header.vbucket_or_status, &packet.value);
+            self.told(&item.op, packet.map_or(Seen::Nothing, seen));
+        }
+        Ok(())
+    }
+
+    fn judge_answer(&mut self, item: &Item, packet: Option<&Packet<'_>>) -> Result<(), String> {
         let key = item_key(&item.op).ok_or("no key")?;
         let server = server_of(self.truth, self.bucket, key);
         let binary = server.is_some_and(|server| is_binary(self.truth, server));

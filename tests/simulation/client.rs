@@ -7,11 +7,12 @@ use moxi::proxy::timers::Micros;
 
 use super::binary_client::{self, Item};
 use super::garbage;
-use super::judge::{Answer, Context, Floors, Value};
+use super::history::{Seen, Told};
+use super::judge::{self, Answer, Context, Floors, Value};
 use super::meta_client;
-use super::op::Key;
+use super::op::{Key, Op};
 use super::request::{self, Asker, Pending, Sending, Want};
-use super::store::Store;
+use super::store::{Store, Tick};
 use super::truth::{Truth, shown};
 use moxi_fuzzing::memory::Bytes;
 use moxi_fuzzing::memory::Pipe;
@@ -129,6 +130,9 @@ impl Client {
             (self.is_done, self.is_closing) = (true, true);
         }
         let issued = truth.tick();
+        if let Some(op) = sending.untold {
+            self.untold(truth, &op, issued);
+        }
         for want in sending.wants {
             if self.pending.is_empty() {
                 self.waiting_since = truth.now;
@@ -178,7 +182,8 @@ impl Client {
                 }
             }
             let floors = &mut self.floors;
-            let mut context = Context { truth, bucket: self.bucket, issued: pending.issued, floors };
+            let mut context =
+                Context { truth, client: self.number, bucket: self.bucket, issued: pending.issued, floors };
             if let Err(error) = context.judge(want, &answer) {
                 panic!(
                     "client {}: {error}; it got {} for {:?}",
@@ -214,7 +219,8 @@ impl Client {
                 self.seen_cas.insert(Key::from(packet.key), packet.header.cas);
             }
             let issued = self.pending.front().map_or(truth.tick, |pending| pending.issued);
-            let mut context = Context { truth, bucket: self.bucket, issued, floors: &mut self.floors };
+            let mut context =
+                Context { truth, client: self.number, bucket: self.bucket, issued, floors: &mut self.floors };
             let front = self.pending.front_mut().map(|pending| &mut pending.want);
             let verdict = match front {
                 Some(Want::Batch(batch)) => context.judge_packet(batch, &packet),
@@ -263,11 +269,38 @@ impl Client {
 
     /// Panics if its quiet packets should have been answered: no more answers will come.
     pub fn check_silence(&mut self, truth: &Truth) {
-        let mut context = Context { truth, bucket: self.bucket, issued: truth.tick, floors: &mut self.floors };
+        let mut context =
+            Context { truth, client: self.number, bucket: self.bucket, issued: truth.tick, floors: &mut self.floors };
         if let Err(error) = context.judge_silence(&self.silent) {
             panic!("client {}: {error}", self.number);
         }
         self.silent.clear();
+    }
+
+    /// Nobody will tell it any more what became of what it has sent.
+    pub fn forget(&self, truth: &Truth) {
+        for item in &self.silent {
+            self.untold(truth, &item.op, item.issued);
+        }
+        for Pending { want, issued, .. } in &self.pending {
+            match meta_client::of_want(want).0 {
+                Want::One { op, .. } => self.untold(truth, op, *issued),
+                Want::Batch(batch) => {
+                    let quiet = batch.quiet.iter().filter(|item| !item.is_answered);
+                    quiet.chain(batch.closing.item()).for_each(|item| self.untold(truth, &item.op, item.issued));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// It may have been done, and it may yet.
+    fn untold(&self, truth: &Truth, op: &Op, call: Tick) {
+        judge::note(
+            truth,
+            self.bucket,
+            Told { client: self.number, op: op.clone(), seen: Seen::Nothing, call, back: None },
+        );
     }
 
     /// Panics if it was closed although something is owed to it. `is_slow`: there was something for it to take, or

@@ -1,7 +1,9 @@
 //! Whether an answer is one that its request may get.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
+use super::history::{Seen, Told};
 use super::op::{Item, Key, Op};
 use super::request::{Want, is_binary, server_of};
 use super::store::Tick;
@@ -40,6 +42,7 @@ pub type Floors = HashMap<Key, Tick>;
 /// Who asked, and when.
 pub struct Context<'a> {
     pub truth: &'a Truth,
+    pub client: u64,
     pub bucket: usize,
     pub issued: Tick,
     pub floors: &'a mut Floors,
@@ -57,7 +60,11 @@ impl Context<'_> {
             Want::Line(line) => Err(format!("expected {line}")),
             Want::Own if answer.values.is_empty() && answer.line == "END" => Ok(()),
             Want::Own => Err("expected statistics".to_owned()),
-            Want::One { op, exact } if only_line => self.one(op, exact.as_deref(), answer.line),
+            Want::One { op, exact } if only_line => {
+                self.one(op, exact.as_deref(), answer.line)?;
+                self.told(op, Seen::of_line(op, answer.line));
+                Ok(())
+            }
             Want::One { .. } => Err("expected one line".to_owned()),
             Want::Values { op, exact } if answer.stats.is_empty() => self.values(op, exact, answer),
             Want::Values { .. } => Err("expected values".to_owned()),
@@ -66,6 +73,31 @@ impl Context<'_> {
             Want::Batch(_) => Err("expected packets".to_owned()),
             Want::All(_) => Err("expected the answer of all servers".to_owned()),
         }
+    }
+
+    /// The history has one more answer to a request for one key.
+    pub fn told(&self, op: &Op, seen: Seen) {
+        note(
+            self.truth,
+            self.bucket,
+            Told { client: self.client, op: op.clone(), seen, call: self.issued, back: Some(self.truth.tick) },
+        );
+    }
+
+    /// The history has a value, or that there is none, if that is true.
+    fn told_value(&self, op: &Op, key: &Key, server: usize, value: Option<&Value<'_>>) {
+        let seen = match value {
+            Some(value) => {
+                let data: Rc<[u8]> = Rc::from(value.data);
+                let mut history = self.truth.history.borrow_mut();
+                value.cas.into_iter().for_each(|cas| history.note_cas(server, cas, &data));
+                Seen::Value { flags: value.flags, data }
+            }
+            None if self.truth.scenario.exact && !matches!(op, Op::Getl { .. }) => Seen::Absent,
+            None => return,
+        };
+        let op = Op::Get { keys: vec![key.clone()], cas: false, touch: None };
+        self.told(&op, seen);
     }
 
     fn is_lying(&self, server: Option<usize>) -> bool {
@@ -166,11 +198,25 @@ impl Context<'_> {
         value: Option<&Value<'_>>,
         known: Known<'_>,
     ) -> Result<(), String> {
-        let Known { exact, cas } = known;
-        let name = key.escape_ascii();
         let Some(server) = server else {
+            let name = key.escape_ascii();
             return if value.is_none() { Ok(()) } else { Err(format!("a value of {name}, which has no server")) };
         };
+        self.value_of(op, key, server, value, known)?;
+        self.told_value(op, key, server, value);
+        Ok(())
+    }
+
+    fn value_of(
+        &mut self,
+        op: &Op,
+        key: &Key,
+        server: usize,
+        value: Option<&Value<'_>>,
+        known: Known<'_>,
+    ) -> Result<(), String> {
+        let Known { exact, cas } = known;
+        let name = key.escape_ascii();
         if let Some(value) = value
             && value.cas.is_some() != cas
             && !self.truth.lying[server]
@@ -308,6 +354,19 @@ impl Context<'_> {
                 _ => self.is_lying(server) && line.contains("GARBAGE"),
             },
         }
+    }
+}
+
+/// The history has what a client was told of a request for one key.
+pub fn note(truth: &Truth, bucket: usize, told: Told) {
+    let key = match &told.op {
+        Op::Get { keys, .. } => keys.first(),
+        other => other.key(),
+    };
+    if let Some(key) = key.cloned()
+        && let Some(server) = server_of(truth, bucket, &key)
+    {
+        truth.history.borrow_mut().note(server, &key, told);
     }
 }
 

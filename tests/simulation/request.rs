@@ -52,6 +52,8 @@ pub struct Sending {
     pub quiet: bool,
     /// The id of a request that some server must execute, if nothing fails.
     pub id: Option<u64>,
+    /// A proxied request for a key that nothing is told of.
+    pub untold: Option<Op>,
     /// That is not only of use to the client.
     pub changes: bool,
     /// Nothing follows.
@@ -233,8 +235,9 @@ fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
         exact = Some(outcome.seen(&op, binary));
     }
     let id = op.id().filter(|_| server.is_some());
+    let untold = quiet.then(|| op.clone());
     let wants = if quiet { Vec::new() } else { vec![spoken_as(Want::One { op, exact }, spoken)] };
-    Sending { bytes, wants, quiet, id, changes: true, is_last: false }
+    Sending { bytes, wants, quiet, id, untold, changes: true, is_last: false }
 }
 
 /// What is wanted of a request that was made in a meta command, if it was.

@@ -327,6 +327,9 @@ impl Session {
                 Op::Stats { .. } => Outcome::Stats(stats()),
                 _ => {
                     let now = truth.tick();
+                    if matches!(op, Op::Flush { .. }) {
+                        truth.history.get_mut().note_flush(self.server, now);
+                    }
                     truth.stores[self.server].execute(op, now)
                 }
             }

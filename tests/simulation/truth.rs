@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use moxi::proxy::timers::Micros;
 
+use super::history::History;
 use super::op::{IDS, Key, Op, Outcome};
 use super::scenario::Scenario;
 use super::store::{Log, Store, Tick};
@@ -36,6 +37,8 @@ pub struct Truth {
     pub log: Log,
     /// Of the keys that one client has to itself: the newest of its requests that it knows to be done.
     acknowledged: RefCell<HashMap<Key, u64>>,
+    /// What clients were told.
+    pub history: RefCell<History>,
     pub moods: Vec<Mood>,
     /// Which servers have sent garbage: their replies may have been taken for those of other requests.
     pub lying: Vec<bool>,
@@ -58,6 +61,7 @@ impl Truth {
             stores: (0..count).map(|_| Store::default()).collect(),
             log: Log::default(),
             acknowledged: RefCell::default(),
+            history: RefCell::default(),
             moods: vec![Mood::Well; count],
             lying: vec![false; count],
             healed: false,

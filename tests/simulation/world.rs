@@ -9,6 +9,7 @@ use moxi::proxy::downstream::host::HealthTable;
 use moxi::proxy::timers::Micros;
 
 use super::client::Client;
+use super::history::Counts;
 use super::network::{Dial, Net};
 use super::server::{Session, Verdict};
 use super::truth::{Mood, Truth, shown};
@@ -16,6 +17,8 @@ use moxi_fuzzing::memory::Bytes;
 use moxi_fuzzing::memory::Pipe;
 use moxi_fuzzing::memory::Random;
 
+/// In one of so many seeds the engine's records are looked at after each call, else after each turn: that takes time.
+const CHECKED: u64 = 4;
 /// How often in a row everybody may do what there is to do without anything coming of it.
 const PATIENCE: u32 = 20_000;
 
@@ -54,10 +57,11 @@ pub struct World {
 
 impl World {
     /// The beginning of a run.
-    pub fn new(mut truth: Truth, mover: Option<Random>) -> World {
+    pub fn new(mut truth: Truth, seed: u64) -> World {
         let scenario = &truth.scenario;
         let engine = Engine::new(&scenario.config, &HealthTable::default(), scenario.settings);
-        let net = Net::new(scenario, Random::new(truth.random.number()), truth.trace.is_some());
+        let mut net = Net::new(scenario, Random::new(truth.random.number()), truth.trace.is_some());
+        net.is_checked |= seed.is_multiple_of(CHECKED);
         let driver = Driver::new(net, engine, truth.scenario.settings.binding);
         World {
             truth,
@@ -70,12 +74,13 @@ impl World {
             sure: Vec::new(),
             is_drained: false,
             moved: 0,
-            mover,
+            // With random numbers of its own: else the runs without it would be others, too.
+            mover: seed.is_multiple_of(3).then(|| Random::new(!seed)),
         }
     }
 
     /// Runs for so many steps, then to the end of everything.
-    pub fn run(&mut self, steps: u64) {
+    pub fn run(&mut self, steps: u64) -> Counts {
         for step in 0..steps {
             for _ in 0..self.truth.random.range(1, 4) {
                 self.happen();
@@ -88,6 +93,18 @@ impl World {
         }
         self.settle();
         self.end();
+        self.explain()
+    }
+
+    /// Panics if no order of what was done explains what clients were told.
+    fn explain(&self) -> Counts {
+        let truth = &self.truth;
+        let retries = truth.scenario.config.buckets[0].behavior.downstream_retry;
+        let repeats = if truth.scenario.exact { 0 } else { retries };
+        match truth.history.borrow().check(repeats, |server| truth.lying[server]) {
+            Ok(counts) => counts,
+            Err(error) => panic!("{error}"),
+        }
     }
 
     /// One thing happens somewhere.
@@ -203,6 +220,7 @@ impl World {
             _ => {
                 let client = self.clients.swap_remove(at);
                 self.sure.extend(client.arrived(true));
+                client.forget(&self.truth);
                 // What it had not read breaks the connection.
                 let is_broken = how == 3 || !client.pipe.ends().outbound.is_empty();
                 client.pipe.leave(is_broken);
@@ -380,6 +398,7 @@ impl World {
             client.check_closed(&self.truth, rest > 0 || is_late);
             client.check_silence(&self.truth);
             self.sure.extend(client.arrived(false));
+            client.forget(&self.truth);
         }
     }
 
@@ -470,7 +489,8 @@ impl World {
         for _ in 0..PATIENCE {
             self.pump();
             let engine = &self.driver.engine;
-            if self.clients.is_empty() && engine.client_count() == 0 && engine.next_deadline().is_none() {
+            let has_ended = self.is_drained || !is_draining && !self.driver.is_busy();
+            if has_ended && self.clients.is_empty() && engine.client_count() == 0 {
                 break;
             }
         }

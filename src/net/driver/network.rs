@@ -76,9 +76,6 @@ pub trait Network: Sized {
     /// Room for events.
     type Events;
 
-    /// Whether debug builds look at the engine's records after each call, and not only at the end of each turn.
-    const IS_CHECKED: bool = false;
-
     /// The time.
     fn now(&self) -> Micros;
 
@@ -99,6 +96,11 @@ pub trait Network: Sized {
 
     /// Counts a server connection.
     fn count(&self) -> Self::Counted;
+
+    /// Whether debug builds look at the engine's records after each call, and not only at the end of each turn.
+    fn is_checked(&self) -> bool {
+        false
+    }
 
     /// Looks for the addresses of a server; [`Driver::resolved`] is called when they are known.
     fn resolve(&mut self, id: ConnId, host: &str, port: u16);

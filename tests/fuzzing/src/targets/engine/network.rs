@@ -73,8 +73,6 @@ impl Network for Net {
     type Counted = ();
     type Events = Vec<Event>;
 
-    const IS_CHECKED: bool = true;
-
     fn now(&self) -> Micros {
         self.now
     }
@@ -110,6 +108,10 @@ impl Network for Net {
     }
 
     fn count(&self) {}
+
+    fn is_checked(&self) -> bool {
+        true
+    }
 
     fn resolve(&mut self, id: ConnId, _host: &str, port: u16) {
         self.lookups.push((id, port));

@@ -1,0 +1,385 @@
+//! Whether the requests for one key can be put into an order that explains their answers: each takes effect at one moment
+//! between its call and its answer (Wing and Gong, 1993), those of one client in their order.
+//!
+//! What changes nothing and fits is put in at once. Where several changes are possible, each is tried; what was reached
+//! before on another way is not looked at again (Lowe, 2017).
+
+use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use memchr::memmem;
+use moxi::protocol::StoreVerb;
+
+use super::history::{Seen, Told};
+use super::op::Op;
+use super::store::Tick;
+use super::truth::shown;
+
+/// How much is tried, counted in requests that are looked at, before a register is left undecided.
+const BUDGET: usize = 50_000;
+
+/// What a key holds.
+type Held = Option<(u32, Rc<[u8]>)>;
+
+/// A request for the key.
+#[derive(Clone, Debug)]
+pub struct Step {
+    client: u64,
+    op: Op,
+    seen: Seen,
+    /// What the item held that its CAS id is of, if that is known.
+    known: Option<Rc<[u8]>>,
+    call: Tick,
+    /// When it had taken effect at the latest, if it did.
+    back: Tick,
+    /// It may not have taken effect at all.
+    is_optional: bool,
+}
+
+impl Step {
+    /// What a client was told.
+    pub fn of(told: &Told, known: Option<Rc<[u8]>>) -> Step {
+        let Told { client, op, seen, call, back } = told.clone();
+        let is_optional = back.is_none() || seen == Seen::Nothing;
+        let back = back.filter(|_| !is_optional).unwrap_or(Tick::MAX);
+        Step { client, op, seen, known, call, back, is_optional }
+    }
+
+    fn tell(&self) -> String {
+        let Step { client, op, seen, call, back, .. } = self;
+        match seen {
+            Seen::Value { flags, data } => format!("client {client}, {call} to {back}: it is {flags} {}", shown(data)),
+            _ => format!("client {client}, {call} to {back}: {op:?}: {seen:?}"),
+        }
+    }
+
+    fn changes(&self) -> bool {
+        let is_change = !matches!(self.op, Op::Get { .. } | Op::Getl { .. } | Op::Touch { .. });
+        is_change && !matches!(self.seen, Seen::Absent | Seen::Present)
+    }
+
+    /// What the key holds after it; `None`: it could not be answered like this.
+    fn apply(&self, held: &Held) -> Option<Held> {
+        match &self.seen {
+            Seen::Absent => return held.is_none().then(|| held.clone()),
+            Seen::Present => return held.is_some().then(|| held.clone()),
+            Seen::Value { flags, data } => {
+                return held.as_ref().is_some_and(|item| *item == (*flags, data.clone())).then(|| held.clone());
+            }
+            Seen::Done | Seen::Number(_) | Seen::Nothing => {}
+        }
+        match &self.op {
+            Op::Store { verb, flags, cas, value, .. } => {
+                let item = Some((*flags, value.clone()));
+                let joined = |a: &[u8], b: &[u8]| Rc::from([a, b].concat());
+                match (verb, held) {
+                    // Without an id there is nothing to compare.
+                    (StoreVerb::Set, _) if cas.is_none_or(|cas| cas == 0) => Some(item),
+                    (StoreVerb::Set, Some((_, data))) if self.known.as_ref().is_none_or(|known| known == data) => {
+                        Some(item)
+                    }
+                    (StoreVerb::Add, None) | (StoreVerb::Replace, Some(_)) => Some(item),
+                    (StoreVerb::Append, Some((flags, data))) => Some(Some((*flags, joined(data, value)))),
+                    (StoreVerb::Prepend, Some((flags, data))) => Some(Some((*flags, joined(value, data)))),
+                    _ => None,
+                }
+            }
+            Op::Arith { delta, decr, .. } => {
+                let (flags, data) = held.as_ref()?;
+                let number: u64 = str::from_utf8(data).ok()?.parse().ok()?;
+                let number = if *decr { number.saturating_sub(*delta) } else { number.wrapping_add(*delta) };
+                let is_it = !matches!(self.seen, Seen::Number(seen) if seen != number);
+                is_it.then(|| Some((*flags, Rc::from(number.to_string().into_bytes()))))
+            }
+            Op::Delete { .. } => held.as_ref().map(|_| None),
+            Op::Touch { .. } => held.as_ref().map(|_| held.clone()),
+            Op::Flush { .. } => Some(None),
+            Op::Get { .. } | Op::Getl { .. } | Op::Unl { .. } | Op::Stats { .. } => None,
+        }
+    }
+}
+
+/// What became of the search.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Explained,
+    /// There were too many possible pasts.
+    Undecided,
+    /// There is none; says how far the best one came.
+    Refuted(String),
+}
+
+/// One key's requests.
+#[derive(Debug, Default)]
+pub struct Register {
+    /// Of each client, what has certainly taken effect, in its order; flushes have a number of their own each.
+    lanes: BTreeMap<u64, Vec<Step>>,
+    /// What may have taken effect, each with the place in its client's lane that it may not come behind, if any.
+    optional: Vec<(Step, Option<usize>)>,
+    flushes: u64,
+}
+
+/// A possible past: how far the lanes are, which of the optional ones were done, what the key holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Past {
+    places: Vec<u32>,
+    done: Vec<bool>,
+    held: Held,
+    /// Not before this.
+    now: Tick,
+}
+
+impl Register {
+    /// Adds a request; those of a client in their order.
+    pub fn add(&mut self, step: Step, repeats: u32) {
+        let place = self.lanes.entry(step.client).or_default().len();
+        if step.is_optional {
+            if step.changes() {
+                let more = if step.op.only_once() { 0 } else { repeats };
+                (0..=more).for_each(|_| self.optional.push((step.clone(), Some(place))));
+            }
+            return;
+        }
+        if !step.op.only_once() {
+            // Whatever came of it the last time.
+            let again = Step { is_optional: true, seen: Seen::Nothing, ..step.clone() };
+            let repeats = if again.changes() { repeats } else { 0 };
+            (0..repeats).for_each(|_| self.optional.push((again.clone(), None)));
+        }
+        self.lanes.entry(step.client).or_default().push(step);
+    }
+
+    /// The server was flushed at that moment.
+    pub fn flush(&mut self, at: Tick) {
+        self.flushes += 1;
+        let client = u64::MAX - self.flushes;
+        let (op, seen) = (Op::Flush { delay: None }, Seen::Done);
+        let step = Step { client, op, seen, known: None, call: at, back: at, is_optional: false };
+        self.lanes.insert(client, vec![step]);
+    }
+
+    /// Looks for an order.
+    pub fn explain(&self) -> Verdict {
+        let lanes: Vec<Lane<'_>> = self.lanes.values().map(|steps| Lane::new(steps)).collect();
+        let of_client: BTreeMap<u64, usize> = self.lanes.keys().enumerate().map(|(at, client)| (*client, at)).collect();
+        // It may not come behind the next change that its client was told of.
+        let barrier = |(step, place): &(Step, Option<usize>)| {
+            let lane = *of_client.get(&step.client)?;
+            let next = lanes[lane].steps.iter().skip((*place)?).position(Step::changes)?;
+            Some((lane, place.unwrap_or(0) + next))
+        };
+        let barriers: Vec<Option<(usize, usize)>> = self.optional.iter().map(barrier).collect();
+        let first = Past { places: vec![0; lanes.len()], done: vec![false; self.optional.len()], held: None, now: 0 };
+        let mut open = vec![first];
+        let mut looked_at: HashSet<Past, FixedState> = HashSet::default();
+        let mut tried = 0;
+        let (mut best, mut stuck) = (0, String::new());
+        while let Some(mut past) = open.pop() {
+            let end = settle(&lanes, &mut past);
+            if !looked_at.insert(past.clone()) {
+                continue;
+            }
+            let Some(end) = end else { return Verdict::Explained };
+            let depth: u32 = past.places.iter().sum();
+            if depth >= best {
+                best = depth;
+                stuck = tell(&lanes, &past, end);
+            }
+            let optional = self.optional.iter().enumerate().filter(|(at, (step, _))| {
+                let is_late = barriers[*at].is_some_and(|(lane, place)| past.places[lane] as usize > place);
+                !past.done[*at] && !is_late && step.call <= end && step.back >= past.now
+            });
+            let optional = optional.map(|(at, (step, _))| (step, None, Some(at)));
+            let certain = (0..lanes.len()).filter_map(|lane| {
+                let step = lanes[lane].next(past.places[lane]).filter(|step| step.call <= end)?;
+                Some((step, Some(lane), None))
+            });
+            // What is tried first stands last.
+            let mut next: Vec<(bool, bool, Tick, Past)> = Vec::new();
+            for (step, lane, at) in optional.chain(certain) {
+                let Some(held) = step.apply(&past.held) else { continue };
+                let mut after = Past { held, now: past.now.max(step.call), ..past.clone() };
+                lane.into_iter().for_each(|lane| after.places[lane] += 1);
+                at.into_iter().for_each(|at| after.done[at] = true);
+                let is_wanted = is_wanted(&lanes, &after);
+                next.push((is_wanted, lane.is_some(), Tick::MAX - step.back, after));
+            }
+            tried += self.optional.len() + lanes.len() * (next.len() + 1);
+            if tried > BUDGET {
+                return Verdict::Undecided;
+            }
+            next.sort_by_key(|(is_wanted, is_certain, end, _)| (*is_wanted, *is_certain, *end));
+            open.extend(next.into_iter().map(|(_, _, _, past)| past));
+        }
+        Verdict::Refuted(stuck)
+    }
+}
+
+/// What has certainly taken effect of one client's requests.
+struct Lane<'a> {
+    steps: &'a [Step],
+    /// From each on: when one must have taken effect first.
+    ends: Vec<Tick>,
+}
+
+impl<'a> Lane<'a> {
+    fn new(steps: &'a [Step]) -> Lane<'a> {
+        let mut ends: Vec<Tick> = steps.iter().map(|step| step.back).collect();
+        for at in (1..ends.len()).rev() {
+            ends[at - 1] = ends[at - 1].min(ends[at]);
+        }
+        Lane { steps, ends }
+    }
+
+    fn next(&self, place: u32) -> Option<&'a Step> {
+        self.steps.get(place as usize)
+    }
+}
+
+/// Puts in all that fits and changes nothing. Gives when the next step must have taken effect; `None`: all have.
+fn settle(lanes: &[Lane<'_>], past: &mut Past) -> Option<Tick> {
+    loop {
+        let end = lanes.iter().zip(&past.places).filter_map(|(lane, place)| lane.ends.get(*place as usize)).min()?;
+        let mut has_moved = false;
+        for (lane, place) in lanes.iter().zip(&mut past.places) {
+            while let Some(step) = lane.next(*place)
+                && step.call <= *end
+                && !step.changes()
+                && step.apply(&past.held).is_some()
+            {
+                *place += 1;
+                past.now = past.now.max(step.call);
+                has_moved = true;
+            }
+        }
+        if !has_moved {
+            return Some(*end);
+        }
+    }
+}
+
+/// Whether somebody was told what the key holds now, or something that it is a part of.
+fn is_wanted(lanes: &[Lane<'_>], past: &Past) -> bool {
+    let Some((_, held)) = &past.held else { return false };
+    let mut next = lanes.iter().zip(&past.places).filter_map(|(lane, place)| lane.next(*place));
+    next.any(|step| matches!(&step.seen, Seen::Value { data, .. } if memmem::find(data, held).is_some()))
+}
+
+fn tell(lanes: &[Lane<'_>], past: &Past, end: Tick) -> String {
+    let next = lanes.iter().zip(&past.places).filter_map(|(lane, place)| lane.next(*place));
+    let next: Vec<String> = next.filter(|step| step.call <= end).map(Step::tell).collect();
+    let held = past.held.as_ref().map_or("nothing".to_owned(), |(flags, data)| format!("{flags} {}", shown(data)));
+    format!("it holds {held} when one of these is next: {}", next.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Key;
+
+    /// A history of one key, from lines like `1 set a 10-20`: client, request, when it was sent and answered. `10-` was not
+    /// answered; `get a` was told of `a`.
+    fn explain(lines: &[&str]) -> Verdict {
+        explain_repeated(lines, 0)
+    }
+
+    fn explain_repeated(lines: &[&str], repeats: u32) -> Verdict {
+        let mut register = Register::default();
+        for line in lines {
+            let words: Vec<&str> = line.split(' ').collect();
+            let [client, verb, value, times] = words[..] else { panic!("{line}") };
+            let (call, back) = times.split_once('-').expect("two times");
+            let key = Key::from(&b"k"[..]);
+            let data: Rc<[u8]> = Rc::from(value.as_bytes());
+            let store =
+                |verb| Op::Store { verb, key: key.clone(), flags: 0, exptime: 0, cas: None, value: data.clone() };
+            let (op, seen) = match verb {
+                "set" => (store(StoreVerb::Set), Seen::Done),
+                "add" => (store(StoreVerb::Add), Seen::Done),
+                "add-refused" => (store(StoreVerb::Add), Seen::Present),
+                "append" => (store(StoreVerb::Append), Seen::Done),
+                "get" => (Op::Get { keys: vec![key], cas: false, touch: None }, Seen::Value { flags: 0, data }),
+                "miss" => (Op::Get { keys: vec![key], cas: false, touch: None }, Seen::Absent),
+                "delete" => (Op::Delete { key }, Seen::Done),
+                "incr-to" => (Op::Arith { key, delta: 5, decr: false }, Seen::Number(value.parse().expect("a number"))),
+                other => panic!("{other}"),
+            };
+            let told = Told {
+                client: client.parse().expect("a client"),
+                op,
+                seen,
+                call: call.parse().expect("a time"),
+                back: back.parse().ok(),
+            };
+            register.add(Step::of(&told, None), repeats);
+        }
+        register.explain()
+    }
+
+    fn assert_explained(lines: &[&str]) {
+        assert_eq!(explain(lines), Verdict::Explained, "{lines:?}");
+    }
+
+    fn assert_refuted(lines: &[&str]) {
+        assert!(matches!(explain(lines), Verdict::Refuted(_)), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written_last() {
+        assert_explained(&["1 set a 1-2", "1 set b 3-4", "2 get b 5-6"]);
+        assert_refuted(&["1 set a 1-2", "1 set b 3-4", "2 get a 5-6"]);
+        assert_refuted(&["1 set a 1-2", "2 miss - 3-4"]);
+        assert_refuted(&["1 set a 1-2", "2 get x 3-4"]);
+    }
+
+    #[test]
+    fn at_the_same_time_either_may_be_first() {
+        assert_explained(&["1 set a 1-5", "2 set b 1-5", "3 get a 6-7"]);
+        assert_explained(&["1 set a 1-5", "2 set b 1-5", "3 get b 6-7"]);
+        assert_explained(&["1 set a 1-9", "2 set b 2-3", "3 get b 4-5", "4 get a 6-7"]);
+        // But all see the same order.
+        assert_refuted(&["1 set a 1-9", "2 set b 1-9", "3 get a 10-11", "3 get b 12-13"]);
+        // Those of one client have theirs.
+        assert_refuted(&["1 set a 1-9", "1 set b 2-9", "3 get a 10-11"]);
+    }
+
+    #[test]
+    fn what_was_not_answered_has_happened_once_or_never() {
+        assert_explained(&["1 set a 1-2", "2 set b 3-", "3 get a 10-11", "3 get b 12-13"]);
+        assert_explained(&["1 set a 1-2", "2 set b 3-", "3 get a 10-11"]);
+        assert_refuted(&["1 set a 1-2", "2 set b 3-", "3 get b 4-5", "3 get a 6-7"]);
+        assert_refuted(&["1 set a 1-2", "2 set b 3-", "3 get b 4-5", "1 set c 6-7", "3 get b 8-9"]);
+        // Not before it was sent.
+        assert_refuted(&["1 set a 1-2", "3 get b 3-4", "2 set b 5-"]);
+    }
+
+    #[test]
+    fn what_was_not_answered_never_comes_behind_what_its_client_was_told_of_later() {
+        assert_refuted(&["1 set a 1-", "1 set b 2-3", "2 get b 4-5", "2 get a 6-7"]);
+        assert_explained(&["1 set a 1-", "3 set b 2-3", "2 get b 4-5", "2 get a 6-7"]);
+    }
+
+    #[test]
+    fn what_may_be_repeated_may_have_happened_twice_before_its_answer() {
+        let twice = ["1 set a 1-9", "3 get a 2-3", "2 set b 4-5", "3 get b 6-7", "3 get a 8-9"];
+        assert!(matches!(explain(&twice), Verdict::Refuted(_)));
+        assert_eq!(explain_repeated(&twice, 1), Verdict::Explained);
+        let late = ["1 set a 1-2", "2 set b 4-5", "3 get a 6-7"];
+        assert!(matches!(explain_repeated(&late, 1), Verdict::Refuted(_)));
+        let joined = ["1 set a 1-2", "1 append b 3-9", "3 get abb 10-11"];
+        assert!(matches!(explain_repeated(&joined, 1), Verdict::Refuted(_)));
+    }
+
+    #[test]
+    fn answers_of_changes_count_too() {
+        assert_explained(&["1 add a 1-2", "2 add-refused b 3-4", "2 delete - 5-6", "1 add c 7-8"]);
+        assert_refuted(&["1 add a 1-2", "2 add b 3-4"]);
+        assert_refuted(&["2 add-refused b 3-4"]);
+        assert_refuted(&["2 delete - 3-4"]);
+        assert_explained(&["1 set 10 1-2", "2 incr-to 20 3-6", "3 incr-to 15 3-6"]);
+        assert_refuted(&["1 set 10 1-2", "2 incr-to 15 3-6", "3 incr-to 15 3-6"]);
+        assert_explained(&["1 set a 1-2", "2 append b 3-", "3 append c 4-5", "1 get abc 6-7"]);
+        assert_refuted(&["1 set a 1-2", "2 append b 3-4", "3 append c 5-6", "1 get acb 6-7"]);
+    }
+}
