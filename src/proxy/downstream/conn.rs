@@ -318,7 +318,7 @@ impl Conn {
 
     /// Adds an expected reply, and notes in it whether it is behind those of other requests; tells that. What travels
     /// alone is kept apart.
-    #[inline]
+    #[inline(always)] // the entry is made where this is called, and is not to be moved twice
     pub fn expect(&mut self, mut entry: Entry) -> bool {
         let is_behind = self.fifo.front().is_some_and(|first| first.request != entry.request)
             && self.open.is_none_or(|open| open.first != self.fifo.first_number());

@@ -257,12 +257,10 @@ impl Engine {
             return true;
         }
         // A request that has several entries here is not behind others any more once the first of them is the head.
-        if conn.fifo.front().is_some_and(|first| first.is_queued)
-            && let Some(first) = conn.fifo.front().copied()
-        {
+        if let Some((first, true)) = conn.fifo.front().map(|first| (first.request, first.is_queued)) {
             let head = conn.fifo.head_len();
             for (index, entry) in conn.fifo.iter_mut().enumerate() {
-                if index >= head && entry.request != first.request {
+                if index >= head && entry.request != first {
                     break;
                 }
                 if std::mem::take(&mut entry.is_queued)

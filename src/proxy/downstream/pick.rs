@@ -64,6 +64,7 @@ impl Engine {
     }
 
     /// One of those connections that are, or are not, side ones.
+    #[inline]
     fn pick_among(&mut self, host_id: HostId, is_side: bool) -> Result<ConnId, Failure> {
         // What is sent again may be for a server that is in no bucket any more.
         let Some(host) = self.downstream.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };

@@ -80,7 +80,9 @@ impl Engine {
         // It is the oldest one itself.
         let Some(bucket) = client.bucket() else { return };
         let limit = self.buckets[bucket].config.behavior.downstream_conn_queue_timeout;
-        if let Some(at) = deadline(client.oldest_since.max(queued_since), limit) {
+        if let Some(at) = deadline(client.oldest_since.max(queued_since), limit)
+            && client.timer.is_none_or(|armed| at < armed)
+        {
             self.arm_client_at(id, at);
         }
     }
