@@ -83,6 +83,7 @@ impl Conn {
 
 impl Engine {
     /// A new request of the client, which holds a place.
+    #[inline]
     pub(in crate::proxy) fn one(&mut self, caller: &Caller, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
         let request = self.new_request(caller, work, noreply);
         if let Some(request) = self.flight.requests.must_mut(request) {
@@ -313,6 +314,7 @@ impl Engine {
     }
 
     /// The connection, ready for another request to be written to its output.
+    #[inline]
     pub(super) fn begin(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.seal(id);
         let conn = self.downstream.conns.must_mut(id)?;
