@@ -103,7 +103,8 @@ impl MultiGet {
 
     /// The part of `host`, made if it is new.
     fn part_of(&mut self, host: HostId) -> &mut Part {
-        match self.parts.iter().take(self.used).position(|part| part.host == host) {
+        let parts = self.parts.get(..self.used).unwrap_or_default();
+        match parts.iter().position(|part| part.host == host) {
             Some(index) => self.part_mut(index),
             None => self.push_part(host),
         }
@@ -169,12 +170,10 @@ impl MultiGet {
     fn find(&mut self, part: u32, is_it: impl Fn(&MultiGet, u32) -> bool) -> Option<u32> {
         let Part { keys, cursor, .. } = self.parts.get(part as usize)?;
         // Servers answer in the order of the keys; others are looked for, too.
-        let (before, rest) = keys.split_at_checked(*cursor).unwrap_or((keys, &[]));
-        let is_it = |index: &&u32| is_it(self, **index);
-        let (at, index) = match rest.iter().position(|index| is_it(&index)) {
-            Some(at) => (sum([*cursor, at]), *rest.get(at)?),
-            None => before.iter().enumerate().find(|(_, index)| is_it(index)).map(|(at, index)| (at, *index))?,
-        };
+        let (from, count) = (*cursor, keys.len());
+        let is_there = |at: &usize| keys.get(*at).is_some_and(|index| is_it(self, *index));
+        let at = (from..count).chain(0..from.min(count)).find(is_there)?;
+        let index = *keys.get(at)?;
         self.part_mut(part as usize).cursor = sum([at, 1]);
         let key = self.keys.get_mut(index as usize)?;
         (!std::mem::replace(&mut key.has_value, true)).then_some(index)
