@@ -1,7 +1,14 @@
 //! A slab whose keys carry a generation, so that a late event for something that has gone finds nobody.
+//!
+//! An entry is looked up in one of two ways. [`Arena::get`] is for names that may have outlived what they name; who uses it
+//! says why that can be. [`Arena::must`] is for those that cannot: a record that names an entry as long as that is there. If
+//! it is not, the program has a fault: debug builds stop there, others go on as if it had gone, and count it, with its
+//! place ([`Arena::take_missed`]).
 
+use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::panic::Location;
 
 use slab::Slab;
 
@@ -74,11 +81,32 @@ pub struct Arena<T> {
     slots: Slab<(u32, T)>,
     /// The generation the next entry gets. 30 bits are used: event tokens need the other two.
     next: u32,
+    missed: Cell<Option<Missed>>,
+}
+
+/// Look-ups of entries that had to be there, and were not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missed {
+    /// How many.
+    pub count: u64,
+    /// Where the first one was.
+    pub at: &'static Location<'static>,
+}
+
+impl Missed {
+    /// One more, here. That stops debug builds.
+    #[cold]
+    #[inline(never)]
+    fn note(missed: &Cell<Option<Missed>>, at: &'static Location<'static>) {
+        let known = missed.get().unwrap_or(Missed { count: 0, at });
+        missed.set(Some(Missed { count: known.count + 1, ..known }));
+        debug_assert!(false, "at {at}: what must be there is not");
+    }
 }
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
-        Arena { slots: Slab::new(), next: 0 }
+        Arena { slots: Slab::new(), next: 0, missed: Cell::new(None) }
     }
 }
 
@@ -114,6 +142,49 @@ impl<T> Arena<T> {
             Some((generation, value)) if *generation == id.generation => Some(value),
             _ => None,
         }
+    }
+
+    /// The entry, which must be there.
+    ///
+    /// # Panics
+    /// In debug builds, if it is not.
+    #[inline]
+    #[track_caller]
+    pub fn must(&self, id: Id<T>) -> Option<&T> {
+        match self.slots.get(id.index()) {
+            Some((generation, value)) if *generation == id.generation => Some(value),
+            _ => {
+                Missed::note(&self.missed, Location::caller());
+                None
+            }
+        }
+    }
+
+    /// The entry, which must be there.
+    ///
+    /// # Panics
+    /// In debug builds, if it is not.
+    #[inline]
+    #[track_caller]
+    pub fn must_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+        match self.slots.get_mut(id.index()) {
+            Some((generation, value)) if *generation == id.generation => Some(value),
+            _ => {
+                Missed::note(&self.missed, Location::caller());
+                None
+            }
+        }
+    }
+
+    /// Whether a look-up with [`Arena::must`] has found nothing.
+    #[inline]
+    pub fn has_missed(&self) -> bool {
+        self.missed.get().is_some()
+    }
+
+    /// Look-ups with [`Arena::must`] that have found nothing, since this was called last.
+    pub fn take_missed(&self) -> Option<Missed> {
+        self.missed.take()
     }
 
     /// Takes the entry out.
@@ -173,5 +244,20 @@ mod tests {
         assert_eq!(arena.remove(old), None);
         assert_eq!(arena.get(Id::from_bits(new.to_bits())), Some(&"b"));
         assert!(!arena.contains(Id::NONE));
+    }
+
+    #[test]
+    fn what_must_be_there_and_is_not_is_a_fault() {
+        let mut arena = Arena::default();
+        let old = arena.insert("a");
+        assert_eq!(arena.must(old), Some(&"a"));
+        assert!(arena.must_mut(old).is_some() && !arena.has_missed());
+        arena.discard(old);
+        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| arena.must(old).is_some()));
+        // Only debug builds stop.
+        assert_eq!(found.ok(), if cfg!(debug_assertions) { None } else { Some(false) });
+        let missed = arena.take_missed().expect("it was counted");
+        assert_eq!((missed.count, missed.at.file()), (1, file!()));
+        assert!(!arena.has_missed());
     }
 }

@@ -23,6 +23,7 @@ pub mod downstream;
 #[cfg(debug_assertions)]
 mod invariants;
 mod merge;
+mod missed;
 mod reconfigure;
 pub mod report;
 pub mod request;
@@ -121,6 +122,8 @@ pub struct Engine {
     traffic: Arc<Traffic>,
     /// The requests that have ended last, and are not noted yet.
     alike: Alike,
+    /// How often something was not there that must be.
+    missed: u64,
 }
 
 impl Engine {
@@ -143,6 +146,7 @@ impl Engine {
             sources: Arc::default(),
             traffic: Arc::default(),
             alike: Alike::default(),
+            missed: 0,
         };
         engine.reconfigure(config, health);
         engine
@@ -195,6 +199,9 @@ impl Engine {
         self.pump_ready(looked_at);
         self.arm_trimming();
         self.settle_times();
+        if self.has_missed() {
+            self.tell_missed();
+        }
         #[cfg(debug_assertions)]
         self.check_invariants();
     }

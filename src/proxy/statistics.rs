@@ -13,9 +13,6 @@ use crate::protocol::{Request, StoreVerb};
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
-use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::loss::Loss;
-use crate::proxy::downstream::{ConnId, State, Step};
 use crate::proxy::report::{self, Question, Report, Sources};
 use crate::proxy::request::caching::Front;
 use crate::proxy::request::{self, RequestId, Work};
@@ -125,11 +122,11 @@ impl Bucket {
             _ => 0,
         };
         if keys > 0 {
-            counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits));
-            counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes);
-            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits)));
+            counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits()));
+            counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes());
+            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits())));
         }
-        if !request.has_place {
+        if !request.has_place() {
             return;
         }
         let time = now.saturating_sub(request.since);
@@ -141,7 +138,7 @@ impl Bucket {
         // What the cluster manager calls local: its own node is the first in the list that it serves.
         if request.is_single()
             && behavior.downstream_protocol == Protocol::Binary
-            && self.hosts.first() == Some(&request.target)
+            && request.target().is_some_and(|target| self.hosts.first() == Some(&target))
         {
             counters.count(Counter::LocalCmdCount);
             counters.add(Counter::LocalCmdTime, time);
@@ -150,7 +147,7 @@ impl Bucket {
             counters.sample(Timing::Reserved, time);
             counters.add(Counter::ReservedTime, time);
             counters.raise(Counter::MaxReservedTime, time);
-            if request.refusals > 0 {
+            if request.refusals() > 0 {
                 counters.add(Counter::RetryTime, time);
                 counters.raise(Counter::MaxRetryTime, time);
             }
@@ -171,23 +168,9 @@ impl Engine {
         self.sources = sources;
     }
 
-    /// The counters of a bucket. Clients of the built-in server are in none.
-    pub(in crate::proxy) fn counters(&self, bucket: usize) -> Option<&Counters> {
-        self.buckets.find(bucket).map(|bucket| bucket.counters.as_ref())
-    }
-
     /// Counts one more of something that happened in a bucket.
     pub(in crate::proxy) fn count(&self, bucket: usize, counter: Counter) {
-        if let Some(counters) = self.counters(bucket) {
-            counters.count(counter);
-        }
-    }
-
-    /// Counts one more of something that happened to a server's connection.
-    pub(in crate::proxy) fn count_host(&self, host: HostId, counter: Counter) {
-        if let Some(host) = self.downstream.hosts.get(host) {
-            self.count(host.bucket, counter);
-        }
+        self.buckets[bucket].counters.count(counter);
     }
 
     /// A client's line was understood: `length` bytes with its value and the last line end.
@@ -245,52 +228,8 @@ impl Engine {
 
     /// A value has come for a get: so many bytes, so often.
     pub(in crate::proxy) fn note_hit(&mut self, id: RequestId, bytes: usize, times: u32) {
-        if let Some(request) = self.flight.requests.get_mut(id) {
+        if let Some(request) = self.flight.requests.must_mut(id) {
             request.note_hit(bytes, times);
-        }
-    }
-
-    /// A step of the handshake with a server is done; `since` is when it began.
-    pub(in crate::proxy) fn count_step(&self, host: HostId, done: State, is_ready: bool, since: Micros) {
-        let Some(counters) = self.downstream.hosts.get(host).and_then(|host| self.counters(host.bucket)) else {
-            return;
-        };
-        if done == State::Connecting && self.downstream.hosts.get(host).is_some_and(|host| host.behavior.time_stats) {
-            counters.sample(Timing::Connect, self.now.saturating_sub(since));
-        }
-        // Steps that a server does not ask for count as done.
-        let has_user = self.downstream.hosts.get(host).is_some_and(|host| !host.server.user.is_empty());
-        if done == State::Handshake(Step::Authenticate) || is_ready && !has_user {
-            counters.count(Counter::Auth);
-        }
-        if is_ready {
-            counters.count(Counter::Bucket);
-            counters.count(Counter::Connect);
-        }
-    }
-
-    /// A server connection is lost, with so many requests that waited for it, of which some are sent again.
-    pub(in crate::proxy) fn count_loss(&self, id: ConnId, loss: Loss, requests: usize, retries: usize) {
-        let Some(conn) = self.downstream.conns.get(id) else { return };
-        let Some(counters) = self.downstream.hosts.get(conn.host).and_then(|host| self.counters(host.bucket)) else {
-            return;
-        };
-        counters.drop_one(Counter::Conns);
-        counters.add(Counter::QuitServer, requests as u64);
-        counters.add(Counter::Retry, retries as u64);
-        if conn.state == State::Ready {
-            return;
-        }
-        counters.count(Counter::ConnectFailed);
-        counters.add(Counter::WaitingErrors, requests as u64);
-        match conn.state {
-            State::Connecting => counters.add(Counter::ConnectTimeout, u64::from(loss == Loss::Overdue)),
-            State::Handshake(Step::Authenticate) => {
-                counters.count(Counter::AuthFailed);
-                counters.add(Counter::AuthTimeout, u64::from(loss == Loss::Overdue));
-            }
-            State::Handshake(Step::Select) => counters.count(Counter::BucketFailed),
-            State::Ready => {}
         }
     }
 

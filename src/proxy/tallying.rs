@@ -1,19 +1,18 @@
-//! What happens to servers and their requests, noted where it happens (06 §15, §16).
+//! How long requests take, noted where they end (06 §15, §16).
 
 use crate::metrics::latency::{Kind, Spent};
-use crate::metrics::server::{Cause, Count, Tally};
+use crate::metrics::server::Tally;
 use crate::protocol::ascii::meta::request::Verb;
 use crate::protocol::op;
 use crate::protocol::status::CommandClass;
 use crate::proxy::Engine;
 use crate::proxy::bucket::Buckets;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::loss::Loss;
-use crate::proxy::downstream::{Conn, ConnId, Downstream, Expect, Shown, State, Translated};
+use crate::proxy::downstream::{Downstream, Expect, Translated};
 use crate::proxy::request::phases::{Delays, Phases};
 use crate::proxy::request::{Request, Work};
 use crate::proxy::timers::Micros;
-use crate::sums::{Count as _, behind};
+use crate::sums::behind;
 
 impl From<CommandClass> for Kind {
     fn from(class: CommandClass) -> Kind {
@@ -131,7 +130,7 @@ impl Alike {
         let is_get = matches!(request.work, Work::Get { .. });
         Alike {
             bucket: request.bucket,
-            host: if is_get || request.is_single() { request.target } else { HostId::NONE },
+            host: if is_get || request.is_single() { request.target().unwrap_or(HostId::NONE) } else { HostId::NONE },
             kind: if is_get { Kind::Get } else { request.kind() },
             since: request.since,
             delays: request.delays,
@@ -168,32 +167,11 @@ impl Alike {
         }
         let Phases { queue, server, .. } = self.delays.phases(self.since, self.end);
         let spent = Spent { queue, server };
-        if let Some(bucket) = buckets.find(self.bucket) {
-            bucket.counters.latency.note(self.kind, spent, count);
-        }
-        if let Some(latency) = servers.hosts.get(self.host).and_then(|host| host.tally.latency()) {
+        let bucket = &buckets[self.bucket];
+        bucket.counters.latency.note(self.kind, spent, count);
+        // The server may be in no bucket any more.
+        if let Some(latency) = servers.hosts.get(self.host).and_then(|host| host.latency()) {
             latency.note(self.kind, spent, count);
-        }
-    }
-}
-
-impl Conn {
-    /// Tells how many requests are on it, how many of them were not sent yet, and how many there ever were.
-    pub(in crate::proxy) fn show(&mut self) {
-        let shown = Shown {
-            requests: self.fifo.next_number(),
-            unanswered: self.fifo.len() as u64,
-            queued: self.fifo.count_behind(self.output.sent()) as u64,
-        };
-        let before = std::mem::replace(&mut self.shown, shown);
-        for (count, from, to) in [
-            (Count::Requests, before.requests, shown.requests),
-            (Count::Unanswered, before.unanswered, shown.unanswered),
-            (Count::Queued, before.queued, shown.queued),
-        ] {
-            if from != to {
-                self.tally.shift(count, from, to);
-            }
         }
     }
 }
@@ -204,56 +182,5 @@ impl Engine {
         if self.alike.count > 0 {
             self.alike.note(&self.buckets, &self.downstream);
         }
-    }
-
-    /// A connection has become ready.
-    pub(in crate::proxy) fn tally_ready(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get(id) else { return };
-        conn.tally.drop_one(Count::Connecting);
-        conn.tally.add(Count::Connects, 1);
-        if let Some(host) = self.downstream.hosts.get_mut(conn.host)
-            && host.lost > 0
-        {
-            host.lost.down();
-            conn.tally.add(Count::Reconnects, 1);
-        }
-    }
-
-    /// A connection with so many requests is lost.
-    pub(in crate::proxy) fn tally_loss(&mut self, id: ConnId, loss: Loss, requests: usize) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
-        conn.tally.drop_one(Count::Conns);
-        conn.show();
-        conn.tally.shift(Count::Unanswered, conn.shown.unanswered, 0);
-        conn.tally.shift(Count::Queued, conn.shown.queued, 0);
-        let is_ready = conn.state == State::Ready;
-        if !is_ready {
-            conn.tally.drop_one(Count::Connecting);
-        }
-        let Some(cause) = loss.cause(is_ready, requests > 0) else { return };
-        conn.tally.fail(cause, self.now);
-        if is_ready && let Some(host) = self.downstream.hosts.get_mut(conn.host) {
-            host.lost = host.lost.saturating_add(1);
-        }
-    }
-}
-
-impl Loss {
-    /// As which error of the server it counts; `None`: as none.
-    fn cause(self, is_ready: bool, has_requests: bool) -> Option<Cause> {
-        Some(match self {
-            // Idle connections are closed by either side.
-            Loss::Closed | Loss::Overdue if is_ready && !has_requests => return None,
-            Loss::Abandoned | Loss::Outdated | Loss::Unanswered => return None,
-            Loss::Overdue if is_ready => Cause::Silent,
-            Loss::Overdue => Cause::Late,
-            Loss::Closed => Cause::Closed,
-            Loss::Unreachable => Cause::Unreachable,
-            Loss::Unresolved => Cause::Unresolved,
-            Loss::Refused => Cause::Refused,
-            Loss::Malformed => Cause::Malformed,
-            Loss::Unknown => Cause::Unknown,
-            Loss::Local => Cause::Local,
-        })
     }
 }

@@ -233,9 +233,9 @@ impl Watch {
         let Some(numbers) = &self.numbers else { return };
         match &request.work {
             Work::Get { .. } | Work::Meta(_) => {
-                let hits = u64::from(request.hits);
+                let hits = u64::from(request.hits());
                 numbers.add(tracked, Command::GetKey, Field::Hits, hits);
-                numbers.add(tracked, Command::GetKey, Field::WriteBytes, request.value_bytes);
+                numbers.add(tracked, Command::GetKey, Field::WriteBytes, request.value_bytes());
                 numbers.add(tracked, Command::GetKey, Field::Misses, 1u64.saturating_sub(hits));
             }
             // Its values were counted when they came.
@@ -383,8 +383,8 @@ impl Engine {
 
     /// The front cache has the value of a key of several, that was named so often.
     pub(in crate::proxy) fn watch_hit(&self, id: RequestId, key: &[u8], length: usize, times: u32) {
-        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.find(request.bucket));
-        if let Some(watch) = bucket.and_then(|bucket| bucket.watch.as_ref()) {
+        let Some(request) = self.flight.requests.must(id) else { return };
+        if let Some(watch) = &self.buckets[request.bucket].watch {
             watch.count_hit(key, length, times);
         }
     }

@@ -48,8 +48,14 @@ pub fn line(out: &mut Vec<u8>, command: &Keyed<'_>) -> usize {
     key(out, command.key());
     match command {
         Keyed::Store(store) => {
-            argument(out, u64::from(store.flags));
-            signed(out, store.exptime);
+            match (store.flags, store.exptime) {
+                // As most are.
+                (0, 0) => out.extend_from_slice(b" 0 0"),
+                (flags, exptime) => {
+                    argument(out, u64::from(flags));
+                    signed(out, exptime);
+                }
+            }
             argument(out, store.value.len() as u64);
             // Only `cas` has a place for the id; the other verbs have no conditional form in this protocol.
             if let (Some(cas), StoreVerb::Set) = (store.cas, store.verb) {

@@ -18,7 +18,7 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{Conn, ConnId, Expect, Translated};
 use crate::proxy::request::RequestId;
-use crate::proxy::upstream::{ClientId, Phase};
+use crate::proxy::upstream::ClientId;
 use crate::sums::{Count as _, sum};
 
 /// A request that changes something, and was given up or belongs to a client that is about to go.
@@ -42,14 +42,17 @@ impl Engine {
     /// The request has failed, or its client has gone: nobody waits for its missing answers any more. `is_told`: its
     /// client learns of the failure.
     pub(in crate::proxy) fn give_up(&mut self, id: RequestId, is_told: bool) {
+        // What was given up just before may have finished it, by the end of a connection.
         let Some(request) = self.flight.requests.get(id) else { return };
         // What nobody has to fear may stay where it is, without being looked for.
-        let is_sought = request.changes || is_told;
-        while let Some(conn_id) = self.flight.requests.get(id).and_then(|request| request.links.last()) {
+        let is_sought = request.changes() || is_told;
+        // It may be finished in between: an entry of it on a connection that is closed has failed.
+        while let Some(conn_id) = self.flight.requests.get(id).and_then(|request| request.links().last()) {
             if is_sought {
                 self.give_up_on(conn_id, id, is_told);
             }
             self.release_links(conn_id, id);
+            // With a list that nobody wants it may have been closed already.
             if self.downstream.conns.get(conn_id).is_some_and(|conn| conn.is_stalled && conn.wanted == 0) {
                 self.close_conn(conn_id, Loss::Overdue);
             }
@@ -58,18 +61,18 @@ impl Engine {
 
     /// Gives up what the connection holds of the request.
     fn give_up_on(&mut self, conn_id: ConnId, id: RequestId, is_told: bool) {
-        let count = self.downstream.conns.get(conn_id).map_or(0, |conn| conn.fifo.len());
+        let count = self.downstream.conns.must(conn_id).map_or(0, |conn| conn.fifo.len());
         for index in (0..count).rev() {
             if self
                 .downstream
                 .conns
-                .get(conn_id)
+                .must(conn_id)
                 .and_then(|conn| conn.fifo.get(index))
                 .is_none_or(|entry| entry.request != id)
             {
                 continue;
             }
-            if is_told && self.downstream.conns.get(conn_id).is_some_and(|conn| may_take_back(conn, index)) {
+            if is_told && self.downstream.conns.must(conn_id).is_some_and(|conn| may_take_back(conn, index)) {
                 self.take_back(conn_id, index);
             } else {
                 self.abandon(conn_id, index);
@@ -79,7 +82,7 @@ impl Engine {
                     self.let_pass(conn_id, index);
                 }
             }
-            if self.flight.requests.get(id).is_none_or(|request| !request.links.contains(conn_id)) {
+            if self.flight.requests.get(id).is_none_or(|request| !request.links().contains(conn_id)) {
                 return;
             }
         }
@@ -97,7 +100,7 @@ impl Engine {
     /// The server does not answer in time: nothing more is sent on the connection before it does.
     pub(in crate::proxy) fn hold(&mut self, conn_id: ConnId) {
         self.seal(conn_id);
-        if let Some(conn) = self.downstream.conns.get_mut(conn_id) {
+        if let Some(conn) = self.downstream.conns.must_mut(conn_id) {
             conn.hold();
         }
     }
@@ -105,7 +108,7 @@ impl Engine {
     /// Nobody is told that this entry was given up, so it is to be carried out: it does not wait for a reply.
     fn let_pass(&mut self, conn_id: ConnId, index: usize) {
         self.seal(conn_id);
-        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let Some(held_at) = conn.held_at else { return };
         let end = conn.fifo.iter().skip(index).find(|entry| entry.is_last()).map_or(held_at, |entry| entry.end);
         conn.held_at = Some(held_at.max(end));
@@ -114,12 +117,13 @@ impl Engine {
 
     /// Whether somebody waits for the answer to this entry, and it changes something.
     fn is_change(&self, conn_id: ConnId, index: usize) -> bool {
-        let Some(entry) = self.downstream.conns.get(conn_id).and_then(|conn| conn.fifo.get(index)) else {
+        let Some(entry) = self.downstream.conns.must(conn_id).and_then(|conn| conn.fifo.get(index)) else {
             return false;
         };
+        // Others have been given up.
         let request = self.flight.requests.get(entry.request).filter(|request| !request.is_done);
         request.is_some_and(|request| match entry.expect {
-            Expect::MultiGet { .. } => request.changes,
+            Expect::MultiGet { .. } => request.changes(),
             _ => entry.expect.changes(),
         })
     }
@@ -128,9 +132,9 @@ impl Engine {
     fn note_abandoned(&mut self, conn_id: ConnId, index: usize) {
         let speak = self.speak(conn_id);
         let mut scratch = std::mem::take(&mut self.flight.scratch);
-        if let Some(conn) = self.downstream.conns.get_mut(conn_id)
+        if let Some(conn) = self.downstream.conns.must_mut(conn_id)
             && let Some(entry) = conn.fifo.get(index)
-            && let Some(request) = self.flight.requests.get(entry.request)
+            && let Some(request) = self.flight.requests.must(entry.request)
         {
             scratch.clear();
             let key = key_of(conn, index, speak, &mut scratch).map(hash);
@@ -138,10 +142,10 @@ impl Engine {
             // It may be there already, from when its client has finished sending.
             if let Err(place) = conn.abandoned.binary_search_by_key(&number, |other| other.number) {
                 conn.abandoned.insert(place, Abandoned { number, client: request.client, key });
-                if let Some(client) = self.upstream.clients.get_mut(request.client) {
+                if let Some(client) = self.upstream.clients.must_mut(request.client) {
                     client.stick(conn.host, conn_id);
                 }
-                if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+                if let Some(host) = self.downstream.hosts.must_mut(conn.host) {
                     host.abandoned.up();
                 }
             }
@@ -153,7 +157,7 @@ impl Engine {
     fn take_back(&mut self, conn_id: ConnId, index: usize) {
         self.seal(conn_id);
         self.unlink(conn_id, index);
-        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let range = conn.range(index);
         let (length, number) = (range.end.saturating_sub(range.start), conn.fifo.number(index));
         conn.output.remove(range.clone());
@@ -166,7 +170,7 @@ impl Engine {
         if let Ok(at) = conn.abandoned.binary_search_by_key(&number, |other| other.number) {
             self.leave(conn_id, at);
         }
-        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         for other in conn.abandoned.iter_mut().filter(|other| other.number > number) {
             other.number.down();
         }
@@ -176,7 +180,7 @@ impl Engine {
 
     /// Some of the oldest requests on the connection are answered: the clients that stayed for them may go.
     pub(in crate::proxy) fn settle_abandoned(&mut self, conn_id: ConnId) {
-        while let Some(conn) = self.downstream.conns.get(conn_id)
+        while let Some(conn) = self.downstream.conns.must(conn_id)
             && conn.abandoned.front().is_some_and(|oldest| oldest.number < conn.fifo.first_number())
         {
             self.leave(conn_id, 0);
@@ -185,31 +189,31 @@ impl Engine {
 
     /// Forgets one of the given-up requests.
     pub(in crate::proxy) fn leave(&mut self, conn_id: ConnId, at: usize) {
-        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let Some(abandoned) = conn.abandoned.remove(at) else { return };
-        if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+        if let Some(host) = self.downstream.hosts.must_mut(conn.host) {
             host.abandoned = host.abandoned.saturating_sub(1);
         }
+        // It may have gone.
         if let Some(client) = self.upstream.clients.get_mut(abandoned.client) {
             client.unstick(conn_id);
-            // Its next request may wait for that.
-            if client.stopped {
-                self.make_ready(abandoned.client);
-            }
         }
+        // Its next request may wait for that.
+        self.wake_client(abandoned.client);
     }
 
     /// The client has finished sending. Whoever comes next with one of the keys that it is about to change may be itself,
     /// come back: that must be seen.
     pub(in crate::proxy) fn note_parting(&mut self, id: ClientId) {
-        let Some(client) = self.upstream.clients.get(id).filter(|client| client.unanswered > 0) else { return };
-        let is_change = |id: &RequestId| self.flight.requests.get(*id).is_some_and(|request| request.changes);
-        if !client.order.iter().chain(&client.quiet).any(is_change) {
+        let Some(client) = self.upstream.clients.must(id).filter(|client| client.has_unanswered()) else { return };
+        let is_change = |id: RequestId| self.flight.requests.must(id).is_some_and(|request| request.changes());
+        if !client.requests().any(is_change) {
             return;
         }
-        for conn_id in client.sticky.iter().map(|sticky| sticky.conn).collect::<Vec<_>>() {
-            for index in 0..self.downstream.conns.get(conn_id).map_or(0, |conn| conn.fifo.len()) {
-                let entry = self.downstream.conns.get(conn_id).and_then(|conn| conn.fifo.get(index));
+        for conn_id in client.conns().collect::<Vec<_>>() {
+            for index in 0..self.downstream.conns.must(conn_id).map_or(0, |conn| conn.fifo.len()) {
+                let entry = self.downstream.conns.must(conn_id).and_then(|conn| conn.fifo.get(index));
+                // Others have been given up.
                 let request = entry.and_then(|entry| self.flight.requests.get(entry.request));
                 if request.is_some_and(|request| request.client == id) && self.is_change(conn_id, index) {
                     self.note_abandoned(conn_id, index);
@@ -221,27 +225,26 @@ impl Engine {
     /// The client is about to change this key at `host`, or all of them. If that was the last thing that a client did
     /// which has gone since, and it is not done yet, this one takes its place.
     pub(in crate::proxy) fn take_over(&mut self, client_id: ClientId, host_id: HostId, key: Option<&[u8]>) {
-        let Some(host) = self.downstream.hosts.get(host_id).filter(|host| host.abandoned > 0) else { return };
-        if self.upstream.clients.get(client_id).is_none_or(|client| client.sticky(host_id).is_some()) {
+        let Some(host) = self.downstream.hosts.must(host_id).filter(|host| host.abandoned > 0) else { return };
+        if self.upstream.clients.must(client_id).is_none_or(|client| client.sticky(host_id).is_some()) {
             return; // its own order comes first
         }
         let key = key.map(hash);
         let found = host.conns.iter().find_map(|conn_id| {
-            let at = self.downstream.conns.get(*conn_id)?.abandoned.iter().rposition(|abandoned| {
-                let has_gone =
-                    self.upstream.clients.get(abandoned.client).is_none_or(|client| client.phase != Phase::Open);
+            let at = self.downstream.conns.must(*conn_id)?.abandoned.iter().rposition(|abandoned| {
+                let has_gone = self.upstream.clients.get(abandoned.client).is_none_or(|client| !client.is_open());
                 has_gone && (abandoned.key.is_none() || key.is_none() || abandoned.key == key)
             })?;
             Some((*conn_id, at))
         });
         let Some((conn_id, at)) = found else { return };
-        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let Some(abandoned) = conn.abandoned.get_mut(at) else { return };
         let before = std::mem::replace(&mut abandoned.client, client_id);
         if let Some(client) = self.upstream.clients.get_mut(before) {
             client.unstick(conn_id);
         }
-        if let Some(client) = self.upstream.clients.get_mut(client_id) {
+        if let Some(client) = self.upstream.clients.must_mut(client_id) {
             client.stick(host_id, conn_id);
         }
         // Whether the server will answer that is not known. If it does not, this client is better off elsewhere.

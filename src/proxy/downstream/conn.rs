@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::arena::Id;
-use crate::buffer::{Input, Output};
+use crate::buffer::{Input, Output, Spare};
 use crate::metrics::server::Tally;
 use crate::protocol::Protocol;
 
@@ -84,67 +84,67 @@ pub struct Shown {
 #[derive(Debug)]
 pub struct Conn {
     /// The server.
-    pub host: HostId,
+    pub(super) host: HostId,
     /// The server's protocol.
-    pub speak: Protocol,
+    pub(super) speak: Protocol,
     /// What this worker counts of the server.
-    pub tally: Arc<Tally>,
+    pub(super) tally: Arc<Tally>,
     /// What of its requests is in there.
-    pub shown: Shown,
+    pub(super) shown: Shown,
     /// How far it has come.
-    pub state: State,
+    pub(super) state: State,
     /// When that state began.
-    pub state_since: Micros,
+    pub(super) state_since: Micros,
     /// Where the handshake packets end in the output.
-    pub handshake: [Option<(Step, u64)>; 2],
+    pub(super) handshake: [Option<(Step, u64)>; 2],
     /// Received and not yet understood.
-    pub input: Input,
+    pub(super) input: Input,
     /// Everything that is not yet answered, sent or not.
-    pub output: Output,
+    pub(super) output: Output,
     /// The expected replies, oldest first.
-    pub fifo: Fifo,
+    pub(super) fifo: Fifo,
     /// Where the answered requests end in the output.
-    pub answered_to: u64,
+    pub(super) answered_to: u64,
     /// When what of the output was sent.
-    pub writes: Writes,
+    pub(super) writes: Writes,
     /// When the oldest expected reply became the oldest.
-    pub head_since: Micros,
+    pub(super) head_since: Micros,
     /// How many of the expected replies somebody still waits for.
-    pub wanted: u32,
+    pub(super) wanted: u32,
     /// The get that further keys may join in this turn.
-    pub open: Option<OpenGet>,
+    pub(super) open: Option<OpenGet>,
     /// The batch whose quiet packets end the output: more of this turn may join them, nothing has closed them yet.
-    pub group: Option<RequestId>,
+    pub(super) group: Option<RequestId>,
     /// Within the request at the head, if it has several entries: where to look for the one that is answered next.
-    pub cursor: usize,
+    pub(super) cursor: usize,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
-    pub is_stalled: bool,
+    pub(super) is_stalled: bool,
     /// It was there when another connection was closed that a write stands on yet, and might be read before that one:
     /// it gets no work but of those who have some on it, and is closed when it has none.
-    pub is_elder: bool,
+    pub(super) is_elder: bool,
     /// Requests on it that were given up, and what they change, oldest first.
-    pub abandoned: VecDeque<Abandoned>,
+    pub(super) abandoned: VecDeque<Abandoned>,
     /// One that was sent has waited too long: up to here it may be sent, until the next reply comes.
-    pub held_at: Option<u64>,
+    pub(super) held_at: Option<u64>,
     /// Where in the output the requests are that travel alone: all before them must be answered before they are
     /// sent, and they before anything behind them is.
-    pub alone: VecDeque<Range<u64>>,
+    pub(super) alone: VecDeque<Range<u64>>,
     /// It could not be begun for want of something on this machine.
-    pub is_short: bool,
+    pub(super) is_short: bool,
     /// When that is tried again.
-    pub retry_at: Option<Micros>,
+    pub(super) retry_at: Option<Micros>,
     /// It speaks ASCII to a server with which moxi speaks binary: for meta commands.
-    pub is_side: bool,
+    pub(super) is_side: bool,
     /// It is the one that lists of keys come on, and takes nothing else.
-    pub is_for_dumps: bool,
+    pub(super) is_for_dumps: bool,
     /// It is not to be read from: the client has not read enough of the list that comes on it.
-    pub is_paused: bool,
+    pub(super) is_paused: bool,
     /// It is on its host's list of idle connections.
-    pub is_idle: bool,
+    pub(super) is_idle: bool,
     /// It is on the worker's list of connections to flush.
-    pub is_dirty: bool,
+    pub(super) is_dirty: bool,
     /// The deadline it has an entry for.
-    pub timer: Option<Micros>,
+    pub(super) timer: Option<Micros>,
 }
 
 impl Conn {
@@ -182,6 +182,83 @@ impl Conn {
             is_dirty: false,
             timer: None,
         }
+    }
+
+    /// Its server.
+    #[inline]
+    pub(in crate::proxy) fn host(&self) -> HostId {
+        self.host
+    }
+
+    /// What is expected next, if what it answers was sent at least in part.
+    #[inline]
+    pub(in crate::proxy) fn awaited(&self) -> Option<&Entry> {
+        self.fifo.front().filter(|_| self.output.sent() > self.answered_to)
+    }
+
+    /// The expected reply with this index.
+    pub(in crate::proxy) fn entry(&self, index: usize) -> Option<&Entry> {
+        self.fifo.get(index)
+    }
+
+    /// All expected replies.
+    pub(in crate::proxy) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.fifo.iter()
+    }
+
+    /// How many expected replies end together with the oldest one.
+    pub(in crate::proxy) fn head_len(&self) -> usize {
+        self.fifo.head_len()
+    }
+
+    /// What was asked: the bytes of its output in this range, if they lie together.
+    #[inline]
+    pub(in crate::proxy) fn asked(&self, range: Range<u64>) -> Option<&[u8]> {
+        self.output.slice(range)
+    }
+
+    /// The same, copied.
+    pub(in crate::proxy) fn read_asked(&self, range: Range<u64>, into: &mut Vec<u8>) {
+        self.output.read(range, into);
+    }
+
+    /// The request of entry `index`, as it was written.
+    pub(in crate::proxy) fn request(&self, index: usize) -> Output {
+        let mut bytes = Output::default();
+        bytes.copy_from(&self.output, self.range(index));
+        bytes
+    }
+
+    /// Where the next request is written to; what others could join was sealed.
+    #[inline]
+    pub(in crate::proxy) fn writer(&mut self, spare: &mut Spare<Vec<u8>>) -> &mut Output {
+        self.output.wake(spare);
+        &mut self.output
+    }
+
+    /// The oldest request has its time anew.
+    pub(in crate::proxy) fn note_progress(&mut self, now: Micros) {
+        self.head_since = now;
+    }
+
+    /// Its server is left unread.
+    pub(in crate::proxy) fn pause(&mut self) {
+        self.is_paused = true;
+    }
+
+    /// It is read again; tells whether it was not.
+    pub(in crate::proxy) fn resume(&mut self, now: Micros) -> bool {
+        let was_paused = std::mem::take(&mut self.is_paused);
+        if was_paused {
+            self.head_since = now;
+        }
+        was_paused
+    }
+
+    /// Whether it brings a list of keys to this request, which does not want it any more.
+    pub(in crate::proxy) fn drop_list(&mut self, request: RequestId) -> bool {
+        let head = self.fifo.get_mut(0).filter(|head| self.is_for_dumps && head.request == request);
+        head.map(|head| head.request = RequestId::NONE).is_some()
     }
 
     /// Up to which position the output may be sent.
@@ -241,7 +318,7 @@ impl Conn {
 
     /// Adds an expected reply, and notes in it whether it is behind those of other requests; tells that. What travels
     /// alone is kept apart.
-    #[inline]
+    #[inline(always)] // the entry is made where this is called, and is not to be moved twice
     pub fn expect(&mut self, mut entry: Entry) -> bool {
         let is_behind = self.fifo.front().is_some_and(|first| first.request != entry.request)
             && self.open.is_none_or(|open| open.first != self.fifo.first_number());

@@ -1,4 +1,6 @@
 //! Server connections: their handshake (03 §16.2), and their replies one by one.
+//!
+//! The event loop may speak of a connection that the engine has forgotten: it learns of that when it looks at the actions.
 
 use crate::buffer::Input;
 use crate::metrics::counter::Counter;
@@ -10,7 +12,6 @@ use crate::protocol::binary::packet::{self, Packet};
 use crate::proxy::Engine;
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{ConnId, State, Step};
-use crate::sums::Count as _;
 
 /// A server sent something that does not fit what was asked: the connection is out of step and must go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +34,18 @@ impl Engine {
     }
 
     fn not_connected(&mut self, id: ConnId, loss: Loss, reason: &str) {
-        if let Some(host) = self.downstream.conns.get(id).and_then(|conn| self.downstream.hosts.get(conn.host)) {
+        if let Some(host) = self.downstream.conns.get(id).and_then(|conn| self.downstream.hosts.must(conn.host)) {
             // Of a suspended server everybody knows.
             let level = if host.health.is_suspended() { 2 } else { 1 };
             let text = format!("{loss}: {}: {reason}", host.server);
             self.log(level, text);
         }
         self.close_conn(id, loss);
+    }
+
+    /// What is spoken on the connection.
+    pub(in crate::proxy) fn speak(&self, id: ConnId) -> Protocol {
+        self.downstream.conns.must(id).map_or(Protocol::Binary, |conn| conn.speak)
     }
 
     /// The server's connection was closed or broke.
@@ -65,13 +71,13 @@ impl Engine {
         if is_ready {
             self.tally_ready(id);
         }
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         if conn.state == State::Ready {
             conn.head_since = self.now;
-            if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+            if let Some(host) = self.downstream.hosts.must_mut(conn.host) {
                 host.note_reachable();
             }
-            if let Some(host) = self.downstream.hosts.get(conn.host)
+            if let Some(host) = self.downstream.hosts.must(conn.host)
                 && host.health.succeed()
             {
                 let text = format!("{} is back", host.server);
@@ -81,6 +87,9 @@ impl Engine {
                 return self.close_conn(id, Loss::Outdated);
             }
             self.begin_queue(id);
+            if !self.downstream.conns.contains(id) {
+                return; // nobody needs it any more
+            }
         }
         self.arm_conn(id);
         self.mark_conn(id);
@@ -88,20 +97,19 @@ impl Engine {
 
     /// The connection has become ready: what waits behind its first request counts as queued from now on.
     fn begin_queue(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         if conn.fifo.is_empty() {
             return self.make_idle(id);
         }
         let mut clients = Vec::new();
         let (head, first) = (conn.fifo.head_len(), conn.fifo.front().map(|entry| entry.request));
         for entry in conn.fifo.iter_mut().skip(head).filter(|entry| Some(entry.request) != first) {
+            // Others have been given up, or are questions of our own.
             if let Some(request) = self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done) {
                 entry.is_queued = true;
-                request.queued.up();
-                if let Some(bucket) = self.buckets.find(request.bucket) {
-                    bucket.counters.count(Counter::ConnQueueAdd);
-                }
-                request.queued_since = self.now;
+                let bucket = &self.buckets[request.bucket];
+                bucket.counters.count(Counter::ConnQueueAdd);
+                request.begin_queued(self.now);
                 clients.push(request.client);
             }
         }
@@ -112,11 +120,11 @@ impl Engine {
 
     /// Puts the connection on its host's list of idle ones.
     fn make_idle(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         conn.output.release(conn.answered_to);
         conn.output.rest(&mut self.spare);
         conn.head_since = self.now;
-        let Some(host) = self.downstream.hosts.get_mut(conn.host) else { return };
+        let Some(host) = self.downstream.hosts.must_mut(conn.host) else { return };
         if host.is_retired || conn.is_elder {
             return self.close_conn(id, Loss::Closed);
         }
@@ -133,12 +141,13 @@ impl Engine {
 
     /// Understands as much as possible of what the server has sent.
     pub(in crate::proxy) fn parse_replies(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         let mut input = std::mem::take(&mut conn.input);
         let speak = conn.speak;
         let mut fits = Ok(());
         while fits.is_ok()
             && input.is_worth_parsing()
+            // (The reply may have been its end.)
             && self.downstream.conns.get(id).is_some_and(|conn| !conn.is_paused)
         {
             match self.next_reply(id, speak, &mut input) {
@@ -183,7 +192,7 @@ impl Engine {
                     return None;
                 }
                 packet::Parsed::Packet { packet, len } => {
-                    let fits = match self.downstream.conns.get(id).map(|conn| conn.state) {
+                    let fits = match self.downstream.conns.must(id).map(|conn| conn.state) {
                         Some(State::Handshake(step)) => self.handshake_reply(id, step, &packet),
                         _ => self.binary_reply(id, &packet),
                     };
@@ -213,11 +222,18 @@ impl Engine {
 
     /// The request at the head of the connection is answered: the next one becomes the head.
     pub(in crate::proxy) fn pop_head(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        if self.pass_head(id) {
+            self.make_idle(id);
+        }
+    }
+
+    /// The same when more is about to be sent on it, so that it is not idle, and not closed for that. Tells whether nothing
+    /// else is expected.
+    #[inline]
+    pub(in crate::proxy) fn pass_head(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return false };
         for _ in 0..conn.fifo.head_len() {
-            if let Some(end) = conn.fifo.pop() {
-                conn.answered_to = end;
-            }
+            conn.pop();
         }
         conn.cursor = 0;
         conn.held_at = None;
@@ -227,36 +243,33 @@ impl Engine {
         if !conn.abandoned.is_empty() {
             self.settle_abandoned(id);
         }
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return false };
         if conn.alone.front().is_some_and(|range| range.end <= conn.answered_to) {
             conn.alone.pop_front();
         }
         let waits_alone = !conn.alone.is_empty();
         if std::mem::take(&mut conn.is_stalled)
-            && let Some(host) = self.downstream.hosts.get(conn.host)
+            && let Some(host) = self.downstream.hosts.must(conn.host)
         {
             host.health.succeed();
         }
         if conn.fifo.is_empty() {
-            return self.make_idle(id);
+            return true;
         }
         // A request that has several entries here is not behind others any more once the first of them is the head.
-        if conn.fifo.front().is_some_and(|first| first.is_queued)
-            && let Some(first) = conn.fifo.front().copied()
-        {
+        if let Some((first, true)) = conn.fifo.front().map(|first| (first.request, first.is_queued)) {
             let head = conn.fifo.head_len();
             for (index, entry) in conn.fifo.iter_mut().enumerate() {
-                if index >= head && entry.request != first.request {
+                if index >= head && entry.request != first {
                     break;
                 }
                 if std::mem::take(&mut entry.is_queued)
                     && let Some(request) =
                         self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done)
                 {
-                    request.queued = request.queued.saturating_sub(1);
-                    if let Some(bucket) = self.buckets.find(request.bucket) {
-                        bucket.counters.count(Counter::ConnQueueRemove);
-                    }
+                    request.end_queued();
+                    let bucket = &self.buckets[request.bucket];
+                    bucket.counters.count(Counter::ConnQueueRemove);
                 }
             }
         }
@@ -264,5 +277,6 @@ impl Engine {
             self.mark_conn(id);
         }
         self.arm_conn(id);
+        false
     }
 }

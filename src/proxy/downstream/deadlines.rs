@@ -7,10 +7,8 @@ use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{ConnId, Entry, Expect, State};
-use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::timers::{Micros, Owner, deadline};
-use crate::proxy::upstream::{Admission, ClientId};
 
 /// How long a server connection may be idle.
 const IDLE: Micros = 60_000_000;
@@ -24,7 +22,7 @@ const PROBE_MS: u32 = 1000;
 impl Engine {
     /// A server has been suspended by this worker, which therefore probes it.
     pub(in crate::proxy) fn probe_later(&mut self, id: HostId) {
-        let Some(host) = self.downstream.hosts.get(id) else { return };
+        let Some(host) = self.downstream.hosts.must(id) else { return };
         if let Some(at) = deadline(self.now, host.behavior.connect_retry_interval.clamp(1, PROBE_MS)) {
             self.timers.add(at, Owner::Host(id));
         }
@@ -39,7 +37,7 @@ impl Engine {
         let is_busy = host
             .conns
             .iter()
-            .any(|conn| self.downstream.conns.get(*conn).is_some_and(|conn| conn.state != State::Ready));
+            .any(|conn| self.downstream.conns.must(*conn).is_some_and(|conn| conn.state != State::Ready));
         if !is_busy {
             self.connect(id);
         }
@@ -48,15 +46,10 @@ impl Engine {
 
     /// Handles everything whose deadline has come.
     pub(in crate::proxy) fn expire(&mut self) {
+        // Deadlines are not taken out: whose they are may have gone before.
         while let Some((at, owner)) = self.timers.pop_due(self.now) {
             match owner {
-                Owner::Client(id) => {
-                    let Some(client) = self.upstream.clients.get_mut(id) else { continue };
-                    if client.timer == Some(at) {
-                        client.timer = None;
-                        self.expire_client(id);
-                    }
-                }
+                Owner::Client(id) => self.expire_client(id, at),
                 Owner::Idle(index) => self.expire_idle(index, at),
                 Owner::Host(id) => self.probe(id),
                 Owner::Memory => self.trim(),
@@ -74,59 +67,10 @@ impl Engine {
         }
     }
 
-    /// The oldest of a client's unanswered requests.
-    pub(in crate::proxy) fn oldest(&self, id: ClientId) -> Option<RequestId> {
-        let client = self.upstream.clients.get(id)?;
-        let first = |queue: &std::collections::VecDeque<RequestId>| {
-            let mut waiting = queue.iter().filter_map(|id| Some((self.flight.requests.get(*id)?, *id)));
-            waiting.find(|(request, _)| !request.is_done).map(|(request, id)| (request.sequence, id))
-        };
-        first(&client.order).into_iter().chain(first(&client.quiet)).min().map(|(_, id)| id)
-    }
-
-    /// Until when the client's oldest request may go on waiting for its turn.
-    pub(in crate::proxy) fn client_deadline(&self, id: ClientId) -> Option<Micros> {
-        let client = self.upstream.clients.get(id)?;
-        // Clients of the built-in server wait for nobody.
-        let behavior = &self.buckets[client.bucket()?].config.behavior;
-        if let Some(request) = self.oldest(id).and_then(|oldest| self.flight.requests.get(oldest)) {
-            if request.queued == 0 {
-                return None;
-            }
-            let since = client.oldest_since.max(request.queued_since);
-            return deadline(since, behavior.downstream_conn_queue_timeout);
-        }
-        match client.admission {
-            Admission::Waiting { since: Some(since) } => deadline(since, behavior.wait_queue_timeout),
-            _ => None,
-        }
-    }
-
-    fn expire_client(&mut self, id: ClientId) {
-        while let Some(at) = self.client_deadline(id) {
-            if at > self.now {
-                return self.arm_client(id);
-            }
-            match self.oldest(id) {
-                Some(request) => {
-                    self.tell_of_conn_queue(request);
-                    self.fail(request, Failure::ConnQueue);
-                }
-                None => {
-                    self.tell_of_wait_queue(id);
-                    if let Some(client) = self.upstream.clients.get_mut(id) {
-                        client.admission = Admission::Expired;
-                    }
-                    return self.make_ready(id);
-                }
-            }
-        }
-    }
-
     /// Until when the server connection has to make progress.
     fn conn_deadline(&self, id: ConnId) -> Option<Micros> {
-        let conn = self.downstream.conns.get(id)?;
-        let behavior = &self.downstream.hosts.get(conn.host)?.behavior;
+        let conn = self.downstream.conns.must(id)?;
+        let behavior = &self.downstream.hosts.must(conn.host)?.behavior;
         match conn.state {
             State::Connecting => {
                 deadline(conn.state_since, behavior.connect_timeout).into_iter().chain(conn.retry_at).min()
@@ -147,7 +91,7 @@ impl Engine {
     /// Makes sure that the connection is looked at when it is overdue.
     pub(in crate::proxy) fn arm_conn(&mut self, id: ConnId) {
         let Some(at) = self.conn_deadline(id) else { return };
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         if conn.timer.is_none_or(|armed| at < armed) {
             conn.timer = Some(at);
             self.timers.add(at, Owner::Conn(id));
@@ -158,12 +102,12 @@ impl Engine {
         match self.conn_deadline(id) {
             Some(at) if at > self.now => self.arm_conn(id),
             Some(_) if self.connect_again(id) => {}
-            Some(_) => match self.downstream.conns.get(id).map(|conn| conn.state) {
-                Some(State::Ready) if self.downstream.conns.get(id).is_some_and(|conn| conn.fifo.is_empty()) => {
+            Some(_) => match self.downstream.conns.must(id).map(|conn| conn.state) {
+                Some(State::Ready) if self.downstream.conns.must(id).is_some_and(|conn| conn.fifo.is_empty()) => {
                     self.close_conn(id, Loss::Overdue);
                 }
                 Some(State::Ready) => self.head_overdue(id),
-                Some(State::Connecting) if self.downstream.conns.get(id).is_some_and(|conn| conn.is_short) => {
+                Some(State::Connecting) if self.downstream.conns.must(id).is_some_and(|conn| conn.is_short) => {
                     self.close_conn(id, Loss::Local);
                 }
                 Some(_) => self.close_conn(id, Loss::Overdue),
@@ -178,19 +122,20 @@ impl Engine {
     /// there is none, the connection is closed.
     fn head_overdue(&mut self, id: ConnId) {
         self.hold(id);
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         let is_alone = conn.alone.front().is_some_and(|range| conn.answered_to >= range.start);
         let second = std::mem::replace(&mut conn.is_stalled, true);
         let host = conn.host;
         let count = if second { conn.fifo.len() } else { conn.fifo.head_len() };
         for index in 0..count {
+            // It is closed when the failure of an entry leaves nobody who waits for it.
             let Some(conn) = self.downstream.conns.get(id) else { return };
             let Some(entry) = conn.fifo.get(index).copied().filter(|_| !second || conn.is_begun(index)) else { break };
             if let Some(request) = self.abandon(id, index) {
-                if let Some(bucket) = self.flight.requests.get(request).map(|request| request.bucket) {
+                if let Some(bucket) = self.flight.requests.must(request).map(|request| request.bucket) {
                     self.count(bucket, Counter::Timeout);
                 }
-                if let Some(conn) = self.downstream.conns.get(id) {
+                if let Some(conn) = self.downstream.conns.must(id) {
                     conn.tally.fail(Cause::Timeout, self.now);
                 }
                 self.entry_failed(request, &entry, Some(host), Failure::Timeout);
@@ -201,6 +146,7 @@ impl Engine {
         }
         if is_alone {
             // What is behind it was not sent yet, and need not wait.
+            // (The failure of an entry may have closed it.)
             let is_paused = self.downstream.conns.get(id).is_some_and(|conn| conn.is_paused);
             self.close_conn(id, if is_paused { Loss::Abandoned } else { Loss::Unknown });
         } else if second || !self.is_awaited(id) {
@@ -214,6 +160,7 @@ impl Engine {
     /// Whether somebody waits for the answer to something that was sent on the connection. What was not is better off
     /// elsewhere.
     fn is_awaited(&self, id: ConnId) -> bool {
+        // Others have been given up.
         let is_live = |id| self.flight.requests.get(id).is_some_and(|request| !request.is_done);
         self.downstream.conns.get(id).is_some_and(|conn| {
             let mut begun = conn.fifo.iter().enumerate().take_while(|(index, _)| conn.is_begun(*index));

@@ -29,8 +29,8 @@ impl Engine {
     fn dialect(&self, id: ConnId) -> Dialect {
         self.downstream
             .conns
-            .get(id)
-            .and_then(|conn| self.downstream.hosts.get(conn.host))
+            .must(id)
+            .and_then(|conn| self.downstream.hosts.must(conn.host))
             .map_or(Dialect::Unknown, |host| host.dialect)
     }
 
@@ -55,7 +55,7 @@ impl Engine {
 
     /// Whether it is known what the server understands. If not, it is asked, and the client waits.
     pub(in crate::proxy) fn knows_dialect(&mut self, client_id: ClientId, host_id: HostId) -> bool {
-        let Some(host) = self.downstream.hosts.get(host_id) else { return true };
+        let Some(host) = self.downstream.hosts.must(host_id) else { return true };
         if host.dialect.is_settled() && host.ask_again.is_none_or(|at| self.now < at) {
             return true;
         }
@@ -63,13 +63,13 @@ impl Engine {
             let Ok(conn_id) = self.pick_line(client_id, host_id) else { return true };
             self.ask(conn_id, Question::Meta);
         }
-        if let Some(host) = self.downstream.hosts.get_mut(host_id) {
+        if let Some(host) = self.downstream.hosts.must_mut(host_id) {
             host.dialect = Dialect::Asked;
             host.ask_again = None;
             host.curious.push(client_id);
         }
-        if let Some(client) = self.upstream.clients.get_mut(client_id) {
-            client.stopped = true;
+        if let Some(client) = self.upstream.clients.must_mut(client_id) {
+            client.stop();
         }
         false
     }
@@ -99,7 +99,7 @@ impl Engine {
             Question::Version if !meta::is_early(line) => Some(Dialect::Meta),
             Question::Meta | Question::Version | Question::Moot => Some(Dialect::Classic),
         };
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return Ok(()) };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return Ok(()) };
         let host = conn.host;
         let next = conn.fifo.get_mut(1).filter(|next| next.expect == Expect::Probe(Question::Version));
         match (next, dialect) {
@@ -122,6 +122,7 @@ impl Engine {
     /// Whether it is the question on a side connection that has led to this loss.
     pub(in crate::proxy) fn asks_in_vain(&self, id: ConnId, loss: Loss) -> bool {
         matches!(loss, Loss::Closed | Loss::Malformed | Loss::Overdue | Loss::Unknown)
+            // (It may be closed already.)
             && self.downstream.conns.get(id).is_some_and(|conn| {
                 let is_asked = conn.fifo.front().is_some_and(|entry| matches!(entry.expect, Expect::Probe(_)));
                 conn.is_side && conn.state == State::Ready && is_asked
@@ -134,18 +135,19 @@ impl Engine {
             return self.dialect_known(id, Dialect::Unreachable);
         }
         self.dialect_known(id, Dialect::Classic);
-        if let Some(host) = self.downstream.hosts.get_mut(id) {
+        if let Some(host) = self.downstream.hosts.must_mut(id) {
             host.ask_again = Some(self.now.saturating_add(ASK_AGAIN));
         }
     }
 
     /// Those who have waited for the answer can go on.
     pub(in crate::proxy) fn dialect_known(&mut self, id: HostId, dialect: Dialect) {
-        let Some(host) = self.downstream.hosts.get_mut(id) else { return };
+        let Some(host) = self.downstream.hosts.must_mut(id) else { return };
         host.dialect = dialect;
         for client_id in std::mem::take(&mut host.curious) {
+            // It may have gone while it waited.
             if let Some(client) = self.upstream.clients.get_mut(client_id) {
-                client.asked.push(id);
+                client.note_asked(id);
             }
             self.make_ready(client_id);
         }
@@ -154,6 +156,7 @@ impl Engine {
     /// Whether meta commands stand in the output that the connection's server is not to get: it knows none, or that is
     /// not known and no question goes before them.
     pub(in crate::proxy) fn is_outdated(&self, id: ConnId) -> bool {
+        // Behind the last answer it may have been closed, if its server is in no bucket any more.
         let Some(conn) = self.downstream.conns.get(id) else { return false };
         match self.dialect(id) {
             Dialect::Meta => false,
@@ -167,6 +170,7 @@ impl Engine {
 
     /// Whether what was on a lost connection is in commands that the server, which is another one now, does not know.
     pub(in crate::proxy) fn is_unknown_now(&self, host: HostId, entry: &Entry) -> bool {
+        // What is sent again may be for a server that is in no bucket any more.
         is_meta(entry) && self.downstream.hosts.get(host).is_some_and(|host| host.dialect == Dialect::Classic)
     }
 
@@ -187,11 +191,11 @@ impl Engine {
         let (start, is_side) = (conn.output.end(), conn.is_side);
         self.ask(id, Question::Meta);
         self.ask(id, Question::Version);
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         if !is_side {
             conn.alone.push_back(start..conn.output.end());
         }
-        if let Some(host) = self.downstream.hosts.get_mut(conn.host) {
+        if let Some(host) = self.downstream.hosts.must_mut(conn.host) {
             host.dialect = Dialect::Asked;
         }
     }

@@ -13,7 +13,6 @@ use crate::proxy::bucket::Bucket;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State};
 use crate::proxy::request::error::Failure;
-use crate::proxy::request::phases::Delays;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::{Caller, ClientId};
 use crate::sums::{Count as _, before};
@@ -84,26 +83,25 @@ impl Conn {
 
 impl Engine {
     /// A new request of the client, which holds a place.
+    #[inline]
     pub(in crate::proxy) fn one(&mut self, caller: &Caller, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
         let request = self.new_request(caller, work, noreply);
-        if let Some(request) = self.flight.requests.get_mut(request) {
-            request.has_place = true;
-            request.may_repeat = may_repeat;
-            if let Some(bucket) = self.buckets.find(request.bucket) {
-                bucket.counters.count(Counter::Reserved);
-                bucket.counters.count(Counter::UpstreamPaused);
-            }
+        if let Some(request) = self.flight.requests.must_mut(request) {
+            request.take_place(may_repeat);
+            let bucket = &self.buckets[request.bucket];
+            bucket.counters.count(Counter::Reserved);
+            bucket.counters.count(Counter::UpstreamPaused);
         }
         request
     }
 
     /// A new request of the client. The caller has made sure that the client is there.
     pub(in crate::proxy) fn new_request(&mut self, caller: &Caller, work: Work, noreply: bool) -> RequestId {
-        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return RequestId::NONE };
-        let made = Request::new(caller, client.next_sequence, work, noreply);
-        let delays = Delays::waited(client.waits_since, self.now);
+        let Some(client) = self.upstream.clients.must_mut(caller.client) else { return RequestId::NONE };
+        let made = Request::new(caller, client.next_sequence(), work, noreply);
+        let delays = client.waited(self.now);
         let note = self.flight.take_note();
-        let request = self.flight.requests.insert(Request { since: self.now, delays, note, ..made });
+        let request = self.flight.requests.insert(made.begun(self.now, delays, note));
         client.owe(request, noreply, self.now);
         request
     }
@@ -167,7 +165,7 @@ impl Engine {
         changed: Option<&[u8]>,
         pick: impl FnOnce(&mut Engine, ClientId) -> Result<ConnId, Failure>,
     ) -> Option<ConnId> {
-        let request = self.flight.requests.get(id)?;
+        let request = self.flight.requests.must(id)?;
         let (client, bucket) = (request.client, request.bucket);
         if changed.is_some() {
             if self.buckets[bucket].front.is_some() {
@@ -185,7 +183,7 @@ impl Engine {
         id: RequestId,
         write: impl FnOnce(Protocol, &mut Output) -> (Expect, u32),
     ) {
-        let Some(may_repeat) = self.flight.requests.get(id).map(|request| request.may_repeat) else { return };
+        let Some(may_repeat) = self.flight.requests.must(id).map(Request::may_repeat) else { return };
         let Some(conn) = self.begin(conn_id) else { return };
         let (expect, opaque) = write(conn.speak, &mut conn.output);
         let end = conn.output.end();
@@ -195,11 +193,11 @@ impl Engine {
     /// A get of one key, in a line of so many bytes, that nothing is in the way of. Its place is taken already.
     pub(in crate::proxy) fn get_straight(&mut self, caller: &Caller, key: &[u8], length: usize) {
         let Caller { client: client_id, bucket: bucket_id, .. } = *caller;
-        let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
+        let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
         let bucket = &mut self.buckets[bucket_id];
         bucket.count_get(key.len(), length);
         let (host_id, vbucket) = bucket.route(key);
-        let made = Request::get(caller, client.next_sequence, self.now);
+        let made = Request::get(caller, client.next_sequence(), self.now);
         let (request_id, request) = self.flight.requests.place(made);
         if let Some(watch) = &mut bucket.watch {
             request.note = watch.get(key, length, self.now, &mut self.flight.notes);
@@ -208,11 +206,11 @@ impl Engine {
         let get =
             Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
         let Some(host_id) = host_id else { return self.fail(request_id, Failure::NoServer) };
-        let joined = match self.downstream.hosts.get(host_id).and_then(|host| host.open) {
-            Some(id) if client.sticky.is_empty() && bucket.config.behavior.join_gets => self
+        let joined = match self.downstream.hosts.must(host_id).and_then(|host| host.open) {
+            Some(id) if client.is_free() && bucket.config.behavior.join_gets => self
                 .downstream
                 .conns
-                .get_mut(id)
+                .must_mut(id)
                 .and_then(|conn| Some((id, conn.open.filter(|open| conn.has_room_in(open))?, conn))),
             _ => None,
         };
@@ -223,7 +221,7 @@ impl Engine {
         let entry = get.entry(opaque, conn.output.end(), 0);
         let is_queued = conn.expect(entry);
         conn.wanted.up();
-        request.await_from(host_id, conn_id);
+        request.await_from(host_id, conn_id, false);
         client.stick(host_id, conn_id);
         bucket.counters.count(Counter::ConnAcquired);
         if request.note_queued(is_queued, self.now) {
@@ -253,7 +251,7 @@ impl Engine {
             Ok(conn) => conn,
             Err(failure) => return self.fail(get.request, failure),
         };
-        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let speak = conn.speak;
         let opaque = match conn.open.filter(|open| joinable && conn.has_room_in(open)) {
             Some(open) => {
@@ -267,7 +265,7 @@ impl Engine {
                 if joinable {
                     conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
                     let is_for_all = !conn.is_side && !conn.is_elder;
-                    if let Some(host) = self.downstream.hosts.get_mut(host_id).filter(|_| is_for_all) {
+                    if let Some(host) = self.downstream.hosts.must_mut(host_id).filter(|_| is_for_all) {
                         host.open = Some(conn_id);
                     }
                 } else if speak == Protocol::Ascii {
@@ -276,7 +274,7 @@ impl Engine {
                 u32::from(get.vbucket)
             }
         };
-        let Some(conn) = self.downstream.conns.get(conn_id) else { return };
+        let Some(conn) = self.downstream.conns.must(conn_id) else { return };
         let end = conn.output.end();
         let behind = if speak == Protocol::Ascii && !joinable { LINE_END } else { 0 };
         self.enqueue(conn_id, get.entry(opaque, end, behind));
@@ -285,18 +283,19 @@ impl Engine {
     /// Closes what others could join, a get or quiet packets: something else follows, or it is sent.
     #[inline]
     pub(in crate::proxy) fn seal(&mut self, id: ConnId) {
+        // Asked for each connection on the list of those to flush, and for each that is to be closed: some have gone.
         if self.downstream.conns.get(id).is_some_and(|conn| conn.group.is_some() || conn.open.is_some()) {
             self.close_open(id);
         }
     }
 
     fn close_open(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         if conn.group.is_some() {
             return self.close_group(id);
         }
         let Some(open) = conn.open.take() else { return };
-        let Some(host) = self.downstream.hosts.get_mut(conn.host) else { return };
+        let Some(host) = self.downstream.hosts.must_mut(conn.host) else { return };
         if host.open == Some(id) {
             host.open = None;
         }
@@ -309,22 +308,23 @@ impl Engine {
         conn.fifo.set_end(end);
     }
 
-    /// The protocol of the connection's server.
-    pub(in crate::proxy) fn speak(&self, id: ConnId) -> Protocol {
-        self.downstream.conns.get(id).map_or(Protocol::Binary, |conn| conn.speak)
+    /// Where another request is written to that the connection takes; [`Engine::enqueue`] follows.
+    pub(in crate::proxy) fn begin_request(&mut self, id: ConnId) -> Option<&mut Output> {
+        self.begin(id).map(|conn| &mut conn.output)
     }
 
     /// The connection, ready for another request to be written to its output.
-    pub(in crate::proxy) fn begin(&mut self, id: ConnId) -> Option<&mut Conn> {
+    #[inline]
+    pub(super) fn begin(&mut self, id: ConnId) -> Option<&mut Conn> {
         self.seal(id);
-        let conn = self.downstream.conns.get_mut(id)?;
-        conn.output.wake(&mut self.spare);
+        let conn = self.downstream.conns.must_mut(id)?;
+        conn.writer(&mut self.spare);
         Some(conn)
     }
 
     /// Notes that a reply is expected for what was just written to the connection's output.
     pub(in crate::proxy) fn enqueue(&mut self, id: ConnId, entry: Entry) {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
         let (request_id, changes, is_own) = (entry.request, entry.expect.changes(), entry.expect.is_own());
         let is_first = conn.fifo.is_empty() && conn.state == State::Ready;
         let is_queued = conn.expect(entry);
@@ -337,23 +337,22 @@ impl Engine {
             conn.is_dirty = true;
             self.downstream.dirty.push(id);
         }
-        if let Some(host) = self.downstream.hosts.get_mut(host_id).filter(|_| !is_for_dumps) {
+        if let Some(host) = self.downstream.hosts.must_mut(host_id).filter(|_| !is_for_dumps) {
             host.lane(is_side).fresh = Some(id);
         }
+        // Questions of our own are no request.
         if let Some(request) = self.flight.requests.get_mut(request_id) {
             conn.wanted.up();
-            request.await_from(host_id, id);
-            request.changes |= changes;
+            request.await_from(host_id, id, changes);
             let client_id = request.client;
             let must_wait = request.note_queued(is_queued, self.now);
-            if let Some(bucket) = self.buckets.find(request.bucket) {
-                bucket.counters.count(Counter::ConnAcquired);
-                if is_queued {
-                    bucket.counters.count(Counter::ConnQueueAdd);
-                }
+            let bucket = &self.buckets[request.bucket];
+            bucket.counters.count(Counter::ConnAcquired);
+            if is_queued {
+                bucket.counters.count(Counter::ConnQueueAdd);
             }
-            let queued_since = request.queued_since;
-            if let Some(client) = self.upstream.clients.get_mut(client_id) {
+            let queued_since = request.queued_since().unwrap_or_default();
+            if let Some(client) = self.upstream.clients.must_mut(client_id) {
                 if !is_for_dumps {
                     client.stick(host_id, id);
                 }
@@ -362,7 +361,7 @@ impl Engine {
                 }
             }
         }
-        if is_first && let Some(conn) = self.downstream.conns.get_mut(id) {
+        if is_first && let Some(conn) = self.downstream.conns.must_mut(id) {
             conn.head_since = self.now;
             self.arm_conn(id);
         }

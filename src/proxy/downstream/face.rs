@@ -1,4 +1,6 @@
-//! What the event loop calls for a server connection, once it is made.
+//! What the event loop calls for a server connection, once it is made. It may ask for one that the engine has forgotten: it
+//! learns of that when it looks at the actions, or reads it still ([`super::parting`]). What it tells of bytes is of those
+//! that are there: their bytes lie in the connection's own buffers.
 
 use crate::buffer::Output;
 use crate::metrics::server::Count;
@@ -11,6 +13,7 @@ impl Engine {
     pub fn next_dirty_conn(&mut self) -> Option<ConnId> {
         while let Some(id) = self.downstream.dirty.pop() {
             self.seal(id);
+            // Some have gone since they were put on the list.
             if let Some(conn) = self.downstream.conns.get_mut(id) {
                 conn.is_dirty = false;
                 // What is about to be sent is shown when it has been.
@@ -33,7 +36,7 @@ impl Engine {
     /// The server's socket took `count` bytes. Tells whether there is more for it.
     pub fn conn_sent(&mut self, id: ConnId, count: usize) -> bool {
         self.traffic.count_written(count);
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return false };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return false };
         conn.output.advance(count);
         conn.writes.note(conn.output.sent(), self.now);
         conn.tally.add(Count::Written, count as u64);
@@ -54,11 +57,12 @@ impl Engine {
     /// `count` bytes were read into [`Engine::conn_space`].
     pub fn conn_filled(&mut self, id: ConnId, count: usize) {
         self.traffic.count_read(count);
-        if let Some(conn) = self.downstream.conns.get_mut(id) {
+        if let Some(conn) = self.downstream.conns.must_mut(id) {
             conn.input.filled(count);
             conn.tally.add(Count::Read, count as u64);
         }
         self.parse_replies(id);
+        // What has come may have been its end.
         if let Some(conn) = self.downstream.conns.get_mut(id) {
             conn.show();
         }
@@ -66,7 +70,7 @@ impl Engine {
 
     /// Puts the connection on the list of those to flush.
     pub(in crate::proxy) fn mark_conn(&mut self, id: ConnId) {
-        if let Some(conn) = self.downstream.conns.get_mut(id)
+        if let Some(conn) = self.downstream.conns.must_mut(id)
             && !conn.is_dirty
         {
             conn.is_dirty = true;

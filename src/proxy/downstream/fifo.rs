@@ -89,6 +89,7 @@ impl Fifo {
     }
 
     /// Adds the newest entry.
+    #[inline]
     pub fn push(&mut self, entry: Entry) {
         let is_last = entry.is_last();
         self.entries.push_back(entry);

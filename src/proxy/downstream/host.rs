@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::arena::Id;
 use crate::config::behavior::Behavior;
 use crate::config::snapshot::Server;
+use crate::metrics::latency::Latency;
 use crate::metrics::server::Tally;
 use crate::protocol::Protocol;
 
@@ -21,43 +22,43 @@ pub type HostId = Id<Host>;
 #[derive(Debug)]
 pub struct Host {
     /// Which server.
-    pub server: Arc<Server>,
+    pub(super) server: Arc<Server>,
     /// The limits of its connections.
-    pub behavior: Arc<Behavior>,
+    pub(super) behavior: Arc<Behavior>,
     /// The bucket whose counters its connections count on.
-    pub bucket: usize,
+    pub(super) bucket: usize,
     /// All its connections, except the one for lists.
-    pub conns: Vec<ConnId>,
+    pub(super) conns: Vec<ConnId>,
     /// Those that speak its protocol.
-    pub main: Lane,
+    pub(super) main: Lane,
     /// Those that speak ASCII to a server with which moxi speaks binary: for meta commands.
-    pub side: Lane,
+    pub(super) side: Lane,
     /// The connection whose newest request is a get that others may join.
-    pub open: Option<ConnId>,
+    pub(super) open: Option<ConnId>,
     /// The connection that lists of keys come on, which is not among `conns`.
-    pub dump: Option<ConnId>,
+    pub(super) dump: Option<ConnId>,
     /// What all workers know of it.
-    pub health: Arc<Health>,
+    pub(super) health: Arc<Health>,
     /// What this worker counts of it.
-    pub tally: Arc<Tally>,
+    pub(super) tally: Arc<Tally>,
     /// How many connections were lost by its fault that no new one has replaced yet.
-    pub lost: u32,
+    pub(super) lost: u32,
     /// Whether it understands the meta commands; asked when a client first needs to know.
-    pub dialect: Dialect,
+    pub(super) dialect: Dialect,
     /// When it is asked again, because it has not said that it understands none: it has not answered.
-    pub ask_again: Option<Micros>,
+    pub(super) ask_again: Option<Micros>,
     /// Clients that wait for the answer.
-    pub curious: Vec<ClientId>,
+    pub(super) curious: Vec<ClientId>,
     /// Requests have waited too long behind others on its connections, and none of these has been idle since.
-    pub is_crowded: bool,
+    pub(super) is_crowded: bool,
     /// Until when no further connection is begun while there is one, for want of something on this machine.
-    pub short_until: Micros,
+    pub(super) short_until: Micros,
     /// When the log was told of that.
-    pub short_told: Option<Micros>,
+    pub(super) short_told: Option<Micros>,
     /// How many given-up requests stand on its connections, of clients that have gone, too.
-    pub abandoned: u32,
+    pub(super) abandoned: u32,
     /// It is in no bucket any more: what is in flight is finished, then its connections are closed.
-    pub is_retired: bool,
+    pub(super) is_retired: bool,
 }
 
 /// The connections of a server that are picked for the same requests.
@@ -65,9 +66,9 @@ pub struct Host {
 pub struct Lane {
     /// Those without any expected reply; the most recently used one is the last. May name ones that have gone or
     /// found work: look before use.
-    pub idle: Vec<ConnId>,
+    pub(super) idle: Vec<ConnId>,
     /// The connection that got the last request in this turn: what comes next leaves in the same write.
-    pub fresh: Option<ConnId>,
+    pub(super) fresh: Option<ConnId>,
 }
 
 /// What is known of a server's ASCII commands.
@@ -149,6 +150,27 @@ impl Host {
     /// Whether a command can reach it in ASCII. Of a user or a bucket nothing can be said in it.
     pub fn takes_lines(&self) -> bool {
         self.server.protocol == Protocol::Ascii || self.server.user.is_empty() && self.server.bucket.is_empty()
+    }
+
+    /// What moxi speaks with it.
+    pub(in crate::proxy) fn protocol(&self) -> Protocol {
+        self.server.protocol
+    }
+
+    /// What is known of its ASCII commands.
+    pub(in crate::proxy) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// How long requests to it take, as this worker counts it, if anybody wants to know.
+    #[inline]
+    pub(in crate::proxy) fn latency(&self) -> Option<&Latency> {
+        self.tally.latency()
+    }
+
+    /// The right to have its crawler list its keys, if nobody has it.
+    pub(in crate::proxy) fn begin_crawl(&self) -> Option<Crawl> {
+        Crawl::begin(&self.health)
     }
 
     /// Whether there is any connection to it, or one is being made.

@@ -19,7 +19,7 @@ impl Downstream {
         health: &HealthTable,
     ) -> HostId {
         if let Some(id) = self.host_of.get(server)
-            && let Some(host) = self.hosts.get_mut(*id)
+            && let Some(host) = self.hosts.must_mut(*id)
         {
             host.behavior = Arc::clone(&bucket.behavior);
             host.bucket = index;
@@ -40,11 +40,11 @@ impl Engine {
         let is_used = |host: &HostId| self.buckets.iter().any(|bucket| bucket.hosts.contains(host));
         let gone: Vec<HostId> = self.downstream.host_of.values().copied().filter(|host| !is_used(host)).collect();
         for id in gone {
-            let Some(host) = self.downstream.hosts.get_mut(id) else { continue };
+            let Some(host) = self.downstream.hosts.must_mut(id) else { continue };
             host.is_retired = true;
             let idle: Vec<_> = host.conns.iter().copied().chain(host.dump).collect();
             for conn in idle {
-                if self.downstream.conns.get(conn).is_some_and(|conn| conn.fifo.is_empty()) {
+                if self.downstream.conns.must(conn).is_some_and(|conn| conn.fifo.is_empty()) {
                     self.close_conn(conn, Loss::Closed);
                 }
             }
@@ -54,6 +54,7 @@ impl Engine {
 
     /// Forgets a server that is in no bucket any more, when its last connection has gone.
     pub(in crate::proxy) fn forget_retired(&mut self, id: HostId) {
+        // It may be forgotten already, with another of its connections.
         if self.downstream.hosts.get(id).is_some_and(|host| host.is_retired && !host.is_connected())
             && let Some(host) = self.downstream.hosts.remove(id)
         {

@@ -6,7 +6,7 @@ use crate::proxy::downstream::host::{Dialect, Host, HostId};
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, State};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
-use crate::sums::{Count as _, sum};
+use crate::sums::sum;
 
 /// Why a connection is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +107,7 @@ impl Engine {
     pub(in crate::proxy) fn close_conn(&mut self, id: ConnId, loss: Loss) {
         self.seal(id);
         let loss = if self.asks_in_vain(id, loss) { Loss::Unanswered } else { loss };
+        // It may be closed already, while its socket is still there, or what follows from one loss has closed it.
         let Some(conn) = self.downstream.conns.get(id) else { return };
         let (was_ready, count, host_id) = (conn.state == State::Ready, conn.fifo.len(), conn.host);
         let is_parting = self.begin_parting(id, loss);
@@ -114,10 +115,10 @@ impl Engine {
         let retried = fates.retried();
         self.count_loss(id, loss, sum([fates.failed.len(), retried]), retried);
         self.tally_loss(id, loss, count);
-        if fates.is_probed && self.downstream.hosts.get(host_id).is_some_and(|host| host.dialect == Dialect::Asked) {
+        if fates.is_probed && self.downstream.hosts.must(host_id).is_some_and(|host| host.dialect == Dialect::Asked) {
             self.not_asked(host_id, loss);
         }
-        while self.downstream.conns.get(id).is_some_and(|conn| !conn.abandoned.is_empty()) {
+        while self.downstream.conns.must(id).is_some_and(|conn| !conn.abandoned.is_empty()) {
             self.leave(id, 0);
         }
         self.actions.push(if is_parting { Action::FinishConn(id) } else { Action::CloseConn(id) });
@@ -131,7 +132,7 @@ impl Engine {
         if is_parting {
             self.note_elders(host_id);
         }
-        let idle = self.downstream.hosts.get_mut(host_id).filter(|_| is_distrusted).map(Host::take_idle);
+        let idle = self.downstream.hosts.must_mut(host_id).filter(|_| is_distrusted).map(Host::take_idle);
         if loss.is_servers() && (count > 0 || !was_ready) {
             self.blame(host_id, loss);
         }
@@ -139,7 +140,7 @@ impl Engine {
             self.tell_of_loss(&conn, loss);
         }
         for other in idle.unwrap_or_default() {
-            if self.downstream.conns.get(other).is_some_and(|conn| conn.is_idle) {
+            if self.downstream.conns.must(other).is_some_and(|conn| conn.is_idle) {
                 self.close_conn(other, Loss::Closed);
             }
         }
@@ -153,21 +154,21 @@ impl Engine {
     /// Takes the requests off the connection, and decides what becomes of each.
     fn fates(&mut self, id: ConnId, loss: Loss, is_parting: bool) -> Fates {
         let mut fates = Fates::default();
-        let Some(conn) = self.downstream.conns.get(id) else { return fates };
+        let Some(conn) = self.downstream.conns.must(id) else { return fates };
         let (count, sent, host_id) = (conn.fifo.len(), conn.output.sent(), conn.host);
         // What has not been sent can go to another connection.
         let may_move = conn.state == State::Ready || loss == Loss::Local && self.has_usable(host_id, conn.is_side);
         for index in 0..count {
-            let Some(entry) = self.downstream.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else {
+            let Some(entry) = self.downstream.conns.must(id).and_then(|conn| conn.fifo.get(index)).copied() else {
                 break;
             };
             fates.is_probed |= matches!(entry.expect, Expect::Probe(_));
             let Some(request) = self.unlink(id, index) else { continue };
-            let is_unsent = self.downstream.conns.get(id).is_some_and(|conn| conn.range(index).start >= sent);
+            let is_unsent = self.downstream.conns.must(id).is_some_and(|conn| conn.range(index).start >= sent);
             let may_retry = may_move && self.may_retry(request, &entry, sent, is_unsent);
             // Kept from being finished until all its entries here have been sent again, or have failed.
-            let client = self.flight.requests.get_mut(request).map(|request| {
-                request.pending.up();
+            let client = self.flight.requests.must_mut(request).map(|request| {
+                request.hold();
                 request.client
             });
             if may_retry && is_parting && client.is_some_and(|client| self.is_parting(id, client)) {
@@ -183,7 +184,7 @@ impl Engine {
 
     /// The server has one connection less.
     fn leave_host(&mut self, id: ConnId, host_id: HostId, loss: Loss, is_side: bool) {
-        let Some(host) = self.downstream.hosts.get_mut(host_id) else { return };
+        let Some(host) = self.downstream.hosts.must_mut(host_id) else { return };
         host.conns.retain(|other| *other != id);
         host.lane(is_side).idle.retain(|other| *other != id);
         host.dump = host.dump.filter(|other| *other != id);
@@ -194,7 +195,7 @@ impl Engine {
 
     /// Counts one more failure of the server; if it is one too many, the server is left alone for a while.
     fn blame(&mut self, host_id: HostId, loss: Loss) {
-        let Some(host) = self.downstream.hosts.get(host_id) else { return };
+        let Some(host) = self.downstream.hosts.must(host_id) else { return };
         if !host.health.fail(&host.behavior) {
             return;
         }
@@ -209,7 +210,7 @@ impl Engine {
     }
 
     fn tell_of_loss(&mut self, conn: &Conn, loss: Loss) {
-        let Some(host) = self.downstream.hosts.get(conn.host) else { return };
+        let Some(host) = self.downstream.hosts.must(conn.host) else { return };
         let (age, phase, count) =
             (self.now.saturating_sub(conn.head_since) / 1000, conn.state.phase(), conn.fifo.len());
         let text = format!("{}: {loss} in phase {phase}, after {age} ms, with {count} requests", host.server);
@@ -218,8 +219,8 @@ impl Engine {
 
     fn fail_entries(&mut self, failed: Vec<(RequestId, Entry)>, host_id: HostId, failure: Failure) {
         for (request, entry) in failed {
-            if let Some(request) = self.flight.requests.get_mut(request) {
-                request.pending = request.pending.saturating_sub(1);
+            if let Some(request) = self.flight.requests.must_mut(request) {
+                request.let_go();
             }
             self.entry_failed(request, &entry, Some(host_id), failure);
         }
@@ -228,7 +229,7 @@ impl Engine {
     /// Whether a request may be sent again (03 §8.1): what a server may have executed is not, if that would change
     /// more than once.
     fn may_retry(&self, id: RequestId, entry: &Entry, sent: u64, is_unsent: bool) -> bool {
-        let Some(request) = self.flight.requests.get(id) else { return false };
+        let Some(request) = self.flight.requests.must(id) else { return false };
         let most = self.buckets[request.bucket].config.behavior.downstream_retry;
         let begun = matches!(entry.expect, Expect::Broadcast { begun: true, .. } | Expect::Dump { begun: true });
         // What was not even begun to be sent has not had its first try yet.

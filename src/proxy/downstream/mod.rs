@@ -17,27 +17,37 @@
 //! | `face` | what the event loop calls |
 //! | `dispatch`, `pick` | sending; joining gets; which connection a request takes |
 //! | `connection` | handshakes, and replies one by one |
+//! | `matching`, `links` | which expected reply a server's answer is; what ties it to its request |
+//! | `group` | quiet packets, and what closes them |
 //! | `sent` | when what was sent |
+//! | `counting` | what is counted of connections and servers |
 //! | `servers` | what all workers count of a server |
 //! | `loss`, `resend`, `deadlines` | lost connections, what of them is sent again, and what is overdue |
 //! | `abandoned`, `parting` | what was given up and may be carried out yet; nothing overtakes it |
 //! | `dialect` | which ASCII commands a server understands |
 //! | `shortage` | connections that this machine has no room for |
 //! | `masters` | which vbuckets are where |
+//! | `invariants` | what must hold; only in debug builds |
 
 pub(in crate::proxy) mod abandoned;
 mod conn;
 pub(in crate::proxy) mod connection;
+mod counting;
 mod deadlines;
 mod dialect;
 pub(in crate::proxy) mod dispatch;
 mod expect;
 mod face;
 pub mod fifo;
+mod group;
 pub mod host;
 mod hosts;
+#[cfg(debug_assertions)]
+mod invariants;
+mod links;
 pub(in crate::proxy) mod loss;
 pub(in crate::proxy) mod masters;
+mod matching;
 mod named;
 pub(in crate::proxy) mod parting;
 mod pick;
@@ -55,8 +65,9 @@ use std::sync::Arc;
 use crate::arena::Arena;
 use crate::buffer::Pool;
 use crate::config::snapshot::Server;
+use crate::protocol::Protocol;
 
-use host::{Host, HostId};
+use host::{Dialect, Host, HostId};
 use loss::Lost;
 use named::Directory;
 use parting::Parting;
@@ -100,6 +111,32 @@ impl Default for Downstream {
 }
 
 impl Downstream {
+    /// What the server speaks; of one that is in no bucket any more that does not matter.
+    pub(in crate::proxy) fn protocol(&self, host: HostId) -> Protocol {
+        self.hosts.get(host).map_or(Protocol::Binary, |host| host.server.protocol)
+    }
+
+    /// The server, unless it is in no bucket any more.
+    pub(in crate::proxy) fn server(&self, host: HostId) -> Option<&Arc<Server>> {
+        self.hosts.get(host).map(|host| &host.server)
+    }
+
+    /// What is known of the commands of a server that speaks ASCII.
+    pub(in crate::proxy) fn dialect(&self, host: HostId) -> Option<Dialect> {
+        let host = self.hosts.must(host).filter(|host| host.server.protocol == Protocol::Ascii);
+        host.map(|host| host.dialect)
+    }
+
+    /// Requests have waited too long behind others on the server's connections. If that is news: which server it is, how many
+    /// connections it has, and how many requests are on them.
+    pub(in crate::proxy) fn note_crowded(&mut self, host: HostId) -> Option<(&Arc<Server>, usize, usize)> {
+        // It may be in no bucket any more, while the request waits to be sent again.
+        let host = self.hosts.get_mut(host).filter(|host| !host.is_crowded)?;
+        host.is_crowded = true;
+        let conns = host.conns.iter().filter_map(|conn| self.conns.must(*conn));
+        Some((&host.server, host.conns.len(), conns.map(|conn| conn.fifo.len()).sum()))
+    }
+
     /// Whether connections were lost whose requests are to be sent again.
     pub(in crate::proxy) fn has_lost(&self) -> bool {
         !self.lost.is_empty()
@@ -115,7 +152,7 @@ impl Downstream {
         self.servers = Arc::clone(servers);
         let ids: Vec<HostId> = self.host_of.values().copied().collect();
         for id in ids {
-            if let Some(host) = self.hosts.get_mut(id) {
+            if let Some(host) = self.hosts.must_mut(id) {
                 host.tally = servers.register(&host.server, None, &host.health);
             }
         }

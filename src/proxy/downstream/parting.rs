@@ -14,7 +14,6 @@ use crate::proxy::request::RequestId;
 use crate::proxy::timers::{Micros, Owner, deadline};
 use crate::proxy::upstream::ClientId;
 use crate::proxy::{Action, Engine};
-use crate::sums::Count as _;
 
 /// How long is waited for a server, in milliseconds, if no limit is set.
 const PATIENCE: u32 = 200;
@@ -59,15 +58,16 @@ impl Engine {
     /// The connection is about to be closed. Whether something that was sent on it may be carried out yet, and has
     /// clients that wait for that.
     pub(in crate::proxy) fn begin_parting(&mut self, id: ConnId, loss: Loss) -> bool {
-        let Some(conn) = self.downstream.conns.get(id) else { return false };
+        let Some(conn) = self.downstream.conns.must(id) else { return false };
         if !matches!(loss, Loss::Overdue | Loss::Malformed) || conn.state != State::Ready {
             return false;
         }
         let mut clients: Vec<ClientId> = conn.abandoned.iter().map(|abandoned| abandoned.client).collect();
         for (index, entry) in conn.fifo.iter().enumerate() {
             if conn.is_begun(index)
+                // (Others have been given up, and are among the abandoned if they change something.)
                 && let Some(request) = self.flight.requests.get(entry.request)
-                && request.changes
+                && request.changes()
             {
                 clients.push(request.client);
             }
@@ -77,8 +77,8 @@ impl Engine {
         clients.dedup();
         let Some(until) = self.patience(id).filter(|_| !clients.is_empty()) else { return false };
         for client in &clients {
-            if let Some(client) = self.upstream.clients.get_mut(*client) {
-                client.parting.up();
+            if let Some(client) = self.upstream.clients.must_mut(*client) {
+                client.begin_parting();
             }
         }
         self.timers.add(until, Owner::Parting(id));
@@ -89,11 +89,11 @@ impl Engine {
     /// A connection to this server was closed that a write stands on yet. Those that are there may be read before it:
     /// who has waited for it goes on with younger ones. There is room for one, in the place of the closed one.
     pub(in crate::proxy) fn note_elders(&mut self, host_id: HostId) {
-        let Some(host) = self.downstream.hosts.get_mut(host_id) else { return };
+        let Some(host) = self.downstream.hosts.must_mut(host_id) else { return };
         host.main.fresh = None;
         host.side.fresh = None;
         for id in &host.conns {
-            if let Some(conn) = self.downstream.conns.get_mut(*id) {
+            if let Some(conn) = self.downstream.conns.must_mut(*id) {
                 conn.is_elder = true;
             }
         }
@@ -104,7 +104,7 @@ impl Engine {
 
     /// Until when those wait that have a write on this connection.
     fn patience(&self, id: ConnId) -> Option<Micros> {
-        let behavior = &self.downstream.hosts.get(self.downstream.conns.get(id)?.host)?.behavior;
+        let behavior = &self.downstream.hosts.must(self.downstream.conns.must(id)?.host)?.behavior;
         let limits = [behavior.downstream_conn_queue_timeout, behavior.downstream_timeout, PATIENCE];
         deadline(self.now, limits.into_iter().find(|limit| *limit > 0)?)
     }
@@ -129,11 +129,10 @@ impl Engine {
         self.actions.push(Action::CloseConn(id));
         self.downstream.lost.extend(parting.lost);
         for id in parting.clients {
+            // It may have gone while it waited.
             let Some(client) = self.upstream.clients.get_mut(id) else { continue };
-            client.parting = client.parting.saturating_sub(1);
-            if client.stopped {
-                self.make_ready(id);
-            }
+            client.end_parting();
+            self.wake_client(id);
         }
     }
 }

@@ -27,10 +27,11 @@ impl Engine {
         if let Some(conn) = self.stuck(client, host_id) {
             return Ok(conn);
         }
+        // What is sent again may be for a server that is in no bucket any more.
         let Some(host) = self.downstream.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };
         if joinable
             && let Some(conn) = host.open
-            && self.downstream.conns.get(conn).and_then(|conn| conn.open).is_some_and(|open| open.keys < JOIN_KEYS)
+            && self.downstream.conns.must(conn).and_then(|conn| conn.open).is_some_and(|open| open.keys < JOIN_KEYS)
         {
             return Ok(conn);
         }
@@ -44,6 +45,7 @@ impl Engine {
         if let Some(id) = stuck.filter(|id| self.speak(*id) == Protocol::Ascii) {
             return Ok(id);
         }
+        // What is sent again may be for a server that is in no bucket any more.
         let is_binary = self.downstream.hosts.get(host_id).is_some_and(|host| host.server.protocol == Protocol::Binary);
         self.pick_among(host_id, is_binary)
     }
@@ -51,7 +53,7 @@ impl Engine {
     /// Where the client's unanswered work for this server is: its order is kept there; also behind what it has given up.
     #[inline]
     fn stuck(&self, client: ClientId, host: HostId) -> Option<ConnId> {
-        let id = self.upstream.clients.get(client)?.sticky(host)?;
+        let id = self.upstream.clients.must(client)?.sticky(host)?;
         self.downstream.conns.contains(id).then_some(id)
     }
 
@@ -62,21 +64,24 @@ impl Engine {
     }
 
     /// One of those connections that are, or are not, side ones.
+    #[inline]
     fn pick_among(&mut self, host_id: HostId, is_side: bool) -> Result<ConnId, Failure> {
+        // What is sent again may be for a server that is in no bucket any more.
         let Some(host) = self.downstream.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };
         let lane = host.lane(is_side);
+        // It may have been closed since.
         if let Some(id) = lane.fresh
             && self.downstream.conns.get(id).is_some_and(Conn::takes_more)
         {
             return Ok(id);
         }
         while let Some(conn) = lane.idle.pop() {
-            if self.downstream.conns.get(conn).is_some_and(|conn| conn.is_idle) {
+            if self.downstream.conns.must(conn).is_some_and(|conn| conn.is_idle) {
                 return Ok(conn);
             }
         }
         let conns = &self.downstream.conns;
-        let is_such = |id: &&ConnId| conns.get(**id).is_some_and(|conn| conn.is_side == is_side && !conn.is_elder);
+        let is_such = |id: &&ConnId| conns.must(**id).is_some_and(|conn| conn.is_side == is_side && !conn.is_elder);
         let (all, count) = (host.conns.len(), host.conns.iter().filter(is_such).count());
         let most = host.behavior.downstream_conn_max as usize;
         let is_short = self.now < host.short_until && count > 0;
@@ -90,20 +95,20 @@ impl Engine {
             }
             self.count(bucket, if has_room { Counter::ConnectInterval } else { Counter::ConnectMaxReached });
         }
-        let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
+        let Some(host) = self.downstream.hosts.must(host_id) else { return Err(Failure::NoServer) };
         let load = |id: &&ConnId| {
-            self.downstream.conns.get(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
+            self.downstream.conns.must(**id).map(|conn| (conn.is_stalled || !conn.alone.is_empty(), conn.fifo.len()))
         };
         let is_such = |id: &&ConnId| {
-            self.downstream.conns.get(**id).is_some_and(|conn| conn.is_side == is_side && !conn.is_elder)
+            self.downstream.conns.must(**id).is_some_and(|conn| conn.is_side == is_side && !conn.is_elder)
         };
         host.conns.iter().filter(is_such).min_by_key(load).copied().ok_or(Failure::NoServer)
     }
 
     /// Closes an idle connection of the other kind, so that this one has its share; tells whether there was one.
     fn make_room(&mut self, host: HostId, is_side: bool) -> bool {
-        let Some(host) = self.downstream.hosts.get_mut(host) else { return false };
-        let is_idle = |id: &&ConnId| self.downstream.conns.get(**id).is_some_and(|conn| conn.is_idle);
+        let Some(host) = self.downstream.hosts.must_mut(host) else { return false };
+        let is_idle = |id: &&ConnId| self.downstream.conns.must(**id).is_some_and(|conn| conn.is_idle);
         let Some(id) = host.lane(is_side).idle.iter().find(is_idle).copied() else { return false };
         self.close_conn(id, Loss::Abandoned);
         true
@@ -113,19 +118,18 @@ impl Engine {
     /// is at most one such connection to a server, so that a client which sends such commands does not keep others from
     /// it.
     pub(in crate::proxy) fn pick_for(&mut self, client: ClientId, id: HostId, code: u8) -> Result<ConnId, Failure> {
-        let is_binary = self.downstream.hosts.get(id).is_some_and(|host| host.server.protocol == Protocol::Binary);
-        match is_binary && op::of(code).is_foreign {
+        match op::of(code).is_foreign && self.downstream.protocol(id) == Protocol::Binary {
             true => self.pick_alone(client, id),
             false => self.pick(client, id, false),
         }
     }
 
     fn pick_alone(&mut self, client: ClientId, host_id: HostId) -> Result<ConnId, Failure> {
-        let is_sticky = self.upstream.clients.get(client).is_some_and(|client| client.sticky(host_id).is_some());
+        let is_sticky = self.upstream.clients.must(client).is_some_and(|client| client.sticky(host_id).is_some());
         let is_alone = |id: &&ConnId| {
             self.downstream
                 .conns
-                .get(**id)
+                .must(**id)
                 .is_some_and(|conn| !conn.alone.is_empty() && !conn.is_elder && !conn.is_side)
         };
         let found = self.downstream.hosts.get(host_id).and_then(|host| host.conns.iter().find(is_alone));
@@ -144,11 +148,34 @@ impl Engine {
         Err(Failure::Closed)
     }
 
+    /// The server's connection for lists. It is one more than `downstream_conn_max` allows, as long as it is needed.
+    pub(in crate::proxy) fn pick_dump(&mut self, host_id: HostId) -> Result<ConnId, Failure> {
+        // What is sent again may be for a server that is in no bucket any more.
+        let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
+        if let Some(id) = host.dump
+            && self.downstream.conns.must(id).is_some_and(|conn| !conn.is_stalled)
+        {
+            return Ok(id);
+        }
+        if host.health.is_suspended() || host.dump.is_some() {
+            return Err(Failure::NoServer);
+        }
+        let id = self.connect(host_id);
+        if let Some(conn) = self.downstream.conns.must_mut(id) {
+            conn.is_for_dumps = true;
+        }
+        if let Some(host) = self.downstream.hosts.must_mut(host_id) {
+            host.conns.retain(|other| *other != id);
+            host.dump = Some(id);
+        }
+        Ok(id)
+    }
+
     /// The connection was picked, but nothing has been written to it.
     pub(in crate::proxy) fn give_back(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.get(id).filter(|conn| conn.is_idle) else { return };
+        let Some(conn) = self.downstream.conns.must(id).filter(|conn| conn.is_idle) else { return };
         let is_side = conn.is_side;
-        if let Some(host) = self.downstream.hosts.get_mut(conn.host)
+        if let Some(host) = self.downstream.hosts.must_mut(conn.host)
             && let idle = &mut host.lane(is_side).idle
             && !idle.contains(&id)
         {
@@ -162,13 +189,13 @@ impl Engine {
     }
 
     fn connect_as(&mut self, host_id: HostId, is_side: bool) -> ConnId {
-        let known = self.downstream.hosts.get(host_id).map(|host| (host.server.protocol, Arc::clone(&host.tally)));
+        let known = self.downstream.hosts.must(host_id).map(|host| (host.server.protocol, Arc::clone(&host.tally)));
         let (speak, tally) = known.unwrap_or((Protocol::Binary, Arc::default()));
         let speak = if is_side { Protocol::Ascii } else { speak };
         tally.begin();
         [Count::Conns, Count::Connecting].into_iter().for_each(|count| tally.add(count, 1));
         let mut conn = Conn { is_side, ..Conn::new(host_id, speak, tally, self.now) };
-        if let Some(host) = self.downstream.hosts.get(host_id)
+        if let Some(host) = self.downstream.hosts.must(host_id)
             && speak == Protocol::Binary
         {
             let server = &host.server;
@@ -183,7 +210,7 @@ impl Engine {
             conn.answered_to = conn.output.end();
         }
         let id = self.downstream.conns.insert(conn);
-        if let Some(host) = self.downstream.hosts.get_mut(host_id) {
+        if let Some(host) = self.downstream.hosts.must_mut(host_id) {
             host.conns.push(id);
             self.actions.push(Action::Connect(id, Arc::clone(&host.server)));
         }

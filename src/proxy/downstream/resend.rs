@@ -13,8 +13,9 @@ impl Engine {
     pub(in crate::proxy) fn resend_lost(&mut self) {
         for Lost { id: conn_id, conn, again, later } in std::mem::take(&mut self.downstream.lost) {
             for (place, (id, index)) in again.iter().enumerate() {
+                // It may have failed meanwhile, for another reason.
                 let Some(request) = self.flight.requests.get_mut(*id) else { continue };
-                request.pending = request.pending.saturating_sub(1);
+                request.let_go();
                 if request.is_done {
                     continue;
                 }
@@ -41,7 +42,7 @@ impl Engine {
         if !old.is_side {
             return self.resend(id, old, index);
         }
-        let (entry, client_id) = (old.fifo.get(index)?, self.flight.requests.get(id)?.client);
+        let (entry, client_id) = (old.fifo.get(index)?, self.flight.requests.must(id)?.client);
         let conn_id = match self.pick_line(client_id, old.host) {
             Ok(conn) => conn,
             Err(failure) => {
@@ -49,9 +50,10 @@ impl Engine {
                 return None;
             }
         };
-        self.upstream.clients.get_mut(client_id)?.stick(old.host, conn_id);
+        self.upstream.clients.must_mut(client_id)?.stick(old.host, conn_id);
         let sent_on = self.resend(id, old, index);
         self.give_back(conn_id);
+        // It may be forgotten with the request, if that has failed.
         if let Some(client) = self.upstream.clients.get_mut(client_id) {
             client.unstick(conn_id);
         }
@@ -68,7 +70,7 @@ impl Engine {
                     self.fail(id, Failure::Closed);
                     return None;
                 };
-                let request = self.flight.requests.get(id)?;
+                let request = self.flight.requests.must(id)?;
                 let (client, bucket) = (request.client, request.bucket);
                 let (_, cas) = self.class(id);
                 let (_, vbucket) = self.route(bucket, key);
@@ -102,7 +104,7 @@ impl Engine {
             self.entry_failed(id, entry, Some(old.host), Failure::Closed);
             return None;
         }
-        let client = self.flight.requests.get(id).map(|request| request.client)?;
+        let client = self.flight.requests.must(id).map(|request| request.client)?;
         let picked = match (entry.expect, entry.expect.opcode()) {
             (Expect::Dump { .. }, _) => self.pick_dump(old.host),
             (_, Some(code)) => self.pick_for(client, old.host, code),

@@ -30,6 +30,7 @@ impl Engine {
     /// The connection could not be begun; that is not the server's fault, or not yet.
     pub fn connect_short(&mut self, id: ConnId, lack: Lack, reason: &str) {
         let now = self.now;
+        // The engine may have forgotten it, and the event loop not looked at the actions yet.
         let Some(conn) = self.downstream.conns.get_mut(id).filter(|conn| conn.state == State::Connecting) else {
             return;
         };
@@ -37,7 +38,7 @@ impl Engine {
         conn.retry_at = Some(now.saturating_add(PAUSE));
         let (host_id, has_requests, is_side) = (conn.host, !conn.fifo.is_empty(), conn.is_side);
         let is_for_dumps = conn.is_for_dumps;
-        let Some(host) = self.downstream.hosts.get_mut(host_id) else { return };
+        let Some(host) = self.downstream.hosts.must_mut(host_id) else { return };
         host.short_until = now.saturating_add(PAUSE);
         if lack != Lack::Queue && host.short_told.is_none_or(|told| now >= told.saturating_add(TELL)) {
             host.short_told = Some(now);
@@ -58,10 +59,10 @@ impl Engine {
 
     /// Tries again, unless it is too late; tells whether it does.
     pub(in crate::proxy) fn connect_again(&mut self, id: ConnId) -> bool {
-        let Some(conn) = self.downstream.conns.get_mut(id).filter(|conn| conn.state == State::Connecting) else {
+        let Some(conn) = self.downstream.conns.must_mut(id).filter(|conn| conn.state == State::Connecting) else {
             return false;
         };
-        let patience = self.downstream.hosts.get(conn.host).map_or(0, |host| host.behavior.connect_timeout);
+        let patience = self.downstream.hosts.must(conn.host).map_or(0, |host| host.behavior.connect_timeout);
         let is_too_late = deadline(conn.state_since, patience).is_some_and(|at| at <= self.now);
         if is_too_late || conn.retry_at.take_if(|at| *at <= self.now).is_none() {
             return false;
@@ -71,7 +72,7 @@ impl Engine {
             self.close_conn(id, Loss::Local);
             return true;
         }
-        let Some(host) = self.downstream.hosts.get(host) else { return false };
+        let Some(host) = self.downstream.hosts.must(host) else { return false };
         self.actions.push(crate::proxy::Action::Connect(id, std::sync::Arc::clone(&host.server)));
         self.arm_conn(id);
         true
@@ -80,15 +81,15 @@ impl Engine {
     /// Whether the server has a connection that takes requests, of those that are, or are not, side ones.
     pub(in crate::proxy) fn has_usable(&self, host: HostId, is_side: bool) -> bool {
         let is_ready = |id: &ConnId| {
-            let conn = self.downstream.conns.get(*id).filter(|conn| conn.is_side == is_side);
+            let conn = self.downstream.conns.must(*id).filter(|conn| conn.is_side == is_side);
             conn.is_some_and(|conn| conn.state == State::Ready && !conn.is_stalled && !conn.is_elder)
         };
-        self.downstream.hosts.get(host).is_some_and(|host| host.conns.iter().any(is_ready))
+        self.downstream.hosts.must(host).is_some_and(|host| host.conns.iter().any(is_ready))
     }
 
     /// Closes an idle connection to some server: another server needs the descriptor more.
     fn give_up_idle(&mut self) {
-        let is_idle = |id: &ConnId| self.downstream.conns.get(*id).is_some_and(|conn| conn.is_idle);
+        let is_idle = |id: &ConnId| self.downstream.conns.must(*id).is_some_and(|conn| conn.is_idle);
         let mut lanes = self.downstream.hosts.iter().flat_map(|(_, host)| host.lanes());
         let found = lanes.find_map(|lane| lane.idle.iter().copied().find(is_idle));
         drop(lanes);

@@ -13,16 +13,12 @@ use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
 use crate::proxy::request::multiget::Named;
 use crate::proxy::request::{RequestId, Work};
-use crate::sums::{behind, sum};
 
 impl Engine {
     /// Takes one line or value that an ASCII server has sent.
     pub(in crate::proxy) fn ascii_reply(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
-        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
-        let Some(head) = conn.fifo.front() else { return Err(Unfit) };
-        if conn.output.sent() <= conn.answered_to {
-            return Err(Unfit); // an answer to something that was not sent yet
-        }
+        let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
+        let Some(head) = conn.awaited() else { return Err(Unfit) };
         if let Expect::Get { .. } = head.expect {
             return self.ascii_get(id, reply);
         }
@@ -103,28 +99,13 @@ impl Engine {
         id: ConnId,
         is_it: impl Fn(&Output, &Entry, Range<u64>) -> bool,
     ) -> Result<usize, Unfit> {
-        let Some(Conn { fifo, output, cursor, .. }) = self.downstream.conns.get_mut(id) else { return Err(Unfit) };
-        let count = fifo.head_len();
-        let mut is_found = |index| {
-            let Some(entry) = fifo.get_mut(index) else { return false };
-            let Expect::Get { key_at, key_len, answered: false, .. } = entry.expect else { return false };
-            let is_found = is_it(output, entry, key_at..behind(key_at, key_len.into()));
-            if is_found && let Expect::Get { answered, .. } = &mut entry.expect {
-                *answered = true;
-            }
-            is_found
-        };
-        // Servers answer in the order of the keys; others are looked for, too.
-        let from = (*cursor).min(count);
-        let index = (from..count).chain(0..from).find(|index| is_found(*index)).ok_or(Unfit)?;
-        *cursor = sum([index, 1]);
-        Ok(index)
+        self.downstream.conns.must_mut(id).and_then(|conn| conn.find_get(is_it)).ok_or(Unfit)
     }
 
     /// The joined get at the head is over, with this line if not with the usual one. Those of its keys that were not
     /// answered are misses, unless the line says otherwise.
     pub(in crate::proxy) fn finish_gets(&mut self, id: ConnId, line: Option<&[u8]>) {
-        let count = self.downstream.conns.get(id).map_or(0, |conn| conn.fifo.head_len());
+        let count = self.downstream.conns.must(id).map_or(0, Conn::head_len);
         for index in 0..count {
             // Those that were answered have been unlinked.
             let Some(request) = self.unlink(id, index) else { continue };
@@ -140,8 +121,8 @@ impl Engine {
     /// Whether a failure that a server reports to a get is told to the client, instead of a miss after which it might
     /// replace what is there. A server of a vbucket bucket is the only one that has its keys.
     pub(in crate::proxy) fn tells_failures(&self, id: RequestId) -> bool {
-        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.find(request.bucket));
-        bucket.is_some_and(|bucket| bucket.config.router.vbucket_map().is_some())
+        let Some(request) = self.flight.requests.must(id) else { return false };
+        self.buckets[request.bucket].config.router.vbucket_map().is_some()
     }
 
     fn is_failed_get(&self, id: RequestId, line: &[u8]) -> bool {
@@ -152,15 +133,10 @@ impl Engine {
     fn ascii_value(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
             Reply::Value { key, flags, cas, data, raw } => {
-                let Some(conn) = self.downstream.conns.get_mut(id) else { return Ok(()) };
-                let head = conn.fifo.get_mut(0).map(|entry| &mut entry.expect);
-                let Some(Expect::Value { key_at, key_len, answered: answered @ false, .. }) = head else {
-                    return Err(Unfit);
-                };
-                if conn.output.slice(*key_at..behind(*key_at, (*key_len).into())) != Some(key) {
+                let Some(conn) = self.downstream.conns.must_mut(id) else { return Ok(()) };
+                if !conn.note_value(key) {
                     return Err(Unfit);
                 }
-                *answered = true;
                 if let Some(request) = self.unlink(id, 0) {
                     let item = Item { flags: *flags, cas: cas.unwrap_or(0), value: Some(*data) };
                     self.pass_value(request, &item, *raw);
@@ -189,7 +165,7 @@ impl Engine {
 
     fn ascii_broadcast(&mut self, id: ConnId, request: RequestId, server: u16, reply: &Reply<'_>) -> Result<(), Unfit> {
         let is_list = self.broadcast_of(request).is_none_or(|broadcast| broadcast.is_list());
-        let Some(host) = self.downstream.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
+        let Some(host) = self.downstream.conns.must(id).map(Conn::host) else { return Ok(()) };
         match reply {
             Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
             Reply::Stat { line } => {
@@ -225,9 +201,8 @@ impl Engine {
 
     /// Something of a server's answer to a broadcast, or of its list, has come: it is not to be asked again.
     pub(in crate::proxy) fn note_begun(&mut self, id: ConnId) {
-        let head = self.downstream.conns.get_mut(id).and_then(|conn| conn.fifo.get_mut(0));
-        if let Some(Expect::Broadcast { begun, .. } | Expect::Dump { begun }) = head.map(|entry| &mut entry.expect) {
-            *begun = true;
+        if let Some(conn) = self.downstream.conns.must_mut(id) {
+            conn.note_begun();
         }
     }
 
@@ -275,7 +250,7 @@ impl Engine {
 
     /// The class of a request with one key.
     pub(in crate::proxy) fn class(&self, id: RequestId) -> (CommandClass, bool) {
-        match self.flight.requests.get(id).map(|request| &request.work) {
+        match self.flight.requests.must(id).map(|request| &request.work) {
             Some(Work::Line(class)) => (*class, *class == CommandClass::Getl),
             Some(Work::Get { cas, .. }) => (CommandClass::Get, *cas),
             Some(Work::Meta(asked)) => (asked.class(), asked.needs_cas()),

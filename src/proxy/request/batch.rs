@@ -8,22 +8,23 @@ mod replies;
 
 use crate::arena::Arena;
 use crate::buffer::Output;
+use crate::config::behavior::Behavior;
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
-use crate::protocol::binary::command;
 use crate::protocol::binary::opcode;
 use crate::protocol::binary::packet::Packet;
-use crate::protocol::op::{self, is_quiet};
+use crate::protocol::op;
 use crate::protocol::translate;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
+use crate::proxy::downstream::{ConnId, Entry, Expect};
 use crate::proxy::request::broadcast::{Broadcast, Order};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
-use crate::proxy::upstream::pump::{Admit, Verdict};
+use crate::proxy::upstream::admission::Admit;
+use crate::proxy::upstream::pump::Verdict;
 use crate::proxy::upstream::{Caller, Client, ClientId};
 use crate::sums::Count as _;
 use replies::Replies;
@@ -72,10 +73,51 @@ impl Batch {
     }
 }
 
+/// The quiet packets of a client that are not answered, and what its next one joins.
+#[derive(Debug, Default)]
+pub struct Packets {
+    /// The batch that those of this turn are part of.
+    batch: Option<RequestId>,
+    bytes: u64,
+    count: u32,
+}
+
+impl Packets {
+    /// The batch that those of this turn are part of.
+    pub(in crate::proxy) fn batch(&self) -> Option<RequestId> {
+        self.batch
+    }
+
+    /// Whether one more of so many bytes may be sent before others are answered.
+    fn takes(&self, bytes: u64, behavior: &Behavior) -> bool {
+        let is_too_long = self.bytes.saturating_add(bytes) > behavior.quiet_max;
+        self.count == 0 || !is_too_long && self.count < behavior.upstream_requests_max
+    }
+
+    /// One more of so many bytes joins this batch.
+    fn join(&mut self, batch: RequestId, bytes: u64) {
+        self.batch = Some(batch);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.count.up();
+    }
+
+    /// What comes next is not part of the batch.
+    pub(in crate::proxy) fn leave(&mut self) {
+        self.batch = None;
+    }
+
+    /// Those of a batch are answered.
+    fn settle(&mut self, batch: &Batch) {
+        self.bytes = self.bytes.saturating_sub(batch.bytes);
+        self.count = self.count.saturating_sub(batch.count);
+    }
+}
+
 impl Client {
     /// The batch that its next packet joins, if there is one in this turn.
     pub(in crate::proxy) fn open_batch(&self, requests: &Arena<Request>) -> Option<RequestId> {
-        let id = self.batch?;
+        let id = self.batch()?;
+        // It may be answered, and forgotten.
         let request = requests.get(id).filter(|request| !request.is_done)?;
         matches!(&request.work, Work::Batch(batch) if batch.is_open).then_some(id)
     }
@@ -84,7 +126,7 @@ impl Client {
 impl Engine {
     /// The batch that the client's next packet joins, if there is one in this turn.
     pub(in crate::proxy) fn open_batch(&self, id: ClientId) -> Option<RequestId> {
-        self.upstream.clients.get(id)?.open_batch(&self.flight.requests)
+        self.upstream.clients.must(id)?.open_batch(&self.flight.requests)
     }
 
     /// Sends a quiet packet. While more than `quiet_max` bytes of them are unanswered, or `upstream_requests_max`, it has to
@@ -95,12 +137,11 @@ impl Engine {
             self.refuse_quiet(caller, packet, failure);
             return Verdict::Taken;
         }
-        let Some(client) = self.upstream.clients.get_mut(id) else { return Verdict::Taken };
+        let Some(client) = self.upstream.clients.must_mut(id) else { return Verdict::Taken };
         let behavior = &self.buckets[caller.bucket].config.behavior;
         let bytes = packet.raw.len() as u64;
-        let is_too_long = client.quiet_bytes.saturating_add(bytes) > behavior.quiet_max;
-        if client.quiet_packets > 0 && (is_too_long || client.quiet_packets >= behavior.upstream_requests_max) {
-            client.stopped = true;
+        if !client.packets().takes(bytes, behavior) {
+            client.stop();
             return Verdict::Wait;
         }
         let is_flush = packet.key.is_empty();
@@ -118,10 +159,8 @@ impl Engine {
                 }
             },
         };
-        if let Some(client) = self.upstream.clients.get_mut(id) {
-            client.batch = Some(batch);
-            client.quiet_bytes = client.quiet_bytes.saturating_add(bytes);
-            client.quiet_packets.up();
+        if let Some(client) = self.upstream.clients.must_mut(id) {
+            client.packets().join(batch, bytes);
         }
         self.begin_packet(batch, bytes);
         if is_flush {
@@ -144,7 +183,7 @@ impl Engine {
 
     /// A packet of a batch is about to be sent: the batch is not finished before all of it is.
     fn begin_packet(&mut self, id: RequestId, quiet_bytes: u64) {
-        if let Some(Work::Batch(batch)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        if let Some(Work::Batch(batch)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             batch.is_sending = true;
             batch.count = batch.count.saturating_add(u32::from(quiet_bytes > 0));
             batch.bytes = batch.bytes.saturating_add(quiet_bytes);
@@ -152,7 +191,7 @@ impl Engine {
     }
 
     fn end_packet(&mut self, id: RequestId) {
-        if let Some(Work::Batch(batch)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        if let Some(Work::Batch(batch)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             batch.is_sending = false;
         }
         self.packet_done(id);
@@ -185,10 +224,10 @@ impl Engine {
             _ => None,
         };
         let is_broadcast = broadcast.is_some();
-        if let Some(client) = self.upstream.clients.get_mut(client) {
-            client.batch = None;
+        if let Some(client) = self.upstream.clients.must_mut(client) {
+            client.packets().leave();
         }
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         if let Work::Batch(batch) = &mut request.work {
             batch.closing = Some((code, packet.header.opaque));
             batch.broadcast = broadcast;
@@ -208,7 +247,7 @@ impl Engine {
                 match self.pick(client, host, false) {
                     Ok(conn_id) => self.put_broadcast(id, conn_id, index, packet),
                     Err(failure) => {
-                        if let Some(request) = self.flight.requests.get_mut(id) {
+                        if let Some(request) = self.flight.requests.must_mut(id) {
                             request.failure.get_or_insert(failure);
                         }
                     }
@@ -220,19 +259,13 @@ impl Engine {
         self.end_packet(id);
     }
 
-    /// The connection, ready for a packet of this batch: it goes on with the quiet ones that are there.
-    pub(in crate::proxy) fn begin_in(&mut self, id: RequestId, conn_id: ConnId) -> Option<&mut Conn> {
-        match self.downstream.conns.get(conn_id)?.group == Some(id) {
-            true => self.downstream.conns.get_mut(conn_id),
-            false => self.begin(conn_id),
+    /// No further packets join the batch. `false`: it was given up.
+    pub(in crate::proxy) fn shut_batch(&mut self, id: RequestId) -> bool {
+        let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return false };
+        if let Work::Batch(batch) = &mut request.work {
+            batch.is_open = false;
         }
-    }
-
-    /// A packet of this request was written at the end of the connection's output.
-    pub(in crate::proxy) fn note_group(&mut self, id: RequestId, conn_id: ConnId, code: u8) {
-        if let Some(conn) = self.downstream.conns.get_mut(conn_id) {
-            conn.group = is_quiet(code).then_some(id);
-        }
+        true
     }
 
     /// A batch without quiet packets, for a packet that goes to all servers.
@@ -240,44 +273,11 @@ impl Engine {
         self.one(caller, Work::Batch(Box::new(Batch::new())), false, true)
     }
 
-    /// Closes the quiet packets at the end of the connection's output: something else follows, or they are sent.
-    pub(in crate::proxy) fn close_group(&mut self, conn_id: ConnId) {
-        let Some(id) = self.downstream.conns.get_mut(conn_id).and_then(|conn| conn.group.take()) else { return };
-        let mut owner = RequestId::NONE; // if the batch was given up, its packets still need their end
-        if let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) {
-            if let Work::Batch(batch) = &mut request.work {
-                batch.is_open = false;
-            }
-            owner = id;
-        }
-        self.end_group(owner, conn_id);
-    }
-
-    /// Ends a server's quiet packets with a NOOP of moxi's own. ASCII servers answer each of theirs.
-    fn end_group(&mut self, id: RequestId, conn_id: ConnId) {
-        if self.speak(conn_id) == Protocol::Ascii {
-            return;
-        }
-        let Some(conn) = self.begin(conn_id) else { return };
-        command::noop(conn.output.tail(), 0);
-        let end = conn.output.end();
-        let entry = Entry {
-            request: id,
-            expect: Expect::Close,
-            opaque: 0,
-            end,
-            retries: 0,
-            may_repeat: true,
-            is_queued: false,
-        };
-        self.enqueue(conn_id, entry);
-    }
-
     /// Writes a packet that goes to all servers to one of them: that at place `index` of the configuration.
     fn put_broadcast(&mut self, id: RequestId, conn_id: ConnId, index: usize, packet: &Packet<'_>) {
         let speak = self.speak(conn_id);
-        let Some(conn) = self.begin_in(id, conn_id) else { return };
-        let out = conn.output.tail();
+        let Some(output) = self.begin_in(id, conn_id) else { return };
+        let out = output.tail();
         match (speak, packet.header.opcode) {
             (Protocol::Binary, _) => out.extend_from_slice(&packet.raw),
             (Protocol::Ascii, opcode::FLUSH) => translate::write_flush(out, packet.extras),
@@ -287,7 +287,7 @@ impl Engine {
             }
             (Protocol::Ascii, _) => ascii::version(out),
         }
-        let end = conn.output.end();
+        let end = output.end();
         let server = u16::try_from(index).unwrap_or(u16::MAX);
         let expect = Expect::Broadcast { opcode: packet.header.opcode, server, begun: false };
         let opaque = packet.header.opaque;
@@ -296,18 +296,5 @@ impl Engine {
             Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
         );
         self.note_group(id, conn_id, packet.header.opcode);
-    }
-
-    /// Closes a group that was sent again without the packet that closed it.
-    pub(in crate::proxy) fn reclose_group(&mut self, id: RequestId, conn_id: ConnId) {
-        let is_open = self
-            .downstream
-            .conns
-            .get(conn_id)
-            .and_then(|conn| conn.fifo.back())
-            .is_some_and(|entry| entry.request == id && matches!(entry.expect, Expect::Quiet { .. }));
-        if is_open {
-            self.end_group(id, conn_id);
-        }
     }
 }

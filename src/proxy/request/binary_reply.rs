@@ -10,19 +10,16 @@ use crate::protocol::status::{CommandClass, line, no_value, unl_line};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::{ConnId, Entry, Expect, PacketName};
+use crate::proxy::downstream::{Conn, ConnId, Expect, PacketName};
 use crate::proxy::request::multiget::Named;
 use crate::proxy::request::{RequestId, Work};
-use crate::sums::{behind, sum};
+use crate::sums::behind;
 
 impl Engine {
     /// Takes one packet that a binary server has sent.
     pub(in crate::proxy) fn binary_reply(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
-        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
-        let Some(head) = conn.fifo.front().copied() else { return Err(Unfit) };
-        if conn.output.sent() <= conn.range(0).start {
-            return Err(Unfit); // an answer to something that was not sent yet
-        }
+        let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
+        let Some(head) = conn.awaited().copied() else { return Err(Unfit) };
         let code = packet.header.opcode;
         match head.expect {
             Expect::Get { .. } => self.binary_get(id, packet),
@@ -74,7 +71,7 @@ impl Engine {
 
     /// The answer to a get of one key, or to one of several that were joined.
     fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
-        let lone = self.downstream.conns.get(id).is_some_and(|conn| conn.fifo.head_len() == 1);
+        let lone = self.downstream.conns.must(id).is_some_and(|conn| conn.head_len() == 1);
         match packet.header.opcode {
             opcode::GETK if lone && self.is_refusal(id, 0, packet) => {
                 self.try_elsewhere(id, 0, &packet.value);
@@ -113,28 +110,15 @@ impl Engine {
 
     /// An unusual answer to a quiet packet: it is passed on.
     fn quiet_reply(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
-        let Some(conn) = self.downstream.conns.get_mut(id) else { return Err(Unfit) };
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return Err(Unfit) };
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
-        // The server answers in order, so it is usually the next one.
-        let from = conn.cursor;
-        let is_it = |entry: &mut Entry| match &mut entry.expect {
-            Expect::Quiet { opcode, answered: answered @ false, .. } if *opcode == code && entry.opaque == opaque => {
-                *answered = true;
-                true
-            }
-            _ => false,
-        };
-        let group = conn.fifo.iter_mut().take_while(|entry| !entry.is_last()).enumerate();
-        let found = group.skip(from).find_map(|(index, entry)| is_it(entry).then_some(index));
-        let found = found.or_else(|| conn.fifo.iter_mut().take(from).position(is_it));
-        let Some(index) = found else { return Err(Unfit) };
-        conn.cursor = sum([index, 1]);
+        let Some(index) = conn.find_quiet(code, opaque) else { return Err(Unfit) };
         if self.is_refusal(id, index, packet) {
             self.try_elsewhere(id, index, &packet.value);
             return Ok(());
         }
         let place =
-            self.downstream.conns.get(id).and_then(|conn| conn.fifo.get(index)?.packet()).map_or(0, |name| name.place);
+            self.downstream.conns.must(id).and_then(|conn| conn.entry(index)?.packet()).map_or(0, |name| name.place);
         if let Some(request) = self.unlink(id, index) {
             if let Some(sink) = self.packet_sink(request, PacketName::of(&packet.header, place)) {
                 sink.push(packet.raw);
@@ -148,16 +132,14 @@ impl Engine {
     fn drop_quiet(&mut self, id: ConnId) {
         while let Some(Expect::Quiet { .. }) = self.head_expect(id) {
             self.unlink(id, 0);
-            let Some(conn) = self.downstream.conns.get_mut(id) else { return };
-            if let Some(end) = conn.fifo.pop() {
-                conn.answered_to = end;
-            }
+            let Some(conn) = self.downstream.conns.must_mut(id) else { return };
+            conn.pop();
         }
         self.settle_abandoned(id);
     }
 
     fn head_expect(&self, id: ConnId) -> Option<Expect> {
-        self.downstream.conns.get(id)?.fifo.front().map(|entry| entry.expect)
+        self.downstream.conns.must(id)?.entry(0).map(|entry| entry.expect)
     }
 
     /// The entry of the joined get at the head with this opaque, and this key if the server repeats it.
@@ -173,8 +155,7 @@ impl Engine {
         else {
             return Err(Unfit);
         };
-        let asked =
-            self.downstream.conns.get(id).and_then(|conn| conn.output.slice(key_at..behind(key_at, key_len.into())));
+        let asked = self.downstream.conns.must(id).and_then(|conn| conn.asked(key_at..behind(key_at, key_len.into())));
         if !packet.key.is_empty() && asked != Some(packet.key) {
             return Err(Unfit);
         }
@@ -246,7 +227,7 @@ impl Engine {
         packet: &Packet<'_>,
     ) -> Result<(), Unfit> {
         let code = packet.header.vbucket_or_status;
-        let Some(host) = self.downstream.conns.get(id).map(|conn| conn.host) else { return Ok(()) };
+        let Some(host) = self.downstream.conns.must(id).map(Conn::host) else { return Ok(()) };
         if code != status::SUCCESS {
             let text = line(op::of(packet.header.opcode).class, code);
             let text = text.strip_suffix(b"\r\n").unwrap_or(text);

@@ -244,16 +244,16 @@ impl Engine {
             let conn_id = match self.pick(client_id, host, false) {
                 Ok(conn) => conn,
                 Err(failure) => {
-                    if let Some(request) = self.flight.requests.get_mut(id) {
+                    if let Some(request) = self.flight.requests.must_mut(id) {
                         request.failure.get_or_insert(failure);
                     }
                     continue;
                 }
             };
             let speak = self.speak(conn_id);
-            let Some(conn) = self.begin(conn_id) else { continue };
-            encode(speak, &mut conn.output);
-            let end = conn.output.end();
+            let Some(out) = self.begin_request(conn_id) else { continue };
+            encode(speak, out);
+            let end = out.end();
             let server = u16::try_from(index).unwrap_or(u16::MAX);
             let expect = Expect::Broadcast { opcode: code, server, begun: false };
             self.enqueue(
@@ -261,12 +261,12 @@ impl Engine {
                 Entry { request: id, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false },
             );
         }
-        if self.flight.requests.get(id).is_some_and(|request| request.pending == 0) {
+        if self.flight.requests.must(id).is_some_and(|request| request.pending == 0) {
             self.finish_broadcast(id);
         }
     }
 
-    /// What is known of a broadcast's answer, if somebody waits for it.
+    /// What is known of a broadcast's answer, if somebody waits for it: its request may have been given up.
     pub(in crate::proxy) fn broadcast_of(&mut self, id: RequestId) -> Option<&mut Broadcast> {
         match &mut self.flight.requests.get_mut(id).filter(|request| !request.is_done)?.work {
             Work::Broadcast(broadcast) => Some(broadcast),
@@ -277,7 +277,7 @@ impl Engine {
 
     /// All servers have answered, or failed.
     pub(in crate::proxy) fn finish_broadcast(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let failure = request.failure;
         let work = std::mem::replace(&mut request.work, Work::Local);
         if let Work::Broadcast(broadcast) = work {
@@ -304,7 +304,7 @@ impl Engine {
         failure: Failure,
         host: Option<HostId>,
     ) {
-        let server = host.and_then(|id| Some((id, Arc::clone(&self.downstream.hosts.get(id)?.server))));
+        let server = host.and_then(|id| Some((id, Arc::clone(self.downstream.server(id)?))));
         let broadcast = Broadcast::order(Order::Flush, Roll::new(server.into_iter().collect()));
         self.complain(&broadcast, Some(failure));
         if let Some(sink) = self.packet_sink(id, name) {
@@ -314,9 +314,7 @@ impl Engine {
 
     /// A roll of these servers.
     pub(in crate::proxy) fn roll(&self, hosts: &[HostId]) -> Roll {
-        Roll::new(
-            hosts.iter().filter_map(|id| Some((*id, Arc::clone(&self.downstream.hosts.get(*id)?.server)))).collect(),
-        )
+        Roll::new(hosts.iter().filter_map(|id| Some((*id, Arc::clone(self.downstream.server(*id)?)))).collect())
     }
 
     /// An order to all servers.

@@ -93,14 +93,14 @@ impl Bucket {
 impl Engine {
     /// The value of a key of bucket `bucket`, if it is cached.
     pub(in crate::proxy) fn cached(&self, bucket: usize, key: &[u8], asked: Asked) -> Option<Value> {
-        let front = self.buckets.find(bucket)?.front.as_ref()?;
+        let front = self.buckets[bucket].front.as_ref()?;
         front.cache.get(asked.hash, key, self.now)
     }
 
     /// A value of the front cache is used once more.
     pub(in crate::proxy) fn count_cached(&self, id: RequestId, value: &Value) {
-        let bucket = self.flight.requests.get(id).and_then(|request| self.buckets.find(request.bucket));
-        if let Some(front) = bucket.and_then(|bucket| bucket.front.as_ref()) {
+        let Some(request) = self.flight.requests.must(id) else { return };
+        if let Some(front) = &self.buckets[request.bucket].front {
             front.cache.count_hit(value);
         }
     }
@@ -108,10 +108,10 @@ impl Engine {
     /// Answers the get of a single key from the front cache, or notes that its value is to be kept. `false`: a server
     /// has to be asked.
     pub(in crate::proxy) fn get_cached(&mut self, id: RequestId, bucket: usize, key: &[u8], cas: bool) -> bool {
-        let Some(front) = self.buckets.find(bucket).and_then(|bucket| bucket.front.as_ref()) else { return false };
+        let Some(front) = &self.buckets[bucket].front else { return false };
         let Some(asked) = front.ask(key) else { return false };
         let is_served = front.has_single && !cas;
-        if let Some(request) = self.flight.requests.get_mut(id) {
+        if let Some(request) = self.flight.requests.must_mut(id) {
             request.caching = Caching::Keep(asked);
         }
         let Some(value) = is_served.then(|| self.cached(bucket, key, asked)).flatten() else { return false };
@@ -139,16 +139,16 @@ impl Engine {
 
     /// The value of a single key has come from a server.
     pub(in crate::proxy) fn keep_value(&self, id: RequestId, key: &[u8], flags: u32, data: &[u8]) {
-        let Some(Request { caching: Caching::Keep(asked), bucket, .. }) = self.flight.requests.get(id) else { return };
-        if let Some(front) = self.buckets.find(*bucket).and_then(|bucket| bucket.front.as_ref()) {
+        let Some(Request { caching: Caching::Keep(asked), bucket, .. }) = self.flight.requests.must(id) else { return };
+        if let Some(front) = &self.buckets[*bucket].front {
             front.keep(*asked, key, flags, data, self.now);
         }
     }
 
     /// A request is about to be sent that changes `key`; without a key: all of them.
     pub(in crate::proxy) fn note_change(&mut self, id: RequestId, key: Option<&[u8]>) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
-        let Some(front) = self.buckets.find(request.bucket).and_then(|bucket| bucket.front.as_ref()) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
+        let Some(front) = &self.buckets[request.bucket].front else { return };
         let Some(key) = key else {
             request.caching = Caching::DropAll;
             return front.cache.drop_all();

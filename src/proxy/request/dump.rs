@@ -11,7 +11,7 @@ use crate::protocol::ascii::command;
 use crate::protocol::ascii::reply::Reply;
 
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::host::{Crawl, HostId};
+use crate::proxy::downstream::host::{Crawl, Host, HostId};
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{ConnId, Entry, Expect};
 use crate::proxy::request::error::Failure;
@@ -129,10 +129,10 @@ impl Engine {
             self.local_reply(caller, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
             return Pumped::Taken;
         }
-        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return Pumped::Taken };
-        if client.unanswered > 0 {
+        let Some(client) = self.upstream.clients.must_mut(caller.client) else { return Pumped::Taken };
+        if client.has_unanswered() {
             // What the client has changed before is to be in it; and then it is its turn at once.
-            client.stopped = true;
+            client.stop();
             return Pumped::Wait;
         }
         let mut hosts: Vec<HostId> = Vec::new();
@@ -152,7 +152,7 @@ impl Engine {
             match self.pick_dump(host) {
                 Ok(conn) => self.put_dump(request, conn, command),
                 Err(failure) => {
-                    if let Some(request) = self.flight.requests.get_mut(request) {
+                    if let Some(request) = self.flight.requests.must_mut(request) {
                         request.failure.get_or_insert(failure);
                     }
                 }
@@ -164,7 +164,7 @@ impl Engine {
 
     /// Whether the server's crawler is free for this request; if not, that is as if the server had said so.
     fn may_crawl(&mut self, request: RequestId, host: HostId) -> bool {
-        let crawl = self.downstream.hosts.get(host).map(|host| Crawl::begin(&host.health));
+        let crawl = self.downstream.hosts.must(host).map(Host::begin_crawl);
         let Some(dump) = self.dump_of(request) else { return false };
         match crawl {
             Some(None) => {
@@ -179,34 +179,12 @@ impl Engine {
     }
 
     fn put_dump(&mut self, request: RequestId, conn_id: ConnId, command: Command<'_>) {
-        let Some(conn) = self.begin(conn_id) else { return };
-        command::dump(conn.output.tail(), command);
-        let end = conn.output.end();
+        let Some(out) = self.begin_request(conn_id) else { return };
+        command::dump(out.tail(), command);
+        let end = out.end();
         let expect = Expect::Dump { begun: false };
         let entry = Entry { request, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false };
         self.enqueue(conn_id, entry);
-    }
-
-    /// The server's connection for lists. It is one more than `downstream_conn_max` allows, as long as it is needed.
-    pub(in crate::proxy) fn pick_dump(&mut self, host_id: HostId) -> Result<ConnId, Failure> {
-        let Some(host) = self.downstream.hosts.get(host_id) else { return Err(Failure::NoServer) };
-        if let Some(id) = host.dump
-            && self.downstream.conns.get(id).is_some_and(|conn| !conn.is_stalled)
-        {
-            return Ok(id);
-        }
-        if host.health.is_suspended() || host.dump.is_some() {
-            return Err(Failure::NoServer);
-        }
-        let id = self.connect(host_id);
-        if let Some(conn) = self.downstream.conns.get_mut(id) {
-            conn.is_for_dumps = true;
-        }
-        if let Some(host) = self.downstream.hosts.get_mut(host_id) {
-            host.conns.retain(|other| *other != id);
-            host.dump = Some(id);
-        }
-        Ok(id)
     }
 
     /// A line of a server's list.
@@ -221,8 +199,8 @@ impl Engine {
             Reply::End => b"END",
             Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
         };
-        let Some(conn) = self.downstream.conns.get(id) else { return Ok(()) };
-        let (host, is_first) = (conn.host, matches!(conn.fifo.front(), Some(head) if head.expect.is_unanswered_dump()));
+        let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
+        let (host, is_first) = (conn.host(), matches!(conn.entry(0), Some(head) if head.expect.is_unanswered_dump()));
         let Some(dump) = self.dump_of(request) else {
             // It was given up before its turn came.
             self.close_conn(id, Loss::Abandoned);
@@ -240,23 +218,24 @@ impl Engine {
         let is_wanted = dump.wants(is_greeting);
         dump.is_begun |= is_wanted;
         self.note_begun(id);
-        if let Some(conn) = self.downstream.conns.get_mut(id) {
+        if let Some(conn) = self.downstream.conns.must_mut(id) {
             // The list as a whole has no time limit.
-            conn.head_since = self.now;
+            conn.note_progress(self.now);
         }
         if is_wanted && let Some(sink) = self.sink(request) {
             sink.tail().extend_from_slice(line);
             sink.tail().extend_from_slice(line_end);
             if sink.unsent() >= AHEAD
-                && let Some(conn) = self.downstream.conns.get_mut(id)
+                && let Some(conn) = self.downstream.conns.must_mut(id)
             {
-                conn.is_paused = true;
+                conn.pause();
             }
             self.commit_part(request);
         }
         Ok(())
     }
 
+    /// What is known of the list, if somebody waits for it: its request may have been given up.
     fn dump_of(&mut self, id: RequestId) -> Option<&mut Dump> {
         match &mut self.flight.requests.get_mut(id).filter(|request| !request.is_done)?.work {
             Work::Dump(dump) => Some(dump),
@@ -266,7 +245,7 @@ impl Engine {
 
     /// All servers have listed their keys, or failed.
     pub(in crate::proxy) fn finish_dump(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let failure = request.failure;
         if let Work::Dump(dump) = std::mem::replace(&mut request.work, Work::Local)
             && let Some(sink) = self.sink(id)
@@ -278,19 +257,18 @@ impl Engine {
 
     /// The client has taken some of its output: servers whose lists it waits for are read again.
     pub(in crate::proxy) fn resume_dump(&mut self, id: ClientId) {
-        let Some(client) = self.upstream.clients.get(id) else { return };
-        if client.output.unsent() > AHEAD / 2 {
+        let Some(client) = self.upstream.clients.must(id) else { return };
+        if client.unsent() > AHEAD / 2 {
             return;
         }
-        let Some(request) = client.order.front().and_then(|front| self.flight.requests.get(*front)) else { return };
+        let Some(request) = client.next_owed().and_then(|next| self.flight.requests.must(next)) else { return };
         if !matches!(request.work, Work::Dump(_)) {
             return;
         }
         let conns: Vec<ConnId> = request.links.iter().collect();
         for id in conns {
-            let Some(conn) = self.downstream.conns.get_mut(id) else { continue };
-            if std::mem::take(&mut conn.is_paused) {
-                conn.head_since = self.now;
+            let Some(conn) = self.downstream.conns.must_mut(id) else { continue };
+            if conn.resume(self.now) {
                 self.arm_conn(id);
                 self.parse_replies(id);
                 self.actions.push(Action::ReadConn(id));
@@ -300,9 +278,8 @@ impl Engine {
 
     /// Nobody waits for the list any more that the server is at: it need not go on with it.
     pub(in crate::proxy) fn drop_dump(&mut self, id: ConnId, request: RequestId) {
-        let Some(conn) = self.downstream.conns.get_mut(id).filter(|conn| conn.is_for_dumps) else { return };
-        let Some(head) = conn.fifo.get_mut(0).filter(|head| head.request == request) else { return };
-        head.request = RequestId::NONE;
-        self.close_conn(id, Loss::Abandoned);
+        if self.downstream.conns.must_mut(id).is_some_and(|conn| conn.drop_list(request)) {
+            self.close_conn(id, Loss::Abandoned);
+        }
     }
 }

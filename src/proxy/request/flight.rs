@@ -19,7 +19,7 @@ use crate::proxy::request::value_bytes;
 use crate::proxy::slow::NoteId;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Caller, ClientId};
-use crate::sums::{Count as _, sum};
+use crate::sums::sum;
 
 /// Names a request.
 pub type RequestId = Id<Request>;
@@ -87,43 +87,43 @@ pub struct Request {
     /// The client gets no reply.
     pub noreply: bool,
     /// A server may be asked again although it may have done it already (03 §8.1).
-    pub may_repeat: bool,
+    pub(super) may_repeat: bool,
     /// It changes something at its servers.
-    pub changes: bool,
+    pub(super) changes: bool,
     /// It holds one of the bucket's places (`downstream_max`).
-    pub has_place: bool,
+    pub(super) has_place: bool,
     /// All servers have answered, or were given up.
     pub is_done: bool,
     /// When it got its place, or was made: what `tot_cmd_time` counts from.
     pub since: Micros,
     /// Where its time has gone until it was sent.
-    pub delays: Delays,
+    pub(in crate::proxy) delays: Delays,
     /// How many values have come, of a get.
-    pub hits: u32,
+    pub(super) hits: u32,
     /// How many bytes these had, line ends included.
-    pub value_bytes: u64,
+    pub(super) value_bytes: u64,
     /// What is remembered of it, if it is watched.
     pub note: NoteId,
     /// What comes of its answer for the front cache.
     pub caching: Caching,
     /// How often a server has refused a part of it as "not my vbucket".
-    pub refusals: u16,
+    pub(super) refusals: u16,
     /// How many answers are missing.
-    pub pending: u32,
+    pub(super) pending: u32,
     /// Of these, how many were refused and not asked for again yet.
-    pub refused: u32,
+    pub(super) refused: u32,
     /// How many are behind others on a ready connection.
-    pub queued: u32,
+    pub(super) queued: u32,
     /// When the first of these became so.
-    pub queued_since: Micros,
+    pub(super) queued_since: Micros,
     /// Where the answers are expected: one entry for each missing one.
-    pub links: Links,
+    pub(super) links: Links,
     /// The server it was sent to last, to be named when it fails; [`HostId::NONE`]: it was not sent.
-    pub target: HostId,
+    pub(super) target: HostId,
     /// The first failure of a part of it.
-    pub failure: Option<Failure>,
+    pub(super) failure: Option<Failure>,
     /// The complete part of its reply, while it is not its turn. By itself, because few requests need it.
-    pub parked: Option<Box<Output>>,
+    pub(super) parked: Option<Box<Output>>,
 }
 
 impl Request {
@@ -165,33 +165,21 @@ impl Request {
         Request { has_place: true, since: now, ..Request::new(caller, sequence, work, false) }
     }
 
+    /// It is made now, after these delays.
+    #[inline]
+    pub(in crate::proxy) fn begun(self, now: Micros, delays: Delays, note: NoteId) -> Request {
+        Request { since: now, delays, note, ..self }
+    }
+
     /// A value has come for a get: so many bytes, so often.
     pub(in crate::proxy) fn note_hit(&mut self, bytes: usize, times: u32) {
         self.hits = self.hits.saturating_add(times);
         self.value_bytes = self.value_bytes.saturating_add(value_bytes(bytes, times));
     }
 
-    /// One more answer is to come, from this server on this connection.
-    pub(in crate::proxy) fn await_from(&mut self, host: HostId, conn: ConnId) {
-        self.pending.up();
-        self.target = host;
-        self.links.add(conn);
-    }
-
     /// The server it was sent to last.
     pub(in crate::proxy) fn target(&self) -> Option<HostId> {
         (self.target != HostId::NONE).then_some(self.target)
-    }
-
-    /// Notes whether what was just sent is behind others; tells whether something of the request is.
-    pub(in crate::proxy) fn note_queued(&mut self, is_queued: bool, now: Micros) -> bool {
-        if is_queued {
-            self.queued.up();
-            if self.queued == 1 {
-                self.queued_since = now;
-            }
-        }
-        self.queued > 0
     }
 }
 

@@ -42,7 +42,7 @@ impl Engine {
     /// Keeps the value of a get that the front cache covers, unless the server has marked it.
     fn keep_meta(&self, id: RequestId, said: &Said<'_>) {
         let Said::Status(Status::Done, words, Some(value)) = said else { return };
-        let Some(Request { work: Work::Meta(asked), caching: Caching::Keep(_), .. }) = self.flight.requests.get(id)
+        let Some(Request { work: Work::Meta(asked), caching: Caching::Keep(_), .. }) = self.flight.requests.must(id)
         else {
             return;
         };

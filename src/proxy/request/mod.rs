@@ -11,6 +11,7 @@
 //! | file | what |
 //! |---|---|
 //! | `flight`, `phases` | the state of one request, and where its time has gone |
+//! | `awaiting` | what it waits for, and what other rooms tell it of that |
 //! | `ascii_reply`, `binary_reply`, `translated_reply`, `meta_reply` | a server's answer, and whose it is |
 //! | `multiget` | gets of several keys, repeated ones among them |
 //! | `batch` | quiet packets and what closes them |
@@ -21,6 +22,7 @@
 //! | `error` | every failure and its reply |
 
 mod ascii_reply;
+mod awaiting;
 pub(in crate::proxy) mod batch;
 mod binary_reply;
 pub(in crate::proxy) mod broadcast;
@@ -123,7 +125,8 @@ impl Default for SpareWorks {
 impl SpareWorks {
     /// A request with these links is done: its memory is for others.
     #[inline]
-    pub(in crate::proxy) fn take_back(&mut self, work: &mut Work, links: &mut Links) {
+    pub(in crate::proxy) fn take_back(&mut self, request: &mut Request) {
+        let Request { work, links, .. } = request;
         if !matches!(work, Work::MultiGet(_) | Work::Meta(_)) {
             return; // it has none that others could use
         }

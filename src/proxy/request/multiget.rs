@@ -202,7 +202,7 @@ impl Engine {
         multiget.is_ordered = parts > 1 || has_repeated;
         let links = Links::with_memory(std::mem::take(&mut multiget.links));
         let id = self.one(caller, Work::MultiGet(multiget), false, true);
-        if let Some(request) = self.flight.requests.get_mut(id) {
+        if let Some(request) = self.flight.requests.must_mut(id) {
             (request.failure, request.links, request.changes) = (failure, links, exptime.is_some());
         }
         if !cached.is_empty() {
@@ -214,7 +214,7 @@ impl Engine {
         for part in 0..parts {
             self.send_part(id, part, 0);
         }
-        if self.flight.requests.get(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
+        if self.flight.requests.must(id).is_some_and(|request| request.pending == 0 && !request.is_done) {
             self.finish_multiget(id);
         }
     }
@@ -269,16 +269,15 @@ impl Engine {
             }
             multiget.keys.push(entry);
         }
-        if let Some(counters) = self.counters(bucket) {
-            count_keys(counters, multiget.key_count(), bytes);
-            counters.add(Counter::MultigetKeysDedupe, repeated);
-        }
+        let counters = &self.buckets[bucket].counters;
+        count_keys(counters, multiget.key_count(), bytes);
+        counters.add(Counter::MultigetKeysDedupe, repeated);
         sorted
     }
 
     /// Answers what the front cache has, before anything that the servers have; or in its places, if keys are repeated.
     fn take_cached(&mut self, id: RequestId, cached: &[(u32, Value)], has_repeated: bool) {
-        let Some(Work::MultiGet(multiget)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) else {
+        let Some(Work::MultiGet(multiget)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) else {
             return;
         };
         let mut multiget = std::mem::take(&mut **multiget);
@@ -294,7 +293,7 @@ impl Engine {
                 write_value(sink, multiget.key(*index), value);
             }
         }
-        if let Some(Work::MultiGet(place)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        if let Some(Work::MultiGet(place)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             **place = multiget;
         }
         self.commit_part(id);
@@ -302,7 +301,7 @@ impl Engine {
 
     /// Asks a server for those of its keys that have no value yet.
     pub(in crate::proxy) fn send_part(&mut self, id: RequestId, part: u32, retries: u32) {
-        let Some(request) = self.flight.requests.get(id) else { return };
+        let Some(request) = self.flight.requests.must(id) else { return };
         let Work::MultiGet(multiget) = &request.work else { return };
         let Some(host) = multiget.parts.get(part as usize).map(|part| part.host) else { return };
         if !multiget.wants(part) {
@@ -311,7 +310,7 @@ impl Engine {
         let conn_id = match self.pick(request.client, host, false) {
             Ok(conn) => conn,
             Err(failure) => {
-                if let Some(request) = self.flight.requests.get_mut(id) {
+                if let Some(request) = self.flight.requests.must_mut(id) {
                     request.failure.get_or_insert(failure);
                 }
                 return;
@@ -319,14 +318,14 @@ impl Engine {
         };
         let speak = self.speak(conn_id);
         self.seal(conn_id);
-        let Some(Work::MultiGet(multiget)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) else {
+        let Some(Work::MultiGet(multiget)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) else {
             return;
         };
-        let Some(conn) = self.downstream.conns.get_mut(conn_id) else { return };
-        conn.output.wake(&mut self.spare);
+        let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
+        let out = conn.writer(&mut self.spare);
         multiget.part_mut(part as usize).cursor = 0;
-        multiget.write(part as usize, speak, &mut conn.output);
-        let end = conn.output.end();
+        multiget.write(part as usize, speak, out);
+        let end = out.end();
         self.enqueue(
             conn_id,
             Entry {

@@ -13,6 +13,8 @@ mod told;
 
 pub(in crate::proxy) use told::Told;
 
+use std::collections::VecDeque;
+
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
@@ -54,9 +56,59 @@ enum Again {
     Keys,
 }
 
+/// What servers have refused of a client's requests.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// What is to be sent again, oldest request first.
+    waiting: VecDeque<Refused>,
+    /// The request that is under way again. Nothing may overtake it.
+    retried: Option<RequestId>,
+}
+
+impl Refusals {
+    /// Whether nothing is to be sent again.
+    #[inline]
+    pub(in crate::proxy) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// The request that is under way again, or was.
+    #[inline]
+    pub(in crate::proxy) fn retried(&self) -> Option<RequestId> {
+        self.retried
+    }
+
+    /// The expected replies to packets of this request that are to be sent again.
+    pub(in crate::proxy) fn entries(&self, id: RequestId) -> impl Iterator<Item = &Entry> {
+        self.waiting.iter().filter_map(move |refused| refused.entry(id))
+    }
+
+    fn add(&mut self, refused: Refused) {
+        let place = self.waiting.partition_point(|other| other.sequence <= refused.sequence);
+        self.waiting.insert(place, refused);
+    }
+
+    /// The oldest of these requests that still waits for an answer.
+    fn oldest(&mut self, is_open: impl Fn(&RequestId) -> bool) -> Option<RequestId> {
+        while self.waiting.front().is_some_and(|front| !is_open(&front.request)) {
+            self.waiting.pop_front();
+        }
+        self.waiting.front().map(|front| front.request)
+    }
+
+    /// The next part of this request, which is under way again from now on.
+    fn next_part(&mut self, id: RequestId) -> Option<Refused> {
+        self.retried = Some(id);
+        match self.waiting.front() {
+            Some(front) if front.request == id => self.waiting.pop_front(),
+            _ => None,
+        }
+    }
+}
+
 impl Refused {
     /// The expected reply to a packet of this request.
-    pub(in crate::proxy) fn entry(&self, id: RequestId) -> Option<&Entry> {
+    fn entry(&self, id: RequestId) -> Option<&Entry> {
         match &self.again {
             Again::Packet { entry, .. } if self.request == id => Some(entry),
             _ => None,
@@ -71,9 +123,10 @@ impl Engine {
         if packet.header.vbucket_or_status != status::NOT_MY_VBUCKET {
             return false;
         }
-        let Some(entry) = self.downstream.conns.get(id).and_then(|conn| conn.fifo.get(index)).copied() else {
+        let Some(entry) = self.downstream.conns.must(id).and_then(|conn| conn.entry(index)).copied() else {
             return false;
         };
+        // It may have been given up: nobody wants it tried elsewhere.
         let Some(request) = self.flight.requests.get(entry.request) else { return false };
         let bucket = request.bucket;
         let is_keyed = matches!(
@@ -125,29 +178,25 @@ impl Engine {
 
     /// The request of entry `index`, which has just been refused with this body, is sent to another server.
     pub(in crate::proxy) fn try_elsewhere(&mut self, id: ConnId, index: usize, body: &[u8]) {
-        let Some(conn) = self.downstream.conns.get(id) else { return };
-        let (host, range) = (conn.host, conn.range(index));
-        let Some(entry) = conn.fifo.get(index).copied() else { return };
+        let Some(conn) = self.downstream.conns.must(id) else { return };
+        let (host, range) = (conn.host(), conn.range(index));
+        let Some(entry) = conn.entry(index).copied() else { return };
         let mut head = Vec::new();
-        conn.output.read(range.start..behind(range.start, HEADER), &mut head);
+        conn.read_asked(range.start..behind(range.start, HEADER), &mut head);
         let vbucket = head.first_chunk().map_or(0, |head| Header::parse(head).vbucket_or_status);
         let again = match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
                 let mut key = Vec::new();
-                conn.output.read(key_at..behind(key_at, key_len.into()), &mut key);
+                conn.read_asked(key_at..behind(key_at, key_len.into()), &mut key);
                 Again::Get { key, cas: false }
             }
-            _ => {
-                let mut bytes = Output::default();
-                bytes.copy_from(&conn.output, range);
-                Again::Packet { bytes, vbucket, entry }
-            }
+            _ => Again::Packet { bytes: conn.request(index), vbucket, entry },
         };
         let Some(request) = self.unlink(id, index) else { return };
         let again = match again {
             Again::Get { key, .. } => {
                 let (_, cas) = self.class(request);
-                let Some(bucket) = self.flight.requests.get(request).map(|request| request.bucket) else { return };
+                let Some(bucket) = self.flight.requests.must(request).map(|request| request.bucket) else { return };
                 let vbucket = self.buckets[bucket].config.router.route(&key).vbucket;
                 self.learn_of(request, vbucket, host, body);
                 Again::Get { key, cas }
@@ -162,7 +211,7 @@ impl Engine {
 
     /// A key of this vbucket was refused.
     pub(in crate::proxy) fn learn_of(&mut self, request: RequestId, vbucket: u16, host: HostId, body: &[u8]) {
-        if let Some(bucket) = self.flight.requests.get(request).map(|request| request.bucket) {
+        if let Some(bucket) = self.flight.requests.must(request).map(|request| request.bucket) {
             self.count(bucket, Counter::RetryVbucket);
             self.count(bucket, Counter::Retry);
             self.learn(bucket, vbucket, host, body);
@@ -176,19 +225,18 @@ impl Engine {
 
     /// Notes that this is to be sent again: at once in the first round, later after a pause.
     fn send_again(&mut self, id: RequestId, again: Again) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         // Kept from being finished until it has been sent again.
         request.pending.up();
         request.refused.up();
         let is_first_round = usize::from(request.refusals) + 1 < self.buckets[request.bucket].hosts.len();
         let until = if is_first_round { self.now } else { self.now.saturating_add(PAUSE) };
         let (client_id, sequence) = (request.client, request.sequence);
-        let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
-        if client.refused.is_empty() {
+        let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
+        if client.refused().is_empty() {
             self.flight.refused.push(client_id);
         }
-        let place = client.refused.partition_point(|other| other.sequence <= sequence);
-        client.refused.insert(place, Refused { until, request: id, sequence, again });
+        client.refused_mut().add(Refused { until, request: id, sequence, again });
         if is_first_round {
             self.flight.is_refused_due = true;
         } else {
@@ -203,7 +251,7 @@ impl Engine {
             while let Some(request) = self.next_refused(client) {
                 self.resend_request(client, request);
             }
-            if self.upstream.clients.get(client).is_some_and(|client| !client.refused.is_empty()) {
+            if self.upstream.clients.get(client).is_some_and(|client| !client.refused().is_empty()) {
                 self.flight.refused.push(client);
             }
         }
@@ -214,31 +262,29 @@ impl Engine {
     /// They go one by one, and as a whole: the next one only when the one before has been answered. So they stay in
     /// their order even if their vbucket moves meanwhile.
     fn next_refused(&mut self, id: ClientId) -> Option<RequestId> {
+        // It may have gone while its requests paused.
         let client = self.upstream.clients.get_mut(id)?;
+        // It may have been given up while it paused.
         let is_open = |id: &RequestId| self.flight.requests.get(*id).is_some_and(|request| !request.is_done);
-        while client.refused.front().is_some_and(|front| !is_open(&front.request)) {
-            client.refused.pop_front();
-        }
-        let Some(next) = client.refused.front().map(|front| front.request) else {
-            if client.stopped {
-                self.make_ready(id);
-            }
+        let refused = client.refused_mut();
+        let Some(next) = refused.oldest(is_open) else {
+            self.wake_client(id);
             return None;
         };
         // Not under way: it was refused again, and stands in the list.
         let is_under_way = |id: &RequestId| {
-            is_open(id) && self.flight.requests.get(*id).is_some_and(|request| request.pending > request.refused)
+            is_open(id) && self.flight.requests.must(*id).is_some_and(|request| request.pending > request.refused)
         };
-        let is_its_turn = client.retried.filter(is_under_way).is_none_or(|retried| retried == next);
-        let is_whole = self.flight.requests.get(next).is_some_and(|request| request.pending == request.refused);
-        let mut parts = client.refused.iter().take_while(|refused| refused.request == next);
+        let is_its_turn = refused.retried.filter(is_under_way).is_none_or(|retried| retried == next);
+        let is_whole = self.flight.requests.must(next).is_some_and(|request| request.pending == request.refused);
+        let mut parts = refused.waiting.iter().take_while(|refused| refused.request == next);
         let is_time = parts.all(|refused| refused.until <= self.now);
         (is_its_turn && is_whole && is_time).then_some(next)
     }
 
     /// Sends again what has been refused of this request.
     fn resend_request(&mut self, client_id: ClientId, id: RequestId) {
-        let Some(bucket) = self.flight.requests.get_mut(id).map(|request| {
+        let Some(bucket) = self.flight.requests.must_mut(id).map(|request| {
             request.refusals = request.refusals.saturating_add(1);
             request.bucket
         }) else {
@@ -246,12 +292,10 @@ impl Engine {
         };
         self.view(bucket);
         let mut groups = Vec::new();
+        // A client that has gone is forgotten when the last of its requests has failed, which may be this one.
         while let Some(client) = self.upstream.clients.get_mut(client_id) {
-            client.retried = Some(id);
-            if client.refused.front().is_none_or(|front| front.request != id) {
-                break;
-            }
-            let Some(refused) = client.refused.pop_front() else { break };
+            let Some(refused) = client.refused_mut().next_part(id) else { break };
+            // A part that was sent again before may have failed, and the request with it.
             let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { continue };
             request.pending = request.pending.saturating_sub(1);
             request.refused = request.refused.saturating_sub(1);
@@ -278,14 +322,14 @@ impl Engine {
 
     /// Gives the connection.
     fn resend_packet(&mut self, id: RequestId, bytes: &Output, vbucket: u16, entry: &Entry) -> Option<ConnId> {
-        let request = self.flight.requests.get(id)?;
+        let request = self.flight.requests.must(id)?;
         let (client, bucket) = (request.client, &self.buckets[request.bucket]);
         let map = bucket.config.router.vbucket_map();
         let master = bucket.masters.learned(vbucket).or_else(|| map.and_then(|map| map.master(vbucket)));
         // The bytes are a packet's: a server that speaks otherwise has no use for them.
-        let host = master.and_then(|master| bucket.hosts.get(master).copied()).filter(|host| {
-            self.downstream.hosts.get(*host).is_some_and(|host| host.server.protocol == Protocol::Binary)
-        });
+        let host = master
+            .and_then(|master| bucket.hosts.get(master).copied())
+            .filter(|host| self.downstream.protocol(*host) == Protocol::Binary);
         let picked = host.ok_or(Failure::NoServer).and_then(|host| match entry.expect.opcode() {
             Some(code) => self.pick_for(client, host, code),
             None => self.pick(client, host, false),
@@ -297,9 +341,9 @@ impl Engine {
                 return None;
             }
         };
-        let conn = self.begin(conn_id)?;
-        conn.output.copy_from(bytes, 0..bytes.end());
-        let end = conn.output.end();
+        let out = self.begin_request(conn_id)?;
+        out.copy_from(bytes, 0..bytes.end());
+        let end = out.end();
         let mut expect = entry.expect;
         if let Expect::Value { key_at, key_len, .. } = &mut expect {
             // Only what has no value behind its key comes back here.

@@ -37,7 +37,7 @@ pub(super) struct End {
 impl Note {
     /// The request that the note is about has been answered, or has failed.
     pub(in crate::proxy) fn settle(&mut self, request: &request::Request, now: Micros) {
-        self.retries = self.retries.saturating_add(request.refusals.into());
+        self.retries = self.retries.saturating_add(request.refusals().into());
         self.server = self.server.or(request.target());
         let keys = match &request.work {
             Work::Get { .. } => Some(1),
@@ -45,9 +45,9 @@ impl Note {
             Work::MultiGet(multiget) => Some(multiget.key_count()),
             _ => None,
         };
-        let outcome = match (self.failure.or(request.failure), keys) {
+        let outcome = match (self.failure.or(request.failure()), keys) {
             (Some(failure), _) => Outcome::Failed(failure),
-            (None, Some(keys)) => Outcome::Values(u64::from(request.hits), keys),
+            (None, Some(keys)) => Outcome::Values(u64::from(request.hits()), keys),
             (None, None) => Outcome::Answered,
         };
         let (client, bucket) = (request.client, request.bucket);
@@ -79,7 +79,7 @@ impl Engine {
 
     /// The word that the line begins with, if there is to be one.
     fn has_line(&mut self, end: &End) -> Option<&'static str> {
-        let slow = self.buckets.find_mut(end.bucket)?.watch.as_mut()?.slow()?;
+        let slow = self.buckets[end.bucket].watch.as_mut()?.slow()?;
         let is_sample = slow.is_sample();
         let (word, budget) = match slow.after.is_some_and(|after| end.phases.total > after) {
             true => ("slow", &mut slow.slow),
@@ -99,10 +99,10 @@ impl Engine {
 
     fn described(&self, note: &Note, end: &End) -> String {
         let End { bucket, phases, outcome, .. } = end;
-        let server = note.server.and_then(|host| self.downstream.hosts.get(host));
-        let server = server.map_or_else(|| "-".to_owned(), |host| host.server.to_string());
-        let bucket = self.buckets.find(*bucket).map(|bucket| &bucket.config);
-        let (port, name) = bucket.map_or((0, ""), |config| (config.port, config.name.as_str()));
+        let server = note.server.and_then(|host| self.downstream.server(host));
+        let server = server.map_or_else(|| "-".to_owned(), |server| server.to_string());
+        let config = &self.buckets[*bucket].config;
+        let (port, name) = (config.port, config.name.as_str());
         let key = note.key.get(..note.length).filter(|key| !key.is_empty()).unwrap_or(b"-");
         let command = match note.word {
             Word::Text(word) => word.to_owned(),
@@ -124,7 +124,7 @@ impl Engine {
 
     /// Tells how many lines were left out.
     pub(in crate::proxy) fn tell_left_out(&mut self, bucket: usize) {
-        let slow = self.buckets.find_mut(bucket).and_then(|bucket| bucket.watch.as_mut()?.slow());
+        let slow = self.buckets[bucket].watch.as_mut().and_then(|watch| watch.slow());
         let Some(slow) = slow else { return };
         for (word, budget) in [("slow", &mut slow.slow), ("sample", &mut slow.samples)] {
             let left_out = std::mem::take(&mut budget.left_out);

@@ -241,10 +241,10 @@ fn called<'a>(request: &Request<'a>) -> (&'static str, &'a [u8]) {
 impl Engine {
     /// The request has failed as a whole.
     pub(in crate::proxy) fn note_failure(&mut self, id: RequestId, failure: Failure) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let Some(note) = self.flight.notes.get_mut(request.note) else { return };
         note.failure = Some(failure);
-        let conn = request.links.last().and_then(|conn| self.downstream.conns.get(conn));
-        note.server = conn.map(|conn| conn.host).or(note.server);
+        let conn = request.links().last().and_then(|conn| self.downstream.conns.must(conn));
+        note.server = conn.map(|conn| conn.host()).or(note.server);
     }
 }

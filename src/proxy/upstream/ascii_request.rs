@@ -13,7 +13,8 @@ use crate::proxy::request::Work;
 use crate::proxy::request::broadcast::{Broadcast, Order};
 use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::Caller;
-use crate::proxy::upstream::pump::{Admit, Verdict};
+use crate::proxy::upstream::admission::Admit;
+use crate::proxy::upstream::pump::Verdict;
 use crate::proxy::{Action, Engine, VERSION};
 
 /// The most that the `verbosity` command sets (04 §4.2).
@@ -153,8 +154,7 @@ impl Engine {
 
     /// Whether some of the servers for the request at hand speak binary.
     pub(in crate::proxy) fn has_binary_servers(&self, caller: &Caller) -> bool {
-        let is_binary =
-            |host: &HostId| self.downstream.hosts.get(*host).is_some_and(|host| host.server.protocol == Binary);
+        let is_binary = |host: &HostId| self.downstream.protocol(*host) == Binary;
         self.servers(caller).iter().any(is_binary)
     }
 
@@ -162,10 +162,9 @@ impl Engine {
     /// sent before in ASCII to a server with which moxi speaks binary is answered.
     fn waits_for_packets(&mut self, caller: &Caller, key: &[u8]) -> bool {
         let Some(host) = self.route_for(caller, key).0 else { return false };
-        let speak = self.downstream.hosts.get(host).map(|host| host.server.protocol);
-        let waits = speak == Some(Binary) && self.is_stuck_elsewhere(caller.client, host, Binary);
-        if waits && let Some(client) = self.upstream.clients.get_mut(caller.client) {
-            client.stopped = true;
+        let waits = self.downstream.protocol(host) == Binary && self.is_stuck_elsewhere(caller.client, host, Binary);
+        if waits && let Some(client) = self.upstream.clients.must_mut(caller.client) {
+            client.stop();
         }
         waits
     }

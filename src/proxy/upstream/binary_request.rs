@@ -18,8 +18,9 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::statistics::proxy_word;
 use crate::proxy::upstream::Caller;
+use crate::proxy::upstream::admission::Admit;
 use crate::proxy::upstream::ascii_request::VERBOSITY_MAX;
-use crate::proxy::upstream::pump::{Admit, Verdict};
+use crate::proxy::upstream::pump::Verdict;
 use crate::proxy::{Action, Engine, VERSION};
 use crate::sums::{behind, sum};
 
@@ -153,7 +154,7 @@ impl Engine {
 
     /// Sends a packet to the server of its key.
     pub(in crate::proxy) fn send_packet(&mut self, id: RequestId, packet: &Packet<'_>) {
-        let Some(request) = self.flight.requests.get(id) else { return };
+        let Some(request) = self.flight.requests.must(id) else { return };
         let (client, bucket) = (request.client, request.bucket);
         if packet.key.is_empty() {
             return self.fail(id, Failure::NoServer);
@@ -183,7 +184,7 @@ impl Engine {
     ) {
         let (code, opaque) = (packet.header.opcode, packet.header.opaque);
         let op = op::of(code);
-        let Some(bucket) = self.flight.requests.get(id).map(|request| request.bucket) else { return };
+        let Some(bucket) = self.flight.requests.must(id).map(|request| request.bucket) else { return };
         if self.buckets[bucket].front.is_some() && op.changes() {
             self.note_change(id, Some(packet.key).filter(|key| !key.is_empty()));
         }
@@ -195,21 +196,21 @@ impl Engine {
             // It travels alone, and so cannot bring the answers to the quiet ones before it.
             self.close_group(conn_id);
         }
-        let Some(conn) = self.begin_in(id, conn_id) else { return };
-        let start = conn.output.end();
+        let Some(out) = self.begin_in(id, conn_id) else { return };
+        let start = out.end();
         let expect = match speak {
             Protocol::Binary => {
-                write_packet(&mut conn.output, packet, has_map.then_some(vbucket));
+                write_packet(out, packet, has_map.then_some(vbucket));
                 match is_quiet(code) {
                     true => Expect::Quiet { opcode: code, answered: false, place },
                     false => Expect::Packet { opcode: code },
                 }
             }
-            Protocol::Ascii => match translate::write(conn.output.tail(), packet, is_meta) {
+            Protocol::Ascii => match translate::write(out.tail(), packet, is_meta) {
                 Ok(written) => {
                     if written.has_value {
-                        conn.output.push(packet.value);
-                        ascii::end(conn.output.tail());
+                        out.push(packet.value);
+                        ascii::end(out.tail());
                     }
                     Expect::Translated(Translated {
                         opcode: code,
@@ -224,7 +225,7 @@ impl Engine {
                 Err(code) => return self.refuse_packet(id, conn_id, packet, code),
             },
         };
-        let end = self.downstream.conns.get(conn_id).map_or(start, |conn| conn.output.end());
+        let end = out.end();
         let may_repeat = op.may_repeat(packet.header.cas != 0);
         let entry = Entry { request: id, expect, opaque, end, retries, may_repeat, is_queued: false };
         self.enqueue(conn_id, entry);
@@ -245,13 +246,8 @@ impl Engine {
     /// Whether all ASCII servers that a request needs are known to understand meta commands or not. If not, they
     /// are asked, and the client waits.
     pub(in crate::proxy) fn knows_dialects(&mut self, caller: &Caller, key: Option<&[u8]>, all: bool) -> bool {
-        let is_open = |host: &HostId| {
-            self.downstream
-                .hosts
-                .get(*host)
-                .is_some_and(|host| host.server.protocol == Protocol::Ascii && !host.dialect.is_settled())
-        };
-        let asked = self.upstream.clients.get(caller.client).map_or(&[][..], |client| &client.asked);
+        let is_open = |host: &HostId| self.downstream.dialect(*host).is_some_and(|dialect| !dialect.is_settled());
+        let asked = self.upstream.clients.must(caller.client).map_or(&[][..], |client| &client.asked);
         if asked.is_empty() && !self.servers(caller).iter().any(is_open) {
             return true;
         }
@@ -275,7 +271,7 @@ impl Engine {
         for host in hosts {
             is_known &= self.knows_dialect(caller.client, host);
         }
-        if is_known && let Some(client) = self.upstream.clients.get_mut(caller.client) {
+        if is_known && let Some(client) = self.upstream.clients.must_mut(caller.client) {
             client.asked.clear();
         }
         is_known

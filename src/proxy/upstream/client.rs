@@ -12,7 +12,8 @@ use crate::protocol::Protocol;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::masters::View;
-use crate::proxy::request::refused::Refused;
+use crate::proxy::request::batch::Packets;
+use crate::proxy::request::refused::Refusals;
 use crate::proxy::request::{Request, RequestId, SpareWorks, Work};
 use crate::proxy::timers::Micros;
 use crate::sums::Count as _;
@@ -75,69 +76,63 @@ pub enum Service {
 #[derive(Debug)]
 pub struct Client {
     /// What serves it.
-    pub service: Service,
+    pub(super) service: Service,
     /// What it speaks; `None`: no byte has come yet. The first one decides: 0x80 is binary, anything else ASCII.
-    pub protocol: Option<Protocol>,
+    pub(super) protocol: Option<Protocol>,
     /// How far its life has come.
-    pub phase: Phase,
+    pub(super) phase: Phase,
     /// Nothing can be sent to it any more: its replies are dropped.
-    pub is_deaf: bool,
+    pub(super) is_deaf: bool,
     /// What it sent and was not looked at yet.
-    pub input: Input,
+    pub(super) input: Input,
     /// What it is to receive.
-    pub output: Output,
+    pub(super) output: Output,
     /// Everything before this position in `output` may be sent. What is behind it belongs to a reply that is
     /// not complete.
-    pub committed: u64,
-    /// The request that its quiet packets of this turn are part of.
-    pub batch: Option<RequestId>,
-    /// How many bytes the unanswered quiet packets have.
-    pub quiet_bytes: u64,
-    /// How many these are.
-    pub quiet_packets: u32,
+    pub(super) committed: u64,
+    /// Its unanswered quiet packets, if it is a binary client.
+    pub(super) packets: Packets,
     /// Bytes of a refused value that are still to be dropped.
-    pub swallow: u64,
+    pub(super) swallow: u64,
     /// Its requests that get a reply, oldest first. The first one is unfinished; finished ones behind it wait
     /// for their turn.
-    pub order: VecDeque<RequestId>,
+    pub(super) order: VecDeque<RequestId>,
     /// Its requests without a reply, oldest first, with finished ones in between.
-    pub quiet: VecDeque<RequestId>,
+    pub(super) quiet: VecDeque<RequestId>,
     /// How many of all these the servers have not answered.
-    pub unanswered: u32,
+    pub(super) unanswered: u32,
     /// When its oldest unanswered request became the oldest.
-    pub oldest_since: Micros,
+    pub(super) oldest_since: Micros,
     /// When the last byte came from it or went to it, or a request of it was answered.
-    pub active_at: Micros,
+    pub(super) active_at: Micros,
     /// The sequence number of its next request.
-    pub next_sequence: u64,
+    pub(super) next_sequence: u64,
     /// See [`Admission`].
-    pub admission: Admission,
+    pub(super) admission: Admission,
     /// When its next request was first looked at, if that had to wait for whatever reason.
-    pub waits_since: Option<Micros>,
+    pub(super) waits_since: Option<Micros>,
     /// Where its unanswered work is.
-    pub sticky: Vec<Sticky>,
+    pub(super) sticky: Vec<Sticky>,
     /// By what its unanswered requests were sent.
-    pub view: View,
+    pub(super) view: View,
     /// What servers have refused and is to be sent again, oldest request first.
-    pub refused: VecDeque<Refused>,
-    /// The refused request that is under way again. Nothing may overtake it.
-    pub retried: Option<RequestId>,
+    pub(super) refused: Refusals,
     /// The servers whose commands its next request has waited to know. It does not wait for one of them again, even if
     /// that is forgotten while it waits for another.
-    pub asked: Vec<HostId>,
+    pub(super) asked: Vec<HostId>,
     /// How many connections that were closed may still bring a server something of it.
-    pub parting: u32,
+    pub(super) parting: u32,
     /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
     /// output was taken.
-    pub stopped: bool,
+    pub(super) stopped: bool,
     /// Its input is being worked on, and therefore not in `input`.
-    pub is_pumped: bool,
+    pub(super) is_pumped: bool,
     /// It is on the worker's list of clients to look at again.
-    pub is_ready: bool,
+    pub(super) is_ready: bool,
     /// It is on the worker's list of clients to flush.
-    pub is_dirty: bool,
+    pub(super) is_dirty: bool,
     /// The deadline it has an entry for.
-    pub timer: Option<Micros>,
+    pub(super) timer: Option<Micros>,
 }
 
 impl Client {
@@ -151,9 +146,7 @@ impl Client {
             input: Input::default(),
             output: Output::default(),
             committed: 0,
-            batch: None,
-            quiet_bytes: 0,
-            quiet_packets: 0,
+            packets: Packets::default(),
             swallow: 0,
             order: VecDeque::new(),
             quiet: VecDeque::new(),
@@ -165,8 +158,7 @@ impl Client {
             waits_since: None,
             sticky: Vec::new(),
             view: View::default(),
-            refused: VecDeque::new(),
-            retried: None,
+            refused: Refusals::default(),
             asked: Vec::new(),
             parting: 0,
             stopped: false,
@@ -185,7 +177,7 @@ impl Client {
     /// One more request is owed an answer, or at least to be done.
     pub(in crate::proxy) fn owe(&mut self, request: RequestId, noreply: bool, now: Micros) {
         self.next_sequence.up();
-        self.batch = None;
+        self.packets.leave();
         if noreply { &mut self.quiet } else { &mut self.order }.push_back(request);
         self.unanswered.up();
         if self.unanswered == 1 {
@@ -201,10 +193,10 @@ impl Client {
         id: RequestId,
         spare: &mut Spare<Vec<u8>>,
     ) -> Option<(&'a mut Output, &'a Work)> {
-        let Request { work, parked, noreply, is_done, .. } = request;
-        if *noreply || *is_done || self.is_deaf {
+        if request.noreply || request.is_done || self.is_deaf {
             return None;
         }
+        let (work, parked) = request.reply_parts();
         let output = match self.order.front() == Some(&id) {
             true => &mut self.output,
             false => parked.get_or_insert_default().as_mut(),
@@ -227,6 +219,7 @@ impl Client {
     ) {
         let mut is_moving = false;
         while let Some(front) = self.order.front().copied() {
+            // Those that are just being forgotten are still in the list.
             let Some(request) = requests.get_mut(front) else {
                 self.order.pop_front();
                 continue;
@@ -234,7 +227,7 @@ impl Client {
             if !request.is_done && is_moving {
                 self.committed = self.output.end();
             }
-            if let Some(mut parked) = request.parked.take() {
+            if let Some(mut parked) = request.take_parked() {
                 self.output.wake(spare);
                 self.output.append(&mut parked);
                 parked.rest(spare);
@@ -243,7 +236,7 @@ impl Client {
                 break;
             }
             is_moving = true;
-            works.take_back(&mut request.work, &mut request.links);
+            works.take_back(request);
             requests.discard(front);
             self.order.pop_front();
         }

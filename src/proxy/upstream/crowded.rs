@@ -8,26 +8,25 @@ use crate::proxy::upstream::{Admission, ClientId};
 impl Engine {
     /// The request, the oldest of its client, has waited too long behind others on a connection to its server.
     pub(in crate::proxy) fn tell_of_conn_queue(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get(id) else { return };
-        let Some(client) = self.upstream.clients.get(request.client) else { return };
-        let since = client.oldest_since.max(request.queued_since);
-        let Some(host) = request.target().and_then(|host| self.downstream.hosts.get_mut(host)) else { return };
-        if std::mem::replace(&mut host.is_crowded, true) {
+        let Some(request) = self.flight.requests.must(id) else { return };
+        let Some(client) = self.upstream.clients.must(request.client) else { return };
+        let since = client.oldest_since.max(request.queued_since().unwrap_or_default());
+        let now = self.now;
+        let Some((server, conns, requests)) = request.target().and_then(|host| self.downstream.note_crowded(host))
+        else {
             return;
-        }
-        let requests: usize =
-            host.conns.iter().filter_map(|conn| self.downstream.conns.get(*conn)).map(|conn| conn.fifo.len()).sum();
-        let (server, conns, phase) = (&host.server, host.conns.len(), Failure::ConnQueue.phase());
+        };
+        let phase = Failure::ConnQueue.phase();
         let text = format!(
             "{server}: timeout in phase {phase}, after {} ms, with {requests} requests on {conns} connections",
-            self.now.saturating_sub(since) / 1000
+            now.saturating_sub(since) / 1000
         );
         self.log(1, text);
     }
 
     /// The client's next request has waited too long for a place among those of its bucket.
     pub(in crate::proxy) fn tell_of_wait_queue(&mut self, id: ClientId) {
-        let Some(client) = self.upstream.clients.get(id) else { return };
+        let Some(client) = self.upstream.clients.must(id) else { return };
         let (Admission::Waiting { since: Some(since) }, Some(bucket)) = (client.admission, client.bucket()) else {
             return;
         };

@@ -1,4 +1,5 @@
-//! What the event loop calls for a client.
+//! What the event loop calls for a client. It may ask for one that the engine has forgotten: it learns of that when it looks
+//! at the actions. What it tells of bytes is of those that are there: their bytes lie in the client's own buffers.
 
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
@@ -9,7 +10,7 @@ use super::{Client, ClientId, Phase, Service};
 impl Engine {
     /// A client has connected to bucket `bucket`. `None`: it is to be turned away.
     pub fn add_client(&mut self, bucket: usize) -> Option<ClientId> {
-        let counters = self.counters(bucket)?;
+        let counters = &self.buckets.find(bucket)?.counters;
         counters.count(Counter::Upstreams);
         counters.count(Counter::TotUpstream);
         let id = self
@@ -31,7 +32,7 @@ impl Engine {
 
     /// `count` bytes were read into [`Engine::client_space`]. Tells whether what the client has sent ends inside a request.
     pub fn client_filled(&mut self, id: ClientId, count: usize) -> bool {
-        if let Some(client) = self.upstream.clients.get_mut(id) {
+        if let Some(client) = self.upstream.clients.must_mut(id) {
             client.input.filled(count);
             if count > 0 {
                 client.active_at = self.now;
@@ -45,6 +46,7 @@ impl Engine {
 
     /// The next client that has something to be sent, with up to where.
     pub fn next_dirty_client(&mut self) -> Option<ClientId> {
+        // Some have gone since they were put on the list.
         while let Some(id) = self.upstream.dirty.pop() {
             if let Some(client) = self.upstream.clients.get_mut(id) {
                 client.is_dirty = false;
@@ -61,7 +63,7 @@ impl Engine {
 
     /// The client's socket took `count` bytes. Tells whether there is more for it.
     pub fn client_sent(&mut self, id: ClientId, count: usize) -> bool {
-        let Some(client) = self.upstream.clients.get_mut(id) else { return false };
+        let Some(client) = self.upstream.clients.must_mut(id) else { return false };
         client.active_at = self.now;
         client.output.advance(count);
         let has_more = client.output.sent() < client.committed;
@@ -85,7 +87,7 @@ impl Engine {
         self.upstream.clients.len()
     }
 
-    /// Puts the client on the list of those to look at again.
+    /// Puts the client on the list of those to look at again, if it is still there: who remembers it for that need not look.
     pub(in crate::proxy) fn make_ready(&mut self, id: ClientId) {
         if let Some(client) = self.upstream.clients.get_mut(id)
             && !client.is_ready
@@ -97,7 +99,7 @@ impl Engine {
 
     /// Puts the client on the list of those to flush.
     pub(in crate::proxy) fn mark_client(&mut self, id: ClientId) {
-        if let Some(client) = self.upstream.clients.get_mut(id)
+        if let Some(client) = self.upstream.clients.must_mut(id)
             && !client.is_dirty
         {
             client.is_dirty = true;

@@ -7,8 +7,8 @@ use crate::protocol::ascii::meta::asked::Status;
 use crate::protocol::status::CommandClass;
 
 use crate::proxy::Engine;
+use crate::proxy::downstream::Entry;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{ConnId, Entry};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::slow::NoteId;
@@ -20,7 +20,7 @@ const PART_MIN: u64 = 64 * 1024;
 impl Engine {
     /// Answers the client's next request without asking a server.
     pub(in crate::proxy) fn local_reply(&mut self, caller: &Caller, write: impl FnOnce(&mut Vec<u8>)) {
-        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return };
+        let Some(client) = self.upstream.clients.must_mut(caller.client) else { return };
         if client.is_deaf {
             return;
         }
@@ -32,8 +32,8 @@ impl Engine {
         }
         self.drop_note();
         let request = self.new_request(caller, Work::Local, false);
-        if let Some(request) = self.flight.requests.get_mut(request) {
-            write(request.parked.get_or_insert_default().tail());
+        if let Some(request) = self.flight.requests.must_mut(request) {
+            write(request.parked().tail());
         }
         self.complete(request);
     }
@@ -41,15 +41,15 @@ impl Engine {
     /// Where the reply of this request is written: straight into the client's output if it is its turn. `None` if
     /// nobody wants it.
     pub(in crate::proxy) fn sink(&mut self, id: RequestId) -> Option<&mut Output> {
-        let request = self.flight.requests.get_mut(id)?;
-        let client = self.upstream.clients.get_mut(request.client)?;
+        let request = self.flight.requests.must_mut(id)?;
+        let client = self.upstream.clients.must_mut(request.client)?;
         client.sink(request, id, &mut self.spare).map(|(out, _)| out)
     }
 
     /// A value of a reply of several was written to [`Engine::sink`]: a long reply may go on its way in parts.
     pub(in crate::proxy) fn commit_part(&mut self, id: RequestId) {
-        let Some(client_id) = self.flight.requests.get(id).map(|request| request.client) else { return };
-        let Some(client) = self.upstream.clients.get_mut(client_id) else { return };
+        let Some(client_id) = self.flight.requests.must(id).map(|request| request.client) else { return };
+        let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
         if client.order.front() == Some(&id) && client.output.end().saturating_sub(client.committed) >= PART_MIN {
             client.committed = client.output.end();
             self.mark_client(client_id);
@@ -70,33 +70,32 @@ impl Engine {
         hit: Option<usize>,
         write: impl FnOnce(&mut Output, &Work),
     ) {
-        let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return };
+        let Some(request) = self.flight.requests.must_mut(id).filter(|request| !request.is_done) else { return };
         if let Some(bytes) = hit {
             request.note_hit(bytes, 1);
         }
         let client_id = request.client;
-        let mut client = self.upstream.clients.get_mut(client_id);
+        let mut client = self.upstream.clients.must_mut(client_id);
         if let Some(client) = client.as_deref_mut()
             && let Some((out, work)) = client.sink(request, id, &mut self.spare)
         {
             write(out, work);
         }
-        request.is_done = true;
+        request.finish();
         let (bucket_id, sequence, noreply, note) = (request.bucket, request.sequence, request.noreply, request.note);
-        if request.has_place && !self.alike.add(request, self.now) {
+        if request.has_place() && !self.alike.add(request, self.now) {
             self.alike.begin(request, self.now, &self.buckets, &self.downstream);
         }
         let mut is_awaited = false;
-        if let Some(bucket) = self.buckets.find_mut(bucket_id) {
-            bucket.count_answered(request, self.now);
-            bucket.settle_changes(&request.caching);
-            if note != NoteId::NONE {
-                bucket.settle_note(request, &mut self.flight.notes, self.now);
-            }
-            if request.has_place {
-                bucket.active = bucket.active.saturating_sub(1);
-                is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
-            }
+        let bucket = &mut self.buckets[bucket_id];
+        bucket.count_answered(request, self.now);
+        bucket.settle_changes(&request.caching);
+        if note != NoteId::NONE {
+            bucket.settle_note(request, &mut self.flight.notes, self.now);
+        }
+        if request.has_place() {
+            bucket.active = bucket.active.saturating_sub(1);
+            is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
         }
         if let Some(client) = client {
             client.unanswered = client.unanswered.saturating_sub(1);
@@ -128,11 +127,11 @@ impl Engine {
 
     /// The request with this number was answered, and its client has others, or waits.
     fn go_on(&mut self, id: ClientId, sequence: u64) {
-        let Some(client) = self.upstream.clients.get_mut(id) else { return };
+        let Some(client) = self.upstream.clients.must_mut(id) else { return };
         if client.unanswered > 0 {
-            let next = self.oldest(id).and_then(|oldest| self.flight.requests.get(oldest));
+            let next = self.oldest(id).and_then(|oldest| self.flight.requests.must(oldest));
             let was_oldest = next.is_some_and(|next| next.sequence > sequence);
-            if was_oldest && let Some(client) = self.upstream.clients.get_mut(id) {
+            if was_oldest && let Some(client) = self.upstream.clients.must_mut(id) {
                 client.oldest_since = self.now;
                 self.arm_client(id);
             }
@@ -140,7 +139,7 @@ impl Engine {
             *since = Some(self.now);
             self.arm_client(id);
         }
-        let Some(client) = self.upstream.clients.get(id) else { return };
+        let Some(client) = self.upstream.clients.must(id) else { return };
         if client.stopped && !matches!(client.admission, Admission::Waiting { .. }) {
             self.make_ready(id);
         }
@@ -155,11 +154,11 @@ impl Engine {
         host: Option<HostId>,
         failure: Failure,
     ) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         match (&request.work, entry.packet()) {
             (Work::Batch(_), Some(name)) => self.packet_failed(id, name, failure, host),
             (Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) | Work::Batch(_), _) => {
-                request.failure.get_or_insert(failure);
+                request.note_failure(failure);
                 self.part_done(id);
             }
             (Work::Local | Work::Get { .. } | Work::Line(_) | Work::Packet { .. } | Work::Meta(_), _) => {
@@ -170,8 +169,8 @@ impl Engine {
 
     /// A part of a request has been answered, or has failed.
     pub(in crate::proxy) fn part_done(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get(id) else { return };
-        if request.pending > 0 || request.is_done {
+        let Some(request) = self.flight.requests.must(id) else { return };
+        if request.is_awaiting() || request.is_done {
             return;
         }
         match &request.work {
@@ -185,7 +184,7 @@ impl Engine {
 
     /// The request has failed as a whole.
     pub(in crate::proxy) fn fail(&mut self, id: RequestId, failure: Failure) {
-        let Some(request) = self.flight.requests.get(id) else { return };
+        let Some(request) = self.flight.requests.must(id) else { return };
         let (bucket, noreply) = (request.bucket, request.noreply);
         let is_batch = matches!(request.work, Work::Batch(_));
         match failure {
@@ -199,11 +198,12 @@ impl Engine {
             return self.fail_batch(id, failure);
         }
         self.give_up(id, !noreply);
+        // An entry of it on a connection that was closed for that may have finished it.
         let Some(request) = self.flight.requests.get_mut(id) else { return };
-        request.pending = 0;
+        request.let_all_go();
         match request.work {
             Work::MultiGet(_) | Work::Broadcast(_) | Work::Dump(_) => {
-                request.failure = Some(failure);
+                request.fail(failure);
                 return self.part_done(id);
             }
             Work::Packet { opcode, opaque } => {
@@ -220,65 +220,13 @@ impl Engine {
         };
         let (target, bucket) = (request.target(), request.bucket);
         let is_miss = is_get && (failure == Failure::Closed || !self.buckets[bucket].config.get_errors);
-        let host =
-            target.and_then(|host| self.downstream.hosts.get(host)).map(|host| std::sync::Arc::clone(&host.server));
+        let host = target.and_then(|host| self.downstream.server(host)).map(std::sync::Arc::clone);
         let named = !(is_get && failure == Failure::Timeout);
         self.reply(id, None, |out, work| match work {
             Work::Meta(asked) if is_miss => asked.without(out, Status::Missing),
             _ if is_miss => out.tail().extend_from_slice(answer::END),
             _ => failure.write_ascii(out.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str())),
         });
-    }
-
-    /// Nobody waits any more for the answers of this connection to the request.
-    pub(in crate::proxy) fn release_links(&mut self, conn_id: ConnId, id: RequestId) {
-        while let Some(request) = self.flight.requests.get_mut(id).filter(|request| request.links.contains(conn_id)) {
-            let (client, bucket, queued) = (request.client, request.bucket, std::mem::take(&mut request.queued));
-            request.links.remove(conn_id);
-            if let Some(counters) = self.counters(bucket) {
-                counters.add(Counter::ConnQueueRemove, u64::from(queued));
-                counters.count(Counter::ConnReleased);
-            }
-            if let Some(client) = self.upstream.clients.get_mut(client) {
-                client.unstick(conn_id);
-            }
-            if let Some(conn) = self.downstream.conns.get_mut(conn_id) {
-                conn.wanted = conn.wanted.saturating_sub(1);
-            }
-            self.drop_dump(conn_id, id);
-        }
-    }
-
-    /// Takes entry `index` of the connection's expected replies from its request: the answer is there, or will not
-    /// come. `None` if nobody waits for it.
-    pub(in crate::proxy) fn unlink(&mut self, conn_id: ConnId, index: usize) -> Option<RequestId> {
-        let conn = self.downstream.conns.get_mut(conn_id)?;
-        let entry = conn.fifo.get_mut(index)?;
-        let id = std::mem::replace(&mut entry.request, RequestId::NONE);
-        let request = self.flight.requests.get_mut(id).filter(|request| !request.is_done)?;
-        conn.wanted = conn.wanted.saturating_sub(1);
-        request.pending = request.pending.saturating_sub(1);
-        request.links.remove(conn_id);
-        request.delays.note_sent(request.since, conn.writes.at(entry.end));
-        if request.note != NoteId::NONE {
-            self.flight.notes.answered_by(request.note, conn.host);
-        }
-        if !request.is_single() {
-            request.note_part(&conn.tally, &entry.expect, self.now);
-        }
-        self.flight.is_refused_due |= request.refused > 0;
-        let was_queued = std::mem::take(&mut entry.is_queued);
-        request.queued = request.queued.saturating_sub(u32::from(was_queued));
-        if let Some(bucket) = self.buckets.find(request.bucket) {
-            bucket.counters.count(Counter::ConnReleased);
-            if was_queued {
-                bucket.counters.count(Counter::ConnQueueRemove);
-            }
-        }
-        if let Some(client) = self.upstream.clients.get_mut(request.client) {
-            client.unstick(conn_id);
-        }
-        Some(id)
     }
 
     /// The client has gone: its request is forgotten, and the answers still to come will find nobody.
@@ -290,16 +238,14 @@ impl Engine {
             note.leave();
             self.tell_end(request.note);
         }
-        if !request.is_done
-            && let Some(bucket) = self.buckets.find(request.bucket)
-        {
-            bucket.settle_changes(&request.caching);
+        if !request.is_done {
+            self.buckets[request.bucket].settle_changes(&request.caching);
         }
-        if request.has_place && !request.is_done {
+        if request.has_place() && !request.is_done {
             self.count(request.bucket, Counter::Released);
             self.count(request.bucket, Counter::UpstreamUnpaused);
             self.return_place(request.bucket);
         }
-        self.flight.works.take_back(&mut request.work, &mut request.links);
+        self.flight.works.take_back(&mut request);
     }
 }

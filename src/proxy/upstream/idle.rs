@@ -44,7 +44,7 @@ fn is_owed(client: &Client) -> bool {
 impl Engine {
     /// Until when the client may be idle.
     fn idle_deadline(&self, id: ClientId) -> Option<Micros> {
-        let client = self.upstream.clients.get(id)?;
+        let client = self.upstream.clients.must(id)?;
         let limit = self.buckets[client.bucket()?].config.behavior.client_idle_timeout;
         deadline(if is_owed(client) { self.now } else { client.active_at }, limit)
     }
@@ -76,7 +76,7 @@ impl Engine {
         *armed = None;
         let Some(id) = self.upstream.clients.at(index) else { return };
         if self.idle_deadline(id).is_some_and(|at| at <= self.now) {
-            if let Some(bucket) = self.upstream.clients.get(id).and_then(Client::bucket) {
+            if let Some(bucket) = self.upstream.clients.must(id).and_then(Client::bucket) {
                 self.count(bucket, Counter::IdleClosed);
             }
             return self.client_lost(id);
@@ -156,7 +156,7 @@ mod tests {
         assert_eq!(bench.turn(1), [first]);
         assert_eq!(bench.turn(1_000_000), []);
         assert!(bench.engine.upstream.clients.contains(other));
-        let sum = crate::metrics::counter::Sum::of([bench.engine.counters(0).unwrap()].into_iter());
+        let sum = crate::metrics::counter::Sum::of([bench.engine.buckets[0].counters.as_ref()].into_iter());
         assert_eq!(sum.counters().find(|(name, _)| *name == "tot_upstream_idle_closed").unwrap().1, 1);
     }
 

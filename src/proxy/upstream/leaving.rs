@@ -4,6 +4,8 @@
 //! So the engine keeps a client whose connection has gone until its requests are done, those included that still
 //! wait in its input. It is treated like any other, except that its replies are dropped. Only what changes nothing is
 //! forgotten at once.
+//!
+//! The event loop may speak of a client that the engine has forgotten: it learns of that when it looks at the actions.
 
 use crate::metrics::counter::Counter;
 
@@ -14,7 +16,7 @@ use crate::proxy::{Action, Engine};
 impl Engine {
     /// Whether nobody hears the answers to the client's requests: those that change nothing are not sent any more.
     pub(in crate::proxy) fn is_deaf(&self, id: ClientId) -> bool {
-        self.upstream.clients.get(id).is_some_and(|client| client.is_deaf)
+        self.upstream.clients.must(id).is_some_and(|client| client.is_deaf)
     }
 
     /// The client has finished sending.
@@ -77,6 +79,7 @@ impl Engine {
         self.forget_requests(id, |request| request.work.is_read());
         // This may have ended a connection, and with it other requests.
         self.forget_requests(id, |request| request.is_done);
+        // With the last of its requests it is forgotten itself.
         let Some(client) = self.upstream.clients.get_mut(id) else { return };
         let open = client.order.iter().chain(&client.quiet).filter_map(|id| self.flight.requests.get(*id));
         client.unanswered = open.filter(|request| !request.is_done).count() as u32;
@@ -90,6 +93,7 @@ impl Engine {
     }
 
     fn forget_requests(&mut self, id: ClientId, is_needless: impl Fn(&Request) -> bool) {
+        // With the last of its requests it is forgotten itself.
         let Some(client) = self.upstream.clients.get(id) else { return };
         let is_it = |id: &RequestId| self.flight.requests.get(*id).is_some_and(&is_needless);
         let needless: Vec<RequestId> = client.order.iter().chain(&client.quiet).copied().filter(is_it).collect();
@@ -103,6 +107,7 @@ impl Engine {
 
     /// Closes the client if it has finished and got everything; gives back memory that it does not need.
     pub(in crate::proxy) fn settle_client(&mut self, id: ClientId) {
+        // What was done for it just before may have been its end.
         let Some(client) = self.upstream.clients.get_mut(id) else { return };
         if client.is_pumped || !client.is_settled() {
             return;

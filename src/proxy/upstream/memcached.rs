@@ -47,7 +47,7 @@ impl Engine {
     /// A client's turn ends although it has more requests (`-R`).
     pub(in crate::proxy) fn count_yield(&self, id: ClientId) {
         match &self.upstream.memcached {
-            Some(served) if self.upstream.clients.get(id).is_some_and(|client| client.bucket().is_none()) => {
+            Some(served) if self.upstream.clients.must(id).is_some_and(|client| client.bucket().is_none()) => {
                 served.counters.add(Count::ConnYields, 1);
             }
             _ => self.traffic.count_yield(),
@@ -56,7 +56,7 @@ impl Engine {
 
     /// Serves one request of such a client; `false` when nothing more can be done now.
     pub(in crate::proxy) fn step_memcached(&mut self, id: ClientId, input: &mut Input) -> bool {
-        let (Some(client), Some(served)) = (self.upstream.clients.get_mut(id), &self.upstream.memcached) else {
+        let (Some(client), Some(served)) = (self.upstream.clients.must_mut(id), &self.upstream.memcached) else {
             return false;
         };
         let Service::Memcached(session) = &mut client.service else { return false };
@@ -74,7 +74,7 @@ impl Engine {
             Step::Done => true,
             Step::Wait => false,
             Step::Full => {
-                if let Some(client) = self.upstream.clients.get_mut(id) {
+                if let Some(client) = self.upstream.clients.must_mut(id) {
                     client.stopped = true;
                 }
                 false

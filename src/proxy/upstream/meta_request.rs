@@ -18,7 +18,8 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::Caller;
-use crate::proxy::upstream::pump::{Admit, Progress, Verdict};
+use crate::proxy::upstream::admission::Admit;
+use crate::proxy::upstream::pump::{Progress, Verdict};
 use crate::routing::Router;
 
 /// The flags of a get that can be answered if only the value is known, and what the client keeps with it.
@@ -61,7 +62,7 @@ impl Engine {
             Parsed::TooLarge { len, swallow, .. } => (request::TOO_LARGE, len, swallow),
         };
         self.refuse_line(caller, text, false, reply);
-        if let Some(client) = self.upstream.clients.get_mut(caller.client) {
+        if let Some(client) = self.upstream.clients.must_mut(caller.client) {
             client.swallow = swallow;
         }
         Progress::Taken(len)
@@ -98,13 +99,13 @@ impl Engine {
     /// because they would overtake what the client has sent before.
     fn meta_words(&mut self, caller: &Caller, host_id: HostId, meta: &Meta<'_>) -> Option<Words> {
         let id = caller.client;
-        let Some(host) = self.downstream.hosts.get(host_id) else { return Some(Words::Own) };
-        let speak = host.server.protocol;
+        let Some(host) = self.downstream.hosts.must(host_id) else { return Some(Words::Own) };
+        let speak = host.protocol();
         // Who is the master of a vbucket is told in packets only; and who names a server says what is spoken with it.
         let has_map = matches!(self.buckets[caller.bucket].config.router, Router::Vbucket(_));
         let is_bound = has_map || caller.named.is_some();
         let may_ask = speak == Protocol::Ascii || host.takes_lines() && !is_bound;
-        let was_asked = self.upstream.clients.get(id).is_some_and(|client| client.asked.contains(&host_id));
+        let was_asked = self.upstream.clients.must(id).is_some_and(|client| client.asked.contains(&host_id));
         if may_ask && !was_asked && !self.knows_dialect(id, host_id) {
             return None;
         }
@@ -115,11 +116,11 @@ impl Engine {
             }
             let needed = if words == Words::Own { Protocol::Ascii } else { Protocol::Binary };
             if self.is_stuck_elsewhere(id, host_id, needed) {
-                self.upstream.clients.get_mut(id)?.stopped = true;
+                self.upstream.clients.must_mut(id)?.stop();
                 return None;
             }
         }
-        if was_asked && let Some(client) = self.upstream.clients.get_mut(id) {
+        if was_asked && let Some(client) = self.upstream.clients.must_mut(id) {
             client.asked.clear();
         }
         Some(words)
@@ -127,12 +128,12 @@ impl Engine {
 
     /// The command's own words for a server that knows them; or if it could not be asked, and nothing else will do.
     fn words_for(&self, host: HostId, may_ask: bool, meta: &Meta<'_>) -> Words {
-        let Some(host) = self.downstream.hosts.get(host) else { return Words::Own };
-        let known = if may_ask { host.dialect.knows_meta() } else { Some(false) };
+        let Some(host) = self.downstream.hosts.must(host) else { return Words::Own };
+        let known = if may_ask { host.dialect().knows_meta() } else { Some(false) };
         if known == Some(true) {
             return Words::Own;
         }
-        match misfit(meta, host.server.protocol) {
+        match misfit(meta, host.protocol()) {
             Some(_) if known.is_none() => Words::Own,
             Some(misfit) => Words::None(misfit),
             None => Words::Older,

@@ -11,18 +11,23 @@
 //! | file | what |
 //! |---|---|
 //! | `client` | the state of one client; LIFECYCLE.md has its states |
+//! | `relations` | what other rooms ask of a client, and tell it |
 //! | `caller` | whose request is at hand, and whom it is for |
 //! | `face` | what the event loop calls |
-//! | `pump` | a client's input, request by request; admission and back-pressure |
+//! | `pump` | a client's input, request by request; back-pressure |
+//! | `admission` | places among the concurrent requests, and who waits for one |
 //! | `waiting` | since when a request waits to be looked at again |
 //! | `ascii_request`, `meta_request`, `binary_request`, `sasl` | what each command does |
 //! | `finish` | replies in order |
 //! | `leaving`, `idle` | clients that end, are lost, or do nothing for long |
 //! | `resting` | clients that another process can take over |
+//! | `overdue` | requests that wait too long |
 //! | `crowded` | telling that requests wait for places |
 //! | `memcached` | clients of the built-in server |
 //! | `mcmux` | clients that name the server of each request (`-X`) |
+//! | `invariants` | what must hold; only in debug builds |
 
+pub(in crate::proxy) mod admission;
 pub(in crate::proxy) mod ascii_request;
 pub(in crate::proxy) mod binary_request;
 mod caller;
@@ -31,11 +36,15 @@ mod crowded;
 mod face;
 mod finish;
 pub(in crate::proxy) mod idle;
+#[cfg(debug_assertions)]
+mod invariants;
 mod leaving;
 pub(in crate::proxy) mod mcmux;
 pub(in crate::proxy) mod memcached;
 mod meta_request;
+mod overdue;
 pub(in crate::proxy) mod pump;
+mod relations;
 mod resting;
 mod sasl;
 mod waiting;

@@ -2,7 +2,6 @@
 
 use crate::arena::Arena;
 use crate::buffer::Input;
-use crate::metrics::counter::Counter;
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::breach::Breach;
@@ -12,7 +11,6 @@ use crate::routing::Router;
 
 use crate::proxy::bucket::Bucket;
 use crate::proxy::request::Request;
-use crate::proxy::timers::{Micros, Owner, deadline};
 use crate::proxy::upstream::{Admission, Caller, Client, ClientId, Phase, Service};
 use crate::proxy::{Action, Engine};
 use crate::sums::{Count as _, before, sum};
@@ -60,9 +58,10 @@ impl Client {
 
     /// Whether something that it has sent before is still to be sent again, or may yet be carried out elsewhere.
     fn is_retrying(&self, requests: &Arena<Request>) -> bool {
+        // (What was retried may be answered and forgotten.)
         self.parting > 0
             || !self.refused.is_empty()
-            || self.retried.and_then(|id| requests.get(id)).is_some_and(|request| !request.is_done)
+            || self.refused.retried().and_then(|id| requests.get(id)).is_some_and(|request| !request.is_done)
     }
 
     /// Whether nothing of its own is in the way of its next request.
@@ -72,12 +71,6 @@ impl Client {
 }
 
 impl Bucket {
-    /// Whether one more request may be sent.
-    fn has_room(&self) -> bool {
-        let most = self.config.behavior.downstream_max;
-        most == 0 || self.active < most && self.waiting.is_empty()
-    }
-
     /// Whether a get needs no more than to be sent.
     fn goes_straight(&self) -> bool {
         self.front.is_none() && !self.hosts.is_empty() && self.has_room()
@@ -89,6 +82,7 @@ impl Engine {
     pub(in crate::proxy) fn pump_ready(&mut self, looked_at: &mut Vec<ClientId>) {
         let ready = std::mem::take(&mut self.upstream.ready);
         for id in &ready {
+            // Some have gone since they were put on the list.
             if let Some(client) = self.upstream.clients.get_mut(*id) {
                 client.is_ready = false;
                 client.stopped = false;
@@ -109,7 +103,7 @@ impl Engine {
             self.make_ready(id);
             return false;
         }
-        let Some(client) = self.upstream.clients.get_mut(id) else { return false };
+        let Some(client) = self.upstream.clients.must_mut(id) else { return false };
         let mut input = std::mem::take(&mut client.input);
         client.is_pumped = true;
         let mut budget = self.settings.requests_per_turn.max(1);
@@ -124,7 +118,7 @@ impl Engine {
                 break;
             }
         }
-        let Some(client) = self.upstream.clients.get_mut(id) else { return false };
+        let Some(client) = self.upstream.clients.must_mut(id) else { return false };
         if client.phase == Phase::Quitting {
             input.consume(usize::MAX);
         }
@@ -142,7 +136,7 @@ impl Engine {
     #[cold]
     fn step_traced(&mut self, id: ClientId, input: &mut Input) -> bool {
         // A refused value comes first; it is dropped together with the request behind it.
-        let swallow = self.upstream.clients.get(id).map_or(0, |client| {
+        let swallow = self.upstream.clients.must(id).map_or(0, |client| {
             let swallow = match &client.service {
                 Service::Bucket(_) => client.swallow,
                 Service::Memcached(session) => session.swallow(),
@@ -161,7 +155,7 @@ impl Engine {
     /// Handles one request; `false` when nothing more can be done now.
     #[inline(always)] // into the loop, although it has two callers
     fn step(&mut self, id: ClientId, input: &mut Input) -> bool {
-        let Some(client) = self.upstream.clients.get_mut(id) else { return false };
+        let Some(client) = self.upstream.clients.must_mut(id) else { return false };
         if client.phase == Phase::Quitting {
             return false;
         }
@@ -244,7 +238,7 @@ impl Engine {
             }
             Parsed::ValueRefused { reply, noreply, len, swallow } => {
                 self.refuse_line(caller, text, noreply, reply);
-                if let Some(client) = self.upstream.clients.get_mut(caller.client) {
+                if let Some(client) = self.upstream.clients.must_mut(caller.client) {
                     client.swallow = swallow;
                 }
                 Progress::Taken(len)
@@ -295,7 +289,7 @@ impl Engine {
 
     /// The client's requests so far are the last ones.
     pub(in crate::proxy) fn quit(&mut self, id: ClientId) {
-        if let Some(client) = self.upstream.clients.get_mut(id) {
+        if let Some(client) = self.upstream.clients.must_mut(id) {
             client.phase = Phase::Quitting;
             self.note_parting(id);
         }
@@ -306,133 +300,4 @@ impl Engine {
         self.actions.push(Action::Breach(id, breach));
         self.quit(id);
     }
-
-    /// Whether the client's next request may be sent: it gets a place among the bucket's concurrent requests, or
-    /// the client joins the wait queue.
-    pub(in crate::proxy) fn admit(&mut self, caller: &Caller) -> Admit {
-        let Some(client) = self.upstream.clients.get_mut(caller.client) else { return Admit::Wait };
-        let bucket = &mut self.buckets[caller.bucket];
-        match client.admission {
-            Admission::Granted => {
-                // Counted when it was granted.
-                client.admission = Admission::Unasked;
-                Admit::Go
-            }
-            Admission::Expired => {
-                client.admission = Admission::Unasked;
-                Admit::TooLate
-            }
-            Admission::Unasked if bucket.has_room() => {
-                bucket.active.up();
-                Admit::Go
-            }
-            Admission::Unasked => {
-                let since = (client.unanswered == 0).then_some(self.now);
-                bucket.counters.count(Counter::MaxReached);
-                client.admission = Admission::Waiting { since };
-                client.stopped = true;
-                bucket.waiting.push_back(caller.client);
-                if since.is_some() {
-                    self.arm_client(caller.client);
-                }
-                Admit::Wait
-            }
-            Admission::Waiting { .. } => {
-                client.stopped = true;
-                Admit::Wait
-            }
-        }
-    }
-
-    /// A request of bucket `bucket` has been answered: its place is free.
-    pub(in crate::proxy) fn return_place(&mut self, bucket: usize) {
-        let places = &mut self.buckets[bucket];
-        places.active = places.active.saturating_sub(1);
-        self.grant_places(bucket);
-    }
-
-    /// Gives free places of bucket `bucket` to clients in its wait queue.
-    pub(in crate::proxy) fn grant_places(&mut self, bucket: usize) {
-        let bucket = &mut self.buckets[bucket];
-        let most = bucket.config.behavior.downstream_max;
-        while most == 0 || bucket.active < most {
-            let Some(id) = bucket.waiting.pop_front() else {
-                bucket.is_crowded = false;
-                return;
-            };
-            let Some(client) = self.upstream.clients.get_mut(id) else { continue };
-            if let Admission::Waiting { .. } = client.admission {
-                client.admission = Admission::Granted;
-                bucket.active.up();
-                bucket.counters.count(Counter::AssignDownstream);
-                bucket.counters.count(Counter::AssignUpstream);
-                if !client.is_ready {
-                    client.is_ready = true;
-                    self.upstream.ready.push(id);
-                }
-            }
-        }
-    }
-
-    /// The bucket is about to be shut down: what has arrived for it is sent while it still has servers. They answer it
-    /// before their connections are closed.
-    pub(in crate::proxy) fn send_waiting(&mut self, index: usize) {
-        let waits = |client: &Client| client.bucket() == Some(index) && client.input.is_worth_parsing();
-        let ids: Vec<ClientId> =
-            self.upstream.clients.iter().filter(|(_, client)| waits(client)).map(|(id, _)| id).collect();
-        for id in ids {
-            while let Some(client) = self.upstream.clients.get_mut(id).filter(|client| waits(client)) {
-                let length = client.input.len();
-                if let Admission::Waiting { .. } = client.admission {
-                    client.admission = Admission::Granted;
-                    self.buckets[index].active.up();
-                }
-                client.stopped = false;
-                self.pump(id);
-                if self.upstream.clients.get(id).is_none_or(|client| client.input.len() == length) {
-                    break;
-                }
-            }
-        }
-    }
-
-    /// Makes sure that the client is looked at when its oldest request, or its place in the wait queue, is overdue.
-    pub(in crate::proxy) fn arm_client(&mut self, id: ClientId) {
-        if let Some(at) = self.client_deadline(id) {
-            self.arm_client_at(id, at);
-        }
-    }
-
-    /// The same when a request of the client, if not its only one, has come to be behind others.
-    pub(in crate::proxy) fn arm_queued(&mut self, id: ClientId, queued_since: Micros) {
-        let Some(client) = self.upstream.clients.get(id) else { return };
-        if client.unanswered != 1 {
-            return self.arm_client(id);
-        }
-        // It is the oldest one itself.
-        let Some(bucket) = client.bucket() else { return };
-        let limit = self.buckets[bucket].config.behavior.downstream_conn_queue_timeout;
-        if let Some(at) = deadline(client.oldest_since.max(queued_since), limit) {
-            self.arm_client_at(id, at);
-        }
-    }
-
-    fn arm_client_at(&mut self, id: ClientId, at: Micros) {
-        let Some(client) = self.upstream.clients.get_mut(id) else { return };
-        if client.timer.is_none_or(|armed| at < armed) {
-            client.timer = Some(at);
-            self.timers.add(at, Owner::Client(id));
-        }
-    }
-}
-
-/// The answer of [`Engine::admit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Admit {
-    /// It has a place.
-    Go,
-    /// It waits; its bytes stay in the input.
-    Wait,
-    /// It has waited too long.
-    TooLate,
 }

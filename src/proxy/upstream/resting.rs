@@ -28,7 +28,10 @@ impl Client {
     /// Whether all that it has sent is done and answered, the answers are on their way, and nothing of it is half read:
     /// then what it says next can be understood by somebody who knows no more than a [`Rest`].
     fn rests(&self) -> bool {
-        let has_work = self.unanswered > 0 || !self.quiet.is_empty() || self.batch.is_some() || self.retried.is_some();
+        let has_work = self.unanswered > 0
+            || !self.quiet.is_empty()
+            || self.packets.batch().is_some()
+            || self.refused.retried().is_some();
         // What was given up must not be carried out behind what it sends elsewhere.
         let has_traces = self.parting > 0 || !self.refused.is_empty() || !self.sticky.is_empty();
         let is_inside = !self.input.is_empty()
@@ -56,7 +59,7 @@ impl Engine {
 
     /// The client, which has just been added, has spoken this protocol elsewhere.
     pub fn client_speaks(&mut self, id: ClientId, protocol: Protocol) {
-        if let Some(client) = self.upstream.clients.get_mut(id) {
+        if let Some(client) = self.upstream.clients.must_mut(id) {
             client.protocol = Some(protocol);
             if let Service::Memcached(session) = &mut client.service {
                 *session = Session::new(Some(protocol));

@@ -34,7 +34,7 @@ impl Engine {
                     self.count(bucket, Counter::Upstreams);
                     self.count(bucket, Counter::TotUpstream);
                 }
-                if let Some(client) = self.upstream.clients.get_mut(caller.client) {
+                if let Some(client) = self.upstream.clients.must_mut(caller.client) {
                     client.service = Service::Bucket(bucket);
                 }
                 self.arm_idle(caller.client);

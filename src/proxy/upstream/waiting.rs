@@ -7,7 +7,7 @@ impl Engine {
     /// The client's next request has to wait, from now on if it did not before. Nothing more can be done for it now.
     pub(in crate::proxy) fn note_waiting(&mut self, id: ClientId) -> bool {
         self.drop_note();
-        if let Some(client) = self.upstream.clients.get_mut(id) {
+        if let Some(client) = self.upstream.clients.must_mut(id) {
             client.waits_since.get_or_insert(self.now);
         }
         false
@@ -15,7 +15,7 @@ impl Engine {
 
     /// If a request was taken (`is_taken`, which is returned), the one behind it has not waited yet.
     pub(in crate::proxy) fn note_taken(&mut self, id: ClientId, is_taken: bool) -> bool {
-        if is_taken && let Some(client) = self.upstream.clients.get_mut(id) {
+        if is_taken && let Some(client) = self.upstream.clients.must_mut(id) {
             client.waits_since = None;
         }
         is_taken

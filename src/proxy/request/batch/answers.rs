@@ -14,7 +14,7 @@ use crate::proxy::request::{RequestId, Work};
 impl Engine {
     /// The place in its batch of a quiet packet that is about to be sent on this connection.
     pub(in crate::proxy) fn note_place(&mut self, id: RequestId, conn_id: ConnId, code: u8) -> u32 {
-        match self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        match self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             Some(Work::Batch(batch)) if is_quiet(code) => {
                 batch.replies.expect_from(conn_id);
                 batch.count.saturating_sub(1)
@@ -26,7 +26,7 @@ impl Engine {
     /// The place in its batch of the packet that was taken last, which is answered at another time than the server
     /// would.
     pub(in crate::proxy) fn out_of_line(&mut self, id: RequestId) -> u32 {
-        match self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        match self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             Some(Work::Batch(batch)) => {
                 batch.replies.mix();
                 batch.count.saturating_sub(1)
@@ -50,7 +50,7 @@ impl Engine {
     /// Where the answer to a packet of this request is written. That of the closing packet is kept to the end.
     pub(in crate::proxy) fn packet_sink(&mut self, id: RequestId, name: PacketName) -> Option<&mut Output> {
         let PacketName { opcode: code, place, .. } = name;
-        let request = self.flight.requests.get(id)?;
+        let request = self.flight.requests.must(id)?;
         if request.is_done {
             return None;
         }
@@ -61,7 +61,7 @@ impl Engine {
         if !is_kept {
             return self.sink(id);
         }
-        match &mut self.flight.requests.get_mut(id)?.work {
+        match &mut self.flight.requests.must_mut(id)?.work {
             Work::Batch(batch) => match is_quiet(code) {
                 false => Some(&mut batch.last),
                 true => batch.replies.sink(place),
@@ -72,7 +72,7 @@ impl Engine {
 
     /// A packet of this request has been answered.
     pub(in crate::proxy) fn packet_done(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         match &request.work {
             Work::Batch(batch) if batch.is_sending || request.pending > 0 || request.is_done => {}
             Work::Batch(_) => self.finish_batch(id),
@@ -89,7 +89,7 @@ impl Engine {
         host: Option<HostId>,
     ) {
         let code = name.opcode;
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
         let op = op::of(code);
         match op.opcode {
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     fn failure_body(&self, failure: Failure, host: Option<HostId>) -> Vec<u8> {
-        let server = host.and_then(|host| self.downstream.hosts.get(host)).map(|host| &host.server);
+        let server = host.and_then(|host| self.downstream.server(host));
         let mut body = Vec::new();
         failure.write_body(&mut body, server.map(|server| server.host.as_str()));
         body
@@ -131,7 +131,7 @@ impl Engine {
 
     /// All servers have answered: the closing packet's reply comes last.
     pub(in crate::proxy) fn finish_batch(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let failure = request.failure;
         let Work::Batch(batch) = std::mem::replace(&mut request.work, Work::Local) else { return };
         let mut batch = *batch;
@@ -139,9 +139,8 @@ impl Engine {
         if let Some(broadcast) = &batch.broadcast {
             self.complain(broadcast, failure);
         }
-        if let Some(client) = self.upstream.clients.get_mut(client) {
-            client.quiet_bytes = client.quiet_bytes.saturating_sub(batch.bytes);
-            client.quiet_packets = client.quiet_packets.saturating_sub(batch.count);
+        if let Some(client) = self.upstream.clients.must_mut(client) {
+            client.packets().settle(&batch);
         }
         if let Some(sink) = self.sink(id) {
             batch.replies.move_to(sink);
@@ -162,13 +161,14 @@ impl Engine {
     /// The batch is given up: each of its packets that is not answered has failed. A broadcast is judged by the
     /// servers that have answered (03 §21.3 item 8).
     pub(in crate::proxy) fn fail_batch(&mut self, id: RequestId, failure: Failure) {
-        if let Some(request) = self.flight.requests.get_mut(id) {
+        if let Some(request) = self.flight.requests.must_mut(id) {
             request.failure = Some(failure);
         }
         self.begin_packet(id, 0);
         let packets = self.unanswered(id);
         self.give_up(id, true);
-        if let Some(request) = self.flight.requests.get_mut(id) {
+        // It cannot be finished in between, since it is being sent.
+        if let Some(request) = self.flight.requests.must_mut(id) {
             request.pending = 0;
         }
         for (name, host) in packets {
@@ -179,21 +179,22 @@ impl Engine {
 
     /// The packets that are not answered, those included that are to be sent again, each with its server.
     fn unanswered(&self, id: RequestId) -> Vec<(PacketName, Option<HostId>)> {
-        let Some(request) = self.flight.requests.get(id) else { return Vec::new() };
+        let Some(request) = self.flight.requests.must(id) else { return Vec::new() };
         let mut conns: Vec<ConnId> = Vec::new();
         for conn in request.links.iter() {
             if !conns.contains(&conn) {
                 conns.push(conn);
             }
         }
-        let conns = conns.iter().filter_map(|conn| self.downstream.conns.get(*conn));
+        let conns = conns.iter().filter_map(|conn| self.downstream.conns.must(*conn));
         let sent = conns.flat_map(|conn| {
-            let of_it = conn.fifo.iter().filter(|entry| entry.request == id);
-            of_it.map(|entry| (Some(conn.host), entry))
+            let of_it = conn.entries().filter(|entry| entry.request == id);
+            of_it.map(|entry| (Some(conn.host()), entry))
         });
         let lost = self.downstream.lost_entries(id).map(|(host, entry)| (Some(host), entry));
-        let refused = self.upstream.clients.get(request.client).map(|client| &client.refused);
-        let refused = refused.into_iter().flatten().filter_map(|refused| Some((request.target(), refused.entry(id)?)));
+        let refused = self.upstream.clients.must(request.client).map(|client| client.refused());
+        let refused = refused.into_iter().flat_map(|refused| refused.entries(id));
+        let refused = refused.map(|entry| (request.target(), entry));
         let all = sent.chain(lost).chain(refused);
         all.filter_map(|(host, entry)| Some((entry.packet()?, host))).collect()
     }

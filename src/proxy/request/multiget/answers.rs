@@ -31,6 +31,7 @@ impl Engine {
         item: &Item<'_>,
         mut write: impl FnMut(&mut Output, bool, &[u8]),
     ) -> bool {
+        // It may have been given up.
         let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return true };
         let Work::MultiGet(multiget) = &mut request.work else { return false };
         let found = match named {
@@ -44,18 +45,17 @@ impl Engine {
         let data = item.value.map_or(&[][..], |value| value.bytes);
         let (cas, asked_for) = (multiget.cas, multiget.entry(index));
         let (times, asked) = (asked_for.times, asked_for.asked);
-        if let Some(bucket) = self.buckets.find(request.bucket) {
-            if let Some(asked) = asked
-                && let Some(front) = &bucket.front
-            {
-                front.keep(asked, multiget.key(index), item.flags, data, self.now);
-            }
-            if let Some(watch) = &bucket.watch {
-                watch.count_hit(multiget.key(index), data.len(), times);
-            }
-            if times > 1 {
-                bucket.counters.add(Counter::MultigetBytesDedupe, value_bytes(data.len(), times.saturating_sub(1)));
-            }
+        let bucket = &self.buckets[request.bucket];
+        if let Some(asked) = asked
+            && let Some(front) = &bucket.front
+        {
+            front.keep(asked, multiget.key(index), item.flags, data, self.now);
+        }
+        if let Some(watch) = &bucket.watch {
+            watch.count_hit(multiget.key(index), data.len(), times);
+        }
+        if times > 1 {
+            bucket.counters.add(Counter::MultigetBytesDedupe, value_bytes(data.len(), times.saturating_sub(1)));
         }
         if multiget.is_ordered {
             multiget.put(index, |out, key| write(out, cas, key));
@@ -63,7 +63,7 @@ impl Engine {
             return true;
         }
         request.note_hit(data.len(), times);
-        let Some(client) = self.upstream.clients.get_mut(request.client) else { return true };
+        let Some(client) = self.upstream.clients.must_mut(request.client) else { return true };
         if let Some((sink, Work::MultiGet(multiget))) = client.sink(request, id, &mut self.spare) {
             write(sink, cas, multiget.key(index));
         }
@@ -73,8 +73,8 @@ impl Engine {
 
     /// A server has refused a key as "not my vbucket": it is asked for elsewhere when all have answered.
     pub(in crate::proxy) fn multiget_refused(&mut self, conn: ConnId, id: RequestId, packet: &Packet<'_>) {
-        let Some(host) = self.downstream.conns.get(conn).map(|conn| conn.host) else { return };
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(host) = self.downstream.conns.must(conn).map(|conn| conn.host()) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let is_first = request.refused == 0;
         let Work::MultiGet(multiget) = &mut request.work else { return };
         let Some(key) = multiget.keys.iter_mut().find(|key| key.at == packet.header.opaque) else { return };
@@ -89,7 +89,7 @@ impl Engine {
 
     /// Asks other servers for the keys that were refused, unless the request has failed anyway.
     pub(in crate::proxy) fn send_refused_keys(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         if request.failure.is_some() {
             return self.part_done(id);
         }
@@ -110,7 +110,7 @@ impl Engine {
             }
         }
         let (from, to) = (first_new as u32, multiget.used as u32);
-        if let Some(Work::MultiGet(place)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        if let Some(Work::MultiGet(place)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             **place = multiget;
         }
         for part in from..to {
@@ -121,7 +121,7 @@ impl Engine {
 
     /// All servers have answered, or failed: the values in order, then the end.
     pub(in crate::proxy) fn finish_multiget(&mut self, id: RequestId) {
-        let Some(request) = self.flight.requests.get_mut(id) else { return };
+        let Some(request) = self.flight.requests.must_mut(id) else { return };
         let (bucket, failure) = (request.bucket, request.failure);
         let Work::MultiGet(multiget) = &mut request.work else { return };
         let multiget = std::mem::take(&mut **multiget);
@@ -144,7 +144,7 @@ impl Engine {
                 None => sink.tail().extend_from_slice(answer::END),
             }
         }
-        if let Some(Work::MultiGet(place)) = self.flight.requests.get_mut(id).map(|request| &mut request.work) {
+        if let Some(Work::MultiGet(place)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
             **place = multiget;
         }
         self.complete(id);

@@ -44,7 +44,7 @@ impl Engine {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         let digest = (hasher.finish(), body.len());
-        let sender = &self.downstream.hosts.get(host)?.server.host;
+        let sender = &self.downstream.server(host)?.host;
         let bucket = &mut self.buckets[bucket];
         if !bucket.told.as_ref().is_some_and(|told| told.digest == digest && told.host == host) {
             let map = Map::parse(body, sender, &bucket.config);

@@ -1,0 +1,97 @@
+//! Clients whose oldest request waits too long for its turn, or whose next one for a place (03 §7).
+
+use crate::proxy::Engine;
+use crate::proxy::request::RequestId;
+use crate::proxy::request::error::Failure;
+use crate::proxy::timers::{Micros, Owner, deadline};
+use crate::proxy::upstream::{Admission, ClientId};
+
+impl Engine {
+    /// The oldest of a client's unanswered requests.
+    pub(in crate::proxy) fn oldest(&self, id: ClientId) -> Option<RequestId> {
+        let client = self.upstream.clients.must(id)?;
+        let first = |queue: &std::collections::VecDeque<RequestId>| {
+            // Those that are just being forgotten are still in the list.
+            let mut waiting = queue.iter().filter_map(|id| Some((self.flight.requests.get(*id)?, *id)));
+            waiting.find(|(request, _)| !request.is_done).map(|(request, id)| (request.sequence, id))
+        };
+        first(&client.order).into_iter().chain(first(&client.quiet)).min().map(|(_, id)| id)
+    }
+
+    /// Until when the client's oldest request may go on waiting for its turn.
+    pub(in crate::proxy) fn client_deadline(&self, id: ClientId) -> Option<Micros> {
+        // With its last request a client that has gone is forgotten.
+        let client = self.upstream.clients.get(id)?;
+        // Clients of the built-in server wait for nobody.
+        let behavior = &self.buckets[client.bucket()?].config.behavior;
+        if let Some(request) = self.oldest(id).and_then(|oldest| self.flight.requests.must(oldest)) {
+            let since = client.oldest_since.max(request.queued_since()?);
+            return deadline(since, behavior.downstream_conn_queue_timeout);
+        }
+        match client.admission {
+            Admission::Waiting { since: Some(since) } => deadline(since, behavior.wait_queue_timeout),
+            _ => None,
+        }
+    }
+
+    /// A deadline of a client has come.
+    pub(in crate::proxy) fn expire_client(&mut self, id: ClientId, at: Micros) {
+        let client = self.upstream.clients.get_mut(id).filter(|client| client.timer == Some(at));
+        if let Some(client) = client {
+            client.timer = None;
+            self.fail_overdue(id);
+        }
+    }
+
+    fn fail_overdue(&mut self, id: ClientId) {
+        while let Some(at) = self.client_deadline(id) {
+            if at > self.now {
+                return self.arm_client(id);
+            }
+            match self.oldest(id) {
+                Some(request) => {
+                    self.tell_of_conn_queue(request);
+                    self.fail(request, Failure::ConnQueue);
+                }
+                None => {
+                    self.tell_of_wait_queue(id);
+                    if let Some(client) = self.upstream.clients.must_mut(id) {
+                        client.admission = Admission::Expired;
+                    }
+                    return self.make_ready(id);
+                }
+            }
+        }
+    }
+
+    /// Makes sure that the client is looked at when its oldest request, or its place in the wait queue, is overdue.
+    pub(in crate::proxy) fn arm_client(&mut self, id: ClientId) {
+        if let Some(at) = self.client_deadline(id) {
+            self.arm_client_at(id, at);
+        }
+    }
+
+    /// The same when a request of the client, if not its only one, has come to be behind others.
+    pub(in crate::proxy) fn arm_queued(&mut self, id: ClientId, queued_since: Micros) {
+        let Some(client) = self.upstream.clients.must(id) else { return };
+        if client.unanswered != 1 {
+            return self.arm_client(id);
+        }
+        // It is the oldest one itself.
+        let Some(bucket) = client.bucket() else { return };
+        let limit = self.buckets[bucket].config.behavior.downstream_conn_queue_timeout;
+        if let Some(at) = deadline(client.oldest_since.max(queued_since), limit)
+            && client.timer.is_none_or(|armed| at < armed)
+        {
+            self.arm_client_at(id, at);
+        }
+    }
+
+    fn arm_client_at(&mut self, id: ClientId, at: Micros) {
+        let Some(client) = self.upstream.clients.must_mut(id) else { return };
+        if client.timer.is_none_or(|armed| at < armed) {
+            client.timer = Some(at);
+            self.timers.add(at, Owner::Client(id));
+        }
+    }
+}
