@@ -225,6 +225,7 @@ impl Engine {
         self.flight.duplicates.clear();
         let mut sorted = Sorted { cached: Vec::new(), has_repeated: false, failure: None };
         let (mut repeated, mut bytes) = (0, 0);
+        let has_front = multiget.exptime.is_none() && self.buckets[bucket].front.is_some();
         for (index, (at, key)) in keys.iter().enumerate() {
             let index = index as u32;
             let first = self.flight.duplicates.first(key, index, |other| multiget.key(other));
@@ -240,11 +241,13 @@ impl Engine {
                 value: 0..0,
             };
             bytes = sum([bytes, key.len()]);
-            if let Some(watch) = &mut self.buckets[bucket].watch {
+            if self.is_watching
+                && let Some(watch) = &mut self.buckets[bucket].watch
+            {
                 watch.track(key, self.now);
             }
             if first == index {
-                if multiget.exptime.is_none()
+                if has_front
                     && let Some(front) = &self.buckets[bucket].front
                     && let Some(asked) = front.ask(key)
                 {
