@@ -74,6 +74,14 @@ struct Key {
     value: Range<u64>,
 }
 
+impl Key {
+    /// Its text in the request's line.
+    fn text<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        let start = self.at as usize;
+        line.get(start..sum([start, self.len as usize])).unwrap_or_default()
+    }
+}
+
 /// The keys that one server has.
 #[derive(Debug)]
 struct Part {
@@ -96,9 +104,7 @@ impl MultiGet {
     }
 
     fn key(&self, index: u32) -> &[u8] {
-        let Some(key) = self.keys.get(index as usize) else { return &[] };
-        let start = key.at as usize;
-        self.line.get(start..sum([start, key.len as usize])).unwrap_or_default()
+        self.keys.get(index as usize).map_or(&[], |key| key.text(&self.line))
     }
 
     /// The part of `host`, made if it is new.
@@ -151,13 +157,11 @@ impl MultiGet {
 
     /// Keeps the value of the key with this index for its places in the reply. `write` gets the key.
     fn put(&mut self, index: u32, write: impl FnOnce(&mut Output, &[u8])) {
-        let mut values = std::mem::take(&mut self.values);
+        let MultiGet { values, keys, line, .. } = self;
+        let Some(key) = keys.get_mut(index as usize) else { return };
         let start = values.end();
-        write(&mut values, self.key(index));
-        if let Some(key) = self.keys.get_mut(index as usize) {
-            key.value = start..values.end();
-        }
-        self.values = values;
+        write(values, key.text(line));
+        key.value = start..values.end();
     }
 
     /// Whether a key of `part` has no value yet.
