@@ -252,6 +252,7 @@ impl Output {
         self.forget_released();
     }
 
+    #[inline]
     fn forget_released(&mut self) {
         if self.pieces.is_empty() && self.released < self.tail_at + self.few() {
             return;

@@ -254,7 +254,8 @@ impl<'a> Keys<'a> {
     pub fn single(&self) -> Option<(usize, &'a [u8])> {
         let mut keys = self.iter();
         let first = keys.next()?;
-        keys.next().is_none().then_some(first)
+        let rest = keys.line.get(keys.at..).unwrap_or_default();
+        rest.iter().all(|byte| *byte == b' ').then_some(first)
     }
 
     /// All keys with their byte offsets in the command line (the opaque of 04 §6.1).

@@ -140,7 +140,7 @@ impl Alike {
     }
 
     /// One more has ended. `false`: it is not like those before it, and was not added.
-    #[inline]
+    #[inline(always)] // it is nearly always like them, and is done for each
     pub(in crate::proxy) fn add(&mut self, request: &Request, now: Micros) -> bool {
         let Alike { bucket, host, kind, since, delays, end, .. } = Alike::of(request, now);
         let is_like = self.since == since

@@ -10,7 +10,7 @@ use crate::protocol::status::{CommandClass, line, no_value, unl_line};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::{Conn, ConnId, Expect, PacketName};
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
 use crate::proxy::request::multiget::Named;
 use crate::proxy::request::{RequestId, Work};
 use crate::sums::behind;
@@ -19,11 +19,18 @@ impl Engine {
     /// Takes one packet that a binary server has sent.
     pub(in crate::proxy) fn binary_reply(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
         let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
-        let Some(head) = conn.awaited().copied() else { return Err(Unfit) };
+        let head = match conn.awaited() {
+            None => return Err(Unfit),
+            // As there are many of these, what is expected is not copied for each.
+            Some(Entry { request, expect: Expect::MultiGet { part }, .. }) => {
+                let (request, part) = (*request, *part);
+                return self.binary_multiget(id, request, part, packet);
+            }
+            Some(head) => *head,
+        };
         let code = packet.header.opcode;
         match head.expect {
             Expect::Get { .. } => self.binary_get(id, packet),
-            Expect::MultiGet { part } => self.binary_multiget(id, head.request, part, packet),
             Expect::One { opcode } | Expect::Value { opcode, .. } | Expect::Packet { opcode }
                 if code == opcode && self.is_refusal(id, 0, packet) =>
             {

@@ -74,6 +74,14 @@ struct Key {
     value: Range<u64>,
 }
 
+impl Key {
+    /// Its text in the request's line.
+    fn text<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        let start = self.at as usize;
+        line.get(start..sum([start, self.len as usize])).unwrap_or_default()
+    }
+}
+
 /// The keys that one server has.
 #[derive(Debug)]
 struct Part {
@@ -96,9 +104,7 @@ impl MultiGet {
     }
 
     fn key(&self, index: u32) -> &[u8] {
-        let Some(key) = self.keys.get(index as usize) else { return &[] };
-        let start = key.at as usize;
-        self.line.get(start..sum([start, key.len as usize])).unwrap_or_default()
+        self.keys.get(index as usize).map_or(&[], |key| key.text(&self.line))
     }
 
     /// The part of `host`, made if it is new.
@@ -151,13 +157,11 @@ impl MultiGet {
 
     /// Keeps the value of the key with this index for its places in the reply. `write` gets the key.
     fn put(&mut self, index: u32, write: impl FnOnce(&mut Output, &[u8])) {
-        let mut values = std::mem::take(&mut self.values);
+        let MultiGet { values, keys, line, .. } = self;
+        let Some(key) = keys.get_mut(index as usize) else { return };
         let start = values.end();
-        write(&mut values, self.key(index));
-        if let Some(key) = self.keys.get_mut(index as usize) {
-            key.value = start..values.end();
-        }
-        self.values = values;
+        write(values, key.text(line));
+        key.value = start..values.end();
     }
 
     /// Whether a key of `part` has no value yet.
@@ -225,6 +229,7 @@ impl Engine {
         self.flight.duplicates.clear();
         let mut sorted = Sorted { cached: Vec::new(), has_repeated: false, failure: None };
         let (mut repeated, mut bytes) = (0, 0);
+        let has_front = multiget.exptime.is_none() && self.buckets[bucket].front.is_some();
         for (index, (at, key)) in keys.iter().enumerate() {
             let index = index as u32;
             let first = self.flight.duplicates.first(key, index, |other| multiget.key(other));
@@ -240,11 +245,13 @@ impl Engine {
                 value: 0..0,
             };
             bytes = sum([bytes, key.len()]);
-            if let Some(watch) = &mut self.buckets[bucket].watch {
+            if self.is_watching
+                && let Some(watch) = &mut self.buckets[bucket].watch
+            {
                 watch.track(key, self.now);
             }
             if first == index {
-                if multiget.exptime.is_none()
+                if has_front
                     && let Some(front) = &self.buckets[bucket].front
                     && let Some(asked) = front.ask(key)
                 {

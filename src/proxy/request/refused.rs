@@ -119,10 +119,12 @@ impl Refused {
 impl Engine {
     /// Whether the packet refuses a request that may be tried elsewhere. If so, this is noted: the caller takes the
     /// entry off and does not answer.
+    #[inline]
     pub(in crate::proxy) fn is_refusal(&mut self, id: ConnId, index: usize, packet: &Packet<'_>) -> bool {
-        if packet.header.vbucket_or_status != status::NOT_MY_VBUCKET {
-            return false;
-        }
+        packet.header.vbucket_or_status == status::NOT_MY_VBUCKET && self.is_to_be_tried_elsewhere(id, index)
+    }
+
+    fn is_to_be_tried_elsewhere(&mut self, id: ConnId, index: usize) -> bool {
         let Some(entry) = self.downstream.conns.must(id).and_then(|conn| conn.entry(index)).copied() else {
             return false;
         };

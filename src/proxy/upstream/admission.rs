@@ -29,6 +29,7 @@ impl Bucket {
 impl Engine {
     /// Whether the client's next request may be sent: it gets a place among the bucket's concurrent requests, or
     /// the client joins the wait queue.
+    #[inline]
     pub(in crate::proxy) fn admit(&mut self, caller: &Caller) -> Admit {
         let Some(client) = self.upstream.clients.must_mut(caller.client) else { return Admit::Wait };
         let bucket = &mut self.buckets[caller.bucket];

@@ -187,6 +187,7 @@ impl Client {
 
     /// Where the reply of `request`, one of its own with this name, is written: straight into the output if it is its
     /// turn; and what the request is. `None` if nobody wants it.
+    #[inline]
     pub(in crate::proxy) fn sink<'a>(
         &'a mut self,
         request: &'a mut Request,
