@@ -18,7 +18,12 @@ impl Engine {
     /// Takes one line or value that an ASCII server has sent.
     pub(in crate::proxy) fn ascii_reply(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
-        let Some(head) = conn.awaited().copied() else { return Err(Unfit) };
+        let Some(head) = conn.awaited() else { return Err(Unfit) };
+        // The most frequent one needs no copy of what is expected.
+        if let Expect::Get { .. } = head.expect {
+            return self.ascii_get(id, reply);
+        }
+        let head = *head;
         match head.expect {
             Expect::Get { .. } => self.ascii_get(id, reply),
             Expect::MultiGet { part } => match reply {
