@@ -79,21 +79,20 @@ impl<'a> Director<'a> {
         Director { plan, world, proxy, random: Random::new(2009), counts, began: Instant::now() }
     }
 
-    /// Each kind once, and then at random. Gives what moxi uses: when no process is to take over for a long time, and at the end.
-    pub fn run(&mut self) -> (Use, Use) {
+    /// Each kind once, and then at random. Gives what moxi uses in the middle, and at the end, with the times.
+    pub fn run(&mut self) -> [(Duration, Use); 2] {
         self.began = Instant::now();
         for kind in Kind::ALL {
             self.event(kind);
         }
-        // As long as processes change, none has the time to grow.
         self.until(self.plan.time / 2);
-        let before = self.proxy.used();
+        let before = (self.world.time(), self.proxy.used());
         self.until(self.plan.time);
         self.restore();
-        let after = self.settled(before.kilobytes + SPARE);
+        let after = (self.world.time(), self.settled(before.1.kilobytes + SPARE));
         // Once more, with what has gathered in all that time.
         self.event(Kind::Upgrade);
-        (before, after)
+        [before, after]
     }
 
     fn until(&mut self, time: Duration) {
@@ -106,8 +105,9 @@ impl<'a> Director<'a> {
     /// One of those that may happen now.
     fn any(&mut self) -> Kind {
         let kind = Kind::ALL[self.random.below(Kind::ALL.len())];
-        let is_first_half = self.plan.is_long && self.began.elapsed() < self.plan.time / 2;
-        if kind == Kind::Upgrade && !is_first_half { Kind::Kill } else { kind }
+        // None has the time to grow as long as processes change, so one of them has more than half of the time.
+        let may_change = self.plan.is_long && self.began.elapsed() < self.plan.time * 2 / 5;
+        if kind == Kind::Upgrade && !may_change { Kind::Kill } else { kind }
     }
 
     fn event(&mut self, kind: Kind) {
@@ -142,7 +142,7 @@ impl<'a> Director<'a> {
             Kind::Deaf => self.deaf(),
         }
         *self.counts.entry(kind.name()).or_default() += 1;
-        self.world.note(kind.name(), format!("{:.0} ms", (self.world.time() - began).as_secs_f64() * 1000.0));
+        self.world.note(kind.name(), began);
     }
 
     /// A server is away for a while. Now and then something else happens meanwhile.
@@ -237,9 +237,13 @@ impl<'a> Director<'a> {
         }
     }
 
-    /// How often each kind of event came, and the servers.
-    pub fn end(self) -> (BTreeMap<&'static str, u64>, Vec<Memcached>) {
-        let servers = self.proxy.servers.drain(..).flatten().collect();
-        (self.counts, servers)
+    /// How often each kind of event came.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.clone()
+    }
+
+    /// The end of all servers.
+    pub fn end(self) {
+        self.proxy.servers.clear();
     }
 }

@@ -1,8 +1,8 @@
 //! What was measured: as a table, and what must hold of it.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -93,7 +93,6 @@ pub struct Event {
     /// Since the beginning.
     pub at: Duration,
     pub kind: &'static str,
-    pub text: String,
 }
 
 impl Tally {
@@ -148,19 +147,26 @@ pub struct Report<'a> {
     pub plan: &'a Plan,
     pub world: &'a World,
     pub tally: Tally,
-    /// When the last process had settled, and at the end.
-    pub used: (Use, Use),
-    /// Without clients and servers: at the beginning, and at the end.
-    pub descriptors: (usize, usize),
+    /// In the middle, and at the end.
+    pub used: [(Duration, Use); 2],
     /// How often each kind of event came.
     pub counts: BTreeMap<&'static str, u64>,
 }
 
 impl Report<'_> {
-    /// Writes the table and, if it is wanted, the chart.
-    pub fn save(&self) {
-        let Report { plan, tally, used: (before, after), descriptors, counts, .. } = self;
-        let (slope, samples) = (self.slope(), self.world.samples.lock().expect("no panics"));
+    /// Draws the chart, if it is wanted.
+    pub fn draw(&self) {
+        let Some(path) = &self.plan.chart else { return };
+        let events = self.world.events.lock().expect("no panics");
+        let samples = self.world.samples.lock().expect("no panics");
+        let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+        fs::write(path, drawing::draw(&samples, &events, &self.note())).expect("written");
+    }
+
+    /// Tells the figures. `bare`: descriptors without clients and servers, at the beginning and at the end.
+    pub fn tell(&self, bare: (usize, usize)) {
+        let Report { plan, tally, used: [(_, before), (_, after)], counts, .. } = self;
+        let slope = self.slope();
         let counted: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         println!(
             "{} servers, {CLIENTS} clients, {:?}: {:.0} requests per second of {:.0}; {} answers of {}, {} values, {} misses; \
@@ -181,21 +187,10 @@ impl Report<'_> {
             tally.unanswered,
             tally.longest,
             counted.join(", "),
-            descriptors.0,
-            descriptors.1,
+            bare.0,
+            bare.1,
             tally.faults,
         );
-        if !plan.is_long {
-            return;
-        }
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        fs::write(directory.join("soak.csv"), table(&samples)).expect("written");
-        let events = self.world.events.lock().expect("no panics");
-        fs::write(directory.join("soak-events.csv"), list(&events)).expect("written");
-        if let Some(path) = &plan.chart {
-            let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-            fs::write(path, drawing::draw(&samples, &events, &self.note())).expect("written");
-        }
     }
 
     fn note(&self) -> String {
@@ -212,26 +207,26 @@ impl Report<'_> {
     /// How memory grows in the second half, in KiB per minute: least squares.
     fn slope(&self) -> f64 {
         let samples = self.world.samples.lock().expect("no panics");
-        let Some(last) = samples.last().map(|sample| sample.at) else { return 0.0 };
-        let half = last - self.plan.time.min(last) / 2;
+        let time = self.used[0].0..self.used[1].0;
         let points: Vec<(f64, f64)> = samples
             .iter()
-            .filter(|sample| sample.at >= half && sample.used.kilobytes > 0)
+            .filter(|sample| time.contains(&sample.at))
             .map(|sample| (sample.at.as_secs_f64() / 60.0, sample.used.kilobytes as f64))
             .collect();
         slope(&points)
     }
 
     /// What must hold.
-    pub fn judge(&self) {
-        let Report { tally, used: (before, after), counts, .. } = self;
+    pub fn judge(&self, bare: (usize, usize)) {
+        let Report { tally, used: [(_, before), (_, after)], counts, .. } = self;
         assert!(tally.faults.is_empty(), "{:?}", tally.faults);
         assert_eq!((tally.unanswered, tally.answers), (0, tally.asked));
         assert!(tally.values > 0 && counts.values().all(|count| *count > 0), "{counts:?}");
         assert!(after.kilobytes <= before.kilobytes + SPARE, "before: {before:?}, after: {after:?}");
         let connections = CLIENTS + WORKERS * CONNS * SERVERS * (1 + usize::from(self.plan.has_map()));
-        assert!(after.descriptors <= self.descriptors.0 + connections, "before: {before:?}, after: {after:?}");
+        assert!(after.descriptors <= bare.0 + connections, "before: {before:?}, after: {after:?}");
         assert_eq!(after.threads, before.threads);
+        assert!(bare.1 <= bare.0, "descriptors without clients and servers: {bare:?}");
         if self.plan.is_long {
             assert!(self.slope() <= SLOPE, "memory: {} KiB per minute", self.slope());
         }
@@ -250,13 +245,36 @@ fn slope(points: &[(f64, f64)]) -> f64 {
     if square > 0.0 { both / square } else { 0.0 }
 }
 
-fn table(samples: &[Sample]) -> String {
-    let mut text = String::from(
-        "second,answers_per_second,half_ms,p99_ms,longest_ms,errors,late_ms,resident_kib,descriptors,threads\n",
-    );
-    for Sample { at, rate, times, failures, late, used } in samples {
-        let _ = writeln!(
-            text,
+/// A file that grows line by line, so that a run which breaks off has left its figures.
+#[derive(Debug)]
+pub struct Table(Option<fs::File>);
+
+impl Table {
+    /// Begins it, if it is wanted.
+    pub fn new(name: &str, is_wanted: bool, head: &str) -> Table {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let mut table = Table(is_wanted.then(|| fs::File::create(path).expect("created")));
+        table.add(head);
+        table
+    }
+
+    /// Adds a line.
+    pub fn add(&mut self, line: &str) {
+        if let Some(file) = &mut self.0 {
+            file.write_all(format!("{line}\n").as_bytes()).expect("written");
+        }
+    }
+}
+
+impl Sample {
+    /// The names of its columns.
+    pub const HEAD: &str =
+        "second,answers_per_second,half_ms,p99_ms,longest_ms,errors,late_ms,resident_kib,descriptors,threads";
+
+    /// Its line of the table.
+    pub fn line(&self) -> String {
+        let Sample { at, rate, times, failures, late, used } = self;
+        format!(
             "{:.1},{rate:.0},{:.3},{:.3},{:.3},{failures},{late:.1},{},{},{}",
             at.as_secs_f64(),
             times[0],
@@ -265,14 +283,8 @@ fn table(samples: &[Sample]) -> String {
             used.kilobytes,
             used.descriptors,
             used.threads
-        );
+        )
     }
-    text
-}
-
-fn list(events: &[Event]) -> String {
-    let line = |event: &Event| format!("{:.1},{},{}\n", event.at.as_secs_f64(), event.kind, event.text);
-    events.iter().map(line).fold(String::from("second,event,what\n"), |text, line| text + &line)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ mod world;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use moxi_test_support::{wait_for, wait_to_get};
+use moxi_test_support::wait_to_get;
 
 use events::Director;
 use figures::Report;
@@ -67,7 +67,7 @@ impl Drop for Over<'_> {
 
 fn soak(protocol: &'static str) {
     let Some(plan) = Plan::of(protocol) else { return };
-    let world = World::new();
+    let world = World::new(&plan);
     let mut proxy = Proxy::start(&plan, &world);
     let bare = proxy.bare();
     let mut director = Director::new(&plan, &world, &mut proxy);
@@ -84,16 +84,15 @@ fn soak(protocol: &'static str) {
         drop(over);
         (load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), used)
     });
+    let report = Report { plan: &plan, world: &world, tally, used, counts: director.counts() };
+    report.draw();
     director.all_is_well();
-    let (counts, servers) = director.end();
+    director.end();
     // Without clients and servers nothing is left of their connections.
-    drop(servers);
-    wait_for("the end of the connections", || proxy.descriptors() <= bare);
-    let left = proxy.descriptors();
+    let bare = (bare, proxy.settled(bare));
+    report.tell(bare);
     proxy.end(&world);
-    let report = Report { plan: &plan, world: &world, tally, used, descriptors: (bare, left), counts };
-    report.save();
-    report.judge();
+    report.judge(bare);
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub const SPARE: u64 = 8 * 1024;
 pub const SLOPE: f64 = 50.0;
 /// If clients and servers of this test had to wait so long for a processor, so had moxi: what comes too late then is
 /// the machine's fault, and counted for itself.
-pub const BUSY: Duration = Duration::from_millis(250);
+pub const BUSY: Duration = Duration::from_millis(500);
 
 /// One run.
 #[derive(Clone, Debug)]

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use moxi_test_support::manager::Exchange;
-use moxi_test_support::{Manager, Memcached, Wire, wait_for};
+use moxi_test_support::{LIMIT, Manager, Memcached, Wire, wait_for};
 
 use super::figures::Use;
 use super::launch;
@@ -139,8 +139,17 @@ impl Proxy {
         (0..20).map(look).min().unwrap_or_default()
     }
 
+    /// Waits until it has so few descriptors, and gives how many it has.
+    pub fn settled(&self, most: usize) -> usize {
+        let limit = Instant::now() + LIMIT;
+        while self.descriptors() > most && Instant::now() < limit {
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.descriptors()
+    }
+
     /// How many descriptors it has.
-    pub fn descriptors(&self) -> usize {
+    fn descriptors(&self) -> usize {
         self.used().descriptors
     }
 

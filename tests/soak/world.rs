@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use super::figures::{Event, Sample};
+use super::figures::{Event, Sample, Table};
 use super::map::{Bucket, Map, SERVERS, Servers};
-use super::plan::WELL;
+use super::plan::{Plan, WELL};
 
 /// How a server is.
 #[derive(Debug, Default)]
@@ -39,6 +39,7 @@ pub struct World {
     busy: AtomicU64,
     pub events: Mutex<Vec<Event>>,
     pub samples: Mutex<Vec<Sample>>,
+    tables: Mutex<[Table; 2]>,
     pub port: u16,
 }
 
@@ -61,7 +62,9 @@ impl Moment {
 
 impl World {
     /// A world before its first configuration.
-    pub fn new() -> World {
+    pub fn new(plan: &Plan) -> World {
+        let table = |name, head| Table::new(name, plan.is_long, head);
+        let tables = [table("soak.csv", Sample::HEAD), table("soak-events.csv", "second,event,milliseconds")];
         World {
             began: Instant::now(),
             maps: RwLock::default(),
@@ -74,6 +77,7 @@ impl World {
             busy: AtomicU64::new(0),
             events: Mutex::default(),
             samples: Mutex::default(),
+            tables: Mutex::new(tables),
             port: super::launch::free_port(),
         }
     }
@@ -156,15 +160,22 @@ impl World {
         self.busy.store(self.milliseconds(Instant::now()).max(1), Ordering::SeqCst);
     }
 
-    /// Whether that was so since `moment`, or shortly before.
+    /// Whether that was so since `moment`.
     pub fn was_busy(&self, moment: &Moment) -> bool {
         let busy = self.busy.load(Ordering::SeqCst);
-        busy > 0 && busy + WELL.as_millis() as u64 >= self.milliseconds(moment.at)
+        busy > self.milliseconds(moment.at)
     }
 
-    /// Notes an event.
-    pub fn note(&self, kind: &'static str, text: String) {
-        let event = Event { at: self.time(), kind, text };
-        self.events.lock().expect("no panics").push(event);
+    /// Notes an event that began at this time.
+    pub fn note(&self, kind: &'static str, at: Duration) {
+        let took = (self.time() - at).as_millis();
+        self.tables.lock().expect("no panics")[1].add(&format!("{:.1},{kind},{took}", at.as_secs_f64()));
+        self.events.lock().expect("no panics").push(Event { at, kind });
+    }
+
+    /// Notes what was measured.
+    pub fn sample(&self, sample: Sample) {
+        self.tables.lock().expect("no panics")[0].add(&sample.line());
+        self.samples.lock().expect("no panics").push(sample);
     }
 }
