@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::drawing;
 use super::map::SERVERS;
-use super::plan::{CLIENTS, CONNS, Plan, SLOPE, SPARE, WORKERS};
+use super::plan::{CLIENTS, CONNS, Plan, SLOPE, SPARE, TIME_TO_GROW, WORKERS};
 use super::world::World;
 
 /// Examples that are told of each kind.
@@ -227,7 +227,7 @@ impl Report<'_> {
         assert!(after.descriptors <= bare.0 + connections, "before: {before:?}, after: {after:?}");
         assert_eq!(after.threads, before.threads);
         assert!(bare.1 <= bare.0, "descriptors without clients and servers: {bare:?}");
-        if self.plan.is_long {
+        if self.plan.time >= TIME_TO_GROW {
             assert!(self.slope() <= SLOPE, "memory: {} KiB per minute", self.slope());
         }
     }

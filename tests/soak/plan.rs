@@ -21,6 +21,8 @@ pub const WELL: Duration = Duration::from_secs(3);
 pub const SPARE: u64 = 8 * 1024;
 /// How much memory may grow in the second half of a long run, in KiB per minute.
 pub const SLOPE: f64 = 50.0;
+/// Before that a process is too young to tell.
+pub const TIME_TO_GROW: Duration = Duration::from_secs(1200);
 /// If clients and servers of this test had to wait so long for a processor, so had moxi: what comes too late then is
 /// the machine's fault, and counted for itself.
 pub const BUSY: Duration = Duration::from_millis(500);
