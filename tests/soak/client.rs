@@ -189,7 +189,9 @@ impl Client {
         notes.tally.answered(now - sent.at());
         let waited = now - sent.at().max(self.last_answer);
         self.last_answer = now;
-        if waited > LONGEST {
+        if waited > LONGEST && notes.world.was_busy(sent) {
+            notes.tally.excused += 1;
+        } else if waited > LONGEST {
             notes
                 .tally
                 .fault(Fault::Late, format!("client {} ({:?}): {ask:?} after {waited:?}", self.number, self.words));

@@ -15,11 +15,14 @@ const HIGH: f64 = 110.0;
 /// A row of marks.
 const ROW: f64 = 12.0;
 
+/// What a line shows.
+type Figure = fn(&Sample) -> f64;
+
 /// The whole of it.
 pub fn draw(samples: &[Sample], events: &[Event], note: &str) -> String {
     let mut out = String::new();
     let end = samples.last().map_or(1.0, |sample| minutes(sample.at));
-    let over = |of: fn(&Sample) -> f64| samples.iter().map(move |sample| (minutes(sample.at), of(sample)));
+    let over = |of: Figure| samples.iter().map(move |sample| (minutes(sample.at), of(sample)));
     let top = marks(events, end, &mut out) + 40.0;
     let place = |number: usize, range, is_logarithmic| {
         let top = top + STEP * number as f64;
@@ -28,7 +31,7 @@ pub fn draw(samples: &[Sample], events: &[Event], note: &str) -> String {
 
     let times = place(0, (0.1, 10_000.0), true);
     times.frame("Time to the answer", "ms, of each period", &[0.1, 1.0, 10.0, 100.0, 1000.0, 10_000.0], &mut out);
-    let lines: [(&str, fn(&Sample) -> f64); 3] =
+    let lines: [(&str, Figure); 3] =
         [("longest", |sample| sample.times[2]), ("99 %", |sample| sample.times[1]), ("half", |sample| sample.times[0])];
     for (number, (name, of)) in lines.into_iter().enumerate() {
         let colour = [COLOURS[7], COLOURS[0], COLOURS[2]][number];
@@ -36,7 +39,7 @@ pub fn draw(samples: &[Sample], events: &[Event], note: &str) -> String {
         times.label(name, colour, 2 - number, &mut out);
     }
 
-    let panels: [(&str, &str, fn(&Sample) -> f64); 3] = [
+    let panels: [(&str, &str, Figure); 3] = [
         ("Answers", "per second", |sample| sample.rate),
         ("Resident memory", "MiB", |sample| sample.used.kilobytes as f64 / 1024.0),
         ("Descriptors", "clients, servers and all others", |sample| sample.used.descriptors as f64),

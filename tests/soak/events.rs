@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use super::figures::Use;
 use super::map::SERVERS;
-use super::plan::{Plan, SPARE, WELL};
+use super::plan::{LONGEST, Plan, SPARE, WELL};
 use super::proxy::Proxy;
 use super::world::World;
 
@@ -68,6 +68,8 @@ pub struct Director<'a> {
     proxy: &'a mut Proxy,
     random: Random,
     counts: BTreeMap<&'static str, u64>,
+    /// Those of the crowds that had no answer.
+    unanswered: u64,
     began: Instant,
 }
 
@@ -76,7 +78,7 @@ impl<'a> Director<'a> {
     pub fn new(plan: &'a Plan, world: &'a World, proxy: &'a mut Proxy) -> Director<'a> {
         let kinds = Kind::ALL.into_iter().filter(|kind| plan.has_map() || *kind != Kind::Rows);
         let counts = kinds.map(|kind| (kind.name(), 0)).collect();
-        Director { plan, world, proxy, random: Random::new(2009), counts, began: Instant::now() }
+        Director { plan, world, proxy, random: Random::new(2009), counts, unanswered: 0, began: Instant::now() }
     }
 
     /// Each kind once, and then at random. Gives what moxi uses in the middle, and at the end, with the times.
@@ -112,6 +114,7 @@ impl<'a> Director<'a> {
 
     fn event(&mut self, kind: Kind) {
         self.happen(kind);
+        self.proxy.wait_upgraded(self.world);
         let pause = self.between(&self.plan.gap.clone());
         thread::sleep(pause);
     }
@@ -182,6 +185,12 @@ impl<'a> Director<'a> {
             match number % 4 {
                 0 => {
                     client.send("version\r\n");
+                    if !client.readable(LONGEST) {
+                        eprintln!("one of a crowd, {number}, has no answer; threads: {}", self.proxy.threads());
+                        self.world.note("unanswered", self.world.time() - LONGEST);
+                        self.unanswered += 1;
+                        continue;
+                    }
                     assert!(client.line().starts_with(b"VERSION "));
                 }
                 1 => client.send(format!("get crowd{number}\r\nset crowd{number} 0 0 10\r\n12345")),
@@ -242,8 +251,9 @@ impl<'a> Director<'a> {
         self.counts.clone()
     }
 
-    /// The end of all servers.
-    pub fn end(self) {
+    /// The end of all servers. Gives how many clients that come and go have had no answer.
+    pub fn end(self) -> u64 {
         self.proxy.servers.clear();
+        self.unanswered
     }
 }

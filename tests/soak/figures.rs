@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use super::drawing;
@@ -42,8 +43,6 @@ pub struct Tally {
     pub failures: u64,
     /// Errors and misses because the machine was too busy.
     pub excused: u64,
-    /// How often it was.
-    pub busy: u64,
     /// Owed at the end, or when the connection was lost.
     pub unanswered: u64,
     pub faults: BTreeMap<Fault, u64>,
@@ -175,14 +174,14 @@ impl Report<'_> {
              descriptors without clients and servers, {} at the end; faults: {:?}",
             plan.protocol,
             plan.time,
-            self.world.rate.load(std::sync::atomic::Ordering::SeqCst),
+            self.world.rate.load(SeqCst),
             tally.capacity,
             tally.answers,
             tally.asked,
             tally.values,
             tally.misses,
             tally.failures,
-            tally.busy,
+            self.world.busy_times.load(SeqCst),
             tally.excused,
             tally.unanswered,
             tally.longest,

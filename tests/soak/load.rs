@@ -7,7 +7,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::client::Client;
 use super::figures::{Notes, Tally, Use};
-use super::plan::{BUSY, CLIENTS, LONGEST, Plan};
+use super::plan::{CLIENTS, LONGEST, Plan};
 use super::world::World;
 
 /// How requests come.
@@ -60,7 +60,7 @@ impl<'a> Load<'a> {
         self.turns(Pace::Closed, |_| Instant::now() >= until);
         let capacity = (self.notes.tally.answers - before) as f64 / began.elapsed().as_secs_f64();
         self.notes.tally.capacity = capacity;
-        let rate = (capacity / 2.0).min(self.plan.most).max(1.0);
+        let rate = (capacity / 2.0).min(self.plan.most).max(50.0);
         self.notes.world.rate.store(rate as u64, Ordering::SeqCst);
         self.turns(Pace::Open(rate), |load| load.notes.world.is_over.load(Ordering::SeqCst));
         let limit = Instant::now() + 2 * LONGEST;
@@ -83,6 +83,7 @@ impl<'a> Load<'a> {
         }
         while !is_over(self) {
             self.poll.poll(&mut events, Some(Duration::from_millis(1))).expect("a poll");
+            self.look(&mut before);
             for event in &events {
                 let Some(client) = self.clients.get_mut(event.token().0) else { continue };
                 client.write(&mut self.notes);
@@ -99,7 +100,6 @@ impl<'a> Load<'a> {
                     asked += 1;
                 }
             }
-            self.look(&mut before);
         }
     }
 
@@ -113,10 +113,7 @@ impl<'a> Load<'a> {
         let late = now - *before;
         *before = now;
         self.late = self.late.max(late);
-        if late > BUSY {
-            self.notes.world.note_busy();
-            self.notes.tally.busy += 1;
-        }
+        self.notes.world.was_late(late);
         if now - self.period >= self.plan.period {
             let used = Use::of(self.notes.world.process.load(Ordering::SeqCst));
             let sample = self.notes.tally.sample(self.notes.world.time(), now - self.period, used, self.late);

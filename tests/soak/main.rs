@@ -52,7 +52,7 @@ use moxi_test_support::wait_to_get;
 use events::Director;
 use figures::Report;
 use load::Load;
-use plan::Plan;
+use plan::{PULSES, Plan};
 use proxy::Proxy;
 use world::World;
 
@@ -74,6 +74,9 @@ fn soak(protocol: &'static str) {
     let (tally, used) = thread::scope(|scope| {
         let over = Over(&world);
         let load = scope.spawn(|| Load::new(&plan, &world).run());
+        for _ in 0..PULSES {
+            scope.spawn(|| world.feel_pulse());
+        }
         let rate = wait_to_get("the rate", || match world.rate.load(Ordering::SeqCst) {
             0 if load.is_finished() => panic!("the load has failed"),
             0 => None,
@@ -87,11 +90,12 @@ fn soak(protocol: &'static str) {
     let report = Report { plan: &plan, world: &world, tally, used, counts: director.counts() };
     report.draw();
     director.all_is_well();
-    director.end();
+    let unanswered = director.end();
     // Without clients and servers nothing is left of their connections.
     let bare = (bare, proxy.settled(bare));
     report.tell(bare);
     proxy.end(&world);
+    assert_eq!(unanswered, 0, "answers to clients that come and go");
     report.judge(bare);
 }
 

@@ -12,9 +12,11 @@ pub const WORKERS: usize = 2;
 /// Connections to a server, per worker and bucket.
 pub const CONNS: usize = 4;
 
-/// A place behind others, a connection, an answer, each within a second; that twice, behind a place in the first queue;
-/// and what a busy machine adds to it.
-pub const LONGEST: Duration = Duration::from_millis(1000 + 2 * (1000 + 1000 + 1000) + 2500);
+/// Each of moxi's time limits, in milliseconds: longer than a busy machine has them wait for a processor.
+pub const LIMIT: u64 = 2000;
+/// A place behind others, a connection, an answer; that twice, behind a place in the first queue; and what a busy machine
+/// adds to it.
+pub const LONGEST: Duration = Duration::from_millis(LIMIT + 2 * (LIMIT + LIMIT + LIMIT) + 2500);
 /// So soon after the last fault everything works: a probe comes every second.
 pub const WELL: Duration = Duration::from_secs(3);
 /// How much more memory than before, in KiB, may be held at the end: fragments that the allocator keeps.
@@ -23,9 +25,11 @@ pub const SPARE: u64 = 8 * 1024;
 pub const SLOPE: f64 = 50.0;
 /// Before that a process is too young to tell.
 pub const TIME_TO_GROW: Duration = Duration::from_secs(1200);
-/// If clients and servers of this test had to wait so long for a processor, so had moxi: what comes too late then is
-/// the machine's fault, and counted for itself.
-pub const BUSY: Duration = Duration::from_millis(500);
+/// If a thread of this test had to wait so long for a processor, so had moxi and servers: what comes too late then, or not
+/// at all, is the machine's fault, and counted for itself. What is wrong is wrong.
+pub const BUSY: Duration = Duration::from_millis(300);
+/// Threads that do nothing but look whether it is so.
+pub const PULSES: usize = 4;
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -64,7 +68,7 @@ impl Plan {
             most: number("MOXI_SOAK_RATE").unwrap_or(4000) as f64,
             period: Duration::from_secs(if seconds < 600 { 1 } else { 5 }),
             gap: 500..9000,
-            outage: 200..3000,
+            outage: 200..4000,
             chart: std::env::var_os("MOXI_SOAK_CHART").map(PathBuf::from),
         })
     }

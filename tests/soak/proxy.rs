@@ -9,12 +9,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use moxi_test_support::manager::Exchange;
-use moxi_test_support::{LIMIT, Manager, Memcached, Wire, wait_for};
+use moxi_test_support::{Manager, Memcached, Wire, wait_for};
 
 use super::figures::Use;
-use super::launch;
+use super::launch::{self, Daemon};
 use super::map::{MARKS, Map, SERVERS};
-use super::plan::{CONNS, Plan, WORKERS};
+use super::plan::{CONNS, LIMIT, Plan, WORKERS};
 use super::service::{self, Service};
 use super::world::World;
 
@@ -29,6 +29,8 @@ pub struct Proxy {
     rotations: usize,
     /// How often another process has taken over.
     upgrades: usize,
+    /// The process before, which may not have ended.
+    old: Option<Daemon>,
     has_map: bool,
     news: Arc<News>,
     /// The servers, and where those are that are not there just now.
@@ -58,8 +60,8 @@ impl Proxy {
         let program = service::copy(directory.path());
         let behavior = format!(
             "port_listen={},downstream_protocol={},downstream_conn_max={CONNS},upstream_output_max={OUTPUT_MOST},\
-             wait_queue_timeout=1000,downstream_conn_queue_timeout=1000,connect_timeout=1000,downstream_timeout=1000,\
-             connect_retry_interval=1000",
+             wait_queue_timeout={LIMIT},downstream_conn_queue_timeout={LIMIT},connect_timeout={LIMIT},\
+             downstream_timeout={LIMIT},connect_retry_interval=1000",
             world.port, plan.protocol
         );
         let workers = WORKERS.to_string();
@@ -78,7 +80,8 @@ impl Proxy {
         let service = Service::start_as(directory, &mut command);
         let servers = servers.into_iter().map(Some).collect();
         let has_map = plan.has_map();
-        let mut proxy = Proxy { service, port: world.port, rotations: 0, upgrades: 0, has_map, news, servers };
+        let mut proxy =
+            Proxy { service, port: world.port, rotations: 0, upgrades: 0, old: None, has_map, news, servers };
         world.process.store(proxy.service.current().id, Ordering::SeqCst);
         proxy.publish(Map::first(ports), world);
         wait_for("the port", || Wire::try_connect("probe", world.port).is_ok());
@@ -116,13 +119,31 @@ impl Proxy {
         world.confirm();
     }
 
-    /// Another process takes over, and the one before ends.
+    /// Another process takes over.
     pub fn upgrade(&mut self, world: &World) {
-        let old = self.service.upgrade();
+        self.old = Some(self.service.upgrade());
         world.process.store(self.service.current().id, Ordering::SeqCst);
-        old.wait_gone();
         self.upgrades += 1;
-        self.confirm(world);
+    }
+
+    /// Waits until the one before has ended. It does not as long as it has clients that are never between two requests, such
+    /// as those that wait for a server which does not answer.
+    pub fn wait_upgraded(&mut self, world: &World) {
+        if let Some(old) = self.old.take() {
+            old.wait_gone();
+            self.confirm(world);
+        }
+    }
+
+    /// What the threads of the serving process do, for messages.
+    pub fn threads(&self) -> String {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.service.current().id)).into_iter().flatten().flatten();
+        let told = tasks.map(|task| {
+            let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+            let state = read("stat").rsplit_once(") ").map_or(String::new(), |(_, rest)| rest[..1].to_owned());
+            format!("{} {state} {}", read("comm").trim(), read("wchan"))
+        });
+        told.collect::<Vec<_>>().join(", ")
     }
 
     /// What the serving process uses.
@@ -141,7 +162,7 @@ impl Proxy {
 
     /// Waits until it has so few descriptors, and gives how many it has.
     pub fn settled(&self, most: usize) -> usize {
-        let limit = Instant::now() + LIMIT;
+        let limit = Instant::now() + moxi_test_support::LIMIT;
         while self.descriptors() > most && Instant::now() < limit {
             thread::sleep(Duration::from_millis(20));
         }

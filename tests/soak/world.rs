@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::figures::{Event, Sample, Table};
 use super::map::{Bucket, Map, SERVERS, Servers};
-use super::plan::{Plan, WELL};
+use super::plan::{BUSY, Plan, WELL};
 
 /// How a server is.
 #[derive(Debug, Default)]
@@ -37,6 +37,8 @@ pub struct World {
     pub process: AtomicU32,
     /// When this machine was last too busy, in milliseconds.
     busy: AtomicU64,
+    /// How often it was.
+    pub busy_times: AtomicU64,
     pub events: Mutex<Vec<Event>>,
     pub samples: Mutex<Vec<Sample>>,
     tables: Mutex<[Table; 2]>,
@@ -75,6 +77,7 @@ impl World {
             is_over: AtomicBool::new(false),
             process: AtomicU32::new(0),
             busy: AtomicU64::new(0),
+            busy_times: AtomicU64::new(0),
             events: Mutex::default(),
             samples: Mutex::default(),
             tables: Mutex::new(tables),
@@ -155,15 +158,28 @@ impl World {
         health.is_troubled.store(false, Ordering::SeqCst);
     }
 
-    /// The machine had no time for us.
-    pub fn note_busy(&self) {
-        self.busy.store(self.milliseconds(Instant::now()).max(1), Ordering::SeqCst);
+    /// A thread has come to its turn so late.
+    pub fn was_late(&self, late: Duration) {
+        if late > BUSY {
+            self.busy.store(self.milliseconds(Instant::now()).max(1), Ordering::SeqCst);
+            self.busy_times.fetch_add(1, Ordering::SeqCst);
+        }
     }
 
-    /// Whether that was so since `moment`.
+    /// Whether that was so since `moment`, or shortly before.
     pub fn was_busy(&self, moment: &Moment) -> bool {
         let busy = self.busy.load(Ordering::SeqCst);
-        busy > self.milliseconds(moment.at)
+        busy > 0 && busy + WELL.as_millis() as u64 > self.milliseconds(moment.at)
+    }
+
+    /// Looks all the time whether the machine has time for a thread that needs nearly none.
+    pub fn feel_pulse(&self) {
+        let pause = Duration::from_millis(20);
+        while !self.is_over.load(Ordering::SeqCst) {
+            let before = Instant::now();
+            std::thread::sleep(pause);
+            self.was_late(before.elapsed() - pause);
+        }
     }
 
     /// Notes an event that began at this time.
