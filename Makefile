@@ -3,6 +3,7 @@
 # make run        starts moxi with a memcached server inside, to try it out
 # make test       everything that must pass before a change is merged
 # make attacks    others' waiting and the memory taken while somebody attacks, for docs/EVIDENCE.md
+# make soak       an hour (SOAK=seconds) of half load, kills, changes of maps, upgrades; draws docs/soak.svg
 # make test-clients    client libraries of eight languages, in front of memcached and of moxi; needs a network
 # make test-original, make test-memcached    the suites of the C program and of memcached; SUITE=<checkout of their repository>
 # make man        writes the entries of flags and -Z keys in man/moxi.1 anew, from their tables
@@ -33,7 +34,7 @@ programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.[1-9]))
 installed = $(foreach page,$(pages),$(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
 
-.PHONY: all help build run test test-clients test-packages test-original test-memcached bench attacks man install uninstall packaged static test-image deb rpm dist clean
+.PHONY: all help build run test test-clients test-packages test-original test-memcached bench attacks soak man install uninstall packaged static test-image deb rpm dist clean
 
 all: build
 
@@ -80,6 +81,11 @@ bench:
 attacks:
 	@t/need cargo cc memcached unshare
 	MOXI_ATTACKS=full $(CARGO) test --release --locked --test attacks -- --nocapture --test-threads 1
+
+# Half load, and all that may happen meanwhile: the figures and the chart of docs/EVIDENCE.md. See tests/soak.
+soak:
+	@t/need cargo cc memcached
+	MOXI_SOAK=$(or $(SOAK),3600) MOXI_SOAK_CHART=docs/soak.svg $(CARGO) test --release --locked --test soak -- --nocapture
 
 # The test that compares the page with the tables writes it then.
 man:

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use moxi_test_support::svg::{COLOURS, escape, page};
+
 use super::results::Results;
 
 const WIDTH: f64 = 860.0;
@@ -10,7 +12,6 @@ const RIGHT: f64 = 70.0;
 const BAR: f64 = 13.0;
 const STEP: f64 = 16.0;
 const HEAD: f64 = 30.0;
-const COLOURS: [&str; 8] = ["#d1495b", "#edae49", "#30638e", "#00798c", "#7d5ba6", "#66a182", "#8d99ae", "#c0c0c0"];
 
 /// A bar for every cell; each workload has its own scale.
 pub fn svg(results: &Results) -> String {
@@ -55,19 +56,5 @@ pub fn svg(results: &Results) -> String {
         }
         y += 10.0;
     }
-    let height = y + 24.0;
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" width=\"{WIDTH}\" height=\"{height:.0}\">\n\
-         <style>text{{font:11px sans-serif;fill:#333}}.title{{font-weight:bold;font-size:13px}}.unit{{font-weight:normal;fill:#777}}\
-         .head{{font-size:16px;font-weight:bold}}</style>\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n\
-         <text x=\"10\" y=\"24\" class=\"head\">What a request costs: shorter is better</text>\n{body}\
-         <text x=\"10\" y=\"{:.0}\" class=\"unit\">{}</text>\n</svg>\n",
-        height - 8.0,
-        escape(&results.machine),
-    )
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    page((WIDTH, y + 24.0), "What a request costs: shorter is better", &results.machine, &body)
 }

@@ -9,7 +9,6 @@
 //! | `processes` | servers that are killed, stopped and restarted, also under load |
 //! | `large` | a server that refuses a large value before it has read it |
 //! | `descriptors` | no file descriptors left |
-//! | `soak` | all of it at random for as long as `MOXI_SOAK` says (seconds) |
 //! | `log` | what the log says of it |
 
 mod descriptors;
@@ -20,7 +19,6 @@ mod matrix;
 mod processes;
 mod recovery;
 mod relay;
-mod soak;
 
 /// Runs `test` for all cases at the same time: those that do little but wait.
 fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {

@@ -14,6 +14,7 @@
 //! | [`exposition`] | pages of metrics, read strictly |
 //! | [`scrape`] | a client of `-Z metrics` |
 //! | [`load`] | clients that know what every reply must be |
+//! | [`svg`] | charts |
 //! | [`wait`] | waiting for a condition |
 //! | [`mod@warm`] | a scripted server whose connection is ready |
 //!
@@ -32,6 +33,7 @@ pub mod packet;
 pub mod ports;
 pub mod process;
 pub mod scrape;
+pub mod svg;
 pub mod text;
 pub mod wait;
 pub mod warm;

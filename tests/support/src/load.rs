@@ -5,7 +5,7 @@
 
 mod client;
 mod model;
-mod random;
+pub mod random;
 
 use std::time::{Duration, Instant};
 

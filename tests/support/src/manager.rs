@@ -85,6 +85,11 @@ impl Exchange {
         self.wire.expect_closed();
     }
 
+    /// Whether moxi has closed the connection, as far as is known here and now.
+    pub fn is_closed(&mut self) -> bool {
+        self.wire.is_closed()
+    }
+
     /// Sends a chunk of a stream.
     pub fn chunk(&mut self, text: &str) {
         self.send(&format!("{:x}\r\n{text}\r\n", text.len()));

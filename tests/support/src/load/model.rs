@@ -155,7 +155,7 @@ impl Model {
     fn store(&mut self, out: &mut Vec<u8>, verb: &str) -> Option<Expect> {
         let key = self.random.below(self.keys.len());
         let stored = if key >= SMALL + ANY {
-            Stored::Number(self.random.next() >> 20)
+            Stored::Number(self.random.number() >> 20)
         } else {
             self.version += 1;
             Stored::Value { version: self.version, length: self.size(key >= SMALL) }
@@ -192,7 +192,7 @@ impl Model {
 
     fn count(&mut self, out: &mut Vec<u8>) -> Option<Expect> {
         let key = SMALL + ANY + self.random.below(COUNTERS);
-        let delta = self.random.next() >> 44;
+        let delta = self.random.number() >> 44;
         let reply = self.random.below(5) > 0;
         out.extend_from_slice(b"incr ");
         self.name(out, key);
@@ -232,6 +232,6 @@ fn pattern() -> &'static [u8] {
     static PATTERN: OnceLock<Vec<u8>> = OnceLock::new();
     PATTERN.get_or_init(|| {
         let mut random = Random::new(20_091_216);
-        (0..LARGEST / 8 + 1024).flat_map(|_| random.next().to_le_bytes()).collect()
+        (0..LARGEST / 8 + 1024).flat_map(|_| random.number().to_le_bytes()).collect()
     })
 }
