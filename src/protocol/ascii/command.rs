@@ -42,7 +42,7 @@ pub fn line(out: &mut Vec<u8>, command: &Keyed<'_>) -> usize {
     let start = out.len();
     match command {
         Keyed::Gat { exptime, cas, .. } => gat_start(out, *cas, *exptime),
-        _ => out.extend_from_slice(word(command)),
+        _ => out.extend_from_slice(word(command).as_bytes()),
     }
     let key_at = sum([out.len().saturating_sub(start), 1]);
     key(out, command.key());
@@ -83,24 +83,33 @@ pub fn keyed(out: &mut Output, command: &Keyed<'_>) -> u64 {
     behind(start, key_at)
 }
 
-fn word(command: &Keyed<'_>) -> &'static [u8] {
+/// The word of a command for one key.
+pub fn word(command: &Keyed<'_>) -> &'static str {
     match command {
-        Keyed::Get { cas: false, .. } => b"get",
-        Keyed::Get { cas: true, .. } => b"gets",
-        Keyed::Gat { cas: false, .. } => b"gat",
-        Keyed::Gat { cas: true, .. } => b"gats",
-        Keyed::Getl { .. } => b"getl",
-        Keyed::Store(Store { verb: StoreVerb::Set, cas: Some(_), .. }) => b"cas",
-        Keyed::Store(Store { verb: StoreVerb::Set, cas: None, .. }) => b"set",
-        Keyed::Store(Store { verb: StoreVerb::Add, .. }) => b"add",
-        Keyed::Store(Store { verb: StoreVerb::Replace, .. }) => b"replace",
-        Keyed::Store(Store { verb: StoreVerb::Append, .. }) => b"append",
-        Keyed::Store(Store { verb: StoreVerb::Prepend, .. }) => b"prepend",
-        Keyed::Arith(Arith { decr: false, .. }) => b"incr",
-        Keyed::Arith(Arith { decr: true, .. }) => b"decr",
-        Keyed::Delete { .. } => b"delete",
-        Keyed::Touch { .. } => b"touch",
-        Keyed::Unl { .. } => b"unl",
+        Keyed::Get { cas, .. } => get_word(*cas, false),
+        Keyed::Gat { cas, .. } => get_word(*cas, true),
+        Keyed::Getl { .. } => "getl",
+        Keyed::Store(Store { verb: StoreVerb::Set, cas: Some(_), .. }) => "cas",
+        Keyed::Store(Store { verb: StoreVerb::Set, cas: None, .. }) => "set",
+        Keyed::Store(Store { verb: StoreVerb::Add, .. }) => "add",
+        Keyed::Store(Store { verb: StoreVerb::Replace, .. }) => "replace",
+        Keyed::Store(Store { verb: StoreVerb::Append, .. }) => "append",
+        Keyed::Store(Store { verb: StoreVerb::Prepend, .. }) => "prepend",
+        Keyed::Arith(Arith { decr: false, .. }) => "incr",
+        Keyed::Arith(Arith { decr: true, .. }) => "decr",
+        Keyed::Delete { .. } => "delete",
+        Keyed::Touch { .. } => "touch",
+        Keyed::Unl { .. } => "unl",
+    }
+}
+
+/// The word of a get, with or without CAS ids and a new expiry.
+pub fn get_word(cas: bool, touch: bool) -> &'static str {
+    match (touch, cas) {
+        (false, false) => "get",
+        (false, true) => "gets",
+        (true, false) => "gat",
+        (true, true) => "gats",
     }
 }
 

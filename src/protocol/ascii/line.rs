@@ -5,9 +5,10 @@
 
 use super::meta;
 use super::words::Words;
+use crate::protocol::keyed::Keyed;
 use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
 use crate::protocol::scan::{skip_blanks, split_word};
-use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
+use crate::protocol::{Arith, Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
 use crate::sums::sum;
 
 /// The answer to what is not a command.
@@ -79,8 +80,8 @@ pub(super) fn command(line: &[u8]) -> Command<'_> {
     let line = skip_blanks(line);
     let (word, _) = split_word(line);
     match word {
-        b"get" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: false }),
-        b"gets" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: true }),
+        b"get" => retrieval(line, word.len(), false, None),
+        b"gets" => retrieval(line, word.len(), true, None),
         b"gat" => touching(line, word.len(), false),
         b"gats" => touching(line, word.len(), true),
         _ => other(line, &Words::split(line)),
@@ -127,8 +128,8 @@ fn is_http(line: &[u8]) -> bool {
         || words.next_back().is_some_and(|last| last.starts_with(b"HTTP/"))
 }
 
-/// `get KEY…`, `gets KEY…`: `at` is where the keys begin.
-fn retrieval<'a>(line: &'a [u8], at: usize, request: impl FnOnce(Keys<'a>) -> Request<'a>) -> Command<'a> {
+/// `get KEY…`, `gets KEY…`, or with `exptime` the same of `gat`: `at` is where the keys begin.
+fn retrieval(line: &[u8], at: usize, cas: bool, exptime: Option<i64>) -> Command<'_> {
     let keys = Keys::new(line, at);
     let mut any = false;
     // All keys are checked before anything is asked for, so that the answer is either complete or an error.
@@ -138,7 +139,12 @@ fn retrieval<'a>(line: &'a [u8], at: usize, request: impl FnOnce(Keys<'a>) -> Re
         }
         any = true;
     }
-    if any { plain(request(keys)) } else { error() }
+    match (keys.single(), exptime) {
+        _ if !any => error(),
+        (Some(key), None) => plain(Request::Keyed(Keyed::Get { key, cas })),
+        (Some(key), Some(exptime)) => plain(Request::Keyed(Keyed::Gat { key, exptime, cas })),
+        (None, exptime) => plain(Request::GetMany { keys, cas, exptime }),
+    }
 }
 
 /// `gat EXPTIME KEY…`, `gats EXPTIME KEY…`.
@@ -148,7 +154,7 @@ fn touching(line: &[u8], at: usize, cas: bool) -> Command<'_> {
         return error();
     };
     match parse_i64(word) {
-        Some(exptime) => retrieval(line, sum([start, word.len()]), |keys| Request::Gat { exptime, keys, cas }),
+        Some(exptime) => retrieval(line, sum([start, word.len()]), cas, Some(exptime)),
         None => refused(BAD_EXPTIME, false),
     }
 }
@@ -196,7 +202,10 @@ fn arith<'a>(words: &Words<'a>, decr: bool) -> Command<'a> {
         return error();
     }
     let noreply = words.noreply(2);
-    keyed(words, noreply, |key| Ok(Request::Arith { key, delta: parse_u64(words.get(2)).ok_or(BAD_DELTA)?, decr }))
+    keyed(words, noreply, |key| {
+        let delta = parse_u64(words.get(2)).ok_or(BAD_DELTA)?;
+        Ok(Keyed::Arith(Arith { key, delta, decr, cas: 0, create: None }))
+    })
 }
 
 /// `delete KEY [TIME] [noreply]`; the time, of which memcached knows only 0, is any number, and is ignored.
@@ -208,7 +217,7 @@ fn delete<'a>(words: &Words<'a>) -> Command<'a> {
         _ => false,
     };
     match words.count() {
-        2..=4 if is_good => keyed(words, noreply, |key| Ok(Request::Delete { key })),
+        2..=4 if is_good => keyed(words, noreply, |key| Ok(Keyed::Delete { key, cas: 0 })),
         3..=4 => refused(BAD_DELETE, noreply),
         _ => error(),
     }
@@ -222,16 +231,16 @@ fn touch<'a>(words: &Words<'a>) -> Command<'a> {
         4 if noreply => (),
         _ => return error(),
     }
-    keyed(words, noreply, |key| Ok(Request::Touch { key, exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)? }))
+    keyed(words, noreply, |key| Ok(Keyed::Touch { key, exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)? }))
 }
 
 /// `getl KEY [EXPTIME]`.
 fn getl<'a>(words: &Words<'a>) -> Command<'a> {
     match words.count() {
         0 | 1 => error(),
-        2 => keyed(words, false, |key| Ok(Request::Getl { key, exptime: None })),
+        2 => keyed(words, false, |key| Ok(Keyed::Getl { key, exptime: None })),
         3 => keyed(words, false, |key| {
-            Ok(Request::Getl { key, exptime: Some(parse_u32(words.get(2)).ok_or(BAD_EXPTIME)?) })
+            Ok(Keyed::Getl { key, exptime: Some(parse_u32(words.get(2)).ok_or(BAD_EXPTIME)?) })
         }),
         _ => refused(BAD_FORMAT, false),
     }
@@ -240,7 +249,7 @@ fn getl<'a>(words: &Words<'a>) -> Command<'a> {
 /// `unl KEY CAS`.
 fn unl<'a>(words: &Words<'a>) -> Command<'a> {
     match words.count() {
-        3 => keyed(words, false, |key| Ok(Request::Unl { key, cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)? })),
+        3 => keyed(words, false, |key| Ok(Keyed::Unl { key, cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)? })),
         _ => error(),
     }
 }
@@ -323,18 +332,18 @@ fn verbosity<'a>(words: &Words<'a>) -> Command<'a> {
     }
 }
 
-/// A request for the key in the second word, which is checked before the other words are.
+/// A command for the key in the second word, which is checked before the other words are.
 fn keyed<'a>(
     words: &Words<'a>,
     noreply: bool,
-    request: impl FnOnce(&'a [u8]) -> Result<Request<'a>, &'static [u8]>,
+    command: impl FnOnce(&'a [u8]) -> Result<Keyed<'a>, &'static [u8]>,
 ) -> Command<'a> {
     let key = words.get(1);
     if key.len() > KEY_MAX {
         return refused(BAD_FORMAT, noreply);
     }
-    match request(key) {
-        Ok(request) => Command::Request { request, noreply },
+    match command(key) {
+        Ok(command) => Command::Request { request: Request::Keyed(command), noreply },
         Err(reply) => refused(reply, noreply),
     }
 }

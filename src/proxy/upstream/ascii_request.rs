@@ -33,9 +33,12 @@ impl Engine {
             }
             Request::Quit => self.quit(caller.client),
             Request::StatsProxy { sub } => self.stats_proxy(caller, sub),
-            Request::Get { .. } | Request::Getl { .. } | Request::Stats { .. } | Request::Dump(_)
+            Request::Keyed(Keyed::Get { .. } | Keyed::Getl { .. })
+            | Request::GetMany { exptime: None, .. }
+            | Request::Stats { .. }
+            | Request::Dump(_)
                 if self.is_deaf(caller.client) => {}
-            Request::Getl { key, .. } | Request::Unl { key, .. } if self.waits_for_packets(caller, key) => {
+            Request::Keyed(Keyed::Getl { key, .. } | Keyed::Unl { key, .. }) if self.waits_for_packets(caller, key) => {
                 return Verdict::Wait;
             }
             Request::Dump(dump) if self.no_servers(caller).is_none() => return self.dump(caller, *dump),
@@ -62,25 +65,10 @@ impl Engine {
 
     /// A request that needs servers, and has a place.
     fn proxied(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool) {
-        match *request {
-            Request::Get { keys, cas } => match keys.single() {
-                Some((_, key)) => self.get_one(caller, key, cas),
-                None => self.get_many(caller, keys, cas, None),
-            },
-            Request::Gat { exptime, keys, cas } if keys.single().is_none() => {
-                self.get_many(caller, keys, cas, Some(exptime));
-            }
-            Request::Gat { .. }
-            | Request::Getl { .. }
-            | Request::Store(_)
-            | Request::Arith { .. }
-            | Request::Delete { .. }
-            | Request::Touch { .. }
-            | Request::Unl { .. } => {
-                if let Some(command) = request.keyed() {
-                    self.send_keyed(caller, &command, noreply);
-                }
-            }
+        match request {
+            Request::Keyed(Keyed::Get { key, cas }) => self.get_one(caller, key, *cas),
+            Request::Keyed(command) => self.send_keyed(caller, command, noreply),
+            Request::GetMany { keys, cas, exptime } => self.get_many(caller, *keys, *cas, *exptime),
             Request::Flush { .. } | Request::Stats { .. } | Request::MemLimit { .. } => {
                 self.order_all(caller, request, noreply)
             }
@@ -95,7 +83,7 @@ impl Engine {
         }
     }
 
-    /// A command for one key that travels by itself.
+    /// A command for one key that is no get, which others could join: it travels by itself.
     fn send_keyed(&mut self, caller: &Caller, command: &Keyed<'_>, noreply: bool) {
         let op = command.op();
         let (work, noreply) = match command {
@@ -172,11 +160,12 @@ impl Engine {
     /// A request that cannot be sent.
     fn refuse(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
-            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
+            Request::Keyed(Keyed::Get { cas, .. } | Keyed::Gat { cas, .. }) => Work::Get { cas: *cas, touch: false },
+            Request::Keyed(Keyed::Getl { .. }) => Work::Line(CommandClass::Getl),
+            Request::GetMany { keys, cas, .. } => {
                 self.watch_refused(caller.bucket, *keys);
                 Work::Get { cas: *cas, touch: false }
             }
-            Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };
         let request = self.new_request(caller, work, noreply);
