@@ -17,6 +17,7 @@ use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::ascii::words::Words;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::scan::skip_blanks;
 use crate::protocol::{self, Dump, KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
 use crate::sums::sum;
@@ -257,14 +258,14 @@ fn execute_keyed(access: &Access<'_>, command: &Keyed<'_>, noreply: bool, out: &
 fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: bool, out: &mut Output) -> Answer {
     match *request {
         Request::Keyed(ref command) => execute_keyed(access, command, noreply, out),
-        Request::Flush { delay } => {
+        Request::Keyless(Keyless::Flush { delay }) => {
             access.flush(expiry::read(delay.unwrap_or(0)).into());
             Answer::Line(OK)
         }
-        Request::Stats { .. } | Request::Dump(Dump::Cachedump { .. }) => stats(access, line, out),
-        Request::MemLimit { megabytes } => Answer::Line(memory_limit(access, megabytes)),
+        Request::Keyless(Keyless::Stats { .. }) | Request::Dump(Dump::Cachedump { .. }) => stats(access, line, out),
+        Request::Keyless(Keyless::MemLimit { megabytes }) => Answer::Line(memory_limit(access, megabytes)),
         // With further words, too: memcached answers them since 1.4.3, and tools rely on it.
-        Request::Version => {
+        Request::Keyless(Keyless::Version) => {
             answer::version(out.tail(), VERSION.as_bytes());
             Answer::Written
         }
@@ -279,9 +280,10 @@ fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: boo
         // Of classes that there are, the list has begun.
         Request::Dump(Dump::Metadump { .. }) => Answer::Line(line::BAD_CLASS),
         // Gets were dealt with before; the others are not commands of this server.
-        Request::GetMany { .. } | Request::Dump(Dump::Mgdump { .. }) | Request::StatsProxy { .. } => {
-            Answer::Error(ERROR)
-        }
+        Request::GetMany { .. }
+        | Request::Keyless(Keyless::Noop)
+        | Request::Dump(Dump::Mgdump { .. })
+        | Request::StatsProxy { .. } => Answer::Error(ERROR),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
 //!
-//! [`Protocol`] names one of the two, [`Request`] says what both mean, and [`keyed`] the part of it that is for one key,
-//! between any client and any server. [`ascii`] and [`binary`] parse and write requests and replies, each in both directions.
+//! [`Protocol`] names one of the two, [`Request`] says what both mean; [`keyed`] and [`keyless`] are what servers are told
+//! of it. [`ascii`] and [`binary`] parse and write requests and replies, each in both directions.
 //! [`op`] has what is known of each command. [`status`] holds the tables between binary status and ASCII text (03 §9),
 //! [`expiry`] the rules for the times in both, [`trace`] what the log shows of them. [`translate`] says in ASCII what a
 //! binary client wants, [`older`] in either what a client's meta command wants.
@@ -11,11 +11,13 @@
 use crate::buffer::Value;
 use crate::sums::sum;
 use keyed::Keyed;
+use keyless::Keyless;
 
 pub mod ascii;
 pub mod binary;
 pub mod expiry;
 pub mod keyed;
+pub mod keyless;
 pub mod numbers;
 pub mod older;
 pub mod op;
@@ -51,16 +53,8 @@ pub enum Request<'a> {
         /// The new expiry of the items, as the client wrote it ([`expiry`]); `None`: they keep theirs.
         exptime: Option<i64>,
     },
-    /// `flush_all`.
-    Flush {
-        /// Delay, as the client wrote it ([`expiry`]); `None`: not given.
-        delay: Option<i64>,
-    },
-    /// `stats` and its sub-commands, except `stats proxy`.
-    Stats {
-        /// What follows `stats `, single-spaced by the client or not; empty for plain `stats`.
-        args: &'a [u8],
-    },
+    /// A command for no key.
+    Keyless(Keyless<'a>),
     /// `stats proxy [sub]`.
     StatsProxy {
         /// What follows `proxy`, trimmed; empty if nothing does.
@@ -68,13 +62,6 @@ pub enum Request<'a> {
     },
     /// A list of keys.
     Dump(Dump<'a>),
-    /// `cache_memlimit`.
-    MemLimit {
-        /// The new limit.
-        megabytes: u32,
-    },
-    /// `version`.
-    Version,
     /// `verbosity`.
     Verbosity {
         /// The level as given, not yet capped at 4.

@@ -10,6 +10,7 @@ use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::reply::Reply;
 use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::{Arith, Request, StoreVerb};
 
 use crate::proxy::Engine;
@@ -59,12 +60,14 @@ fn kind(request: &Request<'_>) -> Option<(Command, bool)> {
     Some(match request {
         Request::Keyed(command) => keyed_kind(command),
         Request::GetMany { cas, .. } => (Command::Get, *cas),
-        Request::Flush { .. } => (Command::FlushAll, false),
-        Request::Stats { args: b"reset" } => (Command::StatsReset, false),
-        Request::Stats { .. } | Request::StatsProxy { .. } | Request::Dump(_) => (Command::Stats, false),
-        // The C program does not know it, and has no counter.
-        Request::MemLimit { .. } => return None,
-        Request::Version => (Command::Version, false),
+        Request::Keyless(Keyless::Flush { .. }) => (Command::FlushAll, false),
+        Request::Keyless(Keyless::Stats { args: b"reset" }) => (Command::StatsReset, false),
+        Request::Keyless(Keyless::Stats { .. }) | Request::StatsProxy { .. } | Request::Dump(_) => {
+            (Command::Stats, false)
+        }
+        Request::Keyless(Keyless::Version) => (Command::Version, false),
+        // The C program does not know them, and has no counters.
+        Request::Keyless(Keyless::MemLimit { .. } | Keyless::Noop) => return None,
         Request::Verbosity { .. } => (Command::Verbosity, false),
         Request::Quit => (Command::Quit, false),
     })

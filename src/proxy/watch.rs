@@ -168,12 +168,9 @@ impl Watch {
             Request::GetMany { keys, cas, .. } => {
                 keys.iter().for_each(|(_, key)| self.count_one_get(key, *cas, sum([key.len(), 2]), now));
             }
-            Request::Flush { .. }
-            | Request::Stats { .. }
+            Request::Keyless(_)
             | Request::StatsProxy { .. }
             | Request::Dump(_)
-            | Request::MemLimit { .. }
-            | Request::Version
             | Request::Verbosity { .. }
             | Request::Quit => {}
         }

@@ -6,6 +6,7 @@
 use super::meta;
 use super::words::Words;
 use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
 use crate::protocol::scan::{skip_blanks, split_word};
 use crate::protocol::{Arith, Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
@@ -109,7 +110,7 @@ fn other<'a>(line: &[u8], words: &Words<'a>) -> Command<'a> {
         b"lru_crawler" => crawler(words),
         b"cache_memlimit" => memory_limit(words),
         b"lru" | b"slabs" if words.count() > 1 => refused(ONE_SERVER_ONLY, words.noreply(1)),
-        b"version" => plain(Request::Version),
+        b"version" => plain(Request::Keyless(Keyless::Version)),
         b"verbosity" => verbosity(words),
         b"quit" if words.count() == 1 => plain(Request::Quit),
         _ if is_http(line) => Command::Http,
@@ -266,7 +267,7 @@ fn flush<'a>(words: &Words<'a>) -> Command<'a> {
         },
         _ => return error(),
     };
-    Command::Request { request: Request::Flush { delay }, noreply }
+    Command::Request { request: Request::Keyless(Keyless::Flush { delay }), noreply }
 }
 
 /// `stats`, `stats WORD`, `stats proxy [SUB]`, `stats proxy route KEY`. Of `proxy` the first four letters count (04 §4.4); surplus blanks,
@@ -274,10 +275,10 @@ fn flush<'a>(words: &Words<'a>) -> Command<'a> {
 fn stats<'a>(words: &Words<'a>) -> Command<'a> {
     let sub = words.get(1);
     match words.count() {
-        1 => plain(Request::Stats { args: b"" }),
+        1 => plain(Request::Keyless(Keyless::Stats { args: b"" })),
         2 | 3 if sub.starts_with(b"prox") => plain(Request::StatsProxy { sub: words.get(2) }),
         4 if sub.starts_with(b"prox") && words.get(2) == b"route" => plain(Request::StatsProxy { sub: words.from(2) }),
-        2 if STATS_WORDS.contains(&sub) => plain(Request::Stats { args: sub }),
+        2 if STATS_WORDS.contains(&sub) => plain(Request::Keyless(Keyless::Stats { args: sub })),
         _ if sub == b"cachedump" => cachedump(words),
         _ => error(),
     }
@@ -315,7 +316,9 @@ fn crawler<'a>(words: &Words<'a>) -> Command<'a> {
 fn memory_limit<'a>(words: &Words<'a>) -> Command<'a> {
     let noreply = words.noreply(1);
     match (words.count(), parse_u32(words.get(1))) {
-        (2 | 3, Some(megabytes)) => Command::Request { request: Request::MemLimit { megabytes }, noreply },
+        (2 | 3, Some(megabytes)) => {
+            Command::Request { request: Request::Keyless(Keyless::MemLimit { megabytes }), noreply }
+        }
         (2 | 3, None) => refused(ERROR, noreply),
         _ => error(),
     }

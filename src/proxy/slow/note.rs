@@ -220,11 +220,9 @@ fn called(request: &Request<'_>) -> &'static str {
     match *request {
         Request::Keyed(ref command) => command::word(command),
         Request::GetMany { cas, exptime, .. } => command::get_word(cas, exptime.is_some()),
-        Request::Flush { .. } => "flush_all",
-        Request::Stats { .. } | Request::StatsProxy { .. } => "stats",
+        Request::Keyless(ref command) => command::keyless_word(command),
+        Request::StatsProxy { .. } => "stats",
         Request::Dump(_) => "dump",
-        Request::MemLimit { .. } => "cache_memlimit",
-        Request::Version => "version",
         Request::Verbosity { .. } => "verbosity",
         Request::Quit => "quit",
     }

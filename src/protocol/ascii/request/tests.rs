@@ -1,6 +1,7 @@
 //! The rows and examples of 04 §2–§4, each at every byte split.
 
 use super::*;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::{Arith, Keys, StoreVerb};
 use proptest::prelude::*;
 use std::fmt::Write;
@@ -74,12 +75,14 @@ fn tell(request: &Request<'_>) -> String {
         Request::Keyed(command) => tell_keyed(command),
         Request::GetMany { keys, cas, exptime: None } => format!("get{}{}", s(cas), list(keys)),
         Request::GetMany { keys, cas, exptime: Some(exptime) } => format!("gat{} {exptime}{}", s(cas), list(keys)),
-        Request::Flush { delay } => format!("flush {delay:?}"),
-        Request::Stats { args } => format!("stats [{}]", text(args)),
+        Request::Keyless(Keyless::Flush { delay }) => format!("flush {delay:?}"),
+        Request::Keyless(Keyless::Stats { args }) => format!("stats [{}]", text(args)),
         Request::StatsProxy { sub } => format!("stats proxy [{}]", text(sub)),
         Request::Dump(dump) => format!("{dump:?}"),
-        Request::MemLimit { megabytes } => format!("cache_memlimit {megabytes}"),
-        Request::Version => "version".into(),
+        Request::Keyless(Keyless::MemLimit { megabytes }) => format!("cache_memlimit {megabytes}"),
+        Request::Keyless(Keyless::Version) => "version".into(),
+        // No line says that.
+        Request::Keyless(Keyless::Noop) => "nothing".into(),
         Request::Verbosity { level } => format!("verbosity {level}"),
         Request::Quit => "quit".into(),
     }

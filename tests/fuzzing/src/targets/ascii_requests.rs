@@ -87,11 +87,8 @@ fn write_line(out: &mut Vec<u8>, request: &Request<'_>) -> bool {
             keys.iter().for_each(|(_, key)| command::key(out, key));
             command::end(out);
         }
-        Request::Flush { delay } => command::flush(out, delay),
-        Request::Stats { args } => command::stats(out, args),
+        Request::Keyless(keyless) => command::keyless(out, &keyless),
         Request::Dump(dump) => command::dump(out, dump),
-        Request::MemLimit { megabytes } => command::memory_limit(out, megabytes),
-        Request::Version => command::version(out),
         _ => return false,
     }
     true
@@ -114,9 +111,7 @@ fn check_packets(request: &Request<'_>) {
             };
             count = keys.iter().map(|(at, key)| write(at, key)).count();
         }
-        Request::Flush { delay } => packets::flush(&mut out, delay),
-        Request::Stats { args } => packets::stat(&mut out, args),
-        Request::Version => packets::version(&mut out, 2),
+        Request::Keyless(keyless) => packets::keyless(&mut out, &keyless),
         _ => return,
     }
     let mut rest = &out[..];
