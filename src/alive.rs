@@ -16,6 +16,7 @@ use crate::failure::{Failure, GENERAL, reason};
 use crate::protocol::Protocol;
 use crate::protocol::binary::packet::{HEADER, Header, REPLY_MAGIC};
 use crate::protocol::binary::{command, opcode};
+use crate::protocol::keyless::Keyless;
 
 /// How long all of it may take, look-ups of names included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -186,7 +187,7 @@ impl Conn {
     /// Why none is.
     pub fn binary(mut self) -> Result<String, String> {
         let mut request = Vec::new();
-        command::version(&mut request, 0);
+        command::keyless(&mut request, &Keyless::Version);
         let reply = self.exchange(&request, opcode::VERSION, VERSION)?;
         let is_version = reply.header.vbucket_or_status == 0 && reply.body().len() <= LONGEST;
         match is_version {

@@ -11,13 +11,15 @@ use super::session::{OUTPUT_MAX, Rest, Session, Step, Unfinished};
 use super::storing::{NewItem, Stored, Terms};
 use super::{VERSION, dump, meta, statistics};
 use crate::buffer::{Input, Output, Pool};
+use crate::protocol::ascii::answer::{self, END};
 use crate::protocol::ascii::line;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::ascii::words::Words;
 use crate::protocol::binary::breach::Breach;
-use crate::protocol::numbers::push_u64;
+use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::scan::skip_blanks;
-use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
+use crate::protocol::{self, Dump, KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
 use crate::sums::sum;
 
 /// Values above this are refused before they arrive; whether an item fits a slab class is known when it is there.
@@ -145,10 +147,11 @@ fn write(answer: Answer, noreply: bool, out: &mut Output) -> Step {
 
 /// A request whose answer may be long, before anything of it is written. `None`: it is none of these.
 fn begin(access: &Access<'_>, data: &[u8], request: &Request<'_>, len: usize) -> Option<Unfinished> {
-    let get = |keys, cas, touch| Some(Unfinished::Get(rest_of(data, keys, len, GetMode { cas, touch })));
     match request {
-        Request::Get { keys, cas } => get(keys, *cas, None),
-        Request::Gat { exptime, keys, cas } => get(keys, *cas, Some(access.expiry(expiry::read(*exptime).into()))),
+        Request::GetMany { keys, cas, exptime } => {
+            let touch = exptime.map(|exptime| access.expiry(expiry::read(exptime).into()));
+            Some(Unfinished::Get(rest_of(data, keys, len, GetMode { cas: *cas, touch })))
+        }
         Request::Dump(Dump::Metadump { classes }) => {
             let cursor = dump::Cursor::new(classes, access.memcached.classes.count())?;
             Some(Unfinished::Dump(cursor, len))
@@ -189,26 +192,16 @@ fn get(session: &mut Session, access: &Access<'_>, input: &mut Input, rest: Rest
             session.unfinished = Some(Unfinished::Get(Rest { at, ..rest }));
             return Step::Full;
         }
-        access.read(key, rest.mode.touch, |hit| {
-            let head = out.tail();
-            head.extend_from_slice(b"VALUE ");
-            head.extend_from_slice(key);
-            head.push(b' ');
-            push_u64(head, u64::from(hit.flags));
-            head.push(b' ');
-            push_u64(head, hit.value.len() as u64);
-            if rest.mode.cas {
-                head.push(b' ');
-                push_u64(head, hit.cas);
-            }
-            head.extend_from_slice(b"\r\n");
-            out.push(hit.value);
-            out.tail().extend_from_slice(b"\r\n");
-        });
+        value(access, key, rest.mode, out);
     }
-    out.tail().extend_from_slice(b"END\r\n");
+    out.tail().extend_from_slice(END);
     input.consume(rest.len);
     Step::Done
+}
+
+/// Writes the value of a key, if there is one.
+fn value(access: &Access<'_>, key: &[u8], mode: GetMode, out: &mut Output) {
+    access.read(key, mode.touch, |hit| answer::value(out, key, hit.flags, mode.cas.then_some(hit.cas), hit.value));
 }
 
 /// Lists keys, until there is enough to be sent; tells whether that was all.
@@ -219,45 +212,61 @@ fn metadump(access: &Access<'_>, cursor: &mut dump::Cursor, out: &mut Output) ->
             return false;
         }
     }
-    out.tail().extend_from_slice(b"END\r\n");
+    out.tail().extend_from_slice(END);
     true
 }
 
-/// Does what a request other than a get or a list asks for.
-fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: bool, out: &mut Output) -> Answer {
-    match *request {
-        Request::Store(store) => Answer::Line(stored(access, &store)),
-        Request::Arith { key, delta, decr } => match access.arith(&Arith { key, delta, decr, ..Arith::default() }) {
-            Computed::Yes(..) if noreply => Answer::Written,
-            Computed::Yes(number, _) => {
-                push_u64(out.tail(), number);
-                out.tail().extend_from_slice(b"\r\n");
-                Answer::Written
+/// Does what a request for one key asks for.
+fn execute_keyed(access: &Access<'_>, command: &Keyed<'_>, noreply: bool, out: &mut Output) -> Answer {
+    let expires = |exptime| access.expiry(expiry::read(exptime).into());
+    let mut get = |key, cas, touch| {
+        value(access, key, GetMode { cas, touch }, out);
+        out.tail().extend_from_slice(END);
+        Answer::Written
+    };
+    match *command {
+        Keyed::Get { key, cas } => get(key, cas, None),
+        Keyed::Gat { key, exptime, cas } => get(key, cas, Some(expires(exptime))),
+        Keyed::Store(ref store) => Answer::Line(stored(access, store)),
+        Keyed::Arith(protocol::Arith { key, delta, decr, .. }) => {
+            match access.arith(&Arith { key, delta, decr, ..Arith::default() }) {
+                Computed::Yes(..) if noreply => Answer::Written,
+                Computed::Yes(number, _) => {
+                    answer::number(out.tail(), number);
+                    Answer::Written
+                }
+                Computed::NotFound => Answer::Line(NOT_FOUND),
+                Computed::Exists => Answer::Line(EXISTS),
+                Computed::NonNumeric => Answer::Line(NON_NUMERIC),
+                Computed::OutOfMemory => Answer::Line(NO_MEMORY_ARITH),
             }
-            Computed::NotFound => Answer::Line(NOT_FOUND),
-            Computed::Exists => Answer::Line(EXISTS),
-            Computed::NonNumeric => Answer::Line(NON_NUMERIC),
-            Computed::OutOfMemory => Answer::Line(NO_MEMORY_ARITH),
-        },
-        Request::Delete { key } => Answer::Line(match access.delete(key, 0) {
+        }
+        Keyed::Delete { key, .. } => Answer::Line(match access.delete(key, 0) {
             Deleted::Yes => DELETED,
             Deleted::NotFound | Deleted::Exists => NOT_FOUND,
         }),
-        Request::Touch { key, exptime } => {
-            let touched = access.touch(key, access.expiry(expiry::read(exptime).into()));
+        Keyed::Touch { key, exptime } => {
+            let touched = access.touch(key, expires(exptime));
             Answer::Line(if touched.is_some() { TOUCHED } else { NOT_FOUND })
         }
-        Request::Flush { delay } => {
+        // These are not commands of this server.
+        Keyed::Getl { .. } | Keyed::Unl { .. } => Answer::Error(ERROR),
+    }
+}
+
+/// Does what a request other than a get of several keys or a list asks for.
+fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: bool, out: &mut Output) -> Answer {
+    match *request {
+        Request::Keyed(ref command) => execute_keyed(access, command, noreply, out),
+        Request::Keyless(Keyless::Flush { delay }) => {
             access.flush(expiry::read(delay.unwrap_or(0)).into());
             Answer::Line(OK)
         }
-        Request::Stats { .. } | Request::Dump(Dump::Cachedump { .. }) => stats(access, line, out),
-        Request::MemLimit { megabytes } => Answer::Line(memory_limit(access, megabytes)),
+        Request::Keyless(Keyless::Stats { .. }) | Request::Dump(Dump::Cachedump { .. }) => stats(access, line, out),
+        Request::Keyless(Keyless::MemLimit { megabytes }) => Answer::Line(memory_limit(access, megabytes)),
         // With further words, too: memcached answers them since 1.4.3, and tools rely on it.
-        Request::Version => {
-            out.tail().extend_from_slice(b"VERSION ");
-            out.tail().extend_from_slice(VERSION.as_bytes());
-            out.tail().extend_from_slice(b"\r\n");
+        Request::Keyless(Keyless::Version) => {
+            answer::version(out.tail(), VERSION.as_bytes());
             Answer::Written
         }
         Request::Verbosity { level } => {
@@ -271,10 +280,8 @@ fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: boo
         // Of classes that there are, the list has begun.
         Request::Dump(Dump::Metadump { .. }) => Answer::Line(line::BAD_CLASS),
         // Gets were dealt with before; the others are not commands of this server.
-        Request::Get { .. }
-        | Request::Gat { .. }
-        | Request::Getl { .. }
-        | Request::Unl { .. }
+        Request::GetMany { .. }
+        | Request::Keyless(Keyless::Noop)
         | Request::Dump(Dump::Mgdump { .. })
         | Request::StatsProxy { .. } => Answer::Error(ERROR),
     }

@@ -6,7 +6,7 @@ use crate::buffer::Output;
 
 use super::binary::opcode;
 use super::op::{self, Op};
-use super::{Arith, Protocol, Request, Store, ascii, binary};
+use super::{Arith, Protocol, Store, ascii, binary};
 
 /// A command for one key. Borrows the client's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -117,37 +117,13 @@ impl<'a> Keyed<'a> {
     }
 }
 
-impl<'a> Request<'a> {
-    /// As a command for one key, except for plain gets, which are joined. `None`: it is none.
-    pub fn keyed(&self) -> Option<Keyed<'a>> {
-        Some(match *self {
-            Request::Gat { exptime, keys, cas } => Keyed::Gat { key: keys.single()?.1, exptime, cas },
-            Request::Getl { key, exptime } => Keyed::Getl { key, exptime },
-            Request::Store(store) => Keyed::Store(store),
-            Request::Arith { key, delta, decr } => Keyed::Arith(Arith { key, delta, decr, cas: 0, create: None }),
-            Request::Delete { key } => Keyed::Delete { key, cas: 0 },
-            Request::Touch { key, exptime } => Keyed::Touch { key, exptime },
-            Request::Unl { key, cas } => Keyed::Unl { key, cas },
-            Request::Get { .. }
-            | Request::Flush { .. }
-            | Request::Stats { .. }
-            | Request::StatsProxy { .. }
-            | Request::Dump(_)
-            | Request::MemLimit { .. }
-            | Request::Version
-            | Request::Verbosity { .. }
-            | Request::Quit => return None,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::StoreVerb;
     use crate::protocol::ascii::request;
     use crate::protocol::binary::packet;
     use crate::protocol::binary::request as packets;
+    use crate::protocol::{Request, StoreVerb};
 
     const KEY: &[u8] = b"key";
 
@@ -193,11 +169,7 @@ mod tests {
             let request::Parsed::Request { request, noreply: false, len } = request::parse(&line, &mut 0, 100) else {
                 panic!("{}", line.escape_ascii())
             };
-            let again = match request {
-                Request::Get { keys, cas } => keys.single().map(|(_, key)| Keyed::Get { key, cas }),
-                other => other.keyed(),
-            };
-            assert_eq!((again, len), (Some(keyed), line.len()));
+            assert_eq!((request, len), (Request::Keyed(keyed), line.len()));
         }
     }
 

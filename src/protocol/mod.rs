@@ -1,7 +1,7 @@
 //! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
 //!
-//! [`Protocol`] names one of the two, [`Request`] says what both mean. [`ascii`] and [`binary`] parse and write
-//! requests and replies, each in both directions; [`keyed`] is a command for one key, between any client and any server.
+//! [`Protocol`] names one of the two, [`Request`] says what both mean; [`keyed`] and [`keyless`] are what servers are told
+//! of it. [`ascii`] and [`binary`] parse and write requests and replies, each in both directions.
 //! [`op`] has what is known of each command. [`status`] holds the tables between binary status and ASCII text (03 §9),
 //! [`expiry`] the rules for the times in both, [`trace`] what the log shows of them. [`translate`] says in ASCII what a
 //! binary client wants, [`older`] in either what a client's meta command wants.
@@ -10,11 +10,14 @@
 
 use crate::buffer::Value;
 use crate::sums::sum;
+use keyed::Keyed;
+use keyless::Keyless;
 
 pub mod ascii;
 pub mod binary;
 pub mod expiry;
 pub mod keyed;
+pub mod keyless;
 pub mod numbers;
 pub mod older;
 pub mod op;
@@ -39,69 +42,19 @@ pub enum Protocol {
 /// What a client wants, whichever protocol it speaks. Borrows the client's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<'a> {
-    /// `get`, `gets`: one or more keys.
-    Get {
+    /// A command for one key.
+    Keyed(Keyed<'a>),
+    /// `get`, `gets`, `gat`, `gats` of several keys.
+    GetMany {
         /// The keys, in the order they were written.
         keys: Keys<'a>,
         /// Whether the reply carries CAS ids.
         cas: bool,
+        /// The new expiry of the items, as the client wrote it ([`expiry`]); `None`: they keep theirs.
+        exptime: Option<i64>,
     },
-    /// `gat`, `gats`: get and touch.
-    Gat {
-        /// New expiry, as the client wrote it ([`expiry`]).
-        exptime: i64,
-        /// The keys, in the order they were written.
-        keys: Keys<'a>,
-        /// Whether the reply carries CAS ids.
-        cas: bool,
-    },
-    /// `getl`: get and lock (Membase).
-    Getl {
-        /// The key.
-        key: &'a [u8],
-        /// Lock time in seconds; `None`: the server's default.
-        exptime: Option<u32>,
-    },
-    /// `set`, `add`, `replace`, `append`, `prepend`, `cas`.
-    Store(Store<'a>),
-    /// `incr`, `decr`.
-    Arith {
-        /// The key.
-        key: &'a [u8],
-        /// How much.
-        delta: u64,
-        /// Whether to subtract.
-        decr: bool,
-    },
-    /// `delete`.
-    Delete {
-        /// The key.
-        key: &'a [u8],
-    },
-    /// `touch`.
-    Touch {
-        /// The key.
-        key: &'a [u8],
-        /// New expiry, as the client wrote it ([`expiry`]).
-        exptime: i64,
-    },
-    /// `unl`: unlock (Membase).
-    Unl {
-        /// The key.
-        key: &'a [u8],
-        /// The CAS id that `getl` gave.
-        cas: u64,
-    },
-    /// `flush_all`.
-    Flush {
-        /// Delay, as the client wrote it ([`expiry`]); `None`: not given.
-        delay: Option<i64>,
-    },
-    /// `stats` and its sub-commands, except `stats proxy`.
-    Stats {
-        /// What follows `stats `, single-spaced by the client or not; empty for plain `stats`.
-        args: &'a [u8],
-    },
+    /// A command for no key.
+    Keyless(Keyless<'a>),
     /// `stats proxy [sub]`.
     StatsProxy {
         /// What follows `proxy`, trimmed; empty if nothing does.
@@ -109,13 +62,6 @@ pub enum Request<'a> {
     },
     /// A list of keys.
     Dump(Dump<'a>),
-    /// `cache_memlimit`.
-    MemLimit {
-        /// The new limit.
-        megabytes: u32,
-    },
-    /// `version`.
-    Version,
     /// `verbosity`.
     Verbosity {
         /// The level as given, not yet capped at 4.
@@ -250,10 +196,10 @@ impl<'a> Keys<'a> {
         self.line
     }
 
-    /// The only key and its offset, or `None` if there are several.
-    pub fn single(&self) -> Option<(usize, &'a [u8])> {
+    /// The only key, or `None` if there are several.
+    pub fn single(&self) -> Option<&'a [u8]> {
         let mut keys = self.iter();
-        let first = keys.next()?;
+        let (_, first) = keys.next()?;
         let rest = keys.line.get(keys.at..).unwrap_or_default();
         rest.iter().all(|byte| *byte == b' ').then_some(first)
     }
@@ -295,8 +241,8 @@ mod tests {
         let all: Vec<_> = keys.iter().collect();
         assert_eq!(all, [(6, &b"a"[..]), (10, b"bb"), (13, b"a")]);
         assert_eq!(keys.single(), None);
-        assert_eq!(Keys::new(b"get a", 4).single(), Some((4, &b"a"[..])));
-        assert_eq!(Keys::new(b"get a", 3).single(), Some((4, &b"a"[..])));
+        assert_eq!(Keys::new(b"get a", 4).single(), Some(&b"a"[..]));
+        assert_eq!(Keys::new(b"get a", 3).single(), Some(&b"a"[..]));
     }
 
     #[test]

@@ -9,7 +9,9 @@ use crate::protocol::ascii::meta::request::{Meta, Verb};
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::reply::Reply;
-use crate::protocol::{Request, StoreVerb};
+use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
+use crate::protocol::{Arith, Request, StoreVerb};
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
@@ -54,26 +56,36 @@ pub(in crate::proxy) fn count_keys(counters: &Counters, count: u64, bytes: usize
 }
 
 /// As what a request is counted, and whether it has to do with a CAS id; `None`: as nothing.
-#[inline(always)] // into the counting of each request, although it has two callers
-pub(in crate::proxy) fn kind(request: &Request<'_>) -> Option<(Command, bool)> {
+fn kind(request: &Request<'_>) -> Option<(Command, bool)> {
     Some(match request {
-        Request::Get { cas, .. } | Request::Gat { cas, .. } => (Command::Get, *cas),
-        Request::Store(store) => (storing(store.verb, store.cas.is_some()), store.cas.is_some()),
-        Request::Arith { decr: false, .. } => (Command::Incr, false),
-        Request::Arith { decr: true, .. } => (Command::Decr, false),
-        Request::Delete { .. } => (Command::Delete, false),
-        Request::Touch { .. } => (Command::Touch, false),
-        Request::Getl { .. } => (Command::Getl, true),
-        Request::Unl { .. } => (Command::Unl, false),
-        Request::Flush { .. } => (Command::FlushAll, false),
-        Request::Stats { args: b"reset" } => (Command::StatsReset, false),
-        Request::Stats { .. } | Request::StatsProxy { .. } | Request::Dump(_) => (Command::Stats, false),
-        // The C program does not know it, and has no counter.
-        Request::MemLimit { .. } => return None,
-        Request::Version => (Command::Version, false),
+        Request::Keyed(command) => keyed_kind(command),
+        Request::GetMany { cas, .. } => (Command::Get, *cas),
+        Request::Keyless(Keyless::Flush { .. }) => (Command::FlushAll, false),
+        Request::Keyless(Keyless::Stats { args: b"reset" }) => (Command::StatsReset, false),
+        Request::Keyless(Keyless::Stats { .. }) | Request::StatsProxy { .. } | Request::Dump(_) => {
+            (Command::Stats, false)
+        }
+        Request::Keyless(Keyless::Version) => (Command::Version, false),
+        // The C program does not know them, and has no counters.
+        Request::Keyless(Keyless::MemLimit { .. } | Keyless::Noop) => return None,
         Request::Verbosity { .. } => (Command::Verbosity, false),
         Request::Quit => (Command::Quit, false),
     })
+}
+
+/// The same for a command for one key.
+#[inline(always)] // into the counting of each request, although it has two callers
+pub(in crate::proxy) fn keyed_kind(command: &Keyed<'_>) -> (Command, bool) {
+    match command {
+        Keyed::Get { cas, .. } | Keyed::Gat { cas, .. } => (Command::Get, *cas),
+        Keyed::Store(store) => (storing(store.verb, store.cas.is_some()), store.cas.is_some()),
+        Keyed::Arith(Arith { decr: false, .. }) => (Command::Incr, false),
+        Keyed::Arith(Arith { decr: true, .. }) => (Command::Decr, false),
+        Keyed::Delete { .. } => (Command::Delete, false),
+        Keyed::Touch { .. } => (Command::Touch, false),
+        Keyed::Getl { .. } => (Command::Getl, true),
+        Keyed::Unl { .. } => (Command::Unl, false),
+    }
 }
 
 /// As what a storage command is counted.
@@ -176,9 +188,7 @@ impl Engine {
     /// A client's line was understood: `length` bytes with its value and the last line end.
     pub(in crate::proxy) fn count_request(&self, bucket: usize, request: &Request<'_>, noreply: bool, length: usize) {
         let counters = &self.buckets[bucket].counters;
-        if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
-            && let Some((_, key)) = keys.single()
-        {
+        if let Request::Keyed(Keyed::Get { key, .. } | Keyed::Gat { key, .. }) = request {
             count_keys(counters, 1, key.len());
         }
         let Some((command, has_cas)) = kind(request) else { return };

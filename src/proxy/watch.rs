@@ -11,6 +11,7 @@ use crate::metrics::keys::hot::Hot;
 use crate::metrics::keys::stats::{KeyStats, Tracked};
 use crate::protocol::ascii::meta::request::{Meta, Verb};
 use crate::protocol::binary::packet::Packet;
+use crate::protocol::keyed::Keyed;
 use crate::protocol::op::{self, Target};
 use crate::protocol::{self, Request};
 
@@ -19,7 +20,7 @@ use crate::proxy::bucket::Bucket;
 use crate::proxy::request::value_bytes;
 use crate::proxy::request::{self, RequestId, Work};
 use crate::proxy::slow::{Note, NoteId, Notes, Slow};
-use crate::proxy::statistics::{kind, meta_kind};
+use crate::proxy::statistics::{keyed_kind, meta_kind};
 use crate::proxy::timers::Micros;
 use crate::sums::sum;
 
@@ -159,40 +160,39 @@ impl Watch {
 
     /// A line of `length` bytes has come, with its value and the last line end.
     fn count_request(&mut self, request: &Request<'_>, quiet: bool, length: usize, now: Micros) {
-        let (key, read) = match request {
-            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
-                let is_single = keys.single().is_some();
-                for (_, key) in keys.iter() {
-                    let read = if is_single { length } else { sum([key.len(), 2]) };
-                    let tracked = self.count_get(key, read, now);
-                    if let Some(numbers) = self.numbers.as_ref().filter(|_| *cas) {
-                        numbers.add(tracked, Command::Get, Field::Cas, 1);
-                    }
-                }
-                return;
+        match request {
+            Request::Keyed(Keyed::Get { key, cas } | Keyed::Gat { key, cas, .. }) => {
+                self.count_one_get(key, *cas, length, now);
             }
-            Request::Store(store) => (store.key, length),
-            Request::Arith { key, .. }
-            | Request::Delete { key }
-            | Request::Touch { key, .. }
-            | Request::Getl { key, .. }
-            | Request::Unl { key, .. } => (*key, length),
-            Request::Flush { .. }
-            | Request::Stats { .. }
+            Request::Keyed(command) => self.count_keyed(command, quiet, length, now),
+            Request::GetMany { keys, cas, .. } => {
+                keys.iter().for_each(|(_, key)| self.count_one_get(key, *cas, sum([key.len(), 2]), now));
+            }
+            Request::Keyless(_)
             | Request::StatsProxy { .. }
             | Request::Dump(_)
-            | Request::MemLimit { .. }
-            | Request::Version
             | Request::Verbosity { .. }
-            | Request::Quit => return,
-        };
-        self.count_hot(key);
-        let Some((numbers, (command, has_cas))) = self.numbers.as_mut().zip(kind(request)) else { return };
-        let tracked = numbers.track(key, now);
+            | Request::Quit => {}
+        }
+    }
+
+    /// A get of this key, with or without its CAS id, has come in `length` bytes: alone, or as one of several.
+    fn count_one_get(&mut self, key: &[u8], cas: bool, length: usize, now: Micros) {
+        let tracked = self.count_get(key, length, now);
+        if let Some(numbers) = self.numbers.as_ref().filter(|_| cas) {
+            numbers.add(tracked, Command::Get, Field::Cas, 1);
+        }
+    }
+
+    /// Another command for one key has come, in `length` bytes with its value and the last line end.
+    fn count_keyed(&mut self, command: &Keyed<'_>, quiet: bool, length: usize, now: Micros) {
+        self.count_hot(command.key());
+        let Some(numbers) = &mut self.numbers else { return };
+        let (tracked, (kind, has_cas)) = (numbers.track(command.key(), now), keyed_kind(command));
         let stats = &numbers.stats;
-        stats.add(tracked, quiet, command, Field::Seen, 1);
-        stats.add(tracked, quiet, command, Field::ReadBytes, read.saturating_sub(2) as u64);
-        stats.add(tracked, quiet, command, Field::Cas, u64::from(has_cas));
+        stats.add(tracked, quiet, kind, Field::Seen, 1);
+        stats.add(tracked, quiet, kind, Field::ReadBytes, length.saturating_sub(2) as u64);
+        stats.add(tracked, quiet, kind, Field::Cas, u64::from(has_cas));
     }
 
     /// A meta command has come, in `length` bytes with its value and the last line end.
@@ -282,9 +282,7 @@ impl Engine {
             let now = self.now;
             self.begin_note(bucket, &mut |watch, note| {
                 note.line(request);
-                if let Request::Get { keys, .. } | Request::Gat { keys, .. } = request
-                    && let Some((_, key)) = keys.single()
-                {
+                if let Request::Keyed(Keyed::Get { key, .. } | Keyed::Gat { key, .. }) = request {
                     note.tracked = watch.track(key, now);
                 }
             });
@@ -370,11 +368,10 @@ impl Engine {
         self.flight.notes.give(note);
     }
 
-    /// A get of these keys is refused before it is sent. That of one key is counted like any other.
+    /// A get of several keys is refused before it is sent.
     pub(in crate::proxy) fn watch_refused(&mut self, bucket: usize, keys: protocol::Keys<'_>) {
         let now = self.now;
         if self.is_watching
-            && keys.single().is_none()
             && let Some(watch) = self.watch(bucket)
         {
             watch.count_refused(keys, now);

@@ -6,6 +6,7 @@
 
 use crate::buffer::Output;
 use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::numbers::{push_i64, push_u64};
 use crate::protocol::{Arith, Dump, Store, StoreVerb};
 use crate::sums::{behind, sum};
@@ -42,7 +43,7 @@ pub fn line(out: &mut Vec<u8>, command: &Keyed<'_>) -> usize {
     let start = out.len();
     match command {
         Keyed::Gat { exptime, cas, .. } => gat_start(out, *cas, *exptime),
-        _ => out.extend_from_slice(word(command)),
+        _ => out.extend_from_slice(word(command).as_bytes()),
     }
     let key_at = sum([out.len().saturating_sub(start), 1]);
     key(out, command.key());
@@ -83,24 +84,33 @@ pub fn keyed(out: &mut Output, command: &Keyed<'_>) -> u64 {
     behind(start, key_at)
 }
 
-fn word(command: &Keyed<'_>) -> &'static [u8] {
+/// The word of a command for one key.
+pub fn word(command: &Keyed<'_>) -> &'static str {
     match command {
-        Keyed::Get { cas: false, .. } => b"get",
-        Keyed::Get { cas: true, .. } => b"gets",
-        Keyed::Gat { cas: false, .. } => b"gat",
-        Keyed::Gat { cas: true, .. } => b"gats",
-        Keyed::Getl { .. } => b"getl",
-        Keyed::Store(Store { verb: StoreVerb::Set, cas: Some(_), .. }) => b"cas",
-        Keyed::Store(Store { verb: StoreVerb::Set, cas: None, .. }) => b"set",
-        Keyed::Store(Store { verb: StoreVerb::Add, .. }) => b"add",
-        Keyed::Store(Store { verb: StoreVerb::Replace, .. }) => b"replace",
-        Keyed::Store(Store { verb: StoreVerb::Append, .. }) => b"append",
-        Keyed::Store(Store { verb: StoreVerb::Prepend, .. }) => b"prepend",
-        Keyed::Arith(Arith { decr: false, .. }) => b"incr",
-        Keyed::Arith(Arith { decr: true, .. }) => b"decr",
-        Keyed::Delete { .. } => b"delete",
-        Keyed::Touch { .. } => b"touch",
-        Keyed::Unl { .. } => b"unl",
+        Keyed::Get { cas, .. } => get_word(*cas, false),
+        Keyed::Gat { cas, .. } => get_word(*cas, true),
+        Keyed::Getl { .. } => "getl",
+        Keyed::Store(Store { verb: StoreVerb::Set, cas: Some(_), .. }) => "cas",
+        Keyed::Store(Store { verb: StoreVerb::Set, cas: None, .. }) => "set",
+        Keyed::Store(Store { verb: StoreVerb::Add, .. }) => "add",
+        Keyed::Store(Store { verb: StoreVerb::Replace, .. }) => "replace",
+        Keyed::Store(Store { verb: StoreVerb::Append, .. }) => "append",
+        Keyed::Store(Store { verb: StoreVerb::Prepend, .. }) => "prepend",
+        Keyed::Arith(Arith { decr: false, .. }) => "incr",
+        Keyed::Arith(Arith { decr: true, .. }) => "decr",
+        Keyed::Delete { .. } => "delete",
+        Keyed::Touch { .. } => "touch",
+        Keyed::Unl { .. } => "unl",
+    }
+}
+
+/// The word of a get, with or without CAS ids and a new expiry.
+pub fn get_word(cas: bool, touch: bool) -> &'static str {
+    match (touch, cas) {
+        (false, false) => "get",
+        (false, true) => "gets",
+        (true, false) => "gat",
+        (true, true) => "gats",
     }
 }
 
@@ -118,28 +128,30 @@ fn signed(out: &mut Vec<u8>, number: i64) {
     push_i64(out, number);
 }
 
-/// `flush_all`, with the delay if there is one.
-pub fn flush(out: &mut Vec<u8>, delay: Option<i64>) {
-    out.extend_from_slice(b"flush_all");
-    if let Some(delay) = delay {
-        signed(out, delay);
+/// The line of a command for no key.
+pub fn keyless(out: &mut Vec<u8>, command: &Keyless<'_>) {
+    out.extend_from_slice(keyless_word(command).as_bytes());
+    match *command {
+        Keyless::Flush { delay: Some(delay) } => signed(out, delay),
+        Keyless::Stats { args } if !args.is_empty() => {
+            // In a packet it may be anything.
+            let is_clean = !args.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
+            key(out, if is_clean { args } else { b"?" });
+        }
+        Keyless::MemLimit { megabytes } => argument(out, megabytes.into()),
+        Keyless::Flush { delay: None } | Keyless::Stats { .. } | Keyless::Version | Keyless::Noop => {}
     }
     end(out);
 }
 
-/// `version`.
-pub fn version(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"version");
-    end(out);
-}
-
-/// `stats`, with its sub-command if `args` is not empty.
-pub fn stats(out: &mut Vec<u8>, args: &[u8]) {
-    out.extend_from_slice(b"stats");
-    if !args.is_empty() {
-        key(out, args);
+/// Its word. Nothing is done by asking for the version.
+pub fn keyless_word(command: &Keyless<'_>) -> &'static str {
+    match command {
+        Keyless::Flush { .. } => "flush_all",
+        Keyless::Stats { .. } => "stats",
+        Keyless::MemLimit { .. } => "cache_memlimit",
+        Keyless::Version | Keyless::Noop => "version",
     }
-    end(out);
 }
 
 /// `stats cachedump CLASS LIMIT`, `lru_crawler metadump CLASSES` or `lru_crawler mgdump CLASSES`.
@@ -153,13 +165,6 @@ pub fn dump(out: &mut Vec<u8>, dump: Dump<'_>) {
         Dump::Metadump { classes } => word_key(out, b"lru_crawler metadump", classes),
         Dump::Mgdump { classes } => word_key(out, b"lru_crawler mgdump", classes),
     }
-    end(out);
-}
-
-/// `cache_memlimit MEGABYTES`.
-pub fn memory_limit(out: &mut Vec<u8>, megabytes: u32) {
-    out.extend_from_slice(b"cache_memlimit");
-    argument(out, megabytes.into());
     end(out);
 }
 
@@ -226,6 +231,7 @@ mod tests {
     fn other_lines() {
         let key = b"k";
         let arith = |delta, decr| said(Keyed::Arith(Arith { key, delta, decr, cas: 7, create: None }));
+        let all = |command| written(|out| keyless(out, &command));
         assert_eq!(arith(u64::MAX, false), "incr k 18446744073709551615\r\n");
         assert_eq!(arith(0, true), "decr k 0\r\n");
         assert_eq!(said(Keyed::Delete { key, cas: 7 }), "delete k\r\n");
@@ -233,14 +239,14 @@ mod tests {
         assert_eq!(said(Keyed::Getl { key, exptime: None }), "getl k\r\n");
         assert_eq!(said(Keyed::Getl { key, exptime: Some(10) }), "getl k 10\r\n");
         assert_eq!(said(Keyed::Unl { key, cas: 258 }), "unl k 258\r\n");
-        assert_eq!(written(|out| flush(out, None)), "flush_all\r\n");
-        assert_eq!(written(|out| flush(out, Some(0))), "flush_all 0\r\n");
-        assert_eq!(written(|out| stats(out, b"")), "stats\r\n");
-        assert_eq!(written(|out| stats(out, b"reset")), "stats reset\r\n");
+        assert_eq!(all(Keyless::Flush { delay: None }), "flush_all\r\n");
+        assert_eq!(all(Keyless::Flush { delay: Some(0) }), "flush_all 0\r\n");
+        assert_eq!(all(Keyless::Stats { args: b"" }), "stats\r\n");
+        assert_eq!(all(Keyless::Stats { args: b"reset" }), "stats reset\r\n");
         let cachedump = Dump::Cachedump { class: 1, limit: 0 };
         assert_eq!(written(|out| dump(out, cachedump)), "stats cachedump 1 0\r\n");
         assert_eq!(written(|out| dump(out, Dump::Metadump { classes: b"all" })), "lru_crawler metadump all\r\n");
         assert_eq!(written(|out| dump(out, Dump::Mgdump { classes: b"1,2" })), "lru_crawler mgdump 1,2\r\n");
-        assert_eq!(written(|out| memory_limit(out, 64)), "cache_memlimit 64\r\n");
+        assert_eq!(all(Keyless::MemLimit { megabytes: 64 }), "cache_memlimit 64\r\n");
     }
 }

@@ -5,9 +5,11 @@
 
 use super::meta;
 use super::words::Words;
+use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
 use crate::protocol::scan::{skip_blanks, split_word};
-use crate::protocol::{Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
+use crate::protocol::{Arith, Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
 use crate::sums::sum;
 
 /// The answer to what is not a command.
@@ -79,8 +81,8 @@ pub(super) fn command(line: &[u8]) -> Command<'_> {
     let line = skip_blanks(line);
     let (word, _) = split_word(line);
     match word {
-        b"get" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: false }),
-        b"gets" => retrieval(line, word.len(), |keys| Request::Get { keys, cas: true }),
+        b"get" => retrieval(line, word.len(), false, None),
+        b"gets" => retrieval(line, word.len(), true, None),
         b"gat" => touching(line, word.len(), false),
         b"gats" => touching(line, word.len(), true),
         _ => other(line, &Words::split(line)),
@@ -108,7 +110,7 @@ fn other<'a>(line: &[u8], words: &Words<'a>) -> Command<'a> {
         b"lru_crawler" => crawler(words),
         b"cache_memlimit" => memory_limit(words),
         b"lru" | b"slabs" if words.count() > 1 => refused(ONE_SERVER_ONLY, words.noreply(1)),
-        b"version" => plain(Request::Version),
+        b"version" => plain(Request::Keyless(Keyless::Version)),
         b"verbosity" => verbosity(words),
         b"quit" if words.count() == 1 => plain(Request::Quit),
         _ if is_http(line) => Command::Http,
@@ -127,8 +129,8 @@ fn is_http(line: &[u8]) -> bool {
         || words.next_back().is_some_and(|last| last.starts_with(b"HTTP/"))
 }
 
-/// `get KEY…`, `gets KEY…`: `at` is where the keys begin.
-fn retrieval<'a>(line: &'a [u8], at: usize, request: impl FnOnce(Keys<'a>) -> Request<'a>) -> Command<'a> {
+/// `get KEY…`, `gets KEY…`, or with `exptime` the same of `gat`: `at` is where the keys begin.
+fn retrieval(line: &[u8], at: usize, cas: bool, exptime: Option<i64>) -> Command<'_> {
     let keys = Keys::new(line, at);
     let mut any = false;
     // All keys are checked before anything is asked for, so that the answer is either complete or an error.
@@ -138,7 +140,12 @@ fn retrieval<'a>(line: &'a [u8], at: usize, request: impl FnOnce(Keys<'a>) -> Re
         }
         any = true;
     }
-    if any { plain(request(keys)) } else { error() }
+    match (keys.single(), exptime) {
+        _ if !any => error(),
+        (Some(key), None) => plain(Request::Keyed(Keyed::Get { key, cas })),
+        (Some(key), Some(exptime)) => plain(Request::Keyed(Keyed::Gat { key, exptime, cas })),
+        (None, exptime) => plain(Request::GetMany { keys, cas, exptime }),
+    }
 }
 
 /// `gat EXPTIME KEY…`, `gats EXPTIME KEY…`.
@@ -148,7 +155,7 @@ fn touching(line: &[u8], at: usize, cas: bool) -> Command<'_> {
         return error();
     };
     match parse_i64(word) {
-        Some(exptime) => retrieval(line, sum([start, word.len()]), |keys| Request::Gat { exptime, keys, cas }),
+        Some(exptime) => retrieval(line, sum([start, word.len()]), cas, Some(exptime)),
         None => refused(BAD_EXPTIME, false),
     }
 }
@@ -196,7 +203,10 @@ fn arith<'a>(words: &Words<'a>, decr: bool) -> Command<'a> {
         return error();
     }
     let noreply = words.noreply(2);
-    keyed(words, noreply, |key| Ok(Request::Arith { key, delta: parse_u64(words.get(2)).ok_or(BAD_DELTA)?, decr }))
+    keyed(words, noreply, |key| {
+        let delta = parse_u64(words.get(2)).ok_or(BAD_DELTA)?;
+        Ok(Keyed::Arith(Arith { key, delta, decr, cas: 0, create: None }))
+    })
 }
 
 /// `delete KEY [TIME] [noreply]`; the time, of which memcached knows only 0, is any number, and is ignored.
@@ -208,7 +218,7 @@ fn delete<'a>(words: &Words<'a>) -> Command<'a> {
         _ => false,
     };
     match words.count() {
-        2..=4 if is_good => keyed(words, noreply, |key| Ok(Request::Delete { key })),
+        2..=4 if is_good => keyed(words, noreply, |key| Ok(Keyed::Delete { key, cas: 0 })),
         3..=4 => refused(BAD_DELETE, noreply),
         _ => error(),
     }
@@ -222,16 +232,16 @@ fn touch<'a>(words: &Words<'a>) -> Command<'a> {
         4 if noreply => (),
         _ => return error(),
     }
-    keyed(words, noreply, |key| Ok(Request::Touch { key, exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)? }))
+    keyed(words, noreply, |key| Ok(Keyed::Touch { key, exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)? }))
 }
 
 /// `getl KEY [EXPTIME]`.
 fn getl<'a>(words: &Words<'a>) -> Command<'a> {
     match words.count() {
         0 | 1 => error(),
-        2 => keyed(words, false, |key| Ok(Request::Getl { key, exptime: None })),
+        2 => keyed(words, false, |key| Ok(Keyed::Getl { key, exptime: None })),
         3 => keyed(words, false, |key| {
-            Ok(Request::Getl { key, exptime: Some(parse_u32(words.get(2)).ok_or(BAD_EXPTIME)?) })
+            Ok(Keyed::Getl { key, exptime: Some(parse_u32(words.get(2)).ok_or(BAD_EXPTIME)?) })
         }),
         _ => refused(BAD_FORMAT, false),
     }
@@ -240,7 +250,7 @@ fn getl<'a>(words: &Words<'a>) -> Command<'a> {
 /// `unl KEY CAS`.
 fn unl<'a>(words: &Words<'a>) -> Command<'a> {
     match words.count() {
-        3 => keyed(words, false, |key| Ok(Request::Unl { key, cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)? })),
+        3 => keyed(words, false, |key| Ok(Keyed::Unl { key, cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)? })),
         _ => error(),
     }
 }
@@ -257,7 +267,7 @@ fn flush<'a>(words: &Words<'a>) -> Command<'a> {
         },
         _ => return error(),
     };
-    Command::Request { request: Request::Flush { delay }, noreply }
+    Command::Request { request: Request::Keyless(Keyless::Flush { delay }), noreply }
 }
 
 /// `stats`, `stats WORD`, `stats proxy [SUB]`, `stats proxy route KEY`. Of `proxy` the first four letters count (04 §4.4); surplus blanks,
@@ -265,10 +275,10 @@ fn flush<'a>(words: &Words<'a>) -> Command<'a> {
 fn stats<'a>(words: &Words<'a>) -> Command<'a> {
     let sub = words.get(1);
     match words.count() {
-        1 => plain(Request::Stats { args: b"" }),
+        1 => plain(Request::Keyless(Keyless::Stats { args: b"" })),
         2 | 3 if sub.starts_with(b"prox") => plain(Request::StatsProxy { sub: words.get(2) }),
         4 if sub.starts_with(b"prox") && words.get(2) == b"route" => plain(Request::StatsProxy { sub: words.from(2) }),
-        2 if STATS_WORDS.contains(&sub) => plain(Request::Stats { args: sub }),
+        2 if STATS_WORDS.contains(&sub) => plain(Request::Keyless(Keyless::Stats { args: sub })),
         _ if sub == b"cachedump" => cachedump(words),
         _ => error(),
     }
@@ -306,7 +316,9 @@ fn crawler<'a>(words: &Words<'a>) -> Command<'a> {
 fn memory_limit<'a>(words: &Words<'a>) -> Command<'a> {
     let noreply = words.noreply(1);
     match (words.count(), parse_u32(words.get(1))) {
-        (2 | 3, Some(megabytes)) => Command::Request { request: Request::MemLimit { megabytes }, noreply },
+        (2 | 3, Some(megabytes)) => {
+            Command::Request { request: Request::Keyless(Keyless::MemLimit { megabytes }), noreply }
+        }
         (2 | 3, None) => refused(ERROR, noreply),
         _ => error(),
     }
@@ -323,18 +335,18 @@ fn verbosity<'a>(words: &Words<'a>) -> Command<'a> {
     }
 }
 
-/// A request for the key in the second word, which is checked before the other words are.
+/// A command for the key in the second word, which is checked before the other words are.
 fn keyed<'a>(
     words: &Words<'a>,
     noreply: bool,
-    request: impl FnOnce(&'a [u8]) -> Result<Request<'a>, &'static [u8]>,
+    command: impl FnOnce(&'a [u8]) -> Result<Keyed<'a>, &'static [u8]>,
 ) -> Command<'a> {
     let key = words.get(1);
     if key.len() > KEY_MAX {
         return refused(BAD_FORMAT, noreply);
     }
-    match request(key) {
-        Ok(request) => Command::Request { request, noreply },
+    match command(key) {
+        Ok(command) => Command::Request { request: Request::Keyed(command), noreply },
         Err(reply) => refused(reply, noreply),
     }
 }

@@ -5,8 +5,9 @@
 
 use super::line::{self, Command};
 use crate::buffer::Value;
+use crate::protocol::keyed::Keyed;
 use crate::protocol::scan::{self, digits, key_end, split_word};
-use crate::protocol::{Keys, Request, Store, StoreVerb};
+use crate::protocol::{Request, Store, StoreVerb};
 use crate::sums::{sum, up_to};
 use memchr::memchr;
 
@@ -90,12 +91,9 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64)
     let all = buf.into();
     let buf = all.bytes;
     let from = (*scanned).min(buf.len());
-    if let Some((key, len)) = plain_get(buf)
-        && let Some(line) = buf.get(..sum([GET.len(), key.len()]))
-    {
+    if let Some((key, len)) = plain_get(buf) {
         *scanned = len.saturating_sub(1);
-        let keys = Keys::new(line, GET.len());
-        return Parsed::Request { request: Request::Get { keys, cas: false }, noreply: false, len };
+        return Parsed::Request { request: Request::Keyed(Keyed::Get { key, cas: false }), noreply: false, len };
     }
     if let Some(parsed) = plain_store(all, scanned, value_max) {
         return parsed;
@@ -151,7 +149,8 @@ fn storage<'a>(all: Value<'a>, announced: &Announced<'a>, value_max: u64) -> Par
     };
     match (all.bytes.get(line_len..value_end), all.bytes.get(value_end..len)) {
         (Some(value), Some(b"\r\n")) => {
-            Parsed::Request { request: Request::Store(Store { value: all.with(value), ..store }), noreply, len }
+            let store = Store { value: all.with(value), ..store };
+            Parsed::Request { request: Request::Keyed(Keyed::Store(store)), noreply, len }
         }
         (Some(_), Some(_)) => Parsed::Rejected { reply: BAD_CHUNK, noreply, len },
         _ => Parsed::Incomplete { need: len },
@@ -184,7 +183,7 @@ fn plain_store<'a>(all: Value<'a>, scanned: &mut usize, value_max: u64) -> Optio
     let (flags, exptime) = (u32::try_from(flags).ok()?, i64::try_from(exptime).ok()?);
     let store = Store { verb: StoreVerb::Set, key, flags, exptime, cas: None, value: all.with(value) };
     *scanned = up_to(buf, block).saturating_sub(1);
-    Some(Parsed::Request { request: Request::Store(store), noreply: false, len: up_to(buf, behind) })
+    Some(Parsed::Request { request: Request::Keyed(Keyed::Store(store)), noreply: false, len: up_to(buf, behind) })
 }
 
 /// The line without its carriage return (unless there is nothing else, 04 §2.1), and only up to the first NUL.

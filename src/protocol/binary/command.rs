@@ -8,6 +8,7 @@ use super::opcode;
 use super::packet::{Header, REQUEST_MAGIC, lengths};
 use crate::buffer::Output;
 use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::op::Op;
 use crate::protocol::{Arith, Store, StoreVerb, expiry};
 use crate::sums::sum;
@@ -52,11 +53,6 @@ pub fn getq(out: &mut Vec<u8>, key: &[u8], vbucket: u16, opaque: u32) {
 /// Nothing; its reply says that everything before has been answered.
 pub fn noop(out: &mut Vec<u8>, opaque: u32) {
     packet(out, header(opcode::NOOP, 0, opaque), &[], &[]);
-}
-
-/// The server's version.
-pub fn version(out: &mut Vec<u8>, opaque: u32) {
-    packet(out, header(opcode::VERSION, 0, opaque), &[], &[]);
 }
 
 /// Everything of a storage command but the value, which the caller appends.
@@ -133,15 +129,17 @@ fn unl(out: &mut Vec<u8>, key: &[u8], cas: u64, vbucket: u16, opaque: u32) {
     packet(out, Header { cas, ..header(opcode::UNL, vbucket, opaque) }, &[], key);
 }
 
-/// `flush_all`. The delay is always sent; none is 0: at once (02 §8).
-pub fn flush(out: &mut Vec<u8>, delay: Option<i64>) {
-    let delay = expiry::delay_to_packet(delay.unwrap_or(0));
-    packet(out, header(opcode::FLUSH, 0, 0), &delay.to_be_bytes(), &[]);
-}
-
-/// `stats`; `key` is the sub-command, empty for none.
-pub fn stat(out: &mut Vec<u8>, key: &[u8]) {
-    packet(out, header(opcode::STAT, 0, 0), &[], key);
+/// Appends a command for no key. Of one that binary servers do not have nothing is asked.
+pub fn keyless(out: &mut Vec<u8>, command: &Keyless<'_>) {
+    let header = header(command.op().opcode, 0, 0);
+    match *command {
+        // The delay is always sent; none is 0: at once (02 §8).
+        Keyless::Flush { delay } => {
+            packet(out, header, &expiry::delay_to_packet(delay.unwrap_or(0)).to_be_bytes(), &[]);
+        }
+        Keyless::Stats { args } => packet(out, header, &[], args),
+        Keyless::MemLimit { .. } | Keyless::Version | Keyless::Noop => packet(out, header, &[], &[]),
+    }
 }
 
 /// Authenticates by SASL's PLAIN (RFC 4616), without an authorization identity.
@@ -273,12 +271,26 @@ mod tests {
 
     #[test]
     fn commands_for_every_server() {
-        check(&sent(b"", |out| flush(out, None)), 0x08, (0, 0, 0), &[0; 4], b"", b"");
-        check(&sent(b"", |out| flush(out, Some(1234))), 0x08, (0, 0, 0), b"\0\0\x04\xd2", b"", b"");
-        check(&sent(b"", |out| flush(out, Some(-1))), 0x08, (0, 0, 0), &[0; 4], b"", b"");
-        check(&sent(b"", |out| flush(out, Some(1 << 31))), 0x08, (0, 0, 0), &[0; 4], b"", b"");
-        check(&sent(b"", |out| stat(out, b"")), 0x10, (0, 0, 0), b"", b"", b"");
-        check(&sent(b"", |out| stat(out, b"reset")), 0x10, (0, 0, 0), b"", b"reset", b"");
+        check(&sent(b"", |out| keyless(out, &Keyless::Flush { delay: None })), 0x08, (0, 0, 0), &[0; 4], b"", b"");
+        check(
+            &sent(b"", |out| keyless(out, &Keyless::Flush { delay: Some(1234) })),
+            0x08,
+            (0, 0, 0),
+            b"\0\0\x04\xd2",
+            b"",
+            b"",
+        );
+        check(&sent(b"", |out| keyless(out, &Keyless::Flush { delay: Some(-1) })), 0x08, (0, 0, 0), &[0; 4], b"", b"");
+        check(
+            &sent(b"", |out| keyless(out, &Keyless::Flush { delay: Some(1 << 31) })),
+            0x08,
+            (0, 0, 0),
+            &[0; 4],
+            b"",
+            b"",
+        );
+        check(&sent(b"", |out| keyless(out, &Keyless::Stats { args: b"" })), 0x10, (0, 0, 0), b"", b"", b"");
+        check(&sent(b"", |out| keyless(out, &Keyless::Stats { args: b"reset" })), 0x10, (0, 0, 0), b"", b"reset", b"");
     }
 
     #[test]

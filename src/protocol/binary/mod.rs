@@ -5,7 +5,7 @@
 //! | [`breach`] | what a client must not do |
 //! | [`opcode`] | opcode and status numbers |
 //! | [`packet`] | headers and whole packets, parsed |
-//! | [`request`] | a packet as the command for one key that it is |
+//! | [`request`] | a packet as the command that it is: for one key, or for none |
 //! | [`reply`] | replies, written |
 //! | [`command`] | a command to the packet a binary server gets |
 

@@ -1,6 +1,7 @@
-//! A packet as the command for one key that it is.
+//! A packet as the command that it is: for one key, or for none.
 
 use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::op::of;
 use crate::protocol::{Arith, Create, Store, expiry};
 
@@ -40,6 +41,21 @@ pub fn keyed<'a>(packet: &Packet<'a>) -> Option<Keyed<'a>> {
         }
         opcode::DELETE => Keyed::Delete { key, cas },
         opcode::UNL => Keyed::Unl { key, cas },
+        _ => return None,
+    })
+}
+
+/// The command for no key that a packet is, whose shape has been checked; a quiet one is the same as its twin. `None`: it is
+/// another.
+pub fn keyless<'a>(packet: &Packet<'a>) -> Option<Keyless<'a>> {
+    Some(match of(packet.header.opcode).opcode {
+        opcode::FLUSH => {
+            let delay = expiry::delay_to_line(short(packet.extras, 0));
+            Keyless::Flush { delay: (delay != 0).then_some(delay.into()) }
+        }
+        opcode::STAT => Keyless::Stats { args: packet.key },
+        opcode::VERSION => Keyless::Version,
+        opcode::NOOP => Keyless::Noop,
         _ => return None,
     })
 }

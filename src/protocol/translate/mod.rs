@@ -14,13 +14,12 @@ mod classic;
 mod meta;
 
 use super::Create;
-use super::ascii::command::flush;
+use super::ascii::command::keyless;
 use super::ascii::meta::{is_encodable, is_word};
-use super::binary::opcode::{self, status};
+use super::binary::opcode::status;
 use super::binary::packet::Packet;
-use super::binary::request::short;
-use super::expiry;
-use super::op;
+use super::binary::request;
+use super::op::{self, Target};
 
 pub use answer::{Asked, Outcome, answer, created};
 pub use classic::write_create;
@@ -46,8 +45,10 @@ pub struct Written {
 /// The status for the client if the server has no such command; nothing is written then.
 pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>, is_meta: bool) -> Result<Written, u16> {
     let op = op::of(packet.header.opcode);
-    if op.opcode == opcode::FLUSH {
-        write_flush(out, packet.extras);
+    if op.target == Target::All
+        && let Some(command) = request::keyless(packet)
+    {
+        keyless(out, &command);
         return Ok(Written { key_at: 0, key_len: 0, is_encoded: false, has_value: false, create: None });
     }
     if !(is_word(packet.key) || is_meta && is_encodable(packet.key)) {
@@ -57,18 +58,13 @@ pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>, is_meta: bool) -> Result<Wr
     if is_meta { meta::write(out, packet, op) } else { classic::write(out, packet, op) }
 }
 
-/// Appends the `flush_all` for a packet with these extras.
-pub fn write_flush(out: &mut Vec<u8>, extras: &[u8]) {
-    let delay = expiry::delay_to_line(short(extras, 0));
-    flush(out, (delay != 0).then_some(delay.into()));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::buffer::Output;
     use crate::protocol::ascii::meta;
     use crate::protocol::ascii::reply;
+    use crate::protocol::binary::opcode;
     use crate::protocol::binary::packet::{Parsed, lengths, parse_request};
 
     fn packet(code: u8, extras: &[u8], key: &[u8], value: &[u8], cas: u64) -> Vec<u8> {

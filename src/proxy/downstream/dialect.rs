@@ -11,6 +11,7 @@
 use crate::protocol::ascii::command;
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::reply::Reply;
+use crate::protocol::keyless::Keyless;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
@@ -79,7 +80,7 @@ impl Engine {
         match question {
             Question::Meta if conn.is_side => conn.output.tail().extend_from_slice(meta::WHOLE_QUESTION),
             Question::Meta => conn.output.tail().extend_from_slice(meta::QUESTION),
-            Question::Version | Question::Moot => command::version(conn.output.tail()),
+            Question::Version | Question::Moot => command::keyless(conn.output.tail(), &Keyless::Version),
         }
         let end = conn.output.end();
         let (request, expect) = (RequestId::NONE, Expect::Probe(question));

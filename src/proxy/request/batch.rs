@@ -11,16 +11,12 @@ use crate::buffer::Output;
 use crate::config::behavior::Behavior;
 use crate::metrics::counter::Counter;
 use crate::protocol::Protocol;
-use crate::protocol::ascii::command as ascii;
-use crate::protocol::binary::opcode;
 use crate::protocol::binary::packet::Packet;
-use crate::protocol::op;
-use crate::protocol::translate;
+use crate::protocol::binary::request;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{ConnId, Entry, Expect};
-use crate::proxy::request::broadcast::{Broadcast, Order};
+use crate::proxy::request::broadcast::Broadcast;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::admission::Admit;
@@ -214,47 +210,26 @@ impl Engine {
 
     /// Sends a packet that is answered: it closes the open batch, if there is one.
     pub(in crate::proxy) fn close_batch(&mut self, id: RequestId, caller: &Caller, packet: &Packet<'_>) {
-        let client = caller.client;
-        let code = packet.header.opcode;
-        let broadcast = match code {
-            opcode::FLUSH => Some(self.order(caller, Order::Flush)),
-            opcode::STAT if packet.key == b"reset" => Some(self.order(caller, Order::StatsReset)),
-            opcode::STAT => Some(Broadcast::stats(packet.key)),
-            opcode::NOOP => Some(Broadcast::noop()),
-            _ => None,
-        };
-        let is_broadcast = broadcast.is_some();
-        if let Some(client) = self.upstream.clients.must_mut(client) {
+        let name = (packet.header.opcode, packet.header.opaque);
+        // Others are for one key, or known to the server of their key only.
+        let command = request::keyless(packet);
+        let broadcast = command.map(|command| self.answers_to(caller, &command));
+        if let Some(client) = self.upstream.clients.must_mut(caller.client) {
             client.packets().leave();
         }
         let Some(request) = self.flight.requests.must_mut(id) else { return };
         if let Work::Batch(batch) = &mut request.work {
-            batch.closing = Some((code, packet.header.opaque));
+            batch.closing = Some(name);
             batch.broadcast = broadcast;
             batch.is_open = false;
         }
-        let changes = op::of(code).changes();
-        if is_broadcast && changes {
-            self.note_change(id, None);
-        }
         self.begin_packet(id, 0);
-        if is_broadcast {
-            for index in 0..self.servers(caller).len() {
-                let Some(host) = self.servers(caller).get(index).copied() else { break };
-                if changes {
-                    self.take_over(client, host, None);
-                }
-                match self.pick(client, host, false) {
-                    Ok(conn_id) => self.put_broadcast(id, conn_id, index, packet),
-                    Err(failure) => {
-                        if let Some(request) = self.flight.requests.must_mut(id) {
-                            request.failure.get_or_insert(failure);
-                        }
-                    }
-                }
-            }
-        } else {
-            self.send_packet(id, packet);
+        match command {
+            Some(command) => self.send_to_all(caller, id, name, |speak, out| match speak {
+                Protocol::Ascii => command.write(speak, out.tail()),
+                Protocol::Binary => out.tail().extend_from_slice(&packet.raw),
+            }),
+            None => self.send_packet(id, packet),
         }
         self.end_packet(id);
     }
@@ -271,30 +246,5 @@ impl Engine {
     /// A batch without quiet packets, for a packet that goes to all servers.
     pub(in crate::proxy) fn new_batch(&mut self, caller: &Caller) -> RequestId {
         self.one(caller, Work::Batch(Box::new(Batch::new())), false, true)
-    }
-
-    /// Writes a packet that goes to all servers to one of them: that at place `index` of the configuration.
-    fn put_broadcast(&mut self, id: RequestId, conn_id: ConnId, index: usize, packet: &Packet<'_>) {
-        let speak = self.speak(conn_id);
-        let Some(output) = self.begin_in(id, conn_id) else { return };
-        let out = output.tail();
-        match (speak, packet.header.opcode) {
-            (Protocol::Binary, _) => out.extend_from_slice(&packet.raw),
-            (Protocol::Ascii, opcode::FLUSH) => translate::write_flush(out, packet.extras),
-            (Protocol::Ascii, opcode::STAT) => {
-                let is_clean = !packet.key.iter().any(|byte| matches!(byte, 0 | b'\r' | b'\n'));
-                ascii::stats(out, if is_clean { packet.key } else { b"?" });
-            }
-            (Protocol::Ascii, _) => ascii::version(out),
-        }
-        let end = output.end();
-        let server = u16::try_from(index).unwrap_or(u16::MAX);
-        let expect = Expect::Broadcast { opcode: packet.header.opcode, server, begun: false };
-        let opaque = packet.header.opaque;
-        self.enqueue(
-            conn_id,
-            Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
-        );
-        self.note_group(id, conn_id, packet.header.opcode);
     }
 }

@@ -7,6 +7,7 @@ use crate::protocol::Protocol;
 use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::reply::Reply;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::op;
 use crate::protocol::status::text;
 
@@ -45,7 +46,7 @@ enum Kind {
 
 /// What all servers must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proxy) enum Order {
+enum Order {
     /// `flush_all`.
     Flush,
     /// `stats reset`.
@@ -81,18 +82,13 @@ impl Broadcast {
         Broadcast { kind, confirmed: 0, is_unsupported: false, error: None }
     }
 
-    /// The binary NOOP.
-    pub(in crate::proxy) fn noop() -> Broadcast {
-        Broadcast::new(Kind::Noop)
-    }
-
     /// An order to the servers on the roll.
-    pub(in crate::proxy) fn order(order: Order, roll: Roll) -> Broadcast {
+    fn order(order: Order, roll: Roll) -> Broadcast {
         Broadcast::new(Kind::Order(order, roll))
     }
 
     /// `stats` with this sub-command, which may be empty, but is not `reset`.
-    pub(in crate::proxy) fn stats(args: &[u8]) -> Broadcast {
+    fn stats(args: &[u8]) -> Broadcast {
         Broadcast::new(Kind::Stats(Merger::new(args)))
     }
 
@@ -221,17 +217,36 @@ impl Broadcast {
 }
 
 impl Engine {
-    /// Sends a command to every server, once per index.
-    pub(in crate::proxy) fn broadcast(
+    /// Sends a command to all servers.
+    pub(in crate::proxy) fn broadcast(&mut self, caller: &Caller, command: &Keyless<'_>, noreply: bool) {
+        let broadcast = self.answers_to(caller, command);
+        let id = self.one(caller, Work::Broadcast(Box::new(broadcast)), noreply, true);
+        self.send_to_all(caller, id, (command.op().opcode, 0), |speak, out| command.write(speak, out.tail()));
+        if self.flight.requests.must(id).is_some_and(|request| request.pending == 0) {
+            self.finish_broadcast(id);
+        }
+    }
+
+    /// What is to be made of the answers of all servers to a command.
+    pub(in crate::proxy) fn answers_to(&self, caller: &Caller, command: &Keyless<'_>) -> Broadcast {
+        let order = |order| Broadcast::order(order, self.roll(self.servers(caller)));
+        match *command {
+            Keyless::Flush { .. } => order(Order::Flush),
+            Keyless::MemLimit { .. } => order(Order::MemLimit),
+            Keyless::Stats { args: b"reset" } => order(Order::StatsReset),
+            Keyless::Stats { args } => Broadcast::stats(args),
+            Keyless::Version | Keyless::Noop => Broadcast::new(Kind::Noop),
+        }
+    }
+
+    /// Writes a command to every server, once per index. `(code, opaque)` is what the packet is known by.
+    pub(in crate::proxy) fn send_to_all(
         &mut self,
         caller: &Caller,
-        broadcast: Broadcast,
-        noreply: bool,
-        code: u8,
-        encode: impl Fn(Protocol, &mut Output),
+        id: RequestId,
+        (code, opaque): (u8, u32),
+        write: impl Fn(Protocol, &mut Output),
     ) {
-        let client_id = caller.client;
-        let id = self.one(caller, Work::Broadcast(Box::new(broadcast)), noreply, true);
         let changes = op::of(code).changes();
         if changes {
             self.note_change(id, None);
@@ -239,9 +254,9 @@ impl Engine {
         for index in 0..self.servers(caller).len() {
             let Some(host) = self.servers(caller).get(index).copied() else { break };
             if changes {
-                self.take_over(client_id, host, None);
+                self.take_over(caller.client, host, None);
             }
-            let conn_id = match self.pick(client_id, host, false) {
+            let conn_id = match self.pick(caller.client, host, false) {
                 Ok(conn) => conn,
                 Err(failure) => {
                     if let Some(request) = self.flight.requests.must_mut(id) {
@@ -251,18 +266,16 @@ impl Engine {
                 }
             };
             let speak = self.speak(conn_id);
-            let Some(out) = self.begin_request(conn_id) else { continue };
-            encode(speak, out);
+            let Some(out) = self.begin_in(id, conn_id) else { continue };
+            write(speak, out);
             let end = out.end();
             let server = u16::try_from(index).unwrap_or(u16::MAX);
             let expect = Expect::Broadcast { opcode: code, server, begun: false };
             self.enqueue(
                 conn_id,
-                Entry { request: id, expect, opaque: 0, end, retries: 0, may_repeat: true, is_queued: false },
+                Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
             );
-        }
-        if self.flight.requests.must(id).is_some_and(|request| request.pending == 0) {
-            self.finish_broadcast(id);
+            self.note_group(id, conn_id, code);
         }
     }
 
@@ -315,10 +328,5 @@ impl Engine {
     /// A roll of these servers.
     pub(in crate::proxy) fn roll(&self, hosts: &[HostId]) -> Roll {
         Roll::new(hosts.iter().filter_map(|id| Some((*id, Arc::clone(self.downstream.server(*id)?)))).collect())
-    }
-
-    /// An order to all servers.
-    pub(in crate::proxy) fn order(&self, caller: &Caller, order: Order) -> Broadcast {
-        Broadcast::order(order, self.roll(self.servers(caller)))
     }
 }

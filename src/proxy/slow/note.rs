@@ -2,6 +2,7 @@
 //! of it on the way.
 
 use crate::metrics::keys::stats::Tracked;
+use crate::protocol::ascii::command;
 use crate::protocol::ascii::meta::request::{Meta, Verb};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::op::{self, Target};
@@ -162,14 +163,14 @@ impl Note {
 
     /// It is this request of an ASCII client.
     pub(in crate::proxy) fn line(&mut self, request: &Request<'_>) {
-        let (word, key) = called(request);
-        (self.word, self.protocol) = (Word::Text(word), ASCII);
+        (self.word, self.protocol) = (Word::Text(called(request)), ASCII);
         match request {
-            Request::Get { keys, .. } | Request::Gat { keys, .. } => {
+            Request::Keyed(command) => self.set_key(command.key()),
+            Request::GetMany { keys, .. } => {
                 self.more = keys.iter().count().saturating_sub(1);
                 self.set_key(keys.iter().next().map_or(&[][..], |(_, key)| key));
             }
-            _ => self.set_key(key),
+            _ => self.set_key(b""),
         }
     }
 
@@ -214,27 +215,16 @@ impl Note {
     }
 }
 
-/// The word of a line, and its key if it has just one.
-fn called<'a>(request: &Request<'a>) -> (&'static str, &'a [u8]) {
-    match request {
-        Request::Get { cas, .. } => (if *cas { "gets" } else { "get" }, b""),
-        Request::Gat { cas, .. } => (if *cas { "gats" } else { "gat" }, b""),
-        Request::Getl { key, .. } => ("getl", key),
-        Request::Store(store) => match store.cas {
-            Some(_) => ("cas", store.key),
-            None => (op::Op::store(store.verb).word, store.key),
-        },
-        Request::Arith { key, decr, .. } => (if *decr { "decr" } else { "incr" }, key),
-        Request::Delete { key } => ("delete", key),
-        Request::Touch { key, .. } => ("touch", key),
-        Request::Unl { key, .. } => ("unl", key),
-        Request::Flush { .. } => ("flush_all", b""),
-        Request::Stats { .. } | Request::StatsProxy { .. } => ("stats", b""),
-        Request::Dump(_) => ("dump", b""),
-        Request::MemLimit { .. } => ("cache_memlimit", b""),
-        Request::Version => ("version", b""),
-        Request::Verbosity { .. } => ("verbosity", b""),
-        Request::Quit => ("quit", b""),
+/// The word of a line.
+fn called(request: &Request<'_>) -> &'static str {
+    match *request {
+        Request::Keyed(ref command) => command::word(command),
+        Request::GetMany { cas, exptime, .. } => command::get_word(cas, exptime.is_some()),
+        Request::Keyless(ref command) => command::keyless_word(command),
+        Request::StatsProxy { .. } => "stats",
+        Request::Dump(_) => "dump",
+        Request::Verbosity { .. } => "verbosity",
+        Request::Quit => "quit",
     }
 }
 

@@ -1,16 +1,14 @@
 //! What each ASCII command does (04 §2–§7).
 
-use crate::protocol::Protocol::{Ascii, Binary};
+use crate::protocol::Protocol::Binary;
 use crate::protocol::Request;
 use crate::protocol::ascii::answer;
-use crate::protocol::ascii::command as ascii;
-use crate::protocol::binary::{command as binary, opcode};
 use crate::protocol::keyed::Keyed;
+use crate::protocol::keyless::Keyless;
 use crate::protocol::status::CommandClass;
 
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::Work;
-use crate::proxy::request::broadcast::{Broadcast, Order};
 use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::Caller;
 use crate::proxy::upstream::admission::Admit;
@@ -24,7 +22,7 @@ impl Engine {
     /// Answers a request or sends it on its way.
     pub(in crate::proxy) fn ascii_request(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool) -> Verdict {
         match request {
-            Request::Version if caller.named.is_none() => {
+            Request::Keyless(Keyless::Version) if caller.named.is_none() => {
                 self.local_text(caller, noreply, |out| answer::version(out, VERSION.as_bytes()))
             }
             Request::Verbosity { level } => {
@@ -33,13 +31,16 @@ impl Engine {
             }
             Request::Quit => self.quit(caller.client),
             Request::StatsProxy { sub } => self.stats_proxy(caller, sub),
-            Request::Get { .. } | Request::Getl { .. } | Request::Stats { .. } | Request::Dump(_)
+            Request::Keyed(Keyed::Get { .. } | Keyed::Getl { .. })
+            | Request::GetMany { exptime: None, .. }
+            | Request::Keyless(Keyless::Stats { .. })
+            | Request::Dump(_)
                 if self.is_deaf(caller.client) => {}
-            Request::Getl { key, .. } | Request::Unl { key, .. } if self.waits_for_packets(caller, key) => {
+            Request::Keyed(Keyed::Getl { key, .. } | Keyed::Unl { key, .. }) if self.waits_for_packets(caller, key) => {
                 return Verdict::Wait;
             }
             Request::Dump(dump) if self.no_servers(caller).is_none() => return self.dump(caller, *dump),
-            Request::MemLimit { .. } if self.has_binary_servers(caller) => {
+            Request::Keyless(Keyless::MemLimit { .. }) if self.has_binary_servers(caller) => {
                 self.local_text(caller, noreply, |out| out.extend_from_slice(answer::NOT_OVER_BINARY));
             }
             _ => match self.no_servers(caller) {
@@ -62,40 +63,21 @@ impl Engine {
 
     /// A request that needs servers, and has a place.
     fn proxied(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool) {
-        match *request {
-            Request::Get { keys, cas } => match keys.single() {
-                Some((_, key)) => self.get_one(caller, key, cas),
-                None => self.get_many(caller, keys, cas, None),
-            },
-            Request::Gat { exptime, keys, cas } if keys.single().is_none() => {
-                self.get_many(caller, keys, cas, Some(exptime));
+        match request {
+            Request::Keyed(Keyed::Get { key, cas }) => self.get_one(caller, key, *cas),
+            Request::Keyed(command) => self.send_keyed(caller, command, noreply),
+            Request::GetMany { keys, cas, exptime } => self.get_many(caller, *keys, *cas, *exptime),
+            Request::Keyless(command @ Keyless::Version) => {
+                let op = command.op();
+                let work = self.one(caller, Work::Line(op.class), noreply, true);
+                self.send_key(caller, work, b"", op.opcode, |speak, out, _, _| command.write(speak, out.tail()));
             }
-            Request::Gat { .. }
-            | Request::Getl { .. }
-            | Request::Store(_)
-            | Request::Arith { .. }
-            | Request::Delete { .. }
-            | Request::Touch { .. }
-            | Request::Unl { .. } => {
-                if let Some(command) = request.keyed() {
-                    self.send_keyed(caller, &command, noreply);
-                }
-            }
-            Request::Flush { .. } | Request::Stats { .. } | Request::MemLimit { .. } => {
-                self.order_all(caller, request, noreply)
-            }
-            Request::Version => {
-                let work = self.one(caller, Work::Line(CommandClass::Version), noreply, true);
-                self.send_key(caller, work, b"", opcode::VERSION, |speak, out, _, _| match speak {
-                    Ascii => ascii::version(out.tail()),
-                    Binary => binary::version(out.tail(), 0),
-                });
-            }
+            Request::Keyless(command) => self.broadcast(caller, command, noreply),
             Request::Verbosity { .. } | Request::Quit | Request::StatsProxy { .. } | Request::Dump(_) => {}
         }
     }
 
-    /// A command for one key that travels by itself.
+    /// A command for one key that is no get, which others could join: it travels by itself.
     fn send_keyed(&mut self, caller: &Caller, command: &Keyed<'_>, noreply: bool) {
         let op = command.op();
         let (work, noreply) = match command {
@@ -109,37 +91,6 @@ impl Engine {
         self.send_key(caller, work, command.key(), op.opcode, |speak, out, vbucket, at| {
             *at = command.write(speak, out, vbucket);
         });
-    }
-
-    /// A request that all servers are to do.
-    fn order_all(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool) {
-        match *request {
-            Request::Flush { delay } => {
-                let order = self.order(caller, Order::Flush);
-                self.broadcast(caller, order, noreply, opcode::FLUSH, |speak, out| match speak {
-                    Ascii => ascii::flush(out.tail(), delay),
-                    Binary => binary::flush(out.tail(), delay),
-                });
-            }
-            Request::Stats { args } => {
-                let broadcast = match args {
-                    b"reset" => self.order(caller, Order::StatsReset),
-                    _ => Broadcast::stats(args),
-                };
-                self.broadcast(caller, broadcast, false, opcode::STAT, |speak, out| match speak {
-                    Ascii => ascii::stats(out.tail(), args),
-                    Binary => binary::stat(out.tail(), args),
-                });
-            }
-            Request::MemLimit { megabytes } => {
-                let order = self.order(caller, Order::MemLimit);
-                // Binary servers were ruled out.
-                self.broadcast(caller, order, noreply, opcode::NOOP, |_, out| {
-                    ascii::memory_limit(out.tail(), megabytes)
-                });
-            }
-            _ => {}
-        }
     }
 
     /// Why the request at hand cannot be sent: there are no servers for it.
@@ -172,11 +123,12 @@ impl Engine {
     /// A request that cannot be sent.
     fn refuse(&mut self, caller: &Caller, request: &Request<'_>, noreply: bool, failure: Failure) {
         let work = match request {
-            Request::Get { keys, cas } | Request::Gat { keys, cas, .. } => {
+            Request::Keyed(Keyed::Get { cas, .. } | Keyed::Gat { cas, .. }) => Work::Get { cas: *cas, touch: false },
+            Request::Keyed(Keyed::Getl { .. }) => Work::Line(CommandClass::Getl),
+            Request::GetMany { keys, cas, .. } => {
                 self.watch_refused(caller.bucket, *keys);
                 Work::Get { cas: *cas, touch: false }
             }
-            Request::Getl { .. } => Work::Line(CommandClass::Getl),
             _ => Work::Local,
         };
         let request = self.new_request(caller, work, noreply);

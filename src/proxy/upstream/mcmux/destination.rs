@@ -8,6 +8,7 @@ use crate::protocol::Request;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::request::{self as meta, Verb};
 use crate::protocol::ascii::request::{LINE_MAX, Parsed};
+use crate::protocol::keyless::Keyless;
 use crate::sums::sum;
 
 /// Longest host in bytes (03 §15).
@@ -95,7 +96,7 @@ impl Allowed {
     pub(in crate::proxy) fn only<'a>(self, parsed: Parsed<'a>) -> Parsed<'a> {
         match parsed {
             parsed if self == Allowed::All => parsed,
-            Parsed::Request { request: Request::Version | Request::Verbosity { .. }, .. }
+            Parsed::Request { request: Request::Keyless(Keyless::Version) | Request::Verbosity { .. }, .. }
             | Parsed::Request { request: Request::Quit | Request::StatsProxy { .. }, .. }
                 if self == Allowed::Local =>
             {

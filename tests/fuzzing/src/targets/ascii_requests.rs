@@ -46,9 +46,8 @@ fn check_reply(reply: &[u8]) {
 /// What a request asks for, without the line that it stood in.
 fn shown(request: &Request<'_>) -> String {
     match request {
-        Request::Get { keys, cas } => format!("get {cas} {:?}", keys.iter().map(|(_, key)| key).collect::<Vec<_>>()),
-        Request::Gat { exptime, keys, cas } => {
-            format!("gat {exptime} {cas} {:?}", keys.iter().map(|(_, key)| key).collect::<Vec<_>>())
+        Request::GetMany { keys, cas, exptime } => {
+            format!("get {exptime:?} {cas} {:?}", keys.iter().map(|(_, key)| key).collect::<Vec<_>>())
         }
         other => format!("{other:?}"),
     }
@@ -71,31 +70,25 @@ fn check_lines(request: &Request<'_>) {
 
 /// Whether it has a line for servers.
 fn write_line(out: &mut Vec<u8>, request: &Request<'_>) -> bool {
-    if let Some(keyed) = request.keyed() {
-        let key_at = command::line(out, &keyed);
-        assert_eq!(&out[key_at..][..keyed.key().len()], keyed.key());
-        if let Keyed::Store(store) = keyed {
-            out.extend_from_slice(&store.value);
-            command::end(out);
-        }
-        return true;
-    }
     match *request {
-        Request::Get { keys, cas } => {
-            command::get_start(out, cas);
+        Request::Keyed(keyed) => {
+            let key_at = command::line(out, &keyed);
+            assert_eq!(&out[key_at..][..keyed.key().len()], keyed.key());
+            if let Keyed::Store(store) = keyed {
+                out.extend_from_slice(&store.value);
+                command::end(out);
+            }
+        }
+        Request::GetMany { keys, cas, exptime } => {
+            match exptime {
+                None => command::get_start(out, cas),
+                Some(exptime) => command::gat_start(out, cas, exptime),
+            }
             keys.iter().for_each(|(_, key)| command::key(out, key));
             command::end(out);
         }
-        Request::Gat { exptime, keys, cas } => {
-            command::gat_start(out, cas, exptime);
-            keys.iter().for_each(|(_, key)| command::key(out, key));
-            command::end(out);
-        }
-        Request::Flush { delay } => command::flush(out, delay),
-        Request::Stats { args } => command::stats(out, args),
+        Request::Keyless(keyless) => command::keyless(out, &keyless),
         Request::Dump(dump) => command::dump(out, dump),
-        Request::MemLimit { megabytes } => command::memory_limit(out, megabytes),
-        Request::Version => command::version(out),
         _ => return false,
     }
     true
@@ -105,23 +98,21 @@ fn write_line(out: &mut Vec<u8>, request: &Request<'_>) -> bool {
 fn check_packets(request: &Request<'_>) {
     let (mut out, mut count) = (Vec::new(), 1);
     match *request {
-        Request::Get { keys, .. } => {
-            count = keys.iter().map(|(at, key)| packets::getq(&mut out, key, 1, at as u32)).count();
-        }
-        Request::Gat { exptime, keys, .. } => {
-            let mut write = |(at, key)| packets::gatq(&mut out, key, exptime, 1, at as u32);
-            count = keys.iter().map(|(at, key)| write((at, key))).count();
-        }
-        Request::Flush { delay } => packets::flush(&mut out, delay),
-        Request::Stats { args } => packets::stat(&mut out, args),
-        Request::Version => packets::version(&mut out, 2),
-        _ => {
-            let Some(keyed) = request.keyed() else { return };
+        Request::Keyed(keyed) => {
             packets::head(&mut out, &keyed, 1, 2);
             if let Keyed::Store(store) = keyed {
                 out.extend_from_slice(&store.value);
             }
         }
+        Request::GetMany { keys, exptime, .. } => {
+            let mut write = |at: usize, key| match exptime {
+                None => packets::getq(&mut out, key, 1, at as u32),
+                Some(exptime) => packets::gatq(&mut out, key, exptime, 1, at as u32),
+            };
+            count = keys.iter().map(|(at, key)| write(at, key)).count();
+        }
+        Request::Keyless(keyless) => packets::keyless(&mut out, &keyless),
+        _ => return,
     }
     let mut rest = &out[..];
     for _ in 0..count {
