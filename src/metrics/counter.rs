@@ -234,14 +234,16 @@ pub enum Timing {
 /// What one worker counts of one bucket.
 #[derive(Debug)]
 pub struct Counters {
-    numbers: Box<[AtomicU64]>,
+    /// So many that whoever counts what the compiler knows asks for no length.
+    numbers: Box<[AtomicU64; NUMBERS]>,
     /// How long its requests take.
     pub latency: Box<Latency>,
 }
 
 impl Default for Counters {
     fn default() -> Counters {
-        Counters { numbers: (0..NUMBERS).map(|_| AtomicU64::new(0)).collect(), latency: Box::default() }
+        let numbers = Box::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        Counters { numbers, latency: Box::default() }
     }
 }
 
@@ -278,7 +280,7 @@ impl Counters {
 
     /// Forgets what was the largest.
     pub(super) fn reset_most(&self) {
-        let most = COUNTERS.iter().zip(&self.numbers).filter(|((_, kind), _)| *kind == Kind::Most);
+        let most = COUNTERS.iter().zip(self.numbers.iter()).filter(|((_, kind), _)| *kind == Kind::Most);
         most.for_each(|(_, number)| number.store(0, Relaxed));
     }
 
@@ -311,7 +313,7 @@ impl Sum {
     pub fn of<'a>(workers: impl Iterator<Item = &'a Counters>) -> Sum {
         let mut sum = Sum::default();
         for worker in workers {
-            for (index, (total, number)) in sum.numbers.iter_mut().zip(&worker.numbers).enumerate() {
+            for (index, (total, number)) in sum.numbers.iter_mut().zip(worker.numbers.iter()).enumerate() {
                 let number = number.load(Relaxed);
                 *total = match COUNTERS.get(index) {
                     Some((_, Kind::Most)) => (*total).max(number),
