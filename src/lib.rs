@@ -61,7 +61,8 @@
 //! to build, test and measure, and how to add a command, a `-Z` key or a statistic.
 #![forbid(unsafe_code)]
 #![warn(missing_docs, clippy::too_many_lines)]
-// Nothing that comes from outside may end the process. The modules that read it deny indexing and unchecked sums, too.
+// Nothing that comes from outside may end the process. The modules that it passes through deny indexing and unchecked sums,
+// too.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::string_slice)

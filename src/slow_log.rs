@@ -3,6 +3,8 @@
 //! Whoever has a line hands it over, and never waits. A thread of its own writes the file: one that is full, on a disk
 //! that hangs, or cannot be opened costs lines, and nothing else.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,6 +19,7 @@ use jiff::tz::TimeZone;
 
 use crate::failure::reason;
 use crate::log;
+use crate::sums::Count as _;
 
 /// How many lines may wait to be written.
 const WAITING: usize = 4096;
@@ -112,7 +115,7 @@ impl Writer {
     }
 
     fn line(&mut self, time: Timestamp, text: &str) {
-        self.lost += OVERFLOWN.swap(0, Relaxed);
+        self.lost = self.lost.saturating_add(OVERFLOWN.swap(0, Relaxed));
         if self.file.is_none() {
             self.open();
         }
@@ -123,7 +126,7 @@ impl Writer {
         };
         let start = if self.is_midway { "\n" } else { "" };
         let Some(file) = &mut self.file else {
-            self.lost += 1;
+            self.lost.up();
             return;
         };
         let line = format!("{start}{lost}{time} {text}\n");
@@ -145,7 +148,7 @@ impl Writer {
     /// A line was not written, or only `is_begun`.
     fn failed(&mut self, is_begun: bool, error: &io::Error) {
         self.is_midway |= is_begun;
-        self.lost += 1;
+        self.lost.up();
         self.complain(error);
     }
 }

@@ -30,6 +30,13 @@ pub fn before(at: u64, length: u64) -> u64 {
     at.wrapping_sub(length)
 }
 
+/// How far it is from one place in memory to another one, which is not before it.
+#[inline]
+pub fn between(from: usize, to: usize) -> usize {
+    debug_assert!(from <= to, "{from} to {to}");
+    to.wrapping_sub(from)
+}
+
 /// How far `text` goes up to `rest`, with which it ends.
 #[inline]
 pub fn up_to(text: &[u8], rest: &[u8]) -> usize {
@@ -77,7 +84,7 @@ mod tests {
         let (_, rest) = text.split_at(7);
         assert_eq!((up_to(text, rest), up_to(text, text)), (7, 0));
         assert_eq!((sum([]), sum([1, 2, 4]), behind(1 << 40, 2)), (0, 7, (1 << 40) + 2));
-        assert_eq!(before(5, 5), 0);
+        assert_eq!((before(5, 5), between(3, 3), between(3, 7)), (0, 0, 4));
     }
 
     #[test]

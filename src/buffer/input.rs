@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Pool;
 use super::Value;
+use crate::sums::{between, sum};
 
 /// Received bytes. Without memory while empty.
 #[derive(Debug, Default)]
@@ -28,18 +29,20 @@ struct Long {
 }
 
 impl Input {
+    #[expect(clippy::indexing_slicing, reason = "a message is not longer than the memory that was taken for it")]
     fn all(&self) -> &[u8] {
         self.long.as_ref().map_or(&self.memory, |long| &long.memory[..long.length])
     }
 
     /// The received bytes.
+    #[expect(clippy::indexing_slicing, reason = "the start is not behind the end, nor that behind the memory")]
     pub fn data(&self) -> &[u8] {
         &self.all()[self.start..self.end]
     }
 
     /// How many bytes were received.
     pub fn len(&self) -> usize {
-        self.end - self.start
+        between(self.start, self.end)
     }
 
     /// Whether nothing is there.
@@ -63,10 +66,10 @@ impl Input {
     /// A line of unknown length asks for one byte more each time; that is left to [`Input::space`], which doubles.
     pub fn expect(&mut self, need: usize, pool: &mut Pool) {
         self.need = need;
-        if need > pool.size() && need > self.len() + 1 && self.all().len() - self.start < need {
+        if need > pool.size() && need > sum([self.len(), 1]) && between(self.start, self.all().len()) < need {
             let mut memory = pool.take_long(need);
             let length = self.len();
-            Arc::make_mut(&mut memory)[..length].copy_from_slice(self.data());
+            self.copy_to(Arc::make_mut(&mut memory).as_mut_slice());
             self.give_back(pool);
             self.long = Some(Long { memory, length: need });
             (self.start, self.end) = (0, length);
@@ -83,7 +86,7 @@ impl Input {
         if self.long.as_ref().is_some_and(|long| self.end < long.length) {
             return self.long.as_mut().map_or(&mut [], |long| {
                 // Nobody shares it before it is complete, so this never copies.
-                &mut Arc::make_mut(&mut long.memory)[self.end..long.length]
+                Arc::make_mut(&mut long.memory).get_mut(self.end..long.length).unwrap_or_default()
             });
         }
         if self.end == self.all().len() {
@@ -91,14 +94,27 @@ impl Input {
             if self.long.is_none() && self.start > 0 && length < self.memory.len() / 2 {
                 self.memory.copy_within(self.start..self.end, 0);
             } else {
-                let mut memory = vec![0; (length * 2).max(pool.size())];
-                memory[..length].copy_from_slice(self.data());
+                let mut memory = vec![0; sum([length, length]).max(pool.size())];
+                self.copy_to(&mut memory);
                 self.give_back(pool);
                 self.memory = memory;
             }
             (self.start, self.end) = (0, length);
         }
+        self.free()
+    }
+
+    /// What of the memory is behind the received bytes.
+    #[expect(clippy::indexing_slicing, reason = "the end is not behind the memory")]
+    fn free(&mut self) -> &mut [u8] {
         &mut self.memory[self.end..]
+    }
+
+    /// Copies what is there to the beginning of the memory that is to take the place of this one.
+    fn copy_to(&self, memory: &mut [u8]) {
+        if let Some(beginning) = memory.get_mut(..self.len()) {
+            beginning.copy_from_slice(self.data());
+        }
     }
 
     /// Notes that `count` bytes were read into [`Input::space`].

@@ -5,6 +5,8 @@
 //! memory comes from a [`Pool`] and goes back to it. Large values are read into a buffer of their own,
 //! which the output of another connection then shares instead of copying: a [`Value`] says which.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod input;
 mod output;
 mod pool;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::Value;
 use super::{SHARE_MIN, Spare};
+use crate::sums::{before, behind, sum};
 
 /// How many released bytes may lie before the retained ones until these are moved to the front.
 const COMPACT_MIN: usize = 64 * 1024;
@@ -41,7 +42,8 @@ impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
             Piece::Own(bytes) => bytes,
-            Piece::Shared(bytes, range) => &bytes[range.clone()],
+            // It was taken from there.
+            Piece::Shared(bytes, range) => bytes.get(range.clone()).unwrap_or_default(),
         }
     }
 }
@@ -49,7 +51,7 @@ impl Piece {
 impl Output {
     /// The position after the last byte.
     pub fn end(&self) -> u64 {
-        self.tail_at + self.tail.len() as u64
+        behind(self.tail_at, self.tail.len())
     }
 
     /// The position of the first byte that the socket has not taken.
@@ -59,7 +61,7 @@ impl Output {
 
     /// How many bytes the socket has not taken.
     pub fn unsent(&self) -> u64 {
-        self.end() - self.sent
+        before(self.end(), self.sent)
     }
 
     /// Whether all was taken by the socket.
@@ -92,18 +94,18 @@ impl Output {
 
     fn push_piece(&mut self, piece: Piece) {
         self.settle_tail();
-        let length = piece.bytes().len() as u64;
+        let end = behind(self.tail_at, piece.bytes().len());
         self.pieces.push_back((self.tail_at, piece));
-        self.tail_at += length;
+        self.tail_at = end;
     }
 
     /// Makes the tail an older piece.
     fn settle_tail(&mut self) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);
-            let length = tail.len() as u64;
+            let end = behind(self.tail_at, tail.len());
             self.pieces.push_back((self.tail_at, Piece::Own(tail)));
-            self.tail_at += length;
+            self.tail_at = end;
         }
     }
 
@@ -127,20 +129,16 @@ impl Output {
 
     /// Appends the bytes of `range`, given in `from`'s positions, to this output.
     pub fn copy_from(&mut self, from: &Output, range: Range<u64>) {
-        let first = from.pieces.partition_point(|(at, piece)| at + piece.bytes().len() as u64 <= range.start);
+        let first = from.pieces.partition_point(|(at, piece)| behind(*at, piece.bytes().len()) <= range.start);
         for (at, piece) in from.pieces.range(first..).take_while(|(at, _)| *at < range.end) {
-            let bytes = piece.bytes();
-            let Some(part) = overlap(*at, bytes.len(), &range) else { continue };
+            let Some(bytes) = part_of(*at, piece.bytes(), &range) else { continue };
             match piece {
-                Piece::Own(bytes) => self.tail.extend_from_slice(&bytes[part]),
-                Piece::Shared(owner, whole) => {
-                    let part = whole.start + part.start..whole.start + part.end;
-                    self.push(Value { bytes: &owner[part], owner: Some(owner) });
-                }
+                Piece::Own(_) => self.tail.extend_from_slice(bytes),
+                Piece::Shared(owner, _) => self.push(Value { bytes, owner: Some(owner) }),
             }
         }
-        if let Some(part) = overlap(from.tail_at, from.tail.len(), &range) {
-            self.tail.extend_from_slice(&from.tail[part]);
+        if let Some(bytes) = part_of(from.tail_at, &from.tail, &range) {
+            self.tail.extend_from_slice(bytes);
         }
     }
 
@@ -149,8 +147,8 @@ impl Output {
         for (at, bytes) in
             self.pieces.iter().map(|(at, piece)| (*at, piece.bytes())).chain([(self.tail_at, &self.tail[..])])
         {
-            if let Some(part) = overlap(at, bytes.len(), &range) {
-                out.extend_from_slice(&bytes[part]);
+            if let Some(part) = part_of(at, bytes, &range) {
+                out.extend_from_slice(part);
             }
         }
     }
@@ -173,8 +171,8 @@ impl Output {
         if !self.pieces.is_empty() && self.sent < self.tail_at {
             return None;
         }
-        let start = (self.sent - self.tail_at) as usize;
-        let end = (limit.min(self.end()) - self.tail_at) as usize;
+        let start = before(self.sent, self.tail_at) as usize;
+        let end = before(limit.min(self.end()), self.tail_at) as usize;
         self.tail.get(start..end.max(start))
     }
 
@@ -188,8 +186,8 @@ impl Output {
             if slices.len() == most {
                 break;
             }
-            if let Some(part) = overlap(at, bytes.len(), &wanted) {
-                slices.push(IoSlice::new(&bytes[part]));
+            if let Some(part) = part_of(at, bytes, &wanted) {
+                slices.push(IoSlice::new(part));
             }
         }
         slices
@@ -202,7 +200,7 @@ impl Output {
         if let Some(part) = overlap(tail_at, self.tail.len(), &range) {
             self.tail.drain(part);
         }
-        self.tail_at -= range.end.min(tail_at) - range.start.min(tail_at);
+        self.tail_at = before(tail_at, before(range.end.min(tail_at), range.start.min(tail_at)));
         if range.start >= tail_at {
             return self.forget_released();
         }
@@ -216,16 +214,16 @@ impl Output {
                     [Piece::Own(bytes), Piece::Own(Vec::new())]
                 }
                 Piece::Shared(owner, whole) => {
-                    let before = whole.start..whole.start + part.start;
-                    let behind = whole.start + part.end..whole.end;
-                    [Piece::Shared(Arc::clone(&owner), before), Piece::Shared(owner, behind)]
+                    let first = whole.start..sum([whole.start, part.start]);
+                    let last = sum([whole.start, part.end])..whole.end;
+                    [Piece::Shared(Arc::clone(&owner), first), Piece::Shared(owner, last)]
                 }
             };
             for piece in rest {
-                let length = piece.bytes().len() as u64;
+                let length = piece.bytes().len();
                 if length > 0 {
                     self.pieces.push_back((next, piece));
-                    next += length;
+                    next = behind(next, length);
                 }
             }
         }
@@ -238,8 +236,8 @@ impl Output {
     }
 
     /// So many bytes released of the tail are not worth being freed: not all of it, and not many.
-    fn few(&self) -> u64 {
-        self.tail.len().min(COMPACT_MIN) as u64
+    fn few(&self) -> usize {
+        self.tail.len().min(COMPACT_MIN)
     }
 
     /// Forgets everything before `at`.
@@ -254,22 +252,22 @@ impl Output {
 
     #[inline]
     fn forget_released(&mut self) {
-        if self.pieces.is_empty() && self.released < self.tail_at + self.few() {
+        if self.pieces.is_empty() && self.released < behind(self.tail_at, self.few()) {
             return;
         }
         while let Some((start, piece)) = self.pieces.front() {
-            if start + piece.bytes().len() as u64 > self.released {
+            if behind(*start, piece.bytes().len()) > self.released {
                 return;
             }
             self.pieces.pop_front();
         }
-        let gone = (self.released - self.tail_at.min(self.released)) as usize;
+        let gone = self.released.saturating_sub(self.tail_at) as usize;
         if gone == self.tail.len() {
             self.tail.clear();
             self.tail_at = self.released;
         } else if gone >= COMPACT_MIN && gone >= self.tail.len() / 2 {
             self.tail.drain(..gone);
-            self.tail_at += gone as u64;
+            self.tail_at = behind(self.tail_at, gone);
         }
     }
 
@@ -312,8 +310,13 @@ impl Output {
 /// The part of a piece (at position `at`, `length` bytes) that lies in `range`.
 fn overlap(at: u64, length: usize, range: &Range<u64>) -> Option<Range<usize>> {
     let start = range.start.max(at);
-    let end = range.end.min(at + length as u64);
-    (start < end).then(|| (start - at) as usize..(end - at) as usize)
+    let end = range.end.min(behind(at, length));
+    (start < end).then(|| before(start, at) as usize..before(end, at) as usize)
+}
+
+/// The bytes of a piece (at position `at`) that lie in `range`.
+fn part_of<'a>(at: u64, bytes: &'a [u8], range: &Range<u64>) -> Option<&'a [u8]> {
+    bytes.get(overlap(at, bytes.len(), range)?)
 }
 
 #[cfg(test)]

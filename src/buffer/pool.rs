@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Spare;
+use crate::sums::sum;
 
 /// How many spare buffers are kept at most; what comes back beyond that is freed.
 const KEEP: usize = 256;
@@ -58,7 +59,7 @@ impl Pool {
         let is_fit = |kept: &mut Kept| kept.memory.len() == length && Arc::get_mut(&mut kept.memory).is_some();
         match self.long.iter_mut().rposition(is_fit) {
             Some(index) => {
-                self.long_bytes -= length;
+                self.long_bytes = self.long_bytes.saturating_sub(length);
                 self.long.remove(index).memory
             }
             // Costs no memory before it is written to.
@@ -68,8 +69,8 @@ impl Pool {
 
     /// Takes a long buffer back. It is used again when nobody else holds it any more.
     pub fn give_long(&mut self, memory: Arc<Vec<u8>>) {
-        if self.long.len() < KEEP_LONG_COUNT && memory.len() <= KEEP_LONG - self.long_bytes {
-            self.long_bytes += memory.len();
+        if self.long.len() < KEEP_LONG_COUNT && memory.len() <= KEEP_LONG.saturating_sub(self.long_bytes) {
+            self.long_bytes = sum([self.long_bytes, memory.len()]);
             self.long.push(Kept { memory, is_old: false });
         }
     }

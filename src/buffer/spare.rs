@@ -31,7 +31,7 @@ impl<T> Spare<T> {
 
     /// Drops what was not needed since this was last called.
     pub fn trim(&mut self) {
-        self.items.truncate(self.items.len() - self.fewest.min(self.items.len()));
+        self.items.truncate(self.items.len().saturating_sub(self.fewest));
         self.fewest = self.items.len();
         if self.items.is_empty() {
             self.items = Vec::new();

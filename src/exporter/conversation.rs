@@ -30,6 +30,11 @@ enum Phase {
     Parting,
 }
 
+/// So much later. No clock comes to where there would be no such time.
+fn after(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time).unwrap_or(now)
+}
+
 /// One scraper.
 #[derive(Debug)]
 pub struct Conversation {
@@ -48,7 +53,7 @@ impl Conversation {
     /// Has connected just now, and is to ask soon.
     pub fn new(now: Instant) -> Conversation {
         let (input, output) = (Vec::new(), Vec::new());
-        Conversation { phase: Phase::Listening, input, is_whole: false, output, sent: 0, until: now + PATIENCE }
+        Conversation { phase: Phase::Listening, input, is_whole: false, output, sent: 0, until: after(now, PATIENCE) }
     }
 
     /// When it is closed unless something happens before.
@@ -59,7 +64,7 @@ impl Conversation {
     /// How many bytes may be read now; 0: none are to be read, it is to take its reply first.
     pub fn room(&self) -> usize {
         match self.phase {
-            Phase::Listening => HEAD_MAX - self.input.len(),
+            Phase::Listening => HEAD_MAX.saturating_sub(self.input.len()),
             Phase::Telling(_) => 0,
             Phase::Parting => HEAD_MAX,
         }
@@ -69,7 +74,7 @@ impl Conversation {
     pub fn filled(&mut self, bytes: &[u8], now: Instant) {
         if self.phase == Phase::Listening {
             if self.input.is_empty() {
-                self.until = self.until.min(now + PATIENCE);
+                self.until = self.until.min(after(now, PATIENCE));
             }
             self.input.extend_from_slice(bytes);
             self.is_whole = parse(&self.input) != Parsed::Partial;
@@ -102,7 +107,7 @@ impl Conversation {
         self.input.drain(..used);
         self.is_whole = parse(&self.input) != Parsed::Partial;
         (self.output, self.sent) = (output, 0);
-        (self.phase, self.until) = (Phase::Telling(keeps), now + PATIENCE);
+        (self.phase, self.until) = (Phase::Telling(keeps), after(now, PATIENCE));
     }
 
     /// What is to be sent.
@@ -112,16 +117,16 @@ impl Conversation {
 
     /// So many bytes of it were sent. The result is whether the scraper is to be told that nothing follows.
     pub fn sent(&mut self, count: usize, now: Instant) -> bool {
-        self.sent += count;
+        self.sent = self.sent.saturating_add(count);
         let Phase::Telling(keeps) = self.phase else { return false };
         if self.sent < self.output.len() {
             return false;
         }
         (self.output, self.sent) = (Vec::new(), 0);
         (self.phase, self.until) = match keeps {
-            true if self.input.is_empty() => (Phase::Listening, now + IDLE),
-            true => (Phase::Listening, now + PATIENCE),
-            false => (Phase::Parting, now + PARTING),
+            true if self.input.is_empty() => (Phase::Listening, after(now, IDLE)),
+            true => (Phase::Listening, after(now, PATIENCE)),
+            false => (Phase::Parting, after(now, PARTING)),
         };
         !keeps
     }

@@ -78,16 +78,17 @@ fn built_in(found: &HashMap<String, String>) -> Vec<Outcome> {
 /// The proxy's: of all buckets, as far as it knows what became of a command.
 fn proxied(scene: &Scene<'_>) -> Vec<Outcome> {
     const SETS: [&str; 5] = ["set", "add", "replace", "append", "prepend"];
-    let (mut hits, mut misses, mut sets, mut flushes) = (0, 0, 0, 0);
+    let (mut hits, mut misses, mut sets, mut flushes) = (0u64, 0u64, 0u64, 0u64);
     for index in 0..scene.config.buckets.len() {
         for (_, command, field, number) in scene.sources.board.sum(index).commands() {
-            match (command, field) {
-                ("get_key", "hits") => hits += number,
-                ("get_key", "misses") => misses += number,
-                ("flush_all", "seen") => flushes += number,
-                (command, "seen") if SETS.contains(&command) => sets += number,
-                _ => {}
-            }
+            let sum = match (command, field) {
+                ("get_key", "hits") => &mut hits,
+                ("get_key", "misses") => &mut misses,
+                ("flush_all", "seen") => &mut flushes,
+                (command, "seen") if SETS.contains(&command) => &mut sets,
+                _ => continue,
+            };
+            *sum = sum.wrapping_add(number);
         }
     }
     vec![("get", "hit", hits), ("get", "miss", misses), ("set", "hit", sets), ("flush", "hit", flushes)]

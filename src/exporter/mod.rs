@@ -16,6 +16,8 @@
 //! | `process` | the process as a whole |
 //! | `configuration` | `/config` |
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod buckets;
 mod configuration;
 pub mod conversation;

@@ -40,7 +40,8 @@ pub(super) fn write(page: &mut Page, scene: &Scene<'_>) {
 /// Under the names that all programs have for these.
 fn system(page: &mut Page, scene: &Scene<'_>) {
     let facts = scene.sources.process.facts();
-    let micros: i64 = facts.cpu.iter().map(|(seconds, micros)| seconds * 1_000_000 + micros).sum();
+    let micros: i64 =
+        facts.cpu.iter().map(|(seconds, micros)| seconds.saturating_mul(1_000_000).saturating_add(*micros)).sum();
     let cpu = super::text::seconds(u64::try_from(micros).unwrap_or(0));
     page.single("process_cpu_seconds_total", Kind::Counter, "CPU time used, in user mode and in the system.", cpu);
     let help = "When the program started, in seconds since 1970.";
@@ -68,7 +69,7 @@ fn memory(field: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let words = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kilobytes: u64 = words.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
+    kilobytes.checked_mul(1024)
 }
 
 fn connections(page: &mut Page, scene: &Scene<'_>) {

@@ -111,7 +111,9 @@ fn errors(page: &mut Page, known: &[Known<'_>], scene: &Scene<'_>) {
     }
     let help = "When the server failed last, in seconds since 1970; 0: it has not.";
     page.family("moxi_server_last_error_timestamp_seconds", Kind::Gauge, help);
-    each(page, known, |server| server.standing.sum.last_error().map_or(0, |(_, at)| scene.start + at / 1_000_000));
+    each(page, known, |server| {
+        server.standing.sum.last_error().map_or(0, |(_, at)| scene.start.saturating_add(at / 1_000_000))
+    });
 }
 
 fn latencies(page: &mut Page, known: &[Known<'_>]) {

@@ -64,18 +64,19 @@ impl Page {
         beyond: u64,
         sum: impl Display,
     ) {
-        let mut count = 0;
+        let mut count = 0u64;
         let below = |end: &str, count: u64, page: &mut Page| {
             let labels: Vec<_> = labels.iter().copied().chain([("le", end)]).collect();
             page.line("_bucket", &labels, count);
         };
         for (end, samples) in bins {
-            count += samples;
+            count = count.wrapping_add(samples);
             below(&end, count, self);
         }
-        below("+Inf", count + beyond, self);
+        count = count.wrapping_add(beyond);
+        below("+Inf", count, self);
         self.line("_sum", labels, sum);
-        self.line("_count", labels, count + beyond);
+        self.line("_count", labels, count);
     }
 
     /// The text.

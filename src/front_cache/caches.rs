@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use super::{FrontCache, lock};
+use crate::sums::sum;
 
 /// A front cache for each bucket; most are never begun.
 #[derive(Debug, Default)]
@@ -13,9 +14,9 @@ impl Caches {
     pub fn of(&self, bucket: usize) -> Arc<FrontCache> {
         let mut caches = lock(&self.0);
         if caches.len() <= bucket {
-            caches.resize_with(bucket + 1, Arc::default);
+            caches.resize_with(sum([bucket, 1]), Arc::default);
         }
-        Arc::clone(&caches[bucket])
+        caches.get(bucket).cloned().unwrap_or_default()
     }
 }
 

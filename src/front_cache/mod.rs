@@ -6,6 +6,8 @@
 //! two a get may bring the old value; and one that was asked before may bring it even later. So each drop leaves a
 //! [`Stamp`] behind, and a value is only taken if none was left since it was asked for.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod caches;
 mod matcher;
 mod shard;
@@ -17,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 
 use crate::config::behavior::Behavior;
+use crate::sums::sum;
 
 pub use caches::Caches;
 pub use matcher::Matcher;
@@ -54,7 +57,7 @@ impl Policy {
         is_active.then(|| Policy {
             spec,
             unspec: Matcher::new(&behavior.front_cache_unspec),
-            lifespan: u64::from(behavior.front_cache_lifespan) * 1000,
+            lifespan: u64::from(behavior.front_cache_lifespan).saturating_mul(1000),
         })
     }
 
@@ -145,10 +148,11 @@ impl FrontCache {
         }
         let most = most as usize;
         let used = (most / ENTRIES_PER_SHARD).clamp(1, SHARDS);
+        let (each, rest) = (most.checked_div(used).unwrap_or(0), most.checked_rem(used).unwrap_or(0));
         self.flushes.fetch_add(1, Relaxed);
         self.used.store(used, Relaxed);
         for (number, shard) in self.shards.iter().enumerate() {
-            let share = if number < used { most / used + usize::from(number < most % used) } else { 0 };
+            let share = if number < used { sum([each, usize::from(number < rest)]) } else { 0 };
             lock(shard).restart(share);
         }
     }
@@ -251,6 +255,11 @@ impl FrontCache {
         self.tally.all().iter().for_each(|(_, number)| number.store(0, Relaxed));
     }
 
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        reason = "one at least is in use, and no more than there are"
+    )]
     fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
         // Not the bits that choose the stamp.
         let number = (hash >> 32) as usize % self.used.load(Relaxed).clamp(1, SHARDS);

@@ -7,6 +7,7 @@ use foldhash::fast::RandomState;
 use slab::Slab;
 
 use super::Micros;
+use crate::sums::{Count as _, sum};
 
 /// No entry.
 const NONE: usize = usize::MAX;
@@ -23,7 +24,7 @@ pub struct Value {
 impl Value {
     /// Its length with its line end, which is how statistics count it (06 §6.3).
     pub fn length(&self) -> u64 {
-        self.data.len() as u64 + 2
+        sum([self.data.len(), 2]) as u64
     }
 }
 
@@ -119,12 +120,12 @@ impl Shard {
         if self.most == 0 {
             return Added::Refused;
         }
-        let mut evicted = 0;
+        let mut evicted = 0u64;
         while self.entries.len() >= self.most
             && let Some(oldest) = self.entries.get(self.oldest).map(|entry| entry.hash)
         {
             self.remove(oldest);
-            evicted += 1;
+            evicted.up();
         }
         let at = self.entries.insert(Entry { hash, key: key.into(), value, until, newer: NONE, older: NONE });
         self.index.insert(hash, at);

@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::at;
 use super::counter::{Counters, Sum};
 use super::latency::Latencies;
+use crate::sums::Count as _;
 
 /// Bytes on the sockets of one worker, and its turns cut short. Only that worker writes.
 #[derive(Debug, Default)]
@@ -80,11 +82,7 @@ impl Board {
     /// New counters for a worker and the bucket with this index.
     pub fn register(&self, bucket: usize) -> Arc<Counters> {
         let counters = Arc::<Counters>::default();
-        let mut places = lock(&self.places);
-        if places.len() <= bucket {
-            places.resize_with(bucket + 1, Place::default);
-        }
-        places[bucket].workers.push(Arc::clone(&counters));
+        at(&mut lock(&self.places), bucket).workers.push(Arc::clone(&counters));
         counters
     }
 
@@ -135,7 +133,7 @@ impl Board {
     pub fn count_listener(&self, bucket: Option<usize>) {
         let mut listening = lock(&self.listening);
         match listening.iter_mut().find(|(known, _)| *known == bucket) {
-            Some((_, count)) => *count += 1,
+            Some((_, count)) => count.up(),
             None => listening.push((bucket, 1)),
         }
     }

@@ -172,6 +172,14 @@ pub const COMMANDS: [&str; Command::Touch as usize + 1] = [
     "touch",
 ];
 
+impl Command {
+    /// Its name.
+    #[expect(clippy::indexing_slicing, reason = "there are as many names as the last command says")]
+    pub fn name(self) -> &'static str {
+        COMMANDS[self as usize]
+    }
+}
+
 /// What is counted of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
@@ -202,6 +210,18 @@ const SAMPLES: usize = BINS + 2;
 /// How many numbers there are: counters, numbers by command, and two histograms.
 const NUMBERS: usize = SINGLE + BY_COMMAND + 2 * SAMPLES;
 
+/// The place of a command's number: there are so many commands of each type, with so many numbers each.
+#[expect(clippy::arithmetic_side_effects, reason = "the last of them is in NUMBERS, which the compiler has added up")]
+fn place_of(quiet: bool, command: Command, field: Field) -> usize {
+    SINGLE + (usize::from(quiet) * COMMANDS.len() + command as usize) * FIELDS.len() + field as usize
+}
+
+/// The place of a histogram's number: its bins, how many samples are beyond, and their sum.
+#[expect(clippy::arithmetic_side_effects, reason = "as above")]
+fn sample_of(timing: Timing, number: usize) -> usize {
+    SINGLE + BY_COMMAND + timing as usize * SAMPLES + number
+}
+
 /// What is sampled if `time_stats` is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {
@@ -214,14 +234,16 @@ pub enum Timing {
 /// What one worker counts of one bucket.
 #[derive(Debug)]
 pub struct Counters {
-    numbers: Box<[AtomicU64]>,
+    /// So many that whoever counts what the compiler knows asks for no length.
+    numbers: Box<[AtomicU64; NUMBERS]>,
     /// How long its requests take.
     pub latency: Box<Latency>,
 }
 
 impl Default for Counters {
     fn default() -> Counters {
-        Counters { numbers: (0..NUMBERS).map(|_| AtomicU64::new(0)).collect(), latency: Box::default() }
+        let numbers = Box::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        Counters { numbers, latency: Box::default() }
     }
 }
 
@@ -258,21 +280,19 @@ impl Counters {
 
     /// Forgets what was the largest.
     pub(super) fn reset_most(&self) {
-        let most = COUNTERS.iter().zip(&self.numbers).filter(|((_, kind), _)| *kind == Kind::Most);
+        let most = COUNTERS.iter().zip(self.numbers.iter()).filter(|((_, kind), _)| *kind == Kind::Most);
         most.for_each(|(_, number)| number.store(0, Relaxed));
     }
 
     /// Counts `by` more of a command.
     pub fn command(&self, quiet: bool, command: Command, field: Field, by: u64) {
-        let index = (usize::from(quiet) * COMMANDS.len() + command as usize) * FIELDS.len() + field as usize;
-        self.change(SINGLE + index, |number| number.wrapping_add(by));
+        self.change(place_of(quiet, command, field), |number| number.wrapping_add(by));
     }
 
     /// Adds a sample, in microseconds.
     pub fn sample(&self, timing: Timing, micros: u64) {
-        let start = SINGLE + BY_COMMAND + timing as usize * SAMPLES;
-        self.change(start + bin_of(micros).unwrap_or(BINS), |number| number.wrapping_add(1));
-        self.change(start + BINS + 1, |sum| sum.wrapping_add(micros));
+        self.change(sample_of(timing, bin_of(micros).unwrap_or(BINS)), |number| number.wrapping_add(1));
+        self.change(sample_of(timing, BINS + 1), |sum| sum.wrapping_add(micros));
     }
 }
 
@@ -293,7 +313,7 @@ impl Sum {
     pub fn of<'a>(workers: impl Iterator<Item = &'a Counters>) -> Sum {
         let mut sum = Sum::default();
         for worker in workers {
-            for (index, (total, number)) in sum.numbers.iter_mut().zip(&worker.numbers).enumerate() {
+            for (index, (total, number)) in sum.numbers.iter_mut().zip(worker.numbers.iter()).enumerate() {
                 let number = number.load(Relaxed);
                 *total = match COUNTERS.get(index) {
                     Some((_, Kind::Most)) => (*total).max(number),
@@ -332,15 +352,13 @@ impl Sum {
 
     /// How many samples are in each bin.
     pub fn histogram(&self, timing: Timing) -> &[u64] {
-        let start = SINGLE + BY_COMMAND + timing as usize * SAMPLES;
-        self.numbers.get(start..start + BINS).unwrap_or_default()
+        self.numbers.get(sample_of(timing, 0)..sample_of(timing, BINS)).unwrap_or_default()
     }
 
     /// How many samples there are beyond the last bin, and the sum of all samples, in microseconds.
     pub fn beyond(&self, timing: Timing) -> (u64, u64) {
-        let start = SINGLE + BY_COMMAND + timing as usize * SAMPLES + BINS;
-        let number = |index: usize| self.numbers.get(index).copied().unwrap_or(0);
-        (number(start), number(start + 1))
+        let number = |number: usize| self.numbers.get(sample_of(timing, number)).copied().unwrap_or(0);
+        (number(BINS), number(BINS + 1))
     }
 }
 

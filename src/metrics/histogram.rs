@@ -1,6 +1,6 @@
 //! Timing histograms and their bars (06 §5).
 
-use std::fmt::Write;
+use crate::sums::sum;
 
 /// How many bins a histogram has.
 pub const BINS: usize = 40;
@@ -14,11 +14,12 @@ const STARS: u64 = 24;
 fn bin(bin: usize) -> (u64, u64) {
     let number = bin as u64;
     match number.checked_sub(EQUAL) {
-        None => (number * WIDTH, WIDTH),
+        None => (number.saturating_mul(WIDTH), WIDTH),
         // The widths before it add up to (2^n - 1) × 100.
         Some(doubled) => {
             let factor = 1u64.checked_shl(u32::try_from(doubled).unwrap_or(u32::MAX)).unwrap_or(0);
-            (EQUAL * WIDTH + factor.saturating_sub(1) * WIDTH, factor * WIDTH)
+            let before = factor.saturating_sub(1).saturating_mul(WIDTH);
+            (before.saturating_add(EQUAL * WIDTH), factor.saturating_mul(WIDTH))
         }
     }
 }
@@ -26,7 +27,7 @@ fn bin(bin: usize) -> (u64, u64) {
 /// Where bin `number` ends, in microseconds: its samples are shorter.
 pub fn end_of(number: usize) -> u64 {
     let (start, width) = bin(number);
-    start + width
+    start.saturating_add(width)
 }
 
 /// The bin of a sample; `None`: it is beyond the last one.
@@ -34,7 +35,7 @@ pub fn bin_of(micros: u64) -> Option<usize> {
     let hundreds = micros / WIDTH;
     let bin = match hundreds.checked_sub(EQUAL) {
         None => hundreds,
-        Some(beyond) => EQUAL + u64::from((beyond + 1).ilog2()),
+        Some(beyond) => EQUAL.saturating_add(beyond.saturating_add(1).ilog2().into()),
     };
     usize::try_from(bin).ok().filter(|bin| *bin < BINS)
 }
@@ -47,36 +48,35 @@ pub fn bars(counts: &[u64]) -> Vec<String> {
     else {
         return Vec::new();
     };
-    let range = first..(last + 2).min(counts.len());
+    let range = first..sum([last, 2]).min(counts.len());
     let total: u64 = counts.iter().sum();
     let most = counts.iter().copied().max().unwrap_or(1);
-    let mut sum = 0;
+    let mut so_far = 0u64;
     let rows: Vec<[String; 4]> = range
         .map(|index| {
             let (start, width) = bin(index);
             let count = counts.get(index).copied().unwrap_or(0);
-            sum += count;
-            let percent = 100.0 * (sum as f32 / total as f32);
+            so_far = so_far.saturating_add(count);
+            let percent = 100.0 * (so_far as f32 / total as f32);
             [start.to_string(), width.to_string(), count.to_string(), format!("{percent:.2}% {}", stars(count, most))]
         })
         .collect();
-    let widest = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let percent_at = |row: &[String; 4]| row[3].find('%').unwrap_or(0);
-    let (starts, widths) = (widest(0), widest(1));
+    let starts = rows.iter().map(|[start, ..]| start.len()).max().unwrap_or(0);
+    let widths = rows.iter().map(|[_, width, ..]| width.len()).max().unwrap_or(0);
     // After the count, blanks make the per-cent signs stand below each other.
-    let ends = rows.iter().map(|row| row[2].len() + percent_at(row)).max().unwrap_or(0);
+    let end = |count: &str, share: &str| sum([count.len(), share.find('%').unwrap_or(0)]);
+    let ends = rows.iter().map(|[.., count, share]| end(count, share)).max().unwrap_or(0);
     rows.iter()
-        .map(|row| {
-            let mut text = String::new();
-            let blanks = 1 + ends - row[2].len() - percent_at(row);
-            let _ = write!(text, "{:>starts$}+{:<widths$}={}{:blanks$}{}", row[0], row[1], row[2], "", row[3]);
-            text
+        .map(|[start, width, count, share]| {
+            let blanks = sum([ends, 1]).saturating_sub(end(count, share));
+            format!("{start:>starts$}+{width:<widths$}={count}{:blanks$}{share}", "")
         })
         .collect()
 }
 
 fn stars(count: u64, most: u64) -> String {
-    "*".repeat(usize::try_from(STARS * count / most.max(1)).unwrap_or(0))
+    let number = STARS.saturating_mul(count).checked_div(most).and_then(|number| usize::try_from(number).ok());
+    "*".repeat(number.unwrap_or(0))
 }
 
 #[cfg(test)]

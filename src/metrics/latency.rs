@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use crate::sums::sum;
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -65,6 +67,7 @@ pub const BINS: usize = PARTS * (END.ilog2() - PARTS_LOG + 1) as usize;
 
 /// The bin of so many microseconds.
 #[inline]
+#[expect(clippy::arithmetic_side_effects, reason = "below END there are PARTS bins for each shift, BINS in all")]
 fn bin_of(micros: u64) -> usize {
     let micros = micros.min(END - 1);
     let shift = (micros | PARTS as u64).ilog2() - PARTS_LOG;
@@ -74,8 +77,8 @@ fn bin_of(micros: u64) -> usize {
 /// Where bin `bin` ends, in microseconds: what is in it took less.
 pub fn end_of(bin: usize) -> u64 {
     let shift = (bin / PARTS).saturating_sub(1);
-    let part = if bin < PARTS { bin } else { bin % PARTS + PARTS };
-    (part as u64 + 1) << shift
+    let part = if bin < PARTS { bin } else { sum([bin % PARTS, PARTS]) };
+    (part as u64).saturating_add(1) << shift
 }
 
 /// The numbers of a histogram that one thread writes.
@@ -97,11 +100,11 @@ impl Bins {
     }
 
     fn add_to(&self, bins: &mut [u64]) -> u64 {
-        let mut count = 0;
+        let mut count = 0u64;
         for (sum, number) in bins.iter_mut().zip(&self.0) {
             let number = number.load(Relaxed);
             *sum = sum.wrapping_add(number);
-            count += number;
+            count = count.wrapping_add(number);
         }
         count
     }
@@ -152,7 +155,7 @@ pub struct Latency {
 impl Latency {
     /// So many requests were answered, or given up, each after this time.
     pub fn note(&self, kind: Kind, spent: Spent, count: u64) {
-        let times = &self.kinds[kind as usize];
+        let times = self.times(kind);
         match spent {
             Spent { queue: 0, server: Some(server) } => {
                 times.direct.count(server, count);
@@ -161,6 +164,11 @@ impl Latency {
             }
             _ => times.note(spent, count),
         }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there is one for each kind")]
+    fn times(&self, kind: Kind) -> &Times {
+        &self.kinds[kind as usize]
     }
 
     /// Forgets the largest times. Whoever writes at the same moment may be just before it or just behind it.
@@ -175,7 +183,7 @@ impl Times {
     fn note(&self, Spent { queue, server }: Spent, count: u64) {
         let [total_most, queue_most, server_most] = &self.most;
         let [total_bins, queue_bins, server_bins] = &self.phases;
-        let total = queue + server.unwrap_or(0);
+        let total = queue.wrapping_add(server.unwrap_or(0));
         total_bins.count(total, count);
         raise(total_most, total);
         queue_bins.count(queue, count);
@@ -228,13 +236,13 @@ impl Histogram {
     /// most 1/16 more than the time itself. 0 without any request.
     pub fn permille(&self, share: u64) -> u64 {
         let count = u128::from(self.count());
-        let rank = (count * u128::from(share)).div_ceil(1000).max(1);
-        let mut below = 0;
+        let rank = count.saturating_mul(share.into()).div_ceil(1000).max(1);
+        let mut below = 0u128;
         for (bin, number) in self.bins.iter().enumerate() {
-            below += u128::from(*number);
+            below = below.saturating_add((*number).into());
             if below >= rank {
-                let is_last = bin + 1 == BINS;
-                return if is_last { self.most } else { self.most.min(end_of(bin) - 1) };
+                let is_last = bin == BINS - 1;
+                return if is_last { self.most } else { self.most.min(end_of(bin).saturating_sub(1)) };
             }
         }
         0
@@ -280,17 +288,16 @@ impl Latencies {
             if let Some(none) = queue.bins.first_mut() {
                 *none = none.wrapping_add(direct);
             }
-            let sums = [times.queue_sum.load(Relaxed), times.server_sum.load(Relaxed)];
-            queue.sum = queue.sum.wrapping_add(sums[0]);
-            server.sum = server.sum.wrapping_add(sums[1]);
+            queue.sum = queue.sum.wrapping_add(times.queue_sum.load(Relaxed));
+            server.sum = server.sum.wrapping_add(times.server_sum.load(Relaxed));
             total.sum = queue.sum.wrapping_add(server.sum);
+            let direct_most = times.direct_most.load(Relaxed);
+            for phase in [&mut *total, &mut *server] {
+                phase.most = phase.most.max(direct_most);
+            }
             for ((phase, bins), most) in [total, queue, server].into_iter().zip(&times.phases).zip(&times.most) {
                 bins.add_to(&mut phase.bins);
                 phase.most = phase.most.max(most.load(Relaxed));
-            }
-            let most = times.direct_most.load(Relaxed);
-            for phase in [Phase::Total, Phase::Server] {
-                phases[phase as usize].most = phases[phase as usize].most.max(most);
             }
         }
     }
@@ -313,11 +320,8 @@ impl Latencies {
     /// The times of a kind of requests, or of all.
     pub fn times(&self, kind: Option<Kind>, phase: Phase) -> Histogram {
         let mut found = Histogram::default();
-        for (number, phases) in self.kinds.iter().enumerate() {
-            if kind.is_none_or(|kind| kind as usize == number) {
-                found.merge(&phases[phase as usize]);
-            }
-        }
+        let kinds = self.kinds.iter().zip(Kind::ALL).filter(|(_, own)| kind.is_none_or(|kind| kind == *own));
+        kinds.filter_map(|(phases, _)| phases.get(phase as usize)).for_each(|times| found.merge(times));
         found
     }
 }

@@ -87,7 +87,7 @@ pub struct Counted(Arc<Process>);
 impl Counted {
     /// One more is open.
     pub fn new(process: &Arc<Process>) -> Counted {
-        let open = process.open.fetch_add(1, Relaxed) + 1;
+        let open = process.open.fetch_add(1, Relaxed).saturating_add(1);
         process.most.fetch_max(open, Relaxed);
         process.total.fetch_add(1, Relaxed);
         Counted(Arc::clone(process))

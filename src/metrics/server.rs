@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::latency::{Latencies, Latency};
+use crate::sums::sum;
 
 /// Why a connection to a server, or a request at it, came to nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +128,7 @@ impl Tally {
 
     /// Counts an error.
     pub fn fail(&self, cause: Cause, now: u64) {
-        self.change(COUNTS + cause as usize, 1);
+        self.change(sum([COUNTS, cause as usize]), 1);
         self.last_error.store(now.max(1) << CAUSE_BITS | cause as u64, Relaxed);
     }
 

@@ -5,6 +5,8 @@
 
 use md5::{Digest, Md5};
 
+use crate::sums::sum;
+
 /// Names per server of an evenly weighted ring; each gives four points.
 const NAMES: u32 = 40;
 /// Points per server of a plain ring.
@@ -69,7 +71,8 @@ impl Ring {
     /// Index of the server for `key`: the owner of the first point at or after the key's hash, past the end the
     /// first of all. `None` for an empty ring.
     pub fn server(&self, key: &[u8]) -> Option<usize> {
-        let index = self.position(digest_words(key)[0]);
+        let [hash, ..] = digest_words(key);
+        let index = self.position(hash);
         let owner = self.owners.get(index).or_else(|| self.owners.first())?;
         usize::try_from(*owner).ok()
     }
@@ -88,7 +91,7 @@ impl Ring {
     fn position(&self, hash: u32) -> usize {
         let start = self.arcs.get((hash >> self.shift) as usize).map_or(0, |start| *start as usize);
         let rest = self.points.get(start..).unwrap_or_default();
-        start + rest.iter().take_while(|point| **point < hash).count()
+        sum([start, rest.iter().take_while(|point| **point < hash).count()])
     }
 
     /// From (index, name, number of names, points per name) of each server.
@@ -105,7 +108,7 @@ impl Ring {
         ring.sort_unstable();
         let (points, owners): (Vec<u32>, Vec<u32>) = ring.into_iter().unzip();
         let bits = points.len().next_power_of_two().ilog2().clamp(1, 20);
-        let shift = u32::BITS - bits;
+        let shift = u32::BITS.saturating_sub(bits);
         let begin = |arc: u32| points.partition_point(|&point| point < arc << shift) as u32;
         let arcs = (0..1 << bits).map(begin).collect();
         Ring { points: points.into(), owners: owners.into(), arcs, shift }

@@ -8,6 +8,8 @@
 //!
 //! A router is built once per configuration and only read afterwards. Looking up a key allocates nothing.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 pub mod ketama;
 pub mod modula;
 pub mod vbucket;

@@ -1,5 +1,7 @@
 //! vbucket maps: CRC-32 picks a vbucket, the map names its master and replicas (05 §10.1, §11).
 
+use crate::sums::sum;
+
 /// "No server" in a row of the map, as the documents write it.
 pub const NOBODY: i32 = -1;
 
@@ -27,7 +29,7 @@ impl VbucketMap {
     /// the type would not hold.
     pub fn new(replicas: usize, servers: usize, rows: Vec<i32>, forward: Option<Vec<i32>>) -> Option<VbucketMap> {
         let width = replicas.checked_add(1)?;
-        let count = rows.len() / width;
+        let count = rows.len().checked_div(width)?;
         let fits = |rows: &[i32]| {
             rows.len().is_multiple_of(width)
                 && rows
@@ -38,7 +40,7 @@ impl VbucketMap {
             return None;
         }
         Some(VbucketMap {
-            mask: u32::try_from(count - 1).ok()?,
+            mask: u32::try_from(count.checked_sub(1)?).ok()?,
             width,
             servers,
             rows: rows.into(),
@@ -52,9 +54,14 @@ impl VbucketMap {
         u16::try_from(hash).unwrap_or(0) // cannot fail: 15 bits
     }
 
+    /// Where the row of `vbucket` begins, if there is one.
+    fn row(&self, vbucket: u16) -> usize {
+        usize::from(vbucket).saturating_mul(self.width)
+    }
+
     /// Index of the master of `vbucket`; `None` when it has none, or when there is no such vbucket.
     pub fn master(&self, vbucket: u16) -> Option<usize> {
-        usize::try_from(*self.rows.get(usize::from(vbucket) * self.width)?).ok()
+        usize::try_from(*self.rows.get(self.row(vbucket))?).ok()
     }
 
     /// Index of replica number `number` (from 0) of `vbucket`, by libvbucket's rule that a replica counts only if
@@ -64,8 +71,7 @@ impl VbucketMap {
         if column >= self.servers || column >= self.width {
             return None;
         }
-        let row = usize::from(vbucket) * self.width;
-        usize::try_from(*self.rows.get(row.checked_add(column)?)?).ok()
+        usize::try_from(*self.rows.get(self.row(vbucket).checked_add(column)?)?).ok()
     }
 
     /// The master of `vbucket` to use after a server has refused it as "not my vbucket" (05 §11.2).
@@ -78,7 +84,7 @@ impl VbucketMap {
             return current;
         }
         let next = |server: usize| server.checked_add(1)?.checked_rem(self.servers);
-        let row = self.forward.as_ref().and_then(|forward| forward.get(usize::from(vbucket) * self.width));
+        let row = self.forward.as_ref().and_then(|forward| forward.get(self.row(vbucket)));
         let forward = row.and_then(|master| usize::try_from(*master).ok());
         let first = self.master(vbucket);
         if forward.is_none() || forward == first {
@@ -94,12 +100,12 @@ impl VbucketMap {
 
     /// How many vbuckets there are.
     pub fn vbuckets(&self) -> usize {
-        self.rows.len() / self.width
+        sum([self.mask as usize, 1])
     }
 
     /// How many replicas each vbucket has.
     pub fn replicas(&self) -> usize {
-        self.width - 1
+        self.width.saturating_sub(1)
     }
 
     /// How many servers the map speaks of.

@@ -2,6 +2,8 @@
 //!
 //! Each is a function from arguments and standard input to what is printed; `src/bin/` has the rest.
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 pub mod vbucketkeygen;
 pub mod vbuckettool;
 

@@ -37,7 +37,7 @@ pub fn run(arguments: &[OsString], stdin: &mut dyn Read) -> Output {
         let vbucket = usize::from(map.vbucket(name(number).as_bytes()));
         if let Some(numbers) = found.get_mut(vbucket).filter(|numbers| numbers.len() < per_vbucket) {
             numbers.push(number);
-            short -= usize::from(numbers.len() == per_vbucket);
+            short = short.saturating_sub(usize::from(numbers.len() == per_vbucket));
         }
     }
     let mut output = Output::default();

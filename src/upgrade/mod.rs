@@ -24,6 +24,8 @@
 //! | `successor` | the new process, for the old one |
 //! | `predecessor` | the old process, for the new one |
 
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+
 mod channel;
 mod message;
 mod predecessor;

@@ -55,7 +55,7 @@ impl Successor {
         let child = program.start(other.into_descriptor())?;
         let mut outbox: VecDeque<_> = legacy.into_iter().map(|(message, it)| (message, Some(it))).collect();
         outbox.push_back((Message::End, None));
-        let until = (!patience.is_zero()).then(|| Instant::now() + patience);
+        let until = Instant::now().checked_add(patience).filter(|_| !patience.is_zero());
         Ok(Successor { child, channel, outbox, until, patience, has_hung_up: false, takes_clients: false })
     }
 
@@ -90,8 +90,7 @@ impl Successor {
                 Err(_) => self.has_hung_up = true,
             }
             if self.has_hung_up {
-                let farewell = Instant::now() + FAREWELL;
-                self.until = Some(self.until.map_or(farewell, |until| until.min(farewell)));
+                self.until = [self.until, Instant::now().checked_add(FAREWELL)].into_iter().flatten().min();
             }
         }
         if self.has_hung_up

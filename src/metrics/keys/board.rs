@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use super::Micros;
 use super::hot::{Hot, HotKeys, Sketch};
 use super::stats::{self, KeyNumbers, KeyStats, Page};
+use crate::metrics::at;
 
 /// What the workers watch of one bucket. It is gone when its worker has no use for it any more.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ impl KeyBoard {
     /// A sketch for a worker and the bucket with this index, to show so many keys.
     pub fn hot(&self, bucket: usize, shown: usize) -> Hot {
         let mut places = self.lock();
-        let place = place(&mut places, bucket);
+        let place = at(&mut places, bucket);
         let hot = Hot::new(shown, Arc::clone(&place.epoch));
         place.sketches.retain(|sketch| sketch.strong_count() > 0);
         place.sketches.push(Arc::downgrade(hot.sketch()));
@@ -41,7 +42,7 @@ impl KeyBoard {
     /// Numbers for a worker and the keys of the bucket with this index: so many, for so long.
     pub fn stats(&self, bucket: usize, most: u32, lifespan: Micros) -> KeyStats {
         let mut places = self.lock();
-        let place = place(&mut places, bucket);
+        let place = at(&mut places, bucket);
         let stats = KeyStats::new(most, lifespan, Arc::clone(&place.epoch));
         place.pages.retain(|page| page.strong_count() > 0);
         place.pages.push(Arc::downgrade(stats.page()));
@@ -80,13 +81,6 @@ impl KeyBoard {
     fn lock(&self) -> MutexGuard<'_, Vec<Place>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn place(places: &mut Vec<Place>, bucket: usize) -> &mut Place {
-    if places.len() <= bucket {
-        places.resize_with(bucket + 1, Place::default);
-    }
-    &mut places[bucket]
 }
 
 #[cfg(test)]

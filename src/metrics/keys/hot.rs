@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use foldhash::fast::RandomState;
 
 use super::label::Label;
+use crate::sums::{Count as _, sum};
 
 /// How many times as many keys are watched as are shown: the more, the smaller the errors.
 const WATCHED: usize = 8;
@@ -89,14 +90,14 @@ pub struct Hot {
 impl Hot {
     /// A sketch that is to show so many keys. `wanted` counts resets.
     pub fn new(shown: usize, wanted: Arc<AtomicU64>) -> Hot {
-        let places = shown.max(1) * WATCHED;
+        let places = shown.max(1).saturating_mul(WATCHED);
         Hot {
             sketch: Arc::new(Sketch::new(places)),
             wanted,
             epoch: 0,
             hasher: RandomState::default(),
             // Twice as many: then the table cleans itself up without new memory.
-            index: HashMap::with_capacity_and_hasher(2 * places + 2, RandomState::default()),
+            index: HashMap::with_capacity_and_hasher(sum([places, places, 2]), RandomState::default()),
             hashes: Vec::with_capacity(places),
             counts: Vec::with_capacity(places),
             positions: Vec::with_capacity(places),
@@ -136,6 +137,7 @@ impl Hot {
     }
 
     /// A key that is not watched takes a free place, or that of the key with the fewest requests.
+    #[expect(clippy::indexing_slicing, reason = "each place that is taken has its row in all of these")]
     fn enter(&mut self, hash: u64, key: &[u8]) {
         let free = self.hashes.len();
         let at = if free < self.sketch.places.len() {
@@ -143,7 +145,7 @@ impl Hot {
             self.counts.push(0);
             self.positions.push(self.order.len() as u32);
             self.order.push(free as u32);
-            self.sketch.taken.store(free + 1, Relaxed);
+            self.sketch.taken.store(self.hashes.len(), Relaxed);
             free
         } else {
             let Some(&last) = self.order.last() else { return };
@@ -163,14 +165,19 @@ impl Hot {
     }
 
     /// One more request for the key at this place. It goes before all those that had as many.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "as above, and the first with so many requests is this one or before it"
+    )]
     fn raise(&mut self, at: usize) {
-        let (count, from) = (self.counts[at], self.positions[at] as usize);
+        let (mut count, from) = (self.counts[at], self.positions[at] as usize);
         let to = self.order.partition_point(|other| self.counts[*other as usize] > count);
         let other = self.order[to] as usize;
         self.order.swap(from, to);
         self.positions.swap(at, other);
-        self.counts[at] = count + 1;
-        self.sketch.places[at].count.store(count + 1, Relaxed);
+        count.up();
+        self.counts[at] = count;
+        self.sketch.places[at].count.store(count, Relaxed);
     }
 }
 

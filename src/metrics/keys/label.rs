@@ -43,7 +43,9 @@ impl Label {
         self.length.store(key.len() as u64, Relaxed);
         for (word, bytes) in self.words.iter().zip(key.chunks(WORD)) {
             let mut padded = [0; WORD];
-            padded[..bytes.len()].copy_from_slice(bytes);
+            if let Some(beginning) = padded.get_mut(..bytes.len()) {
+                beginning.copy_from_slice(bytes);
+            }
             word.store(u64::from_ne_bytes(padded), Relaxed);
         }
         also();

@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 use super::Micros;
 use super::label::Label;
-use crate::metrics::counter::{COMMANDS, Command, FIELDS, Field, TYPES};
+use crate::metrics::counter::{Command, FIELDS, Field, TYPES};
 
 /// The commands that name keys.
 const KEYED: [Command; 14] = [
@@ -30,6 +30,12 @@ const KEYED: [Command; 14] = [
 ];
 
 const NUMBERS: usize = TYPES.len() * KEYED.len() * FIELDS.len();
+
+/// The place of a number: there are so many commands of each type, with so many numbers each.
+#[expect(clippy::arithmetic_side_effects, reason = "the last of them is in NUMBERS, which the compiler has multiplied")]
+fn place_of(quiet: bool, row: usize, field: Field) -> usize {
+    (usize::from(quiet) * KEYED.len() + row) * FIELDS.len() + field as usize
+}
 
 /// So many keys get memory at a time.
 const BLOCK: usize = 64;
@@ -127,7 +133,10 @@ impl KeyStats {
             most: most as usize,
             hasher: RandomState::default(),
             // Twice as many: then the table cleans itself up without new memory.
-            index: HashMap::with_capacity_and_hasher(2 * (most as usize).min(AT_ONCE), RandomState::default()),
+            index: HashMap::with_capacity_and_hasher(
+                (most as usize).min(AT_ONCE).saturating_mul(2),
+                RandomState::default(),
+            ),
             blocks: Vec::new(),
             links: Vec::new(),
             newest: NONE,
@@ -151,7 +160,7 @@ impl KeyStats {
             Some(&at) => {
                 self.touch(at);
                 if !self.is_over(at, now) {
-                    return Tracked { at, turn: self.links[at as usize].turn };
+                    return Tracked { at, turn: self.own(at).turn };
                 }
                 at
             }
@@ -173,8 +182,7 @@ impl KeyStats {
     pub fn add(&self, tracked: Tracked, quiet: bool, command: Command, field: Field, by: u64) {
         let is_its = self.links.get(tracked.at as usize).is_some_and(|link| link.turn == tracked.turn);
         let Some(row) = KEYED.iter().position(|keyed| *keyed == command).filter(|_| is_its) else { return };
-        let number = (usize::from(quiet) * KEYED.len() + row) * FIELDS.len() + field as usize;
-        if let Some(number) = self.entry(tracked.at).numbers.get(number) {
+        if let Some(number) = self.entry(tracked.at).numbers.get(place_of(quiet, row, field)) {
             // Nobody else writes.
             number.store(number.load(Relaxed).wrapping_add(by), Relaxed);
         }
@@ -188,12 +196,23 @@ impl KeyStats {
         (self.newest, self.oldest) = (NONE, NONE);
     }
 
+    #[expect(clippy::indexing_slicing, reason = "only entries that have memory are named, and they keep it")]
     fn entry(&self, at: u32) -> &Entry {
         &self.blocks[at as usize / BLOCK][at as usize % BLOCK]
     }
 
+    #[expect(clippy::indexing_slicing, reason = "whoever names an entry has found it in the index, or made it")]
+    fn own(&self, at: u32) -> &Link {
+        &self.links[at as usize]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "as above")]
+    fn own_mut(&mut self, at: u32) -> &mut Link {
+        &mut self.links[at as usize]
+    }
+
     fn is_over(&self, at: u32, now: Micros) -> bool {
-        self.links[at as usize].since.saturating_add(self.page.lifespan) < now
+        self.own(at).since.saturating_add(self.page.lifespan) < now
     }
 
     /// An entry for another key: that of the one that was used the longest time ago, if its time is over or there is no
@@ -203,7 +222,8 @@ impl KeyStats {
         if self.oldest != NONE && (is_full || self.is_over(self.oldest, now)) {
             let at = self.oldest;
             self.unlink(at);
-            self.index.remove(&self.links[at as usize].hash);
+            let hash = self.own(at).hash;
+            self.index.remove(&hash);
             self.link(at);
             return Some(at);
         }
@@ -211,7 +231,7 @@ impl KeyStats {
             return None;
         }
         let at = self.links.len();
-        if at == self.blocks.len() * BLOCK {
+        if at == self.blocks.len().saturating_mul(BLOCK) {
             let block: Block = (0..BLOCK).map(|_| Entry::default()).collect();
             self.blocks.push(Arc::clone(&block));
             self.page.blocks.lock().unwrap_or_else(PoisonError::into_inner).push(block);
@@ -223,16 +243,17 @@ impl KeyStats {
 
     /// The entry is this key's from now on, and has counted nothing.
     fn begin(&mut self, at: u32, hash: u64, key: &[u8], now: Micros) -> Tracked {
-        self.turn = self.turn.wrapping_add(1);
-        let link = &mut self.links[at as usize];
-        (link.hash, link.since, link.turn) = (hash, now, self.turn);
+        let turn = self.turn.wrapping_add(1);
+        self.turn = turn;
+        let link = self.own_mut(at);
+        (link.hash, link.since, link.turn) = (hash, now, turn);
         self.index.insert(hash, at);
         let entry = self.entry(at);
         entry.label.replace(key, self.epoch, || {
             entry.since.store(now, Relaxed);
             entry.numbers.iter().for_each(|number| number.store(0, Relaxed));
         });
-        Tracked { at, turn: self.turn }
+        Tracked { at, turn }
     }
 
     /// Notes that the entry was used.
@@ -245,7 +266,7 @@ impl KeyStats {
 
     fn link(&mut self, at: u32) {
         let newest = std::mem::replace(&mut self.newest, at);
-        let link = &mut self.links[at as usize];
+        let link = self.own_mut(at);
         (link.newer, link.older) = (NONE, newest);
         match self.links.get_mut(newest as usize) {
             Some(link) => link.newer = at,
@@ -254,7 +275,7 @@ impl KeyStats {
     }
 
     fn unlink(&mut self, at: u32) {
-        let Link { newer, older, .. } = self.links[at as usize];
+        let Link { newer, older, .. } = *self.own(at);
         match self.links.get_mut(newer as usize) {
             Some(link) => link.older = older,
             None => self.newest = older,
@@ -277,7 +298,7 @@ pub struct KeyNumbers {
 impl KeyNumbers {
     /// All numbers that are not 0: type, command, field, number.
     pub fn counted(&self) -> impl Iterator<Item = (&'static str, &'static str, &'static str, u64)> {
-        let names = TYPES.iter().flat_map(|kind| KEYED.iter().map(move |command| (*kind, COMMANDS[*command as usize])));
+        let names = TYPES.iter().flat_map(|kind| KEYED.iter().map(move |command| (*kind, command.name())));
         let names = names.flat_map(|(kind, command)| FIELDS.iter().map(move |field| (kind, command, *field)));
         let all = names.zip(&self.numbers).map(|((kind, command, field), number)| (kind, command, field, *number));
         all.filter(|(.., number)| *number > 0)
