@@ -224,8 +224,16 @@ impl Engine {
 
     /// The client is about to change this key at `host`, or all of them. If that was the last thing that a client did
     /// which has gone since, and it is not done yet, this one takes its place.
+    #[inline]
     pub(in crate::proxy) fn take_over(&mut self, client_id: ClientId, host_id: HostId, key: Option<&[u8]>) {
-        let Some(host) = self.downstream.hosts.must(host_id).filter(|host| host.abandoned > 0) else { return };
+        if self.downstream.hosts.must(host_id).is_some_and(|host| host.abandoned > 0) {
+            self.take_gone_ones_place(client_id, host_id, key);
+        }
+    }
+
+    #[cold]
+    fn take_gone_ones_place(&mut self, client_id: ClientId, host_id: HostId, key: Option<&[u8]>) {
+        let Some(host) = self.downstream.hosts.must(host_id) else { return };
         if self.upstream.clients.must(client_id).is_none_or(|client| client.sticky(host_id).is_some()) {
             return; // its own order comes first
         }

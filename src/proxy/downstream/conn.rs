@@ -14,6 +14,7 @@ use crate::protocol::Protocol;
 
 use crate::proxy::downstream::abandoned::Abandoned;
 use crate::proxy::downstream::fifo::Fifo;
+use crate::proxy::downstream::group::Open;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::sent::Writes;
 use crate::proxy::downstream::{Entry, Expect};
@@ -58,17 +59,6 @@ pub enum Step {
     Select,
 }
 
-/// A get at the end of the output that further keys may join.
-#[derive(Clone, Copy, Debug)]
-pub struct OpenGet {
-    /// Where it begins in the output.
-    pub start: u64,
-    /// How many keys it has.
-    pub keys: u32,
-    /// The number of its first entry, counted over the connection's life.
-    pub first: u64,
-}
-
 /// What was counted of the requests on a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shown {
@@ -111,10 +101,8 @@ pub struct Conn {
     pub(super) head_since: Micros,
     /// How many of the expected replies somebody still waits for.
     pub(super) wanted: u32,
-    /// The get that further keys may join in this turn.
-    pub(super) open: Option<OpenGet>,
-    /// The batch whose quiet packets end the output: more of this turn may join them, nothing has closed them yet.
-    pub(super) group: Option<RequestId>,
+    /// What ends the output and others of this turn may join: nothing has closed it yet.
+    pub(super) open: Option<Open>,
     /// Within the request at the head, if it has several entries: where to look for the one that is answered next.
     pub(super) cursor: usize,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
@@ -166,7 +154,6 @@ impl Conn {
             head_since: now,
             wanted: 0,
             open: None,
-            group: None,
             cursor: 0,
             is_stalled: false,
             is_elder: false,
@@ -320,8 +307,8 @@ impl Conn {
     /// alone is kept apart.
     #[inline(always)] // the entry is made where this is called, and is not to be moved twice
     pub fn expect(&mut self, mut entry: Entry) -> bool {
-        let is_behind = self.fifo.front().is_some_and(|first| first.request != entry.request)
-            && self.open.is_none_or(|open| open.first != self.fifo.first_number());
+        let is_behind =
+            self.fifo.front().is_some_and(|first| first.request != entry.request) && !self.is_open_at_head();
         entry.is_queued = is_behind && self.state == State::Ready;
         // A server that speaks nothing but binary has no answer to a question in ASCII.
         let is_doubtful = self.is_side && matches!(entry.expect, Expect::Probe(_));

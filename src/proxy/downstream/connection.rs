@@ -11,7 +11,8 @@ use crate::protocol::binary::packet::{self, Packet};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::loss::Loss;
-use crate::proxy::downstream::{ConnId, State, Step};
+use crate::proxy::downstream::{ConnId, Entry, State, Step};
+use crate::proxy::request::RequestId;
 
 /// A server sent something that does not fit what was asked: the connection is out of step and must go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,10 +104,11 @@ impl Engine {
         }
         let mut clients = Vec::new();
         let (head, first) = (conn.fifo.head_len(), conn.fifo.front().map(|entry| entry.request));
-        for entry in conn.fifo.iter_mut().skip(head).filter(|entry| Some(entry.request) != first) {
+        let is_other = |entry: &Entry| entry.request == RequestId::NONE || Some(entry.request) != first;
+        for entry in conn.fifo.iter_mut().skip(head).filter(|entry| is_other(entry)) {
+            entry.is_queued = true;
             // Others have been given up, or are questions of our own.
             if let Some(request) = self.flight.requests.get_mut(entry.request).filter(|request| !request.is_done) {
-                entry.is_queued = true;
                 let bucket = &self.buckets[request.bucket];
                 bucket.counters.count(Counter::ConnQueueAdd);
                 request.begin_queued(self.now);
@@ -260,7 +262,7 @@ impl Engine {
         if let Some((first, true)) = conn.fifo.front().map(|first| (first.request, first.is_queued)) {
             let head = conn.fifo.head_len();
             for (index, entry) in conn.fifo.iter_mut().enumerate() {
-                if index >= head && entry.request != first {
+                if index >= head && (entry.request != first || first == RequestId::NONE) {
                     break;
                 }
                 if std::mem::take(&mut entry.is_queued)

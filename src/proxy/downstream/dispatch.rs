@@ -1,30 +1,19 @@
-//! Which connection a request takes, and how it gets there; joining gets.
+//! How a request gets to its connection.
 
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::metrics::server::Count;
 use crate::protocol::Protocol;
-use crate::protocol::ascii::command as ascii;
-use crate::protocol::binary::{command as binary, opcode, packet};
 use crate::protocol::op;
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, OpenGet, State};
+use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, State};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
 use crate::proxy::upstream::{Caller, ClientId};
 use crate::sums::{Count as _, before};
-
-/// How many keys a joined get has at most.
-pub(super) const JOIN_KEYS: u32 = 100;
-
-/// How long a joined get may become in bytes: well within a socket buffer.
-const JOIN_BYTES: u64 = 16 * 1024;
-
-/// The opaques of the keys that join a get: above every vbucket id, which the first key carries.
-const JOIN_OPAQUE: u32 = 0x0001_0000;
 
 /// The length of a line's end.
 const LINE_END: u64 = 2;
@@ -71,13 +60,6 @@ impl Bucket {
         let route = self.config.router.route(key);
         let server = self.masters.learned(route.vbucket).or(route.server);
         (server.and_then(|server| self.hosts.get(server).copied()), route.vbucket)
-    }
-}
-
-impl Conn {
-    /// Whether one more key may join this get.
-    fn has_room_in(&self, open: &OpenGet) -> bool {
-        open.keys < JOIN_KEYS && before(self.output.end(), open.start) < JOIN_BYTES
     }
 }
 
@@ -207,17 +189,15 @@ impl Engine {
             Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
         let Some(host_id) = host_id else { return self.fail(request_id, Failure::NoServer) };
         let joined = match self.downstream.hosts.must(host_id).and_then(|host| host.open) {
-            Some(id) if client.is_free() && bucket.config.behavior.join_gets => self
-                .downstream
-                .conns
-                .must_mut(id)
-                .and_then(|conn| Some((id, conn.open.filter(|open| conn.has_room_in(open))?, conn))),
+            Some(id) if client.is_free() && bucket.config.behavior.join_gets => {
+                self.downstream.conns.must_mut(id).and_then(|conn| Some((id, conn.joinable()?, conn)))
+            }
             _ => None,
         };
         let Some((conn_id, open, conn)) = joined else { return self.send_get(host_id, &get) };
         // With the get that it joins, its connection is on all lists already.
         bucket.counters.count(Counter::JoinedGets);
-        let opaque = join(conn, open, &get);
+        let opaque = conn.join(open, &get);
         let entry = get.entry(opaque, conn.output.end(), 0);
         let is_queued = conn.expect(entry);
         conn.wanted.up();
@@ -253,59 +233,29 @@ impl Engine {
         };
         let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let speak = conn.speak;
-        let opaque = match conn.open.filter(|open| joinable && conn.has_room_in(open)) {
+        let opaque = match conn.joinable().filter(|_| joinable) {
             Some(open) => {
                 self.buckets[get.bucket].counters.count(Counter::JoinedGets);
-                join(conn, open, get)
+                conn.join(open, get)
             }
             None => {
                 let Some(conn) = self.begin(conn_id) else { return };
-                let start = conn.output.end();
-                write_get(conn.output.tail(), speak, get);
                 if joinable {
-                    conn.open = Some(OpenGet { start, keys: 1, first: conn.fifo.next_number() });
                     let is_for_all = !conn.is_side && !conn.is_elder;
+                    let opaque = conn.begin_get(get);
                     if let Some(host) = self.downstream.hosts.must_mut(host_id).filter(|_| is_for_all) {
                         host.open = Some(conn_id);
                     }
-                } else if speak == Protocol::Ascii {
-                    ascii::end(conn.output.tail());
+                    opaque
+                } else {
+                    conn.write_whole_get(get)
                 }
-                u32::from(get.vbucket)
             }
         };
         let Some(conn) = self.downstream.conns.must(conn_id) else { return };
         let end = conn.output.end();
         let behind = if speak == Protocol::Ascii && !joinable { LINE_END } else { 0 };
         self.enqueue(conn_id, get.entry(opaque, end, behind));
-    }
-
-    /// Closes what others could join, a get or quiet packets: something else follows, or it is sent.
-    #[inline]
-    pub(in crate::proxy) fn seal(&mut self, id: ConnId) {
-        // Asked for each connection on the list of those to flush, and for each that is to be closed: some have gone.
-        if self.downstream.conns.get(id).is_some_and(|conn| conn.group.is_some() || conn.open.is_some()) {
-            self.close_open(id);
-        }
-    }
-
-    fn close_open(&mut self, id: ConnId) {
-        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
-        if conn.group.is_some() {
-            return self.close_group(id);
-        }
-        let Some(open) = conn.open.take() else { return };
-        let Some(host) = self.downstream.hosts.must_mut(conn.host) else { return };
-        if host.open == Some(id) {
-            host.open = None;
-        }
-        match conn.speak {
-            Protocol::Ascii => ascii::end(conn.output.tail()),
-            Protocol::Binary if open.keys > 1 => binary::noop(conn.output.tail(), 0),
-            Protocol::Binary => {}
-        }
-        let end = conn.output.end();
-        conn.fifo.set_end(end);
     }
 
     /// Where another request is written to that the connection takes; [`Engine::enqueue`] follows.
@@ -366,34 +316,4 @@ impl Engine {
             self.arm_conn(id);
         }
     }
-}
-
-/// Writes a get that others may join: an ASCII line without its end.
-fn write_get(out: &mut Vec<u8>, speak: Protocol, get: &Get<'_>) {
-    match speak {
-        Protocol::Ascii => {
-            ascii::get_start(out, get.cas);
-            ascii::key(out, get.key);
-        }
-        Protocol::Binary => binary::get(out, get.key, get.vbucket, u32::from(get.vbucket)),
-    }
-}
-
-/// Adds a key to the get at the end of the connection's output. The result is its opaque.
-fn join(conn: &mut Conn, open: OpenGet, get: &Get<'_>) -> u32 {
-    let opaque = JOIN_OPAQUE.wrapping_add(open.keys);
-    match conn.speak {
-        Protocol::Ascii => ascii::key(conn.output.tail(), get.key),
-        Protocol::Binary => {
-            if open.keys == 1
-                && let Some(header) = conn.output.tail_from(open.start)
-            {
-                packet::set_opcode(header, opcode::GETKQ);
-            }
-            binary::getq(conn.output.tail(), get.key, get.vbucket, opaque);
-        }
-    }
-    conn.fifo.reopen();
-    conn.open = Some(OpenGet { keys: open.keys.saturating_add(1), ..open });
-    opaque
 }

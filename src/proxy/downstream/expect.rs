@@ -149,6 +149,14 @@ impl Expect {
         }
     }
 
+    /// The same for a request that stands elsewhere: it began at `from`, and begins at `to`.
+    pub fn moved(mut self, from: u64, to: u64) -> Expect {
+        if let Some(key_at) = self.key_at() {
+            *key_at = key_at.saturating_sub(from).saturating_add(to);
+        }
+        self
+    }
+
     /// Whether the request changes something at the server. Of a multi-key get its request says so.
     pub fn changes(&self) -> bool {
         match *self {
@@ -213,7 +221,8 @@ pub struct Entry {
     pub retries: u32,
     /// The server may be asked again although it may have done it already (03 §8.1).
     pub may_repeat: bool,
-    /// It is behind other requests on a ready connection, and counted as such in its request.
+    /// It is behind other requests on a ready connection, and counted as such in its request. It stays so marked when that
+    /// is given up or answered otherwise, for those who are joined with it.
     pub is_queued: bool,
 }
 

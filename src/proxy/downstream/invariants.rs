@@ -13,6 +13,11 @@ impl Downstream {
             let live = |id| requests.get(id).is_some_and(|request| !request.is_done);
             let wanted = conn.fifo.iter().filter(|entry| live(entry.request)).count();
             assert_eq!(conn.wanted as usize, wanted, "wanted replies of connection {id:?}: {conn:?}");
+            let mut head = conn.fifo.iter().take(conn.fifo.head_len());
+            assert!(
+                !head.any(|entry| entry.is_queued && live(entry.request)),
+                "a request at the head of {id:?} counts as queued"
+            );
             assert!(!conn.is_idle || conn.fifo.is_empty(), "idle connection {id:?} with expected replies");
             assert!(conn.answered_to <= conn.output.end(), "connection {id:?}");
             let mut at = conn.answered_to;

@@ -36,7 +36,8 @@ impl Engine {
         // Questions of our own are no request; others have been given up, or are answered.
         let request = self.flight.requests.get_mut(id).filter(|request| !request.is_done)?;
         conn.wanted = conn.wanted.saturating_sub(1);
-        let was_queued = std::mem::take(&mut entry.is_queued);
+        // It stays marked: what was joined with it looks there when all of them come to the head.
+        let was_queued = entry.is_queued;
         self.flight.is_refused_due |= request.answered_on(conn_id, conn.writes.at(entry.end), was_queued);
         if request.note != NoteId::NONE {
             self.flight.notes.answered_by(request.note, conn.host);

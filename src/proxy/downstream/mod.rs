@@ -15,10 +15,10 @@
 //! | `host`, `hosts` | one server, and what all workers know of it; which ones there are |
 //! | `named` | servers that clients have named (`-X`) |
 //! | `face` | what the event loop calls |
-//! | `dispatch`, `pick` | sending; joining gets; which connection a request takes |
+//! | `dispatch`, `pick` | sending; which connection a request takes |
 //! | `connection` | handshakes, and replies one by one |
 //! | `matching`, `links` | which expected reply a server's answer is; what ties it to its request |
-//! | `group` | quiet packets, and what closes them |
+//! | `group` | groups on the wire: joined gets and quiet packets, and what closes them |
 //! | `sent` | when what was sent |
 //! | `counting` | what is counted of connections and servers |
 //! | `servers` | what all workers count of a server |
@@ -56,8 +56,9 @@ mod sent;
 pub mod servers;
 pub mod shortage;
 
-pub use conn::{Conn, ConnId, OpenGet, Shown, State, Step};
+pub use conn::{Conn, ConnId, Shown, State, Step};
 pub use expect::{Entry, Expect, PacketName, Question, Translated};
+pub(in crate::proxy) use resend::Written;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -11,7 +11,6 @@ use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::ClientId;
 use crate::proxy::{Action, Engine};
 
-use super::dispatch::JOIN_KEYS;
 use super::host::HostId;
 use super::loss::Loss;
 use super::{Conn, ConnId, Step};
@@ -31,7 +30,7 @@ impl Engine {
         let Some(host) = self.downstream.hosts.get_mut(host_id) else { return Err(Failure::NoServer) };
         if joinable
             && let Some(conn) = host.open
-            && self.downstream.conns.must(conn).and_then(|conn| conn.open).is_some_and(|open| open.keys < JOIN_KEYS)
+            && self.downstream.conns.must(conn).and_then(Conn::open_get).is_some_and(|open| open.takes_keys())
         {
             return Ok(conn);
         }

@@ -1,12 +1,34 @@
-//! Requests of lost connections, sent again (03 §8.1): in the same order, on one connection.
+//! How requests are sent again, and those of lost connections (03 §8.1): in the same order, on one connection.
+//!
+//! A get of one key is asked for as any other, and may be joined; a multi-key get for what it has no value of yet; all else
+//! is sent in the words that were written before. What servers refuse is sent again in the same way (`request/refused`).
+
+use std::ops::Range;
+
+use crate::buffer::Output;
+use crate::protocol::Protocol;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::dispatch::Get;
+use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::loss::Lost;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::sums::{behind, sum};
+
+/// A request as it was written for a connection, for another one.
+#[derive(Debug)]
+pub(in crate::proxy) struct Written<'a> {
+    /// Where it stands.
+    pub(in crate::proxy) bytes: &'a Output,
+    /// And where in there.
+    pub(in crate::proxy) range: Range<u64>,
+    /// The reply to expect, as of there.
+    pub(in crate::proxy) entry: Entry,
+    /// Which protocol that is.
+    pub(in crate::proxy) speak: Protocol,
+}
 
 impl Engine {
     /// Sends again what was on the connections lost in this turn, in the same order.
@@ -27,7 +49,7 @@ impl Engine {
                 if let Some(sent_on) = sent_on
                     && again.get(sum([place, 1])).is_none_or(|(next, _)| next != id)
                 {
-                    self.reclose_group(*id, sent_on);
+                    self.reclose(*id, sent_on);
                 }
             }
             if !later.is_empty() {
@@ -66,15 +88,10 @@ impl Engine {
         let retries = entry.retries.saturating_add(1);
         match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
-                let Some(key) = old.output.slice(key_at..behind(key_at, key_len.into())) else {
-                    self.fail(id, Failure::Closed);
-                    return None;
-                };
-                let request = self.flight.requests.must(id)?;
-                let (client, bucket) = (request.client, request.bucket);
-                let (_, cas) = self.class(id);
-                let (_, vbucket) = self.route(bucket, key);
-                self.send_get(old.host, &Get { request: id, client, bucket, key, vbucket, cas, retries });
+                match old.output.slice(key_at..behind(key_at, key_len.into())) {
+                    Some(key) => self.get_again(id, Some(old.host), key, retries),
+                    None => self.fail(id, Failure::Closed),
+                }
                 None
             }
             Expect::MultiGet { part } => {
@@ -92,42 +109,58 @@ impl Engine {
             | Expect::Meta { .. }
             | Expect::Create { .. }
             | Expect::Dump { .. }
-            | Expect::Broadcast { .. } => self.copy(id, old, index),
+            | Expect::Broadcast { .. } => {
+                let entry = Entry { retries, ..*entry };
+                let written = Written { bytes: &old.output, range: old.range(index), entry, speak: old.speak };
+                self.write_again(id, old.host, &written)
+            }
         }
     }
 
-    /// Sends one of them again as it was; gives the connection.
-    fn copy(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
-        let entry = old.fifo.get(index)?;
-        let retries = entry.retries.saturating_add(1);
-        if self.is_unknown_now(old.host, entry) {
-            self.entry_failed(id, entry, Some(old.host), Failure::Closed);
+    /// Asks again for one key of a get: `to`, or whoever has the key now.
+    pub(in crate::proxy) fn get_again(&mut self, id: RequestId, to: Option<HostId>, key: &[u8], retries: u32) {
+        let Some(request) = self.flight.requests.must(id) else { return };
+        let (client, bucket) = (request.client, request.bucket);
+        let (_, cas) = self.class(id);
+        let (host, vbucket) = self.route(bucket, key);
+        match to.or(host) {
+            Some(host) => self.send_get(host, &Get { request: id, client, bucket, key, vbucket, cas, retries }),
+            None => self.fail(id, Failure::NoServer),
+        }
+    }
+
+    /// Sends a request again in the same words; gives the connection.
+    pub(in crate::proxy) fn write_again(
+        &mut self,
+        id: RequestId,
+        host: HostId,
+        written: &Written<'_>,
+    ) -> Option<ConnId> {
+        let Written { bytes, ref range, ref entry, speak } = *written;
+        if self.is_unknown_now(host, entry) {
+            self.entry_failed(id, entry, Some(host), Failure::Closed);
             return None;
         }
         let client = self.flight.requests.must(id).map(|request| request.client)?;
         let picked = match (entry.expect, entry.expect.opcode()) {
-            (Expect::Dump { .. }, _) => self.pick_dump(old.host),
-            (_, Some(code)) => self.pick_for(client, old.host, code),
-            _ => self.pick(client, old.host, false),
+            (Expect::Dump { .. }, _) => self.pick_dump(host),
+            (_, Some(code)) => self.pick_for(client, host, code),
+            _ => self.pick(client, host, false),
         };
-        let conn_id = match picked.and_then(|conn| self.speaking(conn, old.speak)) {
+        let conn_id = match picked.and_then(|conn| self.speaking(conn, speak)) {
             Ok(conn) => conn,
             Err(failure) => {
-                self.entry_failed(id, entry, Some(old.host), failure);
+                self.entry_failed(id, entry, Some(host), failure);
                 return None;
             }
         };
         self.ask_before(conn_id, entry);
-        let range = old.range(index);
         let conn = self.begin(conn_id)?;
         let start = conn.output.end();
-        conn.output.copy_from(&old.output, range.clone());
+        conn.output.copy_from(bytes, range.clone());
         let end = conn.output.end();
-        let mut expect = entry.expect;
-        if let Some(key_at) = expect.key_at() {
-            *key_at = key_at.saturating_sub(range.start).saturating_add(start);
-        }
-        self.enqueue(conn_id, Entry { expect, end, retries, request: id, ..*entry });
+        let expect = entry.expect.moved(range.start, start);
+        self.enqueue(conn_id, Entry { expect, end, request: id, ..*entry });
         Some(conn_id)
     }
 }

@@ -275,7 +275,7 @@ impl Engine {
                 conn_id,
                 Entry { request: id, expect, opaque, end, retries: 0, may_repeat: true, is_queued: false },
             );
-            self.note_group(id, conn_id, code);
+            self.note_packet(id, conn_id, code);
         }
     }
 

@@ -21,9 +21,8 @@ use crate::protocol::Protocol;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::packet::{HEADER, Header, Packet};
 
-use crate::proxy::downstream::dispatch::Get;
 use crate::proxy::downstream::host::HostId;
-use crate::proxy::downstream::{ConnId, Entry, Expect};
+use crate::proxy::downstream::{ConnId, Entry, Expect, Written};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::timers::{Micros, Owner};
@@ -50,8 +49,8 @@ pub struct Refused {
 enum Again {
     /// These bytes, to the master of this vbucket.
     Packet { bytes: Output, vbucket: u16, entry: Entry },
-    /// A get of this key, with or without the CAS id.
-    Get { key: Vec<u8>, cas: bool },
+    /// A get of this key.
+    Get { key: Vec<u8> },
     /// The refused keys of a multi-key get.
     Keys,
 }
@@ -183,31 +182,28 @@ impl Engine {
         let Some(conn) = self.downstream.conns.must(id) else { return };
         let (host, range) = (conn.host(), conn.range(index));
         let Some(entry) = conn.entry(index).copied() else { return };
-        let mut head = Vec::new();
-        conn.read_asked(range.start..behind(range.start, HEADER), &mut head);
-        let vbucket = head.first_chunk().map_or(0, |head| Header::parse(head).vbucket_or_status);
-        let again = match entry.expect {
+        // It is wanted, or its refusal would not have been looked at.
+        let Some(bucket) = self.flight.requests.must(entry.request).map(|request| request.bucket) else { return };
+        let (again, vbucket) = match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
                 let mut key = Vec::new();
                 conn.read_asked(key_at..behind(key_at, key_len.into()), &mut key);
-                Again::Get { key, cas: false }
+                let vbucket = self.buckets[bucket].config.router.route(&key).vbucket;
+                (Again::Get { key }, vbucket)
             }
-            _ => Again::Packet { bytes: conn.request(index), vbucket, entry },
+            mut expect => {
+                if let Expect::Quiet { answered, .. } = &mut expect {
+                    *answered = false;
+                }
+                let mut head = Vec::new();
+                conn.read_asked(range.start..behind(range.start, HEADER), &mut head);
+                let vbucket = head.first_chunk().map_or(0, |head| Header::parse(head).vbucket_or_status);
+                let entry = Entry { expect: expect.moved(range.start, 0), retries: 0, ..entry };
+                (Again::Packet { bytes: conn.request(index), vbucket, entry }, vbucket)
+            }
         };
         let Some(request) = self.unlink(id, index) else { return };
-        let again = match again {
-            Again::Get { key, .. } => {
-                let (_, cas) = self.class(request);
-                let Some(bucket) = self.flight.requests.must(request).map(|request| request.bucket) else { return };
-                let vbucket = self.buckets[bucket].config.router.route(&key).vbucket;
-                self.learn_of(request, vbucket, host, body);
-                Again::Get { key, cas }
-            }
-            other => {
-                self.learn_of(request, vbucket, host, body);
-                other
-            }
-        };
+        self.learn_of(request, vbucket, host, body);
         self.send_again(request, again);
     }
 
@@ -302,13 +298,7 @@ impl Engine {
             request.pending = request.pending.saturating_sub(1);
             request.refused = request.refused.saturating_sub(1);
             match refused.again {
-                Again::Get { key, cas } => match self.route(bucket, &key) {
-                    (Some(host), vbucket) => {
-                        let get = Get { request: id, client: client_id, bucket, key: &key, vbucket, cas, retries: 0 };
-                        self.send_get(host, &get);
-                    }
-                    (None, _) => self.fail(id, Failure::NoServer),
-                },
+                Again::Get { key } => self.get_again(id, None, &key, 0),
                 Again::Keys => self.send_refused_keys(id),
                 Again::Packet { bytes, vbucket, entry } => {
                     let sent_on = self.resend_packet(id, &bytes, vbucket, &entry);
@@ -318,43 +308,24 @@ impl Engine {
             }
         }
         for conn in groups {
-            self.reclose_group(id, conn);
+            self.reclose(id, conn);
         }
     }
 
-    /// Gives the connection.
+    /// Sends a packet again, to the master of its vbucket; gives the connection.
     fn resend_packet(&mut self, id: RequestId, bytes: &Output, vbucket: u16, entry: &Entry) -> Option<ConnId> {
-        let request = self.flight.requests.must(id)?;
-        let (client, bucket) = (request.client, &self.buckets[request.bucket]);
+        let bucket = &self.buckets[self.flight.requests.must(id)?.bucket];
         let map = bucket.config.router.vbucket_map();
         let master = bucket.masters.learned(vbucket).or_else(|| map.and_then(|map| map.master(vbucket)));
         // The bytes are a packet's: a server that speaks otherwise has no use for them.
         let host = master
             .and_then(|master| bucket.hosts.get(master).copied())
             .filter(|host| self.downstream.protocol(*host) == Protocol::Binary);
-        let picked = host.ok_or(Failure::NoServer).and_then(|host| match entry.expect.opcode() {
-            Some(code) => self.pick_for(client, host, code),
-            None => self.pick(client, host, false),
-        });
-        let conn_id = match picked.and_then(|conn| self.speaking(conn, Protocol::Binary)) {
-            Ok(conn) => conn,
-            Err(failure) => {
-                self.entry_failed(id, entry, host, failure);
-                return None;
-            }
+        let Some(host) = host else {
+            self.entry_failed(id, entry, None, Failure::NoServer);
+            return None;
         };
-        let out = self.begin_request(conn_id)?;
-        out.copy_from(bytes, 0..bytes.end());
-        let end = out.end();
-        let mut expect = entry.expect;
-        if let Expect::Value { key_at, key_len, .. } = &mut expect {
-            // Only what has no value behind its key comes back here.
-            *key_at = end.saturating_sub(u64::from(*key_len));
-        }
-        if let Expect::Quiet { answered, .. } = &mut expect {
-            *answered = false;
-        }
-        self.enqueue(conn_id, Entry { request: id, expect, end, retries: 0, ..*entry });
-        Some(conn_id)
+        let written = Written { bytes, range: 0..bytes.end(), entry: *entry, speak: Protocol::Binary };
+        self.write_again(id, host, &written)
     }
 }

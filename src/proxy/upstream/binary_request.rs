@@ -194,7 +194,7 @@ impl Engine {
         let place = self.note_place(id, conn_id, code);
         if op.is_foreign {
             // It travels alone, and so cannot bring the answers to the quiet ones before it.
-            self.close_group(conn_id);
+            self.seal(conn_id);
         }
         let Some(out) = self.begin_in(id, conn_id) else { return };
         let start = out.end();
@@ -229,7 +229,7 @@ impl Engine {
         let may_repeat = op.may_repeat(packet.header.cas != 0);
         let entry = Entry { request: id, expect, opaque, end, retries, may_repeat, is_queued: false };
         self.enqueue(conn_id, entry);
-        self.note_group(id, conn_id, code);
+        self.note_packet(id, conn_id, code);
     }
 
     /// Answers a packet that the connection's ASCII server cannot be told.
