@@ -13,10 +13,10 @@
 //! | file | what |
 //! |---|---|
 //! | `scenario` | what a seed stands for |
-//! | `world` | the steps of a run |
+//! | `world`, `peers`, `ending` | the steps of a run: in general, those of servers, and the last ones |
 //! | `network` | what the event loop of `net::driver` is driven with: connections that are memory (`tests/fuzzing/src/memory`) |
 //! | `client`, `request`, `judge`, `meta_client`, `binary_client`, `binary_judge` | what clients ask, and which answers they may get |
-//! | `server`, `ascii_server`, `meta_server`, `binary_server`, `garbage` | what servers do, well or not |
+//! | `session`, `server`, `ascii_server`, `meta_server`, `binary_server`, `garbage` | what servers do, well or not |
 //! | `history`, `linear` | whether what clients were told can be explained at all, whatever was really done |
 //! | `truth`, `store`, `op` | what is really held, and was really done |
 
@@ -25,6 +25,7 @@ mod binary_client;
 mod binary_judge;
 mod binary_server;
 mod client;
+mod ending;
 mod garbage;
 mod history;
 mod judge;
@@ -33,9 +34,11 @@ mod meta_client;
 mod meta_server;
 mod network;
 mod op;
+mod peers;
 mod request;
 mod scenario;
 mod server;
+mod session;
 mod store;
 mod truth;
 mod world;
