@@ -52,10 +52,11 @@ impl Engine {
         }
     }
 
-    /// Forgets a server that is in no bucket any more, when its last connection has gone.
+    /// Forgets a server that is in no bucket any more, when its last connection has gone and nothing is to be sent to it again.
     pub(in crate::proxy) fn forget_retired(&mut self, id: HostId) {
         // It may be forgotten already, with another of its connections.
         if self.downstream.hosts.get(id).is_some_and(|host| host.is_retired && !host.is_connected())
+            && !self.downstream.has_lost_of(id)
             && let Some(host) = self.downstream.hosts.remove(id)
         {
             self.downstream.host_of.remove(&host.server);
@@ -64,5 +65,96 @@ impl Engine {
                 self.make_ready(client);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::proxy::downstream::ConnId;
+    use crate::proxy::upstream::ClientId;
+    use crate::proxy::{Action, Settings};
+
+    /// A configuration with a server of this name, which speaks ASCII.
+    fn config(server: &str) -> config::snapshot::Config {
+        let text = format!("11311={server}:1");
+        let settings = Some("downstream_protocol=ascii,connect_max_errors=1");
+        let loaded = config::load(&text, settings, &|_| None).expect("a good configuration");
+        (*loaded.config).clone()
+    }
+
+    fn engine(server: &str, health: &HealthTable) -> Engine {
+        Engine::new(&config(server), health, Settings { requests_per_turn: 20, binding: None })
+    }
+
+    fn asks(engine: &mut Engine, request: &[u8]) -> ClientId {
+        let client = engine.add_client(0).expect("a client");
+        engine.client_space(client).expect("room")[..request.len()].copy_from_slice(request);
+        engine.client_filled(client, request.len());
+        client
+    }
+
+    /// The connections that the engine asks for, with the names of the servers.
+    fn connects(engine: &mut Engine) -> Vec<(ConnId, String)> {
+        engine.turn(&mut Vec::new());
+        let mut actions = Vec::new();
+        engine.take_actions(&mut actions);
+        let connects = actions.into_iter().filter_map(|action| match action {
+            Action::Connect(id, server) => Some((id, server.host.clone())),
+            _ => None,
+        });
+        connects.collect()
+    }
+
+    /// The only connection that is asked for, which must be to the server of this name.
+    fn connected(engine: &mut Engine, server: &str) -> ConnId {
+        let asked = connects(engine);
+        let [(id, name)] = &asked[..] else { panic!("{asked:?}") };
+        assert_eq!(name, server);
+        engine.connected(*id);
+        *id
+    }
+
+    fn sent(engine: &mut Engine, id: ConnId, wanted: &[u8]) {
+        while engine.next_dirty_conn().is_some() {}
+        let (output, limit) = engine.conn_output(id).expect("something to be sent");
+        assert_eq!(output.contiguous(limit), Some(wanted));
+        engine.conn_sent(id, wanted.len());
+    }
+
+    fn assert_told(engine: &Engine, client: ClientId, reply: &str) {
+        let (output, limit) = engine.client_output(client).expect("a reply");
+        assert_eq!(output.contiguous(limit), Some(reply.as_bytes()));
+    }
+
+    #[test]
+    fn what_is_to_be_sent_again_goes_to_its_server_although_that_has_left_the_configuration() {
+        let health = HealthTable::default();
+        let mut engine = engine("before", &health);
+        let client = asks(&mut engine, b"get k\r\n");
+        let id = connected(&mut engine, "before");
+        sent(&mut engine, id, b"get k\r\n");
+        engine.reconfigure(&config("after"), &health);
+        engine.conn_closed(id);
+        let id = connected(&mut engine, "before");
+        sent(&mut engine, id, b"get k\r\n");
+        let reply = b"VALUE k 0 1\r\n1\r\nEND\r\n";
+        engine.conn_space(id).expect("room")[..reply.len()].copy_from_slice(reply);
+        engine.conn_filled(id, reply.len());
+        assert_told(&engine, client, "VALUE k 0 1\r\n1\r\nEND\r\n");
+        assert!(engine.downstream.hosts.iter().all(|(_, host)| host.server.host == "after"));
+    }
+
+    #[test]
+    fn a_failure_names_the_server_although_that_has_left_the_configuration() {
+        let health = HealthTable::default();
+        let mut engine = engine("before", &health);
+        let client = asks(&mut engine, b"incr k 1\r\n");
+        let id = connected(&mut engine, "before");
+        sent(&mut engine, id, b"incr k 1\r\n");
+        engine.reconfigure(&config("after"), &health);
+        engine.conn_closed(id);
+        assert_told(&engine, client, "SERVER_ERROR proxy downstream closed before\r\n");
     }
 }

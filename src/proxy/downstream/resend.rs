@@ -52,9 +52,11 @@ impl Engine {
                     self.reclose(*id, sent_on);
                 }
             }
+            let host = conn.host;
             if !later.is_empty() {
                 self.send_later(Lost { id: conn_id, conn, again: later, later: Vec::new() });
             }
+            self.forget_retired(host);
         }
     }
 
