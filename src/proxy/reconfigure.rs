@@ -72,6 +72,7 @@ impl Engine {
         }
         self.is_watching = self.buckets.iter().any(|bucket| bucket.watch.is_some());
         self.retire_hosts();
+        self.probe_suspended();
         // A higher limit may let clients in that wait for a place.
         for index in 0..self.buckets.len() {
             self.grant_places(index);

@@ -35,6 +35,13 @@ impl Downstream {
 }
 
 impl Engine {
+    /// Servers of the configuration that are suspended, but new to this worker, or back again, are probed.
+    pub(in crate::proxy) fn probe_suspended(&mut self) {
+        let is_it = |(_, host): &(HostId, &Host)| !host.is_retired && host.health.is_suspended();
+        let suspended: Vec<HostId> = self.downstream.hosts.iter().filter(is_it).map(|(id, _)| id).collect();
+        suspended.into_iter().for_each(|id| self.probe_later(id));
+    }
+
     /// Parts with servers that are in no bucket any more.
     pub(in crate::proxy) fn retire_hosts(&mut self) {
         let is_used = |host: &HostId| self.buckets.iter().any(|bucket| bucket.hosts.contains(host));
@@ -156,5 +163,37 @@ mod tests {
         engine.reconfigure(&config("after"), &health);
         engine.conn_closed(id);
         assert_told(&engine, client, "SERVER_ERROR proxy downstream closed before\r\n");
+    }
+
+    /// Fails so often that the server is left alone.
+    fn suspend(engine: &mut Engine) {
+        for _ in 0..2 {
+            asks(engine, b"get k\r\n");
+            let asked = connects(engine);
+            engine.connect_failed(asked.first().expect("a connection").0, "refused");
+        }
+        asks(engine, b"get k\r\n");
+        assert_eq!(connects(engine), []);
+    }
+
+    #[test]
+    fn a_server_that_returns_is_probed_if_it_is_suspended() {
+        let health = HealthTable::default();
+        let (mut one, mut other) = (engine("before", &health), engine("before", &health));
+        asks(&mut other, b"get k\r\n");
+        let id = connected(&mut other, "before");
+        sent(&mut other, id, b"get k\r\n");
+        suspend(&mut one);
+        one.reconfigure(&config("after"), &health);
+        other.reconfigure(&config("after"), &health);
+        // Nobody probes it meanwhile.
+        one.set_time(2_000_000);
+        assert_eq!(connects(&mut one), []);
+        for engine in [&mut one, &mut other] {
+            engine.reconfigure(&config("before"), &health);
+            engine.set_time(4_000_000);
+        }
+        let probes = [connects(&mut one), connects(&mut other)];
+        assert!(probes.iter().all(|asked| matches!(&asked[..], [(_, name)] if name == "before")), "{probes:?}");
     }
 }
