@@ -40,7 +40,7 @@ pub struct Step {
 impl Step {
     /// What a client was told.
     pub fn of(told: &Told, known: Option<Rc<[u8]>>) -> Step {
-        let Told { client, op, seen, call, back } = told.clone();
+        let Told { client, op, seen, call, back, place: _ } = told.clone();
         let is_optional = back.is_none() || seen == Seen::Nothing;
         let back = back.filter(|_| !is_optional).unwrap_or(Tick::MAX);
         Step { client, op, seen, known, call, back, is_optional }
@@ -276,6 +276,7 @@ fn tell(lanes: &[Lane<'_>], past: &Past, end: Tick) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Place;
     use crate::op::Key;
 
     /// A history of one key, from lines like `1 set a 10-20`: client, request, when it was sent and answered. `10-` was not
@@ -311,6 +312,7 @@ mod tests {
                 seen,
                 call: call.parse().expect("a time"),
                 back: back.parse().ok(),
+                place: Place::At(0),
             };
             register.add(Step::of(&told, None), repeats);
         }

@@ -85,6 +85,24 @@ impl Op {
         }
     }
 
+    /// The keys; none: it is for all of them.
+    pub fn keys(&self) -> &[Key] {
+        match self {
+            Op::Get { keys, .. } => keys,
+            other => other.key().map_or(&[], std::slice::from_ref),
+        }
+    }
+
+    /// The same as [`Op::id`]; a get that touches has one, too.
+    pub fn any_id(&self) -> Option<u64> {
+        match self {
+            Op::Get { touch, .. } => {
+                touch.and_then(|exptime| u64::try_from(exptime).ok()).filter(|id| IDS.contains(id))
+            }
+            other => other.id(),
+        }
+    }
+
     /// The number that tells this request from all others, if it has a place for one.
     pub fn id(&self) -> Option<u64> {
         if self.key().is_some_and(|key| key.first() == Some(&HOSTILE)) {

@@ -1,8 +1,12 @@
 //! Servers, as far as the world moves them: connections that are made, served and lost.
 
+use std::sync::Arc;
+
+use moxi::config::snapshot::Server;
 use moxi::proxy::downstream::ConnId;
 use moxi::proxy::timers::Micros;
 
+use super::eras::index_of;
 use super::network::Dial;
 use super::session::{Session, Verdict};
 use super::truth::Mood;
@@ -13,6 +17,8 @@ use moxi_fuzzing::memory::{Bytes, Pipe};
 pub struct Peer {
     pub id: ConnId,
     pub server: usize,
+    /// The server, as the proxy knows it.
+    pub known: Arc<Server>,
     pub pipe: Pipe,
     /// When the connection is made or refused; `None`: never.
     pub connects: Option<(Micros, bool)>,
@@ -29,7 +35,7 @@ impl World {
         if let Some((when, is_made)) = peer.connects {
             if when <= self.truth.now {
                 peer.connects = None;
-                peer.session = is_made.then(|| Session::new(&self.truth, peer.server, peer.id));
+                peer.session = is_made.then(|| Session::new(&peer.known, peer.id));
                 peer.pipe.decide(is_made);
             }
             return;
@@ -99,7 +105,8 @@ impl World {
 
     /// A server is called.
     pub fn answer(&mut self, dial: Dial) {
-        let Dial { id, server, pipe, is_dead } = dial;
+        let Dial { id, known, pipe, is_dead } = dial;
+        let server = index_of(&known);
         let random = &mut self.truth.random;
         let connects = match self.truth.moods[server] {
             _ if is_dead => Some((self.truth.now + random.below(1_000), false)),
@@ -111,7 +118,7 @@ impl World {
         self.truth.note(|| format!("connection {id:?} to server {server}: {connects:?}"));
         let is_open = |peer: &Peer| peer.id == id && !peer.pipe.is_closed();
         assert!(!self.peers.iter().any(is_open), "{id:?} connected twice");
-        self.peers.push(Peer { id, server, pipe, connects, session: None, is_fresh: true });
+        self.peers.push(Peer { id, server, known, pipe, connects, session: None, is_fresh: true });
     }
 
     /// Server connections that the proxy has closed. What it had sent may be carried out yet.

@@ -7,6 +7,7 @@ use super::ascii_server::Form;
 use super::op::{Op, Outcome};
 use super::scenario::Meta;
 use super::session::{Session, Stage};
+use super::store::Execution;
 use super::truth::{Truth, shown};
 use super::{ascii_server, binary_server};
 
@@ -28,9 +29,9 @@ impl Session {
 
     /// A connection to a server with which the proxy speaks binary begins with something else.
     fn begin_beside(&mut self, truth: &mut Truth) -> bool {
-        let known = &truth.scenario.servers[self.server];
+        let known = &self.known;
         let has_lines = |bucket: &BucketConfig| bucket.router.vbucket_map().is_none();
-        assert!(truth.scenario.config.buckets.iter().any(|bucket| has_lines(bucket)), "lines to {}", known.host);
+        assert!(truth.eras.all_buckets().any(has_lines), "lines to {}", known.host);
         assert_eq!((self.stage, &known.user[..], &known.bucket[..]), (Stage::Ready, "", ""), "lines to {}", known.host);
         self.binary = false;
         if truth.scenario.meta[self.server] == Meta::Packets {
@@ -117,13 +118,12 @@ impl Session {
                     Ask::Authenticate(body) => {
                         assert_eq!(self.stage, Stage::Authenticate);
                         assert_eq!(body, b"\0anna\0fictional");
-                        let next =
-                            if truth.scenario.servers[server].bucket.is_empty() { Stage::Ready } else { Stage::Select };
+                        let next = if self.known.bucket.is_empty() { Stage::Ready } else { Stage::Select };
                         self.handshake(truth, head, next, &mut out);
                     }
                     Ask::Select(bucket) => {
                         assert_eq!(self.stage, Stage::Select);
-                        assert_eq!(bucket, truth.scenario.servers[server].bucket.as_bytes());
+                        assert_eq!(bucket, self.known.bucket.as_bytes());
                         self.handshake(truth, head, Stage::Ready, &mut out);
                     }
                 }
@@ -177,6 +177,7 @@ impl Session {
             }
         };
         let (server, conn) = (self.server, self.conn);
+        truth.check_place(server, op);
         truth.note(|| format!("server {server} on {conn:?} executes {op:?}: {}", outcome.line()));
         self.log(truth, op, &outcome);
         outcome
@@ -188,26 +189,21 @@ impl Session {
             return; // from a client that sends garbage, whose numbers mean nothing
         }
         truth.check_overtaken(self.server, op, outcome);
-        let now = truth.tick();
-        let count = truth.log.note(id, now, outcome);
+        let execution = Execution { at: truth.tick(), server: self.server, outcome: outcome.clone() };
+        let count = truth.log.note(id, execution);
         let broadcast = matches!(op, Op::Flush { .. });
-        let tries = truth.scenario.config.buckets[0].behavior.downstream_retry as usize + 1;
-        let most = if op.only_once() { 1 } else { tries };
+        let most = if op.only_once() { 1 } else { truth.most_tries() };
         assert!(broadcast || count <= most, "{op:?} executed {count} times");
     }
 }
 
 /// Panics unless the vbucket in a packet is that of its key, in one of the buckets.
 fn check_vbucket(truth: &Truth, op: &Op, vbucket: u16) {
-    let key = match op {
-        Op::Get { keys, .. } => keys.first(),
-        other => other.key(),
-    };
-    let Some(key) = key else { return };
-    let buckets = &truth.scenario.config.buckets;
+    let Some(key) = op.keys().first() else { return };
     // Without a map, what the client wrote goes through.
-    let fits = buckets
-        .iter()
+    let fits = truth
+        .eras
+        .all_buckets()
         .any(|bucket| bucket.router.vbucket_map().is_none() || bucket.router.route(key).vbucket == vbucket);
     assert!(fits, "vbucket {vbucket} for {}", key.escape_ascii());
 }

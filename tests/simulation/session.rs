@@ -1,11 +1,14 @@
 //! One connection as its server sees it: reads, executes, answers, and all that can go wrong with it.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use moxi::config::snapshot::Server;
 use moxi::protocol::Protocol;
 use moxi::proxy::downstream::ConnId;
 use moxi::proxy::timers::Micros;
 
+use super::eras::index_of;
 use super::garbage;
 use super::truth::{Mood, Truth, shown};
 use moxi_fuzzing::memory::Bytes;
@@ -32,6 +35,8 @@ pub enum Stage {
 /// A server's end of a connection.
 pub struct Session {
     pub server: usize,
+    /// As the proxy knows it.
+    pub known: Arc<Server>,
     /// Which connection it is, for the trace.
     pub conn: ConnId,
     pub binary: bool,
@@ -55,9 +60,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// A connection that `server` has accepted.
-    pub fn new(truth: &Truth, server: usize, conn: ConnId) -> Session {
-        let known = &truth.scenario.servers[server];
+    /// A connection that a server has accepted, of which the proxy has this in mind.
+    pub fn new(known: &Arc<Server>, conn: ConnId) -> Session {
         let binary = known.protocol == Protocol::Binary;
         let stage = match (binary, known.user.is_empty(), known.bucket.is_empty()) {
             (true, false, _) => Stage::Authenticate,
@@ -65,7 +69,8 @@ impl Session {
             _ => Stage::Ready,
         };
         Session {
-            server,
+            server: index_of(known),
+            known: Arc::clone(known),
             conn,
             binary,
             input: Bytes::default(),
@@ -150,7 +155,7 @@ impl Session {
         if from.is_empty() {
             return;
         }
-        let known = &truth.scenario.servers[self.server].host;
+        let known = &self.known.host;
         let may_follow = !self.alone || truth.lying[self.server];
         assert!(may_follow, "{known}: bytes behind a request that must travel alone: {}", shown(from.as_slice()));
         let count = truth.random.piece(from.len());

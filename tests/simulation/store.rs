@@ -145,22 +145,31 @@ impl Store {
     }
 }
 
+/// What a server did, or refused to do.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    pub at: Tick,
+    pub server: usize,
+    pub outcome: Outcome,
+}
+
 /// Everything that all servers did, by the ids of requests.
 #[derive(Debug, Default)]
 pub struct Log {
-    executed: HashMap<u64, Vec<(Tick, Outcome)>>,
+    executed: HashMap<u64, Vec<Execution>>,
 }
 
 impl Log {
     /// Notes an execution, or a refusal; returns how many executions there were, with this one.
-    pub fn note(&mut self, id: u64, now: Tick, outcome: &Outcome) -> usize {
+    pub fn note(&mut self, id: u64, execution: Execution) -> usize {
         let all = self.executed.entry(id).or_default();
-        all.push((now, outcome.clone()));
-        all.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::TooLarge | Outcome::Temporary)).count()
+        all.push(execution);
+        let is_done = |execution: &&Execution| !matches!(execution.outcome, Outcome::TooLarge | Outcome::Temporary);
+        all.iter().filter(is_done).count()
     }
 
     /// When and how the request with this id was executed.
-    pub fn of(&self, id: u64) -> &[(Tick, Outcome)] {
+    pub fn of(&self, id: u64) -> &[Execution] {
         self.executed.get(&id).map_or(&[], Vec::as_slice)
     }
 }

@@ -3,8 +3,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use moxi::config::snapshot::BucketConfig;
 use moxi::proxy::timers::Micros;
 
+use super::eras::{Eras, Owner, Owners, index_of};
 use super::history::History;
 use super::op::{IDS, Key, Op, Outcome};
 use super::scenario::Scenario;
@@ -32,11 +34,15 @@ pub struct Truth {
     pub now: Micros,
     /// Counts every event.
     pub tick: Tick,
+    /// Which configurations were in force when.
+    pub eras: Eras,
     /// Each server's items.
     pub stores: Vec<Store>,
     pub log: Log,
-    /// Of the keys that one client has to itself: the newest of its requests that it knows to be done.
-    acknowledged: RefCell<HashMap<Key, u64>>,
+    /// When each id was given to a request, and of which bucket, from the first one on.
+    asked: Vec<(Tick, usize)>,
+    /// Of the keys that one client has to itself: the newest of its requests that it knows to be done at a server.
+    acknowledged: RefCell<HashMap<(usize, Key), u64>>,
     /// What clients were told.
     pub history: RefCell<History>,
     pub moods: Vec<Mood>,
@@ -44,9 +50,10 @@ pub struct Truth {
     pub lying: Vec<bool>,
     /// The run is over: no more faults.
     pub healed: bool,
+    /// And long enough for all servers to be found.
+    pub is_well: bool,
     /// The last steps, if they are wanted.
     pub trace: Option<Vec<String>>,
-    next_id: u64,
 }
 
 impl Truth {
@@ -54,35 +61,77 @@ impl Truth {
     pub fn new(scenario: Scenario, random: Random, traced: bool) -> Truth {
         let count = scenario.servers.len();
         Truth {
+            eras: Eras::new(scenario.config.clone()),
             scenario,
             random,
             now: 1_000_000,
             tick: 1,
             stores: (0..count).map(|_| Store::default()).collect(),
             log: Log::default(),
+            asked: Vec::new(),
             acknowledged: RefCell::default(),
             history: RefCell::default(),
             moods: vec![Mood::Well; count],
             lying: vec![false; count],
             healed: false,
+            is_well: false,
             trace: traced.then(Vec::new),
-            next_id: IDS.start,
         }
     }
 
-    /// A number that no other request has.
-    pub fn id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
+    /// Whether nothing may fail.
+    pub fn is_strict(&self) -> bool {
+        self.scenario.exact || self.is_well
     }
 
-    /// A client has been told that its request for this key is done.
-    pub fn acknowledge(&self, key: &Key, id: u64) {
+    /// A number that no other request has, for one of a client of this bucket.
+    pub fn id(&mut self, bucket: usize) -> u64 {
+        self.asked.push((self.tick, bucket));
+        IDS.start + self.asked.len() as u64
+    }
+
+    /// When the request with this id was asked for, and in which bucket.
+    pub fn asked(&self, id: u64) -> Option<(Tick, usize)> {
+        let place = id.checked_sub(IDS.start + 1)?;
+        self.asked.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// Who has `key` now.
+    pub fn owner(&self, bucket: usize, key: &[u8]) -> Option<Owner> {
+        Owner::of(&self.eras.present().buckets[bucket], key)
+    }
+
+    /// Who may have had a request for `key` that has been under way since `from`.
+    pub fn owners(&self, bucket: usize, key: &[u8], from: Tick) -> Owners {
+        self.eras.owners(bucket, key, from, self.tick)
+    }
+
+    /// How often what may be repeated may be sent at most.
+    pub fn most_tries(&self) -> usize {
+        let retries = self.eras.all_buckets().map(|bucket| bucket.behavior.downstream_retry).max();
+        retries.unwrap_or(0) as usize + 1
+    }
+
+    /// A client has been told that its request for this key is done, which this server has.
+    pub fn acknowledge(&self, server: usize, key: &Key, id: u64) {
         if key.starts_with(b"c") || key.starts_with(b"nc") {
             let mut acknowledged = self.acknowledged.borrow_mut();
-            let newest = acknowledged.entry(key.clone()).or_default();
+            let newest = acknowledged.entry((server, key.clone())).or_default();
             *newest = id.max(*newest);
         }
+    }
+
+    /// Panics if `server` is asked for something that it was responsible for at no time since its client has asked.
+    pub fn check_place(&self, server: usize, op: &Op) {
+        let Some((asked, bucket)) = op.any_id().and_then(|id| self.asked(id)) else { return };
+        let is_it = |owner: &Owner| owner.server == server;
+        let has = |bucket: &BucketConfig| bucket.servers.iter().any(|known| index_of(known) == server);
+        let fits = match op.keys() {
+            [] => self.eras.bucket(bucket, asked, self.tick).any(has),
+            keys => keys.iter().all(|key| self.owners(bucket, key, asked).all.iter().any(is_it)),
+        };
+        // Who lies about vbuckets is believed.
+        assert!(fits || self.lying.contains(&true), "server {server} got {op:?}, for which it is not responsible");
     }
 
     /// Panics if `server` has just carried out what its client had sent before something that it knows to be done: it
@@ -90,7 +139,7 @@ impl Truth {
     pub fn check_overtaken(&self, server: usize, op: &Op, outcome: &Outcome) {
         let (Some(key), Some(id)) = (op.key(), op.id()) else { return };
         let is_change = matches!(outcome, Outcome::Stored | Outcome::Number(_) | Outcome::Touched);
-        let newest = self.acknowledged.borrow().get(key).copied().unwrap_or(0);
+        let newest = self.acknowledged.borrow().get(&(server, key.clone())).copied().unwrap_or(0);
         let is_overtaken = is_change && id < newest && !self.lying[server];
         assert!(!is_overtaken, "{op:?} was carried out although request {newest} was acknowledged before");
     }

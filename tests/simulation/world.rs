@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use moxi::net::driver::{Driver, Event, Service, Verdict as Turn};
-use moxi::proxy::Engine;
-use moxi::proxy::downstream::host::HealthTable;
 
 use super::client::Client;
 use super::history::Counts;
 use super::network::Net;
 use super::peers::Peer;
+use super::request::Sure;
 use super::session::Session;
 use super::truth::{Mood, Truth, shown};
 use moxi_fuzzing::memory::{Bytes, Random};
 
 /// In one of so many seeds the engine's records are looked at after each call, else after each turn: that takes time.
 const CHECKED: u64 = 4;
+
+/// Makes other random numbers of a seed.
+const CHANGER: u64 = 0x6368_616e_6765;
 
 /// Everything.
 pub struct World {
@@ -28,21 +30,23 @@ pub struct World {
     pub ghosts: Vec<(Session, Bytes)>,
     next_client: u64,
     /// Requests that must have been executed in the end.
-    pub sure: Vec<u64>,
+    pub sure: Vec<Sure>,
     /// The proxy has said that it has drained: it does nothing more.
     pub is_drained: bool,
     /// How many bytes clients have sent and read.
     pub moved: usize,
     /// When clients are taken over by another process; `None`: never.
     mover: Option<Random>,
+    /// When and how the configuration changes; with random numbers of its own, too.
+    pub changer: Random,
 }
 
 impl World {
     /// The beginning of a run.
     pub fn new(mut truth: Truth, seed: u64) -> World {
         let scenario = &truth.scenario;
-        let engine = Engine::new(&scenario.config, &HealthTable::default(), scenario.settings);
         let mut net = Net::new(scenario, Random::new(truth.random.number()), truth.trace.is_some());
+        let engine = net.engine(scenario);
         net.is_checked |= seed.is_multiple_of(CHECKED);
         let driver = Driver::new(net, engine, truth.scenario.settings.binding);
         World {
@@ -58,6 +62,7 @@ impl World {
             moved: 0,
             // With random numbers of its own: else the runs without it would be others, too.
             mover: seed.is_multiple_of(3).then(|| Random::new(!seed)),
+            changer: Random::new(seed ^ CHANGER),
         }
     }
 
@@ -68,12 +73,14 @@ impl World {
                 self.happen();
             }
             self.pass_time();
+            self.change();
             self.work();
             if step % 8 == 0 {
                 self.check_patience();
             }
         }
         self.settle();
+        self.recover();
         self.end();
         self.explain()
     }
@@ -118,7 +125,12 @@ impl World {
     }
 
     fn connect_client(&mut self) {
-        let bucket = self.truth.random.index(self.truth.scenario.config.buckets.len());
+        let bucket = self.truth.random.index(self.truth.eras.present().buckets.len());
+        self.connect_to(bucket);
+    }
+
+    /// A client of this bucket connects.
+    pub fn connect_to(&mut self, bucket: usize) {
         let mut pipe = None;
         let id = self.driver.add_client(Service::Bucket(bucket), |net, id| {
             let pipe = pipe.insert(net.client(id));
@@ -230,6 +242,7 @@ impl World {
         }
         self.driver.network.moods.clone_from(&self.truth.moods);
         let turn = self.driver.turn(&mut self.events).expect("memory to wait for");
+        self.note_change();
         self.is_drained |= turn == Turn::Drained;
         if !self.driver.is_busy() {
             Net::check_edges(&mut self.driver);
