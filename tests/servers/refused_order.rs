@@ -163,3 +163,25 @@ fn many_quiet_commands() {
     lines[1].send(Packet::reply(close.opcode).opaque(close.opaque).bytes());
     client.expect(Packet::noop_done(78).bytes());
 }
+
+/// What travels alone cannot bring the answers to the quiet packets before it; not to the next server either.
+#[test]
+fn quiet_packets_have_an_end_of_their_own_before_what_travels_alone() {
+    let mocks = Mock::several(2);
+    let (_moxi, mut client) = with_client(&mocks);
+    let quiet = Packet::request(op::GETQ).key("key0").opaque(1);
+    let alone = Packet::request(op::UNL).key("key0").opaque(2);
+    client.send(join([quiet.clone(), alone.clone()]));
+    let (close, closed) = (Packet::noop(0), Packet::noop_done(0));
+    let asked = |line: &mut Wire, status: u16| {
+        line.expect(join([quiet.clone().status(3), close.clone()]));
+        let said = Packet::reply(op::GETQ).status(status).opaque(1);
+        // A quiet miss is silent.
+        line.send(join((status == REFUSED).then_some(said).into_iter().chain([closed.clone()])));
+        line.expect(alone.clone().status(3).bytes());
+        line.send(Packet::reply(op::UNL).status(status).opaque(2).bytes());
+    };
+    asked(&mut mocks[0].accept(), REFUSED);
+    asked(&mut mocks[1].accept(), 0);
+    client.expect(Packet::reply(op::UNL).opaque(2).bytes());
+}
