@@ -246,6 +246,8 @@ fn own(truth: &mut Truth, opaque: u32, silent: &mut VecDeque<Item>) -> Sending {
         0 => (opcode::VERSION, b"", b"", 0),
         1 => (opcode::VERBOSITY, b"\0\0\0\x01", b"", 0),
         2 => (opcode::HELLO, b"", b"agent", 0),
+        // In buckets of a cluster clients may authenticate.
+        3 if truth.cluster.is_some() => (opcode::SASL_LIST_MECHS, b"", b"", 0),
         3 => (opcode::SASL_LIST_MECHS, b"", b"", 0x81),
         _ => (opcode::TAP_CONNECT, b"", b"x", 0x83),
     };

@@ -147,11 +147,12 @@ impl Context<'_> {
         let Some(id) = item.op.id() else {
             let fits = [Outcome::Deleted, Outcome::NotFound].iter().any(is_ever)
                 || self.truth.scenario.faults.errors && is_ever(&Outcome::Temporary)
+                || packet.header.vbucket_or_status == 0x07 && self.is_exhausted(key)
                 || is_lying;
             return if fits { Ok(place) } else { Err("not an answer to a delete".to_owned()) };
         };
         let is_unknown = owners.all.iter().any(|owner| !owner.is_binary && is_it(&Outcome::Unknown, false));
-        match self.execution(id, &owners, is_it).cloned() {
+        match self.execution((id, key), &owners, is_it).cloned() {
             Some(execution) => Ok(self.learn(key, id, &execution)),
             None if is_lying || is_unknown => Ok(place),
             None => Err(format!("request {id} was executed as {:?}", self.truth.log.of(id))),
@@ -205,14 +206,15 @@ impl Context<'_> {
         if let Some(packet) = packet
             && value.is_none()
         {
-            let known = matches!(packet.header.vbucket_or_status, 0x01 | 0x81 | 0x84 | 0x86);
+            let is_exhausted = packet.header.vbucket_or_status == 0x07 && self.is_exhausted(key);
+            let known = matches!(packet.header.vbucket_or_status, 0x01 | 0x81 | 0x84 | 0x86) || is_exhausted;
             if !known && !self.truth.lying.contains(&true) {
                 return Err("not an answer to a get".to_owned());
             }
             if packet.header.vbucket_or_status == 0x01 && is_quiet(item.opcode) {
                 return Err("a quiet get is told of its miss".to_owned());
             }
-            if self.truth.scenario.exact && packet.header.vbucket_or_status > 0x01 {
+            if self.truth.scenario.exact && packet.header.vbucket_or_status > 0x01 && !is_exhausted {
                 let fits = item.exact.as_ref().is_none_or(|exact| *exact == Outcome::Unknown)
                     && matches!(item.op, Op::Getl { .. });
                 return if fits { Ok(()) } else { Err(format!("expected {:?}", item.exact)) };
@@ -224,7 +226,7 @@ impl Context<'_> {
             Some(_) => Some(None),
             None => None,
         };
-        if owners.all.iter().any(|owner| !owner.is_binary && self.truth.lying[owner.server]) {
+        if owners.all.iter().any(|owner| !owner.is_binary && self.truth.is_lying(owner.server)) {
             return Ok(()); // a meta command's answer does not say whose it is
         }
         let known = Known { exact: exact.as_ref(), cas: true };

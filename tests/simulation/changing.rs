@@ -16,6 +16,12 @@ impl World {
         if every == 0 || self.truth.healed || !self.changer.once_in(every) {
             return;
         }
+        if self.driver.network.is_changing() {
+            return; // one after the other
+        }
+        if self.truth.cluster.is_some() {
+            return self.change_cluster();
+        }
         let next = next(&mut self.changer, &self.truth.scenario, self.truth.eras.present());
         self.driver.network.announce(next);
     }

@@ -94,6 +94,17 @@ impl Eras {
         owners
     }
 
+    /// The same, if each of its servers may have had the request.
+    pub fn everybody(&self, bucket: usize, from: Tick, to: Tick, mut owners: Owners) -> Owners {
+        for server in self.bucket(bucket, from, to).flat_map(|bucket| &bucket.servers) {
+            let owner = Owner { server: index_of(server), is_binary: server.protocol == Protocol::Binary };
+            if !owners.all.contains(&owner) {
+                owners.all.push(owner);
+            }
+        }
+        owners
+    }
+
     /// The behaviours of a bucket that have been in force since `from`.
     pub fn behaviors(&self, bucket: usize, from: Tick) -> impl Iterator<Item = &Behavior> {
         self.bucket(bucket, from, Tick::MAX).map(|bucket| &*bucket.behavior)

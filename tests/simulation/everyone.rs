@@ -74,7 +74,7 @@ impl Context<'_> {
         if truth.lying.contains(&true) {
             return Ok(());
         }
-        let is_done = |server: &Arc<Server>| truth.stores[index_of(server)].flushed() >= self.issued;
+        let is_done = |server: &Arc<Server>| truth.flushed(index_of(server)) >= self.issued;
         let left = |bucket: &BucketConfig| bucket.servers.iter().find(|server| !is_done(server)).cloned();
         let left: Vec<_> = truth.eras.bucket(self.bucket, self.issued, Tick::MAX).map(left).collect();
         match left.iter().all(Option::is_some) {

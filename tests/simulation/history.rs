@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use super::cluster::vbucket;
 use super::linear::{Register, Step, Verdict};
 use super::op::{Key, NUMBER, Op};
 use super::store::Tick;
@@ -97,8 +98,8 @@ pub struct History {
     told: BTreeMap<Key, Vec<Told>>,
     /// Whose items the CAS ids are that clients were told of.
     cas: HashMap<(usize, u64), Rc<[u8]>>,
-    /// When servers were flushed.
-    flushes: Vec<(usize, Tick)>,
+    /// When servers were flushed: of a cluster these vbuckets.
+    flushes: Vec<(usize, Tick, Option<Vec<usize>>)>,
 }
 
 /// How many registers were looked at, and how many of them had too many possible pasts to be decided.
@@ -123,9 +124,9 @@ impl History {
         self.cas.insert((server, cas), data.clone());
     }
 
-    /// A server was flushed.
-    pub fn note_flush(&mut self, server: usize, now: Tick) {
-        self.flushes.push((server, now));
+    /// A server was flushed; of a cluster these vbuckets.
+    pub fn note_flush(&mut self, server: usize, now: Tick, vbuckets: Option<Vec<usize>>) {
+        self.flushes.push((server, now, vbuckets));
     }
 
     /// Looks for a past of each register that explains what was told. `repeats`: how often more what may be repeated may have been done.
@@ -140,7 +141,7 @@ impl History {
                 registers.entry((server, key.clone())).or_default().push(told);
             }
         }
-        for ((server, key), mut told) in registers.into_iter().filter(|((server, _), _)| !truth.lying[*server]) {
+        for ((server, key), mut told) in registers.into_iter().filter(|((server, _), _)| !truth.is_lying(*server)) {
             let (server, key) = (&server, &key);
             let mut register = Register::default();
             told.sort_by_key(|told| told.call);
@@ -149,9 +150,13 @@ impl History {
                     Op::Store { cas: Some(cas), .. } => self.cas.get(&(*server, *cas)).cloned(),
                     _ => None,
                 };
-                register.add(Step::of(told, known), repeats);
+                let mut step = Step::of(told, known);
+                step.may_be_late = truth.may_be_late(key, told.call);
+                register.add(step, repeats);
             }
-            for (_, at) in self.flushes.iter().filter(|(flushed, _)| flushed == server) {
+            for (_, at, _) in self.flushes.iter().filter(|(flushed, _, vbuckets)| {
+                flushed == server && vbuckets.as_ref().is_none_or(|all| all.contains(&vbucket(key)))
+            }) {
                 register.flush(*at);
             }
             counts.registers += 1;
@@ -177,8 +182,8 @@ fn sort(told: &Told, key: &Key, truth: &Truth) -> Vec<(usize, Told)> {
         Place::At(server) => return vec![(server, told.clone())],
         Place::In(bucket) => bucket,
     };
-    let owners = truth.eras.owners(bucket, key, told.call, told.back.unwrap_or(Tick::MAX));
-    let mut servers: Vec<usize> = owners.all.iter().map(|owner| owner.server).collect();
+    let owners = truth.owners_until(bucket, key, told.call, told.back.unwrap_or(Tick::MAX));
+    let mut servers: Vec<usize> = owners.all.iter().map(|owner| truth.home(owner.server)).collect();
     servers.sort_unstable();
     servers.dedup();
     if servers.len() > 1 {

@@ -96,13 +96,27 @@ impl Context<'_> {
 
     /// Whether one of them has sent garbage.
     pub fn is_lying(&self, owners: &Owners) -> bool {
-        owners.all.iter().any(|owner| self.truth.lying[owner.server])
+        owners.all.iter().any(|owner| self.truth.is_lying(owner.server))
+    }
+
+    /// Whether servers may have refused the key so often that the request was given up.
+    pub fn is_exhausted(&self, key: &Key) -> bool {
+        self.truth.may_be_exhausted(self.bucket, key, self.issued)
     }
 
     /// What a server did for the request with this id that looks like this, if there is such a thing. `is_it` is told whether
     /// the server speaks binary.
-    pub fn execution(&self, id: u64, owners: &Owners, is_it: impl Fn(&Outcome, bool) -> bool) -> Option<&Execution> {
+    pub fn execution(
+        &self,
+        (id, key): (u64, &Key),
+        owners: &Owners,
+        is_it: impl Fn(&Outcome, bool) -> bool,
+    ) -> Option<&Execution> {
         let fits = |execution: &&Execution| {
+            // That is no answer before nobody else is left.
+            if matches!(execution.outcome, Outcome::NotMine(_)) && !self.is_exhausted(key) {
+                return false;
+            }
             let mut owners = owners.all.iter().filter(|owner| owner.server == execution.server);
             owners.any(|owner| is_it(&execution.outcome, owner.is_binary))
         };
@@ -111,10 +125,11 @@ impl Context<'_> {
 
     /// The client knows that this was done for its request with this id: it may not see less from now on.
     pub fn learn(&mut self, key: &Key, id: u64, Execution { at, server, .. }: &Execution) -> Place {
-        let floor = self.floors.entry((*server, key.clone())).or_default();
+        let home = self.truth.home(*server);
+        let floor = self.floors.entry((home, key.clone())).or_default();
         *floor = (*floor).max(*at);
         self.truth.acknowledge(*server, key, id);
-        Place::At(*server)
+        Place::At(home)
     }
 
     /// Judges the line for a request of one key, and tells whose item it speaks of.
@@ -134,11 +149,12 @@ impl Context<'_> {
         let Some(id) = op.id() else {
             let fits = matches!(line, "DELETED" | "NOT_FOUND")
                 || self.truth.scenario.faults.errors && line == "SERVER_ERROR temporary failure"
+                || line == "SERVER_ERROR a2b not_my_vbucket" && self.is_exhausted(key)
                 || is_lying;
             return if fits { Ok(place) } else { Err("not an answer to delete".to_owned()) };
         };
         let truth = self.truth;
-        match self.execution(id, &owners, |outcome, binary| outcome.seen(op, binary) == line).cloned() {
+        match self.execution((id, key), &owners, |outcome, binary| outcome.seen(op, binary) == line).cloned() {
             Some(execution) => Ok(self.learn(key, id, &execution)),
             None if is_lying => Ok(place),
             None => Err(format!("request {id} was executed as {:?}", truth.log.of(id))),

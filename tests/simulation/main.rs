@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `scenario` | what a seed stands for |
 //! | `changing`, `eras` | configurations that change while it runs, and which was in force when |
+//! | `cluster` | servers whose vbuckets move, and maps that are true or not |
 //! | `world`, `peers`, `ending` | the steps of a run: in general, those of servers, and the last ones |
 //! | `network` | what the event loop of `net::driver` is driven with: connections that are memory (`tests/fuzzing/src/memory`) |
 //! | `client`, `request`, `meta_client`, `binary_client` | what clients ask |
@@ -28,6 +29,7 @@ mod binary_judge;
 mod binary_server;
 mod changing;
 mod client;
+mod cluster;
 mod ending;
 mod eras;
 mod everyone;

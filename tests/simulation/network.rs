@@ -65,6 +65,8 @@ pub struct Net {
     pub dials: Vec<Dial>,
     /// The configuration that comes with the next events, if there is one.
     coming: Option<Config>,
+    /// The proxy wants to know who has what.
+    pub is_asked_anew: bool,
     /// The one that has come, until somebody takes note of it.
     pub changed: Option<Config>,
     health: HealthTable,
@@ -83,6 +85,7 @@ pub struct Net {
     /// There may be connections in ASCII beside those in packets. They are closed if they are not understood, and idle ones
     /// of either kind to make room for the other.
     is_beside: bool,
+    is_cluster: bool,
     is_rough: bool,
     capacity: usize,
     random: Random,
@@ -97,6 +100,7 @@ impl Net {
             dials: Vec::new(),
             coming: None,
             changed: None,
+            is_asked_anew: false,
             health: HealthTable::default(),
             present: servers_of(&scenario.config).collect(),
             known: Vec::new(),
@@ -110,6 +114,7 @@ impl Net {
                 .servers
                 .iter()
                 .any(|server| server.protocol == Protocol::Binary && server.user.is_empty()),
+            is_cluster: scenario.cluster.is_some(),
             is_rough: scenario.rough,
             capacity: scenario.socket,
             random,
@@ -151,6 +156,11 @@ impl Net {
     /// Another configuration comes.
     pub fn announce(&mut self, config: Config) {
         self.coming = Some(config);
+    }
+
+    /// Whether one is on its way.
+    pub fn is_changing(&self) -> bool {
+        self.coming.is_some()
     }
 
     /// The connections to servers that are in no bucket.
@@ -307,8 +317,10 @@ impl Network for Net {
             }
             Action::ReadConn(id) => panic!("{id:?} was left unread, without a list of keys"),
             Action::SetVerbosity(level) => assert!(*level <= 4),
-            // The configuration comes from nowhere else.
-            Action::Refresh(agent) => panic!("there is no agent {agent}"),
+            Action::Refresh(agent) => {
+                assert!(self.is_cluster, "there is no agent {agent}");
+                self.is_asked_anew = true;
+            }
             _ => {}
         }
         self.note(|| format!("the proxy: {action:?}"));

@@ -71,7 +71,8 @@ impl Sure {
     pub fn is_owed(&self, truth: &Truth) -> bool {
         let Some((asked, bucket)) = truth.asked(self.id) else { return false };
         let owners = truth.owners(bucket, &self.key, asked);
-        !owners.may_be_nobody && owners.all.iter().all(|owner| self.is_owed_by(truth, *owner))
+        let may_fail = owners.may_be_nobody || truth.may_be_exhausted(bucket, &self.key, asked);
+        !may_fail && owners.all.iter().all(|owner| self.is_owed_by(truth, *owner))
     }
 }
 

@@ -10,6 +10,7 @@ use moxi::routing::Router;
 use moxi::routing::ketama::{Ring, RingServer};
 use moxi::routing::vbucket::{NOBODY, VbucketMap};
 
+use super::cluster::Cluster;
 use moxi_fuzzing::memory::Random;
 
 /// Where the first server listens; the others on the ports behind it.
@@ -82,6 +83,8 @@ pub struct Scenario {
     /// So are the answers, when a request is made.
     pub foreseen: bool,
     pub changes: Changes,
+    /// The servers are a cluster, which begins like this.
+    pub cluster: Option<Cluster>,
     /// Servers are stopped now and then, and clients set the same key again and again, whatever becomes of it.
     pub stubborn: bool,
     /// Some clients send anything.
@@ -127,6 +130,7 @@ impl Scenario {
             config: Config { buckets, ..Config::default() },
             foreseen: exact,
             changes: Changes::default(),
+            cluster: None,
             settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: None },
             meta: servers.iter().map(|server| meta(random, server.protocol)).collect(),
             binary: random.pick(&[0, 0, 5, 10]),
@@ -146,8 +150,10 @@ impl Scenario {
         };
         // With random numbers of their own: else the runs without changes would be others, too.
         let mut random = Random::new(seed ^ CHANGES);
-        if random.once_in(2) {
-            scenario.change_lists(&mut random);
+        match random.below(6) {
+            0 => scenario.make_cluster(&mut random),
+            1 | 2 => scenario.change_lists(&mut random),
+            _ => {}
         }
         scenario
     }
@@ -166,7 +172,8 @@ impl Scenario {
     }
 }
 
-fn meta(random: &mut Random, protocol: Protocol) -> Meta {
+/// What such a server may know.
+pub fn meta(random: &mut Random, protocol: Protocol) -> Meta {
     match protocol {
         Protocol::Ascii => random.pick(&[Meta::No, Meta::Early, Meta::Yes, Meta::Yes]),
         Protocol::Binary => random.pick(&[Meta::No, Meta::Packets, Meta::Early, Meta::Yes, Meta::Yes]),
@@ -266,7 +273,8 @@ fn buckets(random: &mut Random, behavior: &Arc<Behavior>) -> (Vec<Arc<Server>>, 
     (servers, buckets)
 }
 
-fn server(random: &mut Random, index: usize) -> Server {
+/// A server.
+pub fn server(random: &mut Random, index: usize) -> Server {
     let protocol = random.pick(&[Protocol::Ascii, Protocol::Binary]);
     let may_authenticate = protocol == Protocol::Binary && random.once_in(3);
     let text = |yes: bool, text: &str| if yes { text.to_owned() } else { String::new() };

@@ -157,7 +157,10 @@ impl Session {
 
     /// Executes a request.
     fn outcome(&mut self, truth: &mut Truth, op: &Op) -> Outcome {
-        let outcome = if truth.fault(truth.scenario.faults.errors, 15) {
+        let refused = truth.refused(self.server, op);
+        let outcome = if let Some(text) = refused {
+            Outcome::NotMine(text)
+        } else if truth.fault(truth.scenario.faults.errors, 15) {
             match op {
                 Op::Flush { .. } if self.binary => Outcome::NotSupported,
                 _ => Outcome::Temporary,
@@ -167,12 +170,13 @@ impl Session {
                 Op::Getl { .. } | Op::Unl { .. } if !truth.scenario.knows_locks[self.server] => Outcome::Unknown,
                 Op::Stats { .. } if matches!(op, Op::Stats { args: "reset" }) => Outcome::Stats(Vec::new()),
                 Op::Stats { .. } => Outcome::Stats(stats()),
+                Op::Flush { .. } => {
+                    truth.flush(self.server);
+                    Outcome::Done
+                }
                 _ => {
-                    let now = truth.tick();
-                    if matches!(op, Op::Flush { .. }) {
-                        truth.history.get_mut().note_flush(self.server, now);
-                    }
-                    truth.stores[self.server].execute(op, now)
+                    let (now, home) = (truth.tick(), truth.home(self.server));
+                    truth.stores[home].execute(op, now)
                 }
             }
         };
@@ -192,7 +196,10 @@ impl Session {
         let execution = Execution { at: truth.tick(), server: self.server, outcome: outcome.clone() };
         let count = truth.log.note(id, execution);
         let broadcast = matches!(op, Op::Flush { .. });
-        let most = if op.only_once() { 1 } else { truth.most_tries() };
+        // What was refused begins anew elsewhere.
+        let begun =
+            truth.log.of(id).iter().filter(|execution| matches!(execution.outcome, Outcome::NotMine(_))).count();
+        let most = if op.only_once() { 1 } else { truth.most_tries() * (begun + 1) };
         assert!(broadcast || count <= most, "{op:?} executed {count} times");
     }
 }

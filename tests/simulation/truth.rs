@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use moxi::config::snapshot::BucketConfig;
 use moxi::proxy::timers::Micros;
 
+use super::cluster::Cluster;
 use super::eras::{Eras, Owner, Owners, index_of};
 use super::history::History;
 use super::op::{IDS, Key, Op, Outcome};
@@ -36,8 +38,12 @@ pub struct Truth {
     pub tick: Tick,
     /// Which configurations were in force when.
     pub eras: Eras,
-    /// Each server's items.
+    /// Who has which vbuckets, if the servers are a cluster.
+    pub cluster: Option<Cluster>,
+    /// Each server's items; those of a cluster are all in the first one.
     pub stores: Vec<Store>,
+    /// When each server was flushed last.
+    flushed: Vec<Tick>,
     pub log: Log,
     /// When each id was given to a request, and of which bucket, from the first one on.
     asked: Vec<(Tick, usize)>,
@@ -62,6 +68,8 @@ impl Truth {
         let count = scenario.servers.len();
         Truth {
             eras: Eras::new(scenario.config.clone()),
+            cluster: scenario.cluster.clone(),
+            flushed: vec![0; count],
             scenario,
             random,
             now: 1_000_000,
@@ -103,7 +111,55 @@ impl Truth {
 
     /// Who may have had a request for `key` that has been under way since `from`.
     pub fn owners(&self, bucket: usize, key: &[u8], from: Tick) -> Owners {
-        self.eras.owners(bucket, key, from, self.tick)
+        self.owners_until(bucket, key, from, self.tick)
+    }
+
+    /// The same for one that was under way until `to`.
+    pub fn owners_until(&self, bucket: usize, key: &[u8], from: Tick, to: Tick) -> Owners {
+        let owners = self.eras.owners(bucket, key, from, to);
+        // Of a cluster, the proxy may try any.
+        if self.cluster.is_some() { self.eras.everybody(bucket, from, to, owners) } else { owners }
+    }
+
+    /// Where the items are that `server` has.
+    pub fn home(&self, server: usize) -> usize {
+        if self.cluster.is_some() { 0 } else { server }
+    }
+
+    /// Whether a server has lied that has items in common with this one.
+    pub fn is_lying(&self, server: usize) -> bool {
+        if self.cluster.is_some() { self.lying.contains(&true) } else { self.lying[server] }
+    }
+
+    /// What `server` says if it is asked for what is another's.
+    pub fn refused(&mut self, server: usize, op: &Op) -> Option<Rc<str>> {
+        let (cluster, key) = (self.cluster.as_mut()?, op.keys().first()?);
+        if cluster.has(server, key) {
+            return None;
+        }
+        self.tick += 1;
+        Some(cluster.refuse(key, self.tick))
+    }
+
+    /// Whether a request for `key` that has been under way since `from` may have been refused so often that it was given up.
+    pub fn may_be_exhausted(&self, bucket: usize, key: &Key, from: Tick) -> bool {
+        let least = self.eras.bucket(bucket, from, Tick::MAX).map(|bucket| bucket.servers.len()).min().unwrap_or(0);
+        self.cluster.as_ref().is_some_and(|cluster| cluster.refused_since(key, from) > 2 * least)
+    }
+
+    /// A server is flushed.
+    pub fn flush(&mut self, server: usize) {
+        let (now, home) = (self.tick(), self.home(server));
+        self.flushed[server] = now;
+        let cluster = self.cluster.as_ref();
+        self.stores[home].flush(now, |key| cluster.is_none_or(|cluster| cluster.has(server, key)));
+        let vbuckets = cluster.map(|cluster| cluster.vbuckets_of(server));
+        self.history.get_mut().note_flush(home, now, vbuckets);
+    }
+
+    /// When it was flushed last; 0: never.
+    pub fn flushed(&self, server: usize) -> Tick {
+        self.flushed[server]
     }
 
     /// How often what may be repeated may be sent at most.
@@ -116,7 +172,7 @@ impl Truth {
     pub fn acknowledge(&self, server: usize, key: &Key, id: u64) {
         if key.starts_with(b"c") || key.starts_with(b"nc") {
             let mut acknowledged = self.acknowledged.borrow_mut();
-            let newest = acknowledged.entry((server, key.clone())).or_default();
+            let newest = acknowledged.entry((self.home(server), key.clone())).or_default();
             *newest = id.max(*newest);
         }
     }
@@ -134,13 +190,20 @@ impl Truth {
         assert!(fits || self.lying.contains(&true), "server {server} got {op:?}, for which it is not responsible");
     }
 
+    /// Whether a request for `key` that was asked for then may be carried out behind what its client knows to be done: it was
+    /// given up at a server that has had the key before, has stood still since, and has it again.
+    pub fn may_be_late(&self, key: &Key, asked: Tick) -> bool {
+        !self.scenario.exact && self.cluster.as_ref().is_some_and(|cluster| cluster.has_moved_since(key, asked))
+    }
+
     /// Panics if `server` has just carried out what its client had sent before something that it knows to be done: it
     /// may have been told of a failure, but not be overtaken.
     pub fn check_overtaken(&self, server: usize, op: &Op, outcome: &Outcome) {
         let (Some(key), Some(id)) = (op.key(), op.id()) else { return };
         let is_change = matches!(outcome, Outcome::Stored | Outcome::Number(_) | Outcome::Touched);
-        let newest = self.acknowledged.borrow().get(&(server, key.clone())).copied().unwrap_or(0);
-        let is_overtaken = is_change && id < newest && !self.lying[server];
+        let newest = self.acknowledged.borrow().get(&(self.home(server), key.clone())).copied().unwrap_or(0);
+        let asked = self.asked(id).map_or(0, |(asked, _)| asked);
+        let is_overtaken = is_change && id < newest && !self.is_lying(server) && !self.may_be_late(key, asked);
         assert!(!is_overtaken, "{op:?} was carried out although request {newest} was acknowledged before");
     }
 
