@@ -255,7 +255,7 @@ impl Context<'_> {
         let errors = self.truth.scenario.faults.errors;
         let fits = status == 0
             || self.truth.lying.contains(&true)
-            || !exact && matches!(status, 0x84 | 0x85)
+            || (!exact || self.may_be_gone()) && matches!(status, 0x84 | 0x85)
             || errors && matches!(status, 0x83 | 0x86);
         if fits { Ok(()) } else { Err("not an answer of all servers".to_owned()) }
     }
@@ -267,7 +267,7 @@ impl Context<'_> {
         let fits = match packet.header.vbucket_or_status {
             // A quiet flush has failed, whatever the reason.
             0x84 if line.len() < packet.value.trim_ascii_end().len() => self.is_nameless_failure(line),
-            0x84 => line.contains("write to downstream") || line.contains("closed"),
+            0x84 => ["write to downstream", "closed", "out of downstreams"].iter().any(|text| line.contains(text)),
             0x85 => line.contains("timeout"),
             _ => false,
         };

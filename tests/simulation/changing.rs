@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
-use moxi::config::snapshot::{BucketConfig, Config, Server};
+use moxi::config::behavior::Behavior;
+use moxi::config::snapshot::{BucketConfig, Config, Learned, Revision, Secret, Server};
+use moxi::protocol::Protocol;
 use moxi::routing::Router;
 
-use super::scenario::{self, Kind, Scenario};
+use super::eras::index_of;
+use super::scenario::{self, Kind, Meta, Scenario};
 use super::world::World;
 use moxi_fuzzing::memory::Random;
+
+/// How many buckets there are at most.
+const BUCKETS: usize = 3;
 
 impl World {
     /// Another configuration comes, now and then.
@@ -22,8 +28,24 @@ impl World {
         if self.truth.cluster.is_some() {
             return self.change_cluster();
         }
-        let next = next(&mut self.changer, &self.truth.scenario, self.truth.eras.present());
+        let mut next = next(&mut self.changer, &self.truth.scenario, self.truth.eras.present());
+        self.change_limits(&mut next);
         self.driver.network.announce(next);
+    }
+
+    /// All buckets have other limits, now and then.
+    pub fn change_limits(&mut self, config: &mut Config) {
+        let (random, scenario) = (&mut self.changer, &self.truth.scenario);
+        if !scenario.changes.limits || !random.once_in(3) {
+            return;
+        }
+        let mut behavior = scenario::behavior(random, scenario.exact);
+        // What a client may send is known when it sends it.
+        behavior.value_max = config.buckets[0].behavior.value_max;
+        let behavior = Arc::new(behavior);
+        for bucket in &mut config.buckets {
+            *bucket = Arc::new(with_behavior(bucket, &behavior));
+        }
     }
 
     /// Takes note of the configuration that the proxy has got.
@@ -35,8 +57,7 @@ impl World {
             };
             let told: Vec<String> = config.buckets.iter().map(names).collect();
             self.truth.note(|| format!("another configuration: {}", told.join("; ")));
-            let now = self.truth.tick();
-            self.truth.eras.begin(now, config);
+            self.truth.begin(config);
         }
     }
 }
@@ -50,18 +71,58 @@ fn next(random: &mut Random, scenario: &Scenario, present: &Config) -> Config {
             *bucket = Arc::new(other(random, scenario, index, bucket));
         }
     }
+    if scenario.changes.buckets && config.buckets.len() < BUCKETS && random.once_in(6) {
+        let (index, first) = (config.buckets.len(), Arc::clone(&config.buckets[0]));
+        config.buckets.push(Arc::new(other(random, scenario, index, &first)));
+    }
     config
+}
+
+/// The same bucket with other limits.
+fn with_behavior(bucket: &BucketConfig, behavior: &Arc<Behavior>) -> BucketConfig {
+    BucketConfig {
+        agent: bucket.agent,
+        learned: Learned::nothing(&bucket.router, Revision::default()),
+        name: bucket.name.clone(),
+        port: bucket.port,
+        behavior: Arc::clone(behavior),
+        servers: bucket.servers.clone(),
+        get_errors: bucket.get_errors,
+        router: bucket.router.clone(),
+        text: String::new(),
+        is_null: false,
+    }
 }
 
 /// The same bucket with other servers.
 fn other(random: &mut Random, scenario: &Scenario, index: usize, bucket: &BucketConfig) -> BucketConfig {
-    let list = list(random, &scenario.servers, &bucket.servers);
+    if scenario.changes.buckets && bucket.is_live() && random.once_in(4) {
+        return bucket.shut_down();
+    }
+    let mut list = list(random, &scenario.servers, &bucket.servers);
+    if scenario.changes.protocols {
+        for server in list.iter_mut().filter(|_| random.once_in(4)) {
+            *server = translated(scenario, server);
+        }
+    }
     let kind = match bucket.router {
         Router::Single => Kind::any(random),
         _ if random.once_in(4) => Kind::any(random),
         _ => Kind::of(&bucket.router),
     };
     scenario::bucket_of(random, index, list, kind, &bucket.behavior)
+}
+
+/// The same server, with which another protocol is spoken; without a user, of which nothing can be said in lines.
+fn translated(scenario: &Scenario, server: &Arc<Server>) -> Arc<Server> {
+    let protocol = match server.protocol {
+        // It may understand nothing else.
+        Protocol::Binary if scenario.meta[index_of(server)] == Meta::Packets => return Arc::clone(server),
+        Protocol::Binary => Protocol::Ascii,
+        Protocol::Ascii => Protocol::Binary,
+    };
+    let (host, port) = (server.host.clone(), server.port);
+    Arc::new(Server { host, port, user: String::new(), password: Secret::default(), bucket: String::new(), protocol })
 }
 
 /// Other servers of those that there are: one more, one less, others, or the same in another order.
@@ -72,7 +133,8 @@ fn list(random: &mut Random, all: &[Arc<Server>], present: &[Arc<Server>]) -> Ve
             list.push(Arc::clone(server));
         }
     }
-    let absent: Vec<_> = all.iter().filter(|server| !list.contains(server)).cloned().collect();
+    let is_there = |server: &Arc<Server>| list.iter().any(|other| other.port == server.port);
+    let absent: Vec<_> = all.iter().filter(|server| !is_there(server)).cloned().collect();
     match random.below(6) {
         0 | 1 if list.len() > 1 => {
             list.remove(random.index(list.len()));
@@ -81,7 +143,7 @@ fn list(random: &mut Random, all: &[Arc<Server>], present: &[Arc<Server>]) -> Ve
             let place = random.index(list.len() + 1);
             list.insert(place, Arc::clone(&absent[random.index(absent.len())]));
         }
-        4 if !absent.is_empty() => {
+        4 if !absent.is_empty() && !list.is_empty() => {
             let place = random.index(list.len());
             list[place] = Arc::clone(&absent[random.index(absent.len())]);
         }
@@ -90,6 +152,9 @@ fn list(random: &mut Random, all: &[Arc<Server>], present: &[Arc<Server>]) -> Ve
                 list.swap(at, random.index(at + 1));
             }
         }
+    }
+    if list.is_empty() {
+        list.push(Arc::clone(&all[random.index(all.len())]));
     }
     list
 }

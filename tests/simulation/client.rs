@@ -51,6 +51,8 @@ pub struct Client {
     /// Requests that must have been executed in the end, if nothing failed: each with where it ends in everything that the
     /// client sends, and whether it changes something.
     sure: Vec<(Sure, u64, bool)>,
+    /// What the proxy had read of it when it was told to end: what comes behind that it need not answer.
+    cut_at: u64,
     /// How many bytes it has produced, and sent.
     produced: u64,
     pub sent: u64,
@@ -84,6 +86,7 @@ impl Client {
             floors: Floors::default(),
             seen_cas: HashMap::new(),
             sure: Vec::new(),
+            cut_at: u64::MAX,
             produced: 0,
             sent: 0,
             quiet: 0,
@@ -133,6 +136,12 @@ impl Client {
             let quiet_before = std::mem::take(&mut self.quiet);
             self.pending.push_back(Pending { want, issued, end: self.produced, quiet_before });
         }
+    }
+
+    /// The proxy is told to end.
+    pub fn cut(&mut self) {
+        self.cut_at = self.sent - self.pipe.ends().inbound.len() as u64;
+        (self.is_done, self.is_closing) = (true, true);
     }
 
     /// Asks the proxy to close the connection.
@@ -193,7 +202,7 @@ impl Client {
     }
 
     fn answered(&mut self, truth: &Truth, pending: &Pending) {
-        if let Some(bound) = truth.scenario.bound {
+        if let Some(bound) = truth.bound {
             let quiet = u64::from(pending.quiet_before);
             self.quiet_bound = self.quiet_bound.max(truth.now) + bound * quiet;
         }
@@ -238,7 +247,7 @@ impl Client {
     /// Panics if its oldest request has waited for too long. `is_read`: all that was sent has arrived, all that came
     /// back was read.
     pub fn check_patience(&mut self, truth: &Truth, is_read: bool) {
-        let (Some(bound), Some(first)) = (truth.scenario.bound, self.pending.front()) else { return };
+        let (Some(bound), Some(first)) = (truth.bound, self.pending.front()) else { return };
         if !is_read || self.hostile || self.sent < first.end {
             self.waiting_since = truth.now;
             return;
@@ -256,12 +265,16 @@ impl Client {
     /// The requests that must be executed in the end, if nothing fails: all that have arrived in full; of a client
     /// that has gone those that change something.
     pub fn arrived(&self, has_gone: bool) -> impl Iterator<Item = Sure> {
-        let is_it = move |(_, end, changes): &&(Sure, u64, bool)| *end <= self.sent && (*changes || !has_gone);
+        let is_it =
+            move |(_, end, changes): &&(Sure, u64, bool)| *end <= self.sent.min(self.cut_at) && (*changes || !has_gone);
         self.sure.iter().filter(is_it).map(|(sure, _, _)| sure.clone())
     }
 
     /// Panics if its quiet packets should have been answered: no more answers will come.
     pub fn check_silence(&mut self, truth: &Truth) {
+        if self.produced > self.cut_at {
+            return; // they may not have come
+        }
         let mut context =
             Context { truth, client: self.number, bucket: self.bucket, issued: truth.tick, floors: &mut self.floors };
         if let Err(error) = context.judge_silence(&self.silent) {
@@ -303,7 +316,7 @@ impl Client {
         if may_be_idle && (is_slow || first.is_none_or(|first| first.end > self.sent)) {
             return;
         }
-        let first = first.map(|pending| &pending.want);
+        let first = first.filter(|first| first.end <= self.cut_at).map(|pending| &pending.want);
         assert!(self.hostile || self.is_closing, "client {} was closed", self.number);
         assert!(first.is_none(), "client {} was closed and waits for {first:?}", self.number);
         assert!(

@@ -114,9 +114,9 @@ impl Scenario {
         for (index, bucket) in self.config.buckets.iter_mut().enumerate() {
             *bucket = Arc::new(map.bucket(random, index, bucket));
         }
-        let sends = 1 + 2 * count as u64;
-        self.bound = self.bound.map(|bound| bound * sends + sends * 20_000);
+        self.sends = 1 + 2 * count as u64;
         self.changes.every = random.pick(&[30, 150, 600]);
+        self.changes.limits = !self.stubborn && random.once_in(2);
         self.foreseen = false;
         self.cluster = Some(cluster);
     }
@@ -226,6 +226,7 @@ impl World {
 
     fn announce_map(&mut self, map: &Guess) {
         let mut config: Config = self.truth.eras.present().clone();
+        self.change_limits(&mut config);
         for (index, bucket) in config.buckets.iter_mut().enumerate() {
             *bucket = Arc::new(map.bucket(&mut self.changer, index, bucket));
         }

@@ -1,5 +1,6 @@
 //! The end of a run: everything is answered, everybody goes, and nothing may be left.
 
+use moxi::net::driver::Service;
 use moxi::proxy::timers::Micros;
 
 use super::client::Client;
@@ -12,6 +13,8 @@ const PATIENCE: u32 = 20_000;
 
 /// After how long a server that is well must have been found, in microseconds.
 const RECOVERY: Micros = 5_000_000;
+/// How long the proxy has to end, in microseconds.
+const DRAIN: Micros = 600_000_000;
 /// How many requests are made then by a client of each bucket.
 const REQUESTS: u32 = 12;
 
@@ -39,6 +42,15 @@ impl World {
     /// No more requests and no more faults: everything is answered.
     pub fn settle(&mut self) {
         self.truth.note(|| "no more requests".to_owned());
+        self.heal();
+        for client in &mut self.clients {
+            client.is_done = true;
+        }
+        self.await_answers();
+    }
+
+    /// No more faults.
+    fn heal(&mut self) {
         self.truth.healed = true;
         self.truth.moods.fill(Mood::Well);
         (0..self.truth.moods.len()).for_each(|server| self.lay_ghosts(server));
@@ -48,10 +60,27 @@ impl World {
                 peer.connects = Some((self.truth.now, true));
             }
         }
-        for client in &mut self.clients {
-            client.is_done = true;
+    }
+
+    /// The proxy is told to end while requests are under way: what has come is answered, and everybody is let go.
+    pub fn drain(&mut self) {
+        self.truth.note(|| "the proxy is to drain, with all that is under way".to_owned());
+        self.heal();
+        self.clients.iter_mut().for_each(Client::cut);
+        self.driver.drain(self.truth.now + DRAIN);
+        let late = self.driver.add_client(Service::Bucket(0), |_, _| panic!("a client was let in"));
+        assert_eq!(late, None);
+        let until = self.truth.now + DRAIN;
+        for _ in 0..PATIENCE {
+            if self.is_drained && self.clients.is_empty() {
+                break;
+            }
+            self.pump();
         }
-        self.await_answers();
+        let waiting: Vec<_> = self.clients.iter().map(|client| (client.number, client.pending.front())).collect();
+        assert!(self.is_drained && waiting.is_empty(), "the proxy does not end: {waiting:?}");
+        assert!(self.truth.now < until, "the proxy had to be stopped");
+        self.check_sure();
     }
 
     fn await_answers(&mut self) {
@@ -166,6 +195,11 @@ impl World {
                 assert!(limit == u64::MAX || self.is_drained, "{:?} waits for something", peer.id);
             }
         }
+        self.check_sure();
+    }
+
+    /// Whatever must have been done was done once.
+    fn check_sure(&self) {
         if self.truth.scenario.exact {
             for sure in self.sure.iter().filter(|sure| sure.is_owed(&self.truth)) {
                 let done = self.truth.log.of(sure.id).iter().filter(|execution| !execution.is_refused()).count();

@@ -4,7 +4,7 @@ use moxi::config::behavior::Behavior;
 use moxi::config::snapshot::{BucketConfig, Config, Server};
 use moxi::protocol::Protocol;
 
-use super::scenario::FIRST_PORT;
+use super::scenario::{self, FIRST_PORT};
 use super::store::Tick;
 
 /// A server that has a key, and what is spoken with it.
@@ -108,6 +108,12 @@ impl Eras {
     /// The behaviours of a bucket that have been in force since `from`.
     pub fn behaviors(&self, bucket: usize, from: Tick) -> impl Iterator<Item = &Behavior> {
         self.bucket(bucket, from, Tick::MAX).map(|bucket| &*bucket.behavior)
+    }
+
+    /// How long a request may take at most (see [`scenario::bound`]). Connections and queues may be older than it is.
+    pub fn bound(&self, sends: u64) -> Option<u64> {
+        let behaviors = self.0.iter().flat_map(|(_, config)| config.buckets.iter().map(|bucket| &*bucket.behavior));
+        scenario::bound(behaviors, sends)
     }
 
     /// Every bucket of every configuration so far.

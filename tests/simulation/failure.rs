@@ -4,6 +4,7 @@ use moxi::config::behavior::Behavior;
 
 use super::eras::Owners;
 use super::judge::Context;
+use super::store::Tick;
 
 impl Context<'_> {
     /// The same for a request for all servers.
@@ -11,10 +12,18 @@ impl Context<'_> {
         self.is_failure(line, &Owners::nobody()) || line == "SERVER_ERROR proxy downstream closed"
     }
 
+    /// Whether the bucket may have had no servers.
+    pub fn may_be_gone(&self) -> bool {
+        self.truth.eras.bucket(self.bucket, self.issued, Tick::MAX).any(|bucket| !bucket.is_live())
+    }
+
     /// Whether `line` says that the proxy could not have the request executed by any of these servers, and that may be so.
     pub fn is_failure(&self, line: &str, owners: &Owners) -> bool {
         let scenario = &self.truth.scenario;
         if line == "SERVER_ERROR proxy write to downstream" && (owners.may_be_nobody || !self.truth.is_strict()) {
+            return true;
+        }
+        if line == "SERVER_ERROR proxy out of downstreams" && self.may_be_gone() {
             return true;
         }
         if self.truth.is_strict() && !self.is_lying(owners) {

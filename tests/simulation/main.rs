@@ -56,6 +56,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use eras::Eras;
 use history::Counts;
 use moxi_fuzzing::memory::Random;
 use scenario::Scenario;
@@ -103,7 +104,7 @@ fn report(seed: u64, steps: u64, error: &str) -> String {
         scenario.changes,
         scenario.exact,
         scenario.rough,
-        scenario.bound,
+        Eras::new(scenario.config.clone()).bound(scenario.sends),
         behavior.downstream_max,
         behavior.downstream_conn_max,
         behavior.downstream_retry,

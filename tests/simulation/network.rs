@@ -110,10 +110,8 @@ impl Net {
             pipes: Pipes::default(),
             lookups: Vec::new(),
             exact: scenario.exact,
-            is_beside: scenario
-                .servers
-                .iter()
-                .any(|server| server.protocol == Protocol::Binary && server.user.is_empty()),
+            is_beside: scenario.changes.protocols
+                || scenario.servers.iter().any(|server| server.protocol == Protocol::Binary && server.user.is_empty()),
             is_cluster: scenario.cluster.is_some(),
             is_rough: scenario.rough,
             capacity: scenario.socket,

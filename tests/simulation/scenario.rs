@@ -61,6 +61,12 @@ pub enum Meta {
 pub struct Changes {
     /// In one of so many steps; 0: never.
     pub every: u64,
+    /// The limits do.
+    pub limits: bool,
+    /// What is spoken with servers does.
+    pub protocols: bool,
+    /// Buckets come and go.
+    pub buckets: bool,
 }
 
 /// One seed's conditions.
@@ -99,8 +105,8 @@ pub struct Scenario {
     pub socket: usize,
     /// Sockets do everything that sockets may do.
     pub rough: bool,
-    /// Within which every request is answered once it is its client's oldest, in microseconds; `None`: for ever.
-    pub bound: Option<u64>,
+    /// How often a request is sent at most because it is refused.
+    pub sends: u64,
     /// Largest value that clients send.
     pub large: usize,
 }
@@ -125,12 +131,12 @@ impl Scenario {
         }
         let behavior = Arc::new(behavior);
         let (servers, buckets) = buckets(random, &behavior);
-        let bound = bound(&behavior);
         let mut scenario = Scenario {
             config: Config { buckets, ..Config::default() },
             foreseen: exact,
             changes: Changes::default(),
             cluster: None,
+            sends: 1,
             settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: None },
             meta: servers.iter().map(|server| meta(random, server.protocol)).collect(),
             binary: random.pick(&[0, 0, 5, 10]),
@@ -145,7 +151,6 @@ impl Scenario {
             slow_readers: random.once_in(3),
             socket: random.pick(&[300, 3_000, 60_000, 1_000_000]),
             rough: random.once_in(2),
-            bound,
             large: random.pick(&[100, 100, 5_000, 30_000, 200_000]),
         };
         // With random numbers of their own: else the runs without changes would be others, too.
@@ -167,7 +172,12 @@ impl Scenario {
             self.knows_locks.push(random.once_in(2));
             self.servers.push(Arc::new(server));
         }
-        self.changes.every = random.pick(&[30, 150, 600]);
+        self.changes = Changes {
+            every: random.pick(&[30, 150, 600]),
+            limits: !self.stubborn && random.once_in(2),
+            protocols: random.once_in(3),
+            buckets: random.once_in(3),
+        };
         self.foreseen = false;
     }
 }
@@ -210,7 +220,8 @@ fn faults(random: &mut Random) -> Faults {
     }
 }
 
-fn behavior(random: &mut Random, exact: bool) -> Behavior {
+/// Limits.
+pub fn behavior(random: &mut Random, exact: bool) -> Behavior {
     let unbounded = random.once_in(3);
     let mut timeout = |choices: &[u32]| match exact {
         true => random.pick(&[0, 3_600_000]),
@@ -244,25 +255,21 @@ fn behavior(random: &mut Random, exact: bool) -> Behavior {
     behavior
 }
 
-/// With all timers set, how long the oldest request of a client may take at most.
-fn bound(behavior: &Behavior) -> Option<u64> {
-    let limits = [
-        behavior.wait_queue_timeout,
-        behavior.downstream_conn_queue_timeout,
-        behavior.connect_timeout,
-        behavior.auth_timeout,
-        behavior.downstream_timeout,
-    ];
-    if limits.contains(&0) {
-        return None;
-    }
+/// With all timers set in each of these, how long the oldest request of a client may take at most, if it is sent so often.
+pub fn bound<'a>(behaviors: impl Iterator<Item = &'a Behavior> + Clone, sends: u64) -> Option<u64> {
+    let most = |limit: fn(&Behavior) -> u32| {
+        let mut limits = behaviors.clone().map(limit);
+        if limits.clone().any(|limit| limit == 0) { None } else { limits.by_ref().max().map(u64::from) }
+    };
+    let retries = behaviors.clone().map(|behavior| behavior.downstream_retry).max()?;
     // One more for the question which commands a server knows.
-    let tries = u64::from(behavior.downstream_retry) + 2;
-    let one = behavior.connect_timeout
-        + 2 * behavior.auth_timeout
-        + behavior.downstream_conn_queue_timeout
-        + behavior.downstream_timeout;
-    Some((u64::from(behavior.wait_queue_timeout) + tries * u64::from(one)) * 1_000 + 10_000)
+    let tries = u64::from(retries) + 2;
+    let one = most(|behavior| behavior.connect_timeout)?
+        + 2 * most(|behavior| behavior.auth_timeout)?
+        + most(|behavior| behavior.downstream_conn_queue_timeout)?
+        + most(|behavior| behavior.downstream_timeout)?;
+    let once = (most(|behavior| behavior.wait_queue_timeout)? + tries * one) * 1_000 + 10_000;
+    Some(once * sends + (sends - 1) * 20_000)
 }
 
 fn buckets(random: &mut Random, behavior: &Arc<Behavior>) -> (Vec<Arc<Server>>, Vec<Arc<BucketConfig>>) {

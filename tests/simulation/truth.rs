@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use moxi::config::snapshot::BucketConfig;
+use moxi::config::snapshot::{BucketConfig, Config};
 use moxi::proxy::timers::Micros;
 
 use super::cluster::Cluster;
@@ -38,6 +38,8 @@ pub struct Truth {
     pub tick: Tick,
     /// Which configurations were in force when.
     pub eras: Eras,
+    /// Within which every request is answered once it is its client's oldest, in microseconds; `None`: for ever.
+    pub bound: Option<u64>,
     /// Who has which vbuckets, if the servers are a cluster.
     pub cluster: Option<Cluster>,
     /// Each server's items; those of a cluster are all in the first one.
@@ -66,8 +68,10 @@ impl Truth {
     /// The beginning of a run.
     pub fn new(scenario: Scenario, random: Random, traced: bool) -> Truth {
         let count = scenario.servers.len();
+        let eras = Eras::new(scenario.config.clone());
         Truth {
-            eras: Eras::new(scenario.config.clone()),
+            bound: eras.bound(scenario.sends),
+            eras,
             cluster: scenario.cluster.clone(),
             flushed: vec![0; count],
             scenario,
@@ -162,6 +166,13 @@ impl Truth {
         self.flushed[server]
     }
 
+    /// Another configuration is in force.
+    pub fn begin(&mut self, config: Config) {
+        let now = self.tick();
+        self.eras.begin(now, config);
+        self.bound = self.eras.bound(self.scenario.sends);
+    }
+
     /// How often what may be repeated may be sent at most.
     pub fn most_tries(&self) -> usize {
         let retries = self.eras.all_buckets().map(|bucket| bucket.behavior.downstream_retry).max();
@@ -193,7 +204,10 @@ impl Truth {
     /// Whether a request for `key` that was asked for then may be carried out behind what its client knows to be done: it was
     /// given up at a server that has had the key before, has stood still since, and has it again.
     pub fn may_be_late(&self, key: &Key, asked: Tick) -> bool {
-        !self.scenario.exact && self.cluster.as_ref().is_some_and(|cluster| cluster.has_moved_since(key, asked))
+        // With another protocol it is another server (03 §16.1).
+        let is_another = self.scenario.changes.protocols;
+        let has_moved = self.cluster.as_ref().is_some_and(|cluster| cluster.has_moved_since(key, asked));
+        !self.scenario.exact && (is_another || has_moved)
     }
 
     /// Panics if `server` has just carried out what its client had sent before something that it knows to be done: it

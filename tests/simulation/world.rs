@@ -79,9 +79,13 @@ impl World {
                 self.check_patience();
             }
         }
-        self.settle();
-        self.recover();
-        self.end();
+        if self.changer.once_in(6) {
+            self.drain();
+        } else {
+            self.settle();
+            self.recover();
+            self.end();
+        }
         self.explain()
     }
 
