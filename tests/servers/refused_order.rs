@@ -185,3 +185,22 @@ fn quiet_packets_have_an_end_of_their_own_before_what_travels_alone() {
     asked(&mut mocks[1].accept(), 0);
     client.expect(Packet::reply(op::UNL).opaque(2).bytes());
 }
+
+/// One key's vbucket has no master: what is refused of the others is asked for elsewhere all the same (03 §10.3).
+#[test]
+fn refused_keys_are_asked_for_again_although_another_has_no_server() {
+    let mocks = Mock::several(2);
+    let moxi = moxi!().vbuckets(mocks.iter().map(Mock::port), &[0, 0, 0, -1]).binary().set("downstream_timeout=0");
+    let moxi = moxi.start();
+    let mut client = moxi.client();
+    client.send("get key1 key0\r\n");
+    let get = Packet::request(op::GETKQ).key("key1").opaque(4);
+    let (asked, closed) = (join([get, Packet::noop(0)]), Packet::noop_done(0));
+    let (mut first, value) = (mocks[0].accept(), Packet::reply(op::GETKQ).key("key1").opaque(4).extra32(0).value("1"));
+    first.expect(&asked);
+    first.send(join([Packet::reply(op::GETKQ).status(REFUSED).opaque(4), closed.clone()]));
+    let mut second = mocks[1].accept();
+    second.expect(&asked);
+    second.send(join([value, closed]));
+    client.expect("VALUE key1 0 1\r\n1\r\nEND\r\n");
+}
