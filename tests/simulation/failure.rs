@@ -20,7 +20,8 @@ impl Context<'_> {
     /// Whether `line` says that the proxy could not have the request executed by any of these servers, and that may be so.
     pub fn is_failure(&self, line: &str, owners: &Owners) -> bool {
         let scenario = &self.truth.scenario;
-        if line == "SERVER_ERROR proxy write to downstream" && (owners.may_be_nobody || !self.truth.is_strict()) {
+        let is_well = scenario.exact || self.truth.is_well;
+        if line == "SERVER_ERROR proxy write to downstream" && (owners.may_be_nobody || !is_well) {
             return true;
         }
         if line == "SERVER_ERROR proxy out of downstreams" && self.may_be_gone() {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use moxi::config::behavior::Behavior;
 use moxi::config::snapshot::{BucketConfig, Config};
 use moxi::proxy::timers::Micros;
 
@@ -14,6 +15,9 @@ use super::op::{IDS, Key, Op, Outcome};
 use super::scenario::Scenario;
 use super::store::{Log, Store, Tick};
 use moxi_fuzzing::memory::Random;
+
+/// Whoever has less than so many milliseconds may be too late, with all well.
+const HASTY: u32 = 50;
 
 /// How a server behaves at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +97,18 @@ impl Truth {
 
     /// Whether nothing may fail.
     pub fn is_strict(&self) -> bool {
-        self.scenario.exact || self.is_well
+        self.scenario.exact || self.is_well && !self.is_hasty()
+    }
+
+    /// Whether a limit is so short that something may take longer although all is well.
+    fn is_hasty(&self) -> bool {
+        let buckets = self.eras.present().buckets.iter();
+        let limits = buckets.flat_map(|bucket| {
+            let Behavior { connect_timeout, auth_timeout, wait_queue_timeout, .. } = *bucket.behavior;
+            let Behavior { downstream_timeout, downstream_conn_queue_timeout, .. } = *bucket.behavior;
+            [connect_timeout, auth_timeout, wait_queue_timeout, downstream_timeout, downstream_conn_queue_timeout]
+        });
+        limits.filter(|limit| *limit > 0).any(|limit| limit < HASTY)
     }
 
     /// A number that no other request has, for one of a client of this bucket.
