@@ -2,6 +2,7 @@
 #                 (with FEATURES=tls also for a cluster manager behind https://)
 # make run        starts moxi with a memcached server inside, to try it out
 # make test       everything that must pass before a change is merged
+# make coverage   which lines the tests reach, in a table for docs/EVIDENCE.md; COVERAGE=-l lists those that they do not
 # make attacks    others' waiting and the memory taken while somebody attacks, for docs/EVIDENCE.md
 # make soak       an hour (SOAK=seconds) of half load, kills, changes of maps, upgrades; draws docs/soak.svg
 # make test-clients    client libraries of eight languages, in front of memcached and of moxi; needs a network
@@ -34,7 +35,7 @@ programs := moxi $(tools)
 pages    := $(notdir $(wildcard man/*.[1-9]))
 installed = $(foreach page,$(pages),$(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
 
-.PHONY: all help build run test test-clients test-packages test-original test-memcached bench attacks soak man install uninstall packaged static test-image deb rpm dist clean
+.PHONY: all help build run test coverage test-clients test-packages test-original test-memcached bench attacks soak man install uninstall packaged static test-image deb rpm dist clean
 
 all: build
 
@@ -71,6 +72,11 @@ test-memcached: build
 	@test -n "$(SUITE)" || { echo "usage: make test-memcached SUITE=<checkout of github.com/memcached/memcached>" >&2; exit 2; }
 	@t/need memcached perl python3 unshare
 	@MOXI_BIN=$(target)/release/moxi t/memcached/run.py $(SUITE)
+
+# COVERAGE="-l commands" for one folder of tests, and the lines that are not reached, see t/coverage -h.
+coverage:
+	@t/need cargo cc memcached memccapable perl python3 python3-yaml unshare llvm
+	@t/coverage $(COVERAGE)
 
 # moxi beside its peers, all under the same loads; BENCH=quick for a short run. See benches/README.md.
 bench:

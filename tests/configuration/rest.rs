@@ -251,6 +251,10 @@ fn clients_choose_their_bucket() {
         client.send(auth(user, password));
         assert_eq!(client.packet(), refused(op::SASL_AUTH), "{user}");
     }
+    client.send(Packet::request(op::SASL_LIST).bytes());
+    assert_eq!(client.packet(), Packet::reply(op::SASL_LIST).value("PLAIN"));
+    client.send(Packet::request(op::SASL_LIST).key("PLAIN").bytes());
+    assert_eq!(client.packet(), Packet::reply(op::SASL_LIST).status(4).value("Invalid arguments"));
     client.send(auth("bucket1", "pw-bucket1"));
     assert_eq!(client.packet(), Packet::reply(op::SASL_AUTH).value("Authenticated"));
     client.send(Packet::request(op::GET).key("a").bytes());

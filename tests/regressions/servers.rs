@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use moxi_test_support::packet::{Packet, join, op};
+use moxi_test_support::ports::Port;
 use moxi_test_support::{Memcached, Mock, MoxiBuilder, PROTOCOLS, SHORT, Wire, moxi};
 
 use crate::PATIENT;
@@ -249,8 +250,10 @@ fn bug_1783_every_request_names_its_vbucket() {
 /// addresses on most systems; the server listens on one of them, then on the other.
 #[test]
 fn mb_9990_every_address_of_a_name() {
-    let four = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
-    let port = four.local_addr().expect("an address").port();
+    // Nobody else listens there when this one has stopped.
+    let reserved = Port::reserve();
+    let port = reserved.number();
+    let four = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a listener");
     let moxi = moxi!().cluster(format!("localhost:{port}")).ascii().set("connect_max_errors=0").start();
     let mut client = moxi.client();
     let serve = |listener: TcpListener, client: &mut Wire| {

@@ -125,7 +125,10 @@ fn more_retries_can_be_allowed() {
 #[test]
 fn no_limit_of_retries_is_too_large() {
     let mock = Mock::new();
-    let moxi = over_ascii(mock.port()).set("downstream_retry=4294967295").set("downstream_conn_max=1").start();
+    // However long the machine takes for that much.
+    let patient = "downstream_conn_queue_timeout=30000,downstream_timeout=30000,wait_queue_timeout=30000";
+    let moxi =
+        over_ascii(mock.port()).set("downstream_retry=4294967295").set("downstream_conn_max=1").set(patient).start();
     // More than sockets hold: what comes behind it stays here.
     let large = "x".repeat(32 << 20);
     let mut first = moxi.client();

@@ -41,6 +41,16 @@ fn a_key_is_where_it_is_said_to_be() {
     assert_eq!((said(&mut client, "a", "by"), said(&mut client, "a", "vbucket")), ("ketama".into(), "none".into()));
 }
 
+/// By another hash, if the configuration names it; by the client's word alone with `-X`.
+#[test]
+fn what_decides_is_said() {
+    let moxi = moxi!().servers([free_port(), free_port()]).set("mcs_opts=distribution:modula").start();
+    assert_eq!(said(&mut moxi.client(), "a", "by"), "modula");
+    let moxi = moxi!().mcmux().start();
+    let mut client = moxi.client();
+    assert_eq!(["by", "server", "front_cache"].map(|name| said(&mut client, "a", name)), ["client", "none", "off"]);
+}
+
 #[test]
 fn a_vbucket_has_replicas_and_may_have_moved() {
     let mocks = Mock::several(2);

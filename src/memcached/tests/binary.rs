@@ -293,3 +293,19 @@ fn packets_may_arrive_in_any_pieces() {
         assert_eq!(answer, whole, "split at {split}");
     }
 }
+
+#[test]
+fn without_memory() {
+    let server = super::memory::full();
+    let extras = [&99u64.to_be_bytes()[..], &[0; 12]].concat();
+    for request in [
+        store(ADD, b"new000", b"2", 0),
+        store(APPEND, b"k00000", b"2", 0),
+        Ask { opcode: INCREMENT, extras: &extras, key: b"k00000", ..Ask::default() },
+        Ask { opcode: DECREMENT, extras: &extras, key: b"new000", ..Ask::default() },
+    ] {
+        let found = ask(&server, &request);
+        assert_eq!(found.iter().map(|reply| (reply.0, reply.1)).collect::<Vec<_>>(), [(request.opcode, 0x82)]);
+    }
+    assert_eq!(server.say("get k00000 new000\r\n"), "VALUE k00000 0 1\r\n1\r\nEND\r\n");
+}

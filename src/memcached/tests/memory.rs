@@ -86,6 +86,38 @@ fn without_eviction_stores_fail_when_memory_is_full() {
     assert_eq!(server.stat("items", "items:21:outofmemory"), "3");
 }
 
+/// A server without room for another small item. It has `k00000`, `k00001` and so on, each with the value 1.
+pub(super) fn full() -> Server {
+    let server = Server::new(Settings { memory: 1 << 20, evict: false, ..Settings::default() });
+    let mut count = 0;
+    while server.say(format!("set k{count:05} 0 0 1\r\n1\r\n")) == "STORED\r\n" {
+        count += 1;
+        assert!(count < 20_000);
+    }
+    server
+}
+
+#[test]
+fn without_memory_each_command_says_so_and_changes_nothing() {
+    let server = full();
+    let (arith, store) = ("SERVER_ERROR out of memory", "SERVER_ERROR out of memory storing object");
+    for (request, reply) in [
+        ("incr k00000 99", arith),
+        ("ma k00000 D99", arith),
+        ("ma new000 N0", arith),
+        ("add new000 0 0 1\r\n2", store),
+        ("append k00000 0 0 1\r\n2", "NOT_STORED"),
+        ("prepend k00000 0 0 1\r\n2", "NOT_STORED"),
+        ("ms k00000 1 MA\r\n2", "NS"),
+        ("ms new000 1 ME\r\n2", store),
+    ] {
+        assert_eq!(server.say(format!("{request}\r\n")), format!("{reply}\r\n"), "{request}");
+    }
+    assert_eq!(server.say("get k00000 new000\r\n"), "VALUE k00000 0 1\r\n1\r\nEND\r\n");
+    server.say("delete k00000\r\n");
+    assert_eq!(server.say("ma new000 N0\r\n"), "HD\r\n", "there is room for one again");
+}
+
 #[test]
 fn memory_used_from_the_beginning_counts() {
     let settings =

@@ -103,6 +103,8 @@ pub struct Conn {
     pub(super) wanted: u32,
     /// What ends the output and others of this turn may join: nothing has closed it yet.
     pub(super) open: Option<Open>,
+    /// Its head has changed since that was last looked at.
+    pub(super) has_new_head: bool,
     /// Within the request at the head, if it has several entries: where to look for the one that is answered next.
     pub(super) cursor: usize,
     /// The oldest reply is overdue; the connection gets no new work until a reply comes.
@@ -154,6 +156,7 @@ impl Conn {
             head_since: now,
             wanted: 0,
             open: None,
+            has_new_head: false,
             cursor: 0,
             is_stalled: false,
             is_elder: false,

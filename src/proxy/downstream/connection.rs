@@ -169,6 +169,8 @@ impl Engine {
         }
         if fits.is_err() {
             self.close_conn(id, Loss::Malformed);
+        } else if self.downstream.conns.get(id).is_some_and(|conn| conn.has_new_head) {
+            self.settle_head(id);
         }
     }
 
@@ -240,7 +242,6 @@ impl Engine {
         conn.cursor = 0;
         conn.held_at = None;
         conn.head_since = self.now;
-        conn.output.release(conn.answered_to);
         conn.writes.forget(conn.answered_to);
         if !conn.abandoned.is_empty() {
             self.settle_abandoned(id);
@@ -249,14 +250,22 @@ impl Engine {
         if conn.alone.front().is_some_and(|range| range.end <= conn.answered_to) {
             conn.alone.pop_front();
         }
-        let waits_alone = !conn.alone.is_empty();
         if std::mem::take(&mut conn.is_stalled)
             && let Some(host) = self.downstream.hosts.must(conn.host)
         {
             host.health.succeed();
         }
+        conn.has_new_head = true;
+        conn.fifo.is_empty()
+    }
+
+    /// Does what follows from a new head: once for all replies that have come together.
+    fn settle_head(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.must_mut(id) else { return };
+        conn.has_new_head = false;
+        conn.output.release(conn.answered_to);
         if conn.fifo.is_empty() {
-            return true;
+            return;
         }
         // A request that has several entries here is not behind others any more once the first of them is the head.
         if let Some((first, true)) = conn.fifo.front().map(|first| (first.request, first.is_queued)) {
@@ -275,10 +284,9 @@ impl Engine {
                 }
             }
         }
-        if waits_alone || !conn.output.is_sent() {
+        if !conn.alone.is_empty() || !conn.output.is_sent() {
             self.mark_conn(id);
         }
         self.arm_conn(id);
-        false
     }
 }
