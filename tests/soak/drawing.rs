@@ -1,6 +1,7 @@
 //! The chart: times, rate, memory and descriptors, and what happened when.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use moxi_test_support::svg::{COLOURS, Panel, page};
 
@@ -18,8 +19,11 @@ const ROW: f64 = 12.0;
 /// What a line shows.
 type Figure = fn(&Sample) -> f64;
 
-/// The whole of it.
+/// The whole of it, from the first event on: before that it was measured what the machine can do.
 pub fn draw(samples: &[Sample], events: &[Event], note: &str) -> String {
+    let first = events.first().map_or(Duration::ZERO, |event| event.at);
+    let before = samples.iter().take_while(|sample| sample.at < first).count();
+    let samples = samples.get(before + 1..).unwrap_or_default();
     let mut out = String::new();
     let end = samples.last().map_or(1.0, |sample| minutes(sample.at));
     let over = |of: Figure| samples.iter().map(move |sample| (minutes(sample.at), of(sample)));
@@ -89,7 +93,7 @@ fn marks(events: &[Event], end: f64, out: &mut String) -> f64 {
     first + ROW * kinds.len() as f64
 }
 
-fn minutes(time: std::time::Duration) -> f64 {
+fn minutes(time: Duration) -> f64 {
     time.as_secs_f64() / 60.0
 }
 
