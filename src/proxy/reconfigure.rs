@@ -72,9 +72,38 @@ impl Engine {
         }
         self.is_watching = self.buckets.iter().any(|bucket| bucket.watch.is_some());
         self.retire_hosts();
+        self.probe_suspended();
         // A higher limit may let clients in that wait for a place.
         for index in 0..self.buckets.len() {
             self.grant_places(index);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::proxy::Settings;
+
+    #[test]
+    fn who_has_waited_for_a_place_is_read_from_again_when_the_bucket_is_shut_down() {
+        let settings = Some("downstream_protocol=ascii,downstream_max=1");
+        let config = &config::load("11311=server:1", settings, &|_| None).expect("a good configuration").config;
+        let health = HealthTable::default();
+        let mut engine = Engine::new(config, &health, Settings { requests_per_turn: 20, binding: None });
+        let client = engine.add_client(0).expect("a client");
+        let requests = b"set a 0 0 1\r\n1\r\nset b 0 0 1\r\n2\r\n";
+        engine.client_space(client).expect("room")[..requests.len()].copy_from_slice(requests);
+        engine.client_filled(client, requests.len());
+        engine.turn(&mut Vec::new());
+        assert!(engine.client_space(client).is_none(), "the second one waits for a place");
+        let mut config = (**config).clone();
+        config.buckets[0] = Arc::new(config.buckets[0].shut_down());
+        engine.reconfigure(&config, &health);
+        let mut looked_at = Vec::new();
+        engine.turn(&mut looked_at);
+        assert_eq!(looked_at, [client]);
+        assert!(engine.client_space(client).is_some());
     }
 }

@@ -163,3 +163,44 @@ fn many_quiet_commands() {
     lines[1].send(Packet::reply(close.opcode).opaque(close.opaque).bytes());
     client.expect(Packet::noop_done(78).bytes());
 }
+
+/// What travels alone cannot bring the answers to the quiet packets before it; not to the next server either.
+#[test]
+fn quiet_packets_have_an_end_of_their_own_before_what_travels_alone() {
+    let mocks = Mock::several(2);
+    let (_moxi, mut client) = with_client(&mocks);
+    let quiet = Packet::request(op::GETQ).key("key0").opaque(1);
+    let alone = Packet::request(op::UNL).key("key0").opaque(2);
+    client.send(join([quiet.clone(), alone.clone()]));
+    let (close, closed) = (Packet::noop(0), Packet::noop_done(0));
+    let asked = |line: &mut Wire, status: u16| {
+        line.expect(join([quiet.clone().status(3), close.clone()]));
+        let said = Packet::reply(op::GETQ).status(status).opaque(1);
+        // A quiet miss is silent.
+        line.send(join((status == REFUSED).then_some(said).into_iter().chain([closed.clone()])));
+        line.expect(alone.clone().status(3).bytes());
+        line.send(Packet::reply(op::UNL).status(status).opaque(2).bytes());
+    };
+    asked(&mut mocks[0].accept(), REFUSED);
+    asked(&mut mocks[1].accept(), 0);
+    client.expect(Packet::reply(op::UNL).opaque(2).bytes());
+}
+
+/// One key's vbucket has no master: what is refused of the others is asked for elsewhere all the same (03 §10.3).
+#[test]
+fn refused_keys_are_asked_for_again_although_another_has_no_server() {
+    let mocks = Mock::several(2);
+    let moxi = moxi!().vbuckets(mocks.iter().map(Mock::port), &[0, 0, 0, -1]).binary().set("downstream_timeout=0");
+    let moxi = moxi.start();
+    let mut client = moxi.client();
+    client.send("get key1 key0\r\n");
+    let get = Packet::request(op::GETKQ).key("key1").opaque(4);
+    let (asked, closed) = (join([get, Packet::noop(0)]), Packet::noop_done(0));
+    let (mut first, value) = (mocks[0].accept(), Packet::reply(op::GETKQ).key("key1").opaque(4).extra32(0).value("1"));
+    first.expect(&asked);
+    first.send(join([Packet::reply(op::GETKQ).status(REFUSED).opaque(4), closed.clone()]));
+    let mut second = mocks[1].accept();
+    second.expect(&asked);
+    second.send(join([value, closed]));
+    client.expect("VALUE key1 0 1\r\n1\r\nEND\r\n");
+}

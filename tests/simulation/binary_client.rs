@@ -7,8 +7,9 @@ use moxi::protocol::StoreVerb;
 use moxi::protocol::binary::opcode;
 use moxi::protocol::binary::packet::{Header, REQUEST_MAGIC};
 
+use super::eras::Owner;
 use super::op::{Key, NUMBER, Op, Outcome};
-use super::request::{Asker, Sending, Want, is_binary, is_own, key, server_of, value};
+use super::request::{Asker, Sending, Sure, Want, is_own, key, value};
 use super::scenario::Meta;
 use super::store::Tick;
 use super::truth::Truth;
@@ -150,7 +151,7 @@ fn opcodes(op: &Op, random: &mut Random) -> (u8, Option<u8>) {
 
 /// A random request. Quiet ones join `silent`, others close them. Some clients send quiet ones only.
 pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, silent: &mut VecDeque<Item>, all_quiet: bool) -> Sending {
-    let (opaque, mut bytes) = (truth.id() as u32, Vec::new());
+    let (opaque, mut bytes) = (truth.id(asker.bucket) as u32, Vec::new());
     match truth.random.below(30) {
         0 if !all_quiet => return own(truth, opaque, silent),
         1..=4 if !all_quiet => return close(truth, opaque, silent),
@@ -162,42 +163,33 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>, silent: &mut VecDeque<Item
     let opcode = quiet.filter(|_| is_quiet).unwrap_or(code);
     let mut item = Item { opcode, opaque, op, issued: truth.tick, exact: None, is_answered: false };
     encode(&item, &mut bytes);
-    let server = item_key(&item.op).and_then(|key| server_of(truth, asker.bucket, key));
+    let key = item.op.keys().first().cloned().unwrap_or_else(|| Key::from(&b""[..]));
+    let owner = truth.owner(asker.bucket, &key);
     let is_lock = matches!(item.op, Op::Getl { .. } | Op::Unl { .. });
     let changes = !matches!(item.op, Op::Getl { .. });
-    let mut id = item.op.id().filter(|_| server.is_some());
-    if let Some(server) = server {
-        let unknown = is_lock && !(is_binary(truth, server) && truth.scenario.knows_locks[server]);
-        let unspeakable = item_key(&item.op).is_some_and(|key| is_unspeakable(truth, server, key));
-        if is_lock && !is_binary(truth, server) || unspeakable {
-            id = None; // refused by the proxy
-        }
-        if truth.scenario.exact && item_key(&item.op).is_some_and(|key| is_own(asker, key)) {
+    let mut sure = None;
+    if let Some(owner) = owner {
+        let unknown = is_lock && !(owner.is_binary && truth.scenario.knows_locks[owner.server]);
+        let unspeakable = is_unspeakable(truth, owner, &key);
+        sure = Sure::of(&item.op, true).filter(|sure| sure.is_owed_by(truth, owner));
+        if truth.scenario.foreseen && is_own(asker, &key) {
             let is_refused = unknown || unspeakable;
             item.exact = Some(if is_refused { Outcome::Unknown } else { asker.own.execute(&item.op, 0) });
         }
     }
     if is_quiet {
         silent.push_back(item);
-        return Sending { bytes, id, changes, quiet: true, ..Sending::default() };
+        return Sending { bytes, sure, changes, quiet: true, ..Sending::default() };
     }
     let batch = Batch { quiet: silent.drain(..).collect(), closing: Closing::Keyed(item), stats: Vec::new() };
-    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], id, changes, ..Sending::default() }
+    Sending { bytes, wants: vec![Want::Batch(Box::new(batch))], sure, changes, ..Sending::default() }
 }
 
 /// Whether the proxy cannot tell `key` to this server: it is no word, and the server does not take it in base64.
-pub fn is_unspeakable(truth: &Truth, server: usize, key: &[u8]) -> bool {
+pub fn is_unspeakable(truth: &Truth, owner: Owner, key: &[u8]) -> bool {
     let is_word = !key.iter().any(|byte| matches!(byte, 0 | b' ' | b'\r' | b'\n'));
-    let is_known = truth.scenario.meta[server] == Meta::Yes && key.len() <= 186;
-    !is_binary(truth, server) && !is_word && !is_known
-}
-
-/// The only key of a binary request.
-pub fn item_key(op: &Op) -> Option<&Key> {
-    match op {
-        Op::Get { keys, .. } => keys.first(),
-        other => other.key(),
-    }
+    let is_known = truth.scenario.meta[owner.server] == Meta::Yes && key.len() <= 186;
+    !owner.is_binary && !is_word && !is_known
 }
 
 fn request(truth: &mut Truth, asker: &Asker<'_>) -> Op {
@@ -206,7 +198,7 @@ fn request(truth: &mut Truth, asker: &Asker<'_>) -> Op {
         let end = truth.random.pick(&[&b" "[..], b"\0\xff", b"\r\n", b"\r\nget x"]);
         name = Key::from(&[&name[..name.len().min(240)], end].concat()[..]);
     }
-    let id = truth.id();
+    let id = truth.id(asker.bucket);
     match truth.random.below(20) {
         0..=7 => Op::Get { keys: vec![name], cas: true, touch: None },
         8 => Op::Get { keys: vec![name], cas: true, touch: Some(id as i64) },
@@ -254,6 +246,8 @@ fn own(truth: &mut Truth, opaque: u32, silent: &mut VecDeque<Item>) -> Sending {
         0 => (opcode::VERSION, b"", b"", 0),
         1 => (opcode::VERBOSITY, b"\0\0\0\x01", b"", 0),
         2 => (opcode::HELLO, b"", b"agent", 0),
+        // In buckets of a cluster clients may authenticate.
+        3 if truth.cluster.is_some() => (opcode::SASL_LIST_MECHS, b"", b"", 0),
         3 => (opcode::SASL_LIST_MECHS, b"", b"", 0x81),
         _ => (opcode::TAP_CONNECT, b"", b"x", 0x83),
     };

@@ -5,11 +5,11 @@ use moxi::protocol::binary::opcode;
 use moxi::protocol::binary::packet::Packet;
 use moxi::protocol::op::is_quiet;
 
-use super::binary_client::{Batch, Closing, Item, is_unspeakable, item_key};
-use super::history::Seen;
+use super::binary_client::{Batch, Closing, Item, is_unspeakable};
+use super::eras::{Owner, Owners};
+use super::history::{Place, Seen};
 use super::judge::{Context, Floors, Known, Value};
-use super::op::{Op, Outcome};
-use super::request::{is_binary, server_of};
+use super::op::{Key, Op, Outcome};
 
 /// The status that a client gets for an outcome.
 pub fn status(op: &Op, outcome: &Outcome, binary: bool) -> u16 {
@@ -97,100 +97,124 @@ impl Context<'_> {
     }
 
     fn judge_item(&mut self, item: &Item, packet: Option<&Packet<'_>>) -> Result<(), String> {
-        self.judge_answer(item, packet)?;
+        let place = self.judge_answer(item, packet)?;
         if !matches!(item.op, Op::Get { .. } | Op::Getl { .. }) {
             let seen = |packet: &Packet<'_>| Seen::of_packet(&item.op, packet.header.vbucket_or_status, &packet.value);
-            self.told(&item.op, packet.map_or(Seen::Nothing, seen));
+            self.told(&item.op, packet.map_or(Seen::Nothing, seen), place);
         }
         Ok(())
     }
 
-    fn judge_answer(&mut self, item: &Item, packet: Option<&Packet<'_>>) -> Result<(), String> {
-        let key = item_key(&item.op).ok_or("no key")?;
-        let server = server_of(self.truth, self.bucket, key);
-        let binary = server.is_some_and(|server| is_binary(self.truth, server));
-        if let Some(packet) = packet
-            && self.is_failure_packet(packet, server)
-        {
-            return Ok(());
+    /// Judges the answer, or that there is none, and tells whose item it speaks of.
+    fn judge_answer(&mut self, item: &Item, packet: Option<&Packet<'_>>) -> Result<Place, String> {
+        let (key, place) = (item.op.keys().first().ok_or("no key")?, Place::In(self.bucket));
+        let owners = self.owners(key);
+        if packet.is_some_and(|packet| self.is_failure_packet(packet, &owners)) {
+            return Ok(place);
         }
-        if let Some(server) = server
-            && is_unspeakable(self.truth, server, key)
-            && !self.truth.lying[server]
-        {
-            let fits = match packet {
-                Some(packet) => matches!(packet.header.vbucket_or_status, 0x04 | 0x81),
-                None => !self.truth.scenario.exact, // the batch was given up
-            };
-            return if fits { Ok(()) } else { Err("expected that it is refused".to_owned()) };
-        }
-        if matches!(item.op, Op::Getl { .. } | Op::Unl { .. }) && !binary && server.is_some() {
-            // The proxy knows that ASCII servers do not know it.
-            let fits = packet.is_some_and(|packet| matches!(packet.header.vbucket_or_status, 0x81 | 0x83));
-            return if fits { Ok(()) } else { Err("expected that it is unknown".to_owned()) };
+        if let Some(verdict) = self.judge_refused(item, key, &owners, packet) {
+            return verdict.map(|()| place);
         }
         if matches!(item.op, Op::Get { .. } | Op::Getl { .. }) {
-            return self.judge_get(item, server, binary, packet);
+            return self.judge_get(item, key, &owners, packet).map(|()| place);
         }
         let exact = item.exact.as_ref();
+        let is_done =
+            |outcome: &Outcome| owners.all.iter().any(|owner| status(&item.op, outcome, owner.is_binary) == 0);
         let Some(packet) = packet else {
             // Silence is success, or the request was given up.
-            let fits = exact.is_none_or(|outcome| status(&item.op, outcome, binary) == 0);
-            return if fits { Ok(()) } else { Err(format!("expected {exact:?}")) };
+            let fits = exact.is_none_or(is_done);
+            return if fits { Ok(place) } else { Err(format!("expected {exact:?}")) };
         };
-        let is_it = |outcome: &Outcome| {
+        if is_quiet(item.opcode) && packet.header.vbucket_or_status == 0 {
+            return Err("a quiet request is told of its success".to_owned());
+        }
+        let is_it = |outcome: &Outcome, binary: bool| {
             let number = match outcome {
                 Outcome::Number(number) => number.to_be_bytes().to_vec(),
                 _ => packet.value.to_vec(),
             };
             status(&item.op, outcome, binary) == packet.header.vbucket_or_status && packet.value.bytes == number
         };
-        if is_quiet(item.opcode) && packet.header.vbucket_or_status == 0 {
-            return Err("a quiet request is told of its success".to_owned());
-        }
+        let is_ever = |outcome: &Outcome| owners.all.iter().any(|owner| is_it(outcome, owner.is_binary));
         if let Some(exact) = exact {
-            return if is_it(exact) { Ok(()) } else { Err(format!("expected {exact:?}")) };
+            return if is_ever(exact) { Ok(place) } else { Err(format!("expected {exact:?}")) };
         }
-        let server = server.ok_or("an answer although there is no server")?;
+        if owners.all.is_empty() {
+            return Err("an answer although there is no server".to_owned());
+        }
+        let is_lying = self.is_lying(&owners);
         let Some(id) = item.op.id() else {
-            let fits = [Outcome::Deleted, Outcome::NotFound].iter().any(is_it)
-                || self.truth.scenario.faults.errors && is_it(&Outcome::Temporary)
-                || self.truth.lying[server];
-            return if fits { Ok(()) } else { Err("not an answer to a delete".to_owned()) };
+            let fits = [Outcome::Deleted, Outcome::NotFound].iter().any(is_ever)
+                || self.truth.scenario.faults.errors && is_ever(&Outcome::Temporary)
+                || packet.header.vbucket_or_status == 0x07 && self.is_exhausted(key)
+                || is_lying;
+            return if fits { Ok(place) } else { Err("not an answer to a delete".to_owned()) };
         };
-        let executions = self.truth.log.of(id);
-        match executions.iter().find(|(_, outcome)| is_it(outcome)) {
-            Some((tick, _)) => {
-                let floor = self.floors.entry(key.clone()).or_default();
-                *floor = (*floor).max(*tick);
-                self.truth.acknowledge(key, id);
-                Ok(())
-            }
-            None if self.truth.lying[server] || !binary && is_it(&Outcome::Unknown) => Ok(()),
-            None => Err(format!("request {id} was executed as {executions:?}")),
+        let is_unknown = owners.all.iter().any(|owner| !owner.is_binary && is_it(&Outcome::Unknown, false));
+        match self.execution((id, key), &owners, is_it).cloned() {
+            Some(execution) => Ok(self.learn(key, id, &execution)),
+            None if is_lying || is_unknown => Ok(place),
+            None => Err(format!("request {id} was executed as {:?}", self.truth.log.of(id))),
         }
+    }
+
+    /// Judges the answer to a request that the proxy itself may have to refuse; `None`: it need not have been.
+    fn judge_refused(
+        &self,
+        item: &Item,
+        key: &Key,
+        owners: &Owners,
+        packet: Option<&Packet<'_>>,
+    ) -> Option<Result<(), String>> {
+        let has_status = |known: &[u16]| packet.is_some_and(|packet| known.contains(&packet.header.vbucket_or_status));
+        let of_owners = |is_it: &dyn Fn(&Owner) -> bool| {
+            let is_any = owners.all.iter().any(is_it);
+            (is_any, is_any && !owners.may_be_nobody && owners.all.iter().all(is_it))
+        };
+        let (may_be, is_sure) = of_owners(&|owner| is_unspeakable(self.truth, *owner, key));
+        if may_be && !self.is_lying(owners) {
+            // (Or the batch was given up.)
+            if has_status(&[0x04, 0x81]) || packet.is_none() && !self.truth.scenario.exact {
+                return Some(Ok(()));
+            }
+            if is_sure {
+                return Some(Err("expected that it is refused".to_owned()));
+            }
+        }
+        if matches!(item.op, Op::Getl { .. } | Op::Unl { .. }) {
+            // The proxy knows that ASCII servers do not know it.
+            let (may_be, is_sure) = of_owners(&|owner| !owner.is_binary);
+            if may_be && has_status(&[0x81, 0x83]) {
+                return Some(Ok(()));
+            }
+            if is_sure {
+                return Some(Err("expected that it is unknown".to_owned()));
+            }
+        }
+        None
     }
 
     fn judge_get(
         &mut self,
         item: &Item,
-        server: Option<usize>,
-        binary: bool,
+        key: &Key,
+        owners: &Owners,
         packet: Option<&Packet<'_>>,
     ) -> Result<(), String> {
-        let key = item_key(&item.op).ok_or("no key")?;
         let value = packet.filter(|packet| packet.header.vbucket_or_status == 0);
         if let Some(packet) = packet
             && value.is_none()
         {
-            let known = matches!(packet.header.vbucket_or_status, 0x01 | 0x81 | 0x84 | 0x86);
+            let is_exhausted = packet.header.vbucket_or_status == 0x07 && self.is_exhausted(key);
+            let known = matches!(packet.header.vbucket_or_status, 0x01 | 0x81 | 0x84 | 0x86) || is_exhausted;
             if !known && !self.truth.lying.contains(&true) {
                 return Err("not an answer to a get".to_owned());
             }
             if packet.header.vbucket_or_status == 0x01 && is_quiet(item.opcode) {
                 return Err("a quiet get is told of its miss".to_owned());
             }
-            if self.truth.scenario.exact && packet.header.vbucket_or_status > 0x01 {
+            if self.truth.scenario.exact && packet.header.vbucket_or_status > 0x01 && !is_exhausted {
                 let fits = item.exact.as_ref().is_none_or(|exact| *exact == Outcome::Unknown)
                     && matches!(item.op, Op::Getl { .. });
                 return if fits { Ok(()) } else { Err(format!("expected {:?}", item.exact)) };
@@ -202,25 +226,26 @@ impl Context<'_> {
             Some(_) => Some(None),
             None => None,
         };
-        if !binary && server.is_some_and(|server| self.truth.lying[server]) {
+        if owners.all.iter().any(|owner| !owner.is_binary && self.truth.is_lying(owner.server)) {
             return Ok(()); // a meta command's answer does not say whose it is
         }
         let known = Known { exact: exact.as_ref(), cas: true };
-        let Some(packet) = value else { return self.value(&item.op, key, server, None, known) };
+        let Some(packet) = value else { return self.value(&item.op, key, owners, None, known) };
         if packet.key != if wants_key { &key[..] } else { &[][..] } && !self.truth.lying.contains(&true) {
             return Err("the key is there or not, against the request".to_owned());
         }
         let flags = packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags));
         let value = Value { key, flags, cas: Some(packet.header.cas), data: &packet.value };
-        self.value(&item.op, key, server, Some(&value), known)
+        self.value(&item.op, key, owners, Some(&value), known)
     }
 
     fn judge_all(&self, code: u8, stats: &[String], packet: &Packet<'_>) -> Result<(), String> {
-        let most = self.truth.scenario.config.buckets[self.bucket].servers.len();
+        let counts: Vec<usize> = self.server_counts().collect();
+        let most = counts.iter().copied().max().unwrap_or(0);
         let line = stats.iter().find_map(|stat| stat.strip_prefix("STAT one "));
         let sum: usize = line.and_then(|number| number.parse().ok()).unwrap_or(0);
         let exact = self.truth.scenario.exact;
-        if sum > most || exact && code == opcode::STAT && sum != most {
+        if sum > most || exact && code == opcode::STAT && !counts.contains(&sum) {
             return Err(format!("{sum} of {most} servers counted"));
         }
         let status = packet.header.vbucket_or_status;
@@ -230,22 +255,22 @@ impl Context<'_> {
         let errors = self.truth.scenario.faults.errors;
         let fits = status == 0
             || self.truth.lying.contains(&true)
-            || !exact && matches!(status, 0x84 | 0x85)
+            || (!exact || self.may_be_gone()) && matches!(status, 0x84 | 0x85)
             || errors && matches!(status, 0x83 | 0x86);
         if fits { Ok(()) } else { Err("not an answer of all servers".to_owned()) }
     }
 
     /// Whether a packet says that the proxy could not have the request executed.
-    fn is_failure_packet(&self, packet: &Packet<'_>, server: Option<usize>) -> bool {
+    fn is_failure_packet(&self, packet: &Packet<'_>, owners: &Owners) -> bool {
         let line = str::from_utf8(&packet.value).unwrap_or_default().trim_end();
         let Ok(line) = self.unnamed(line) else { return false };
         let fits = match packet.header.vbucket_or_status {
             // A quiet flush has failed, whatever the reason.
             0x84 if line.len() < packet.value.trim_ascii_end().len() => self.is_nameless_failure(line),
-            0x84 => line.contains("write to downstream") || line.contains("closed"),
+            0x84 => ["write to downstream", "closed", "out of downstreams"].iter().any(|text| line.contains(text)),
             0x85 => line.contains("timeout"),
             _ => false,
         };
-        fits && (self.is_failure(line, server) || server.is_some_and(|server| self.truth.lying[server]))
+        fits && (self.is_failure(line, owners) || self.is_lying(owners))
     }
 }

@@ -209,7 +209,7 @@ pub fn reply(head: Head, op: &Op, outcome: &Outcome, out: &mut Vec<u8>) {
             status(head, 0, out);
         }
         other => {
-            let (_, body) = other.status();
+            let body = if let Outcome::NotMine(text) = other { text } else { other.status().1 };
             let code = binary_judge::status(op, other, true);
             packet(head, code, 0, Parts { value: body.as_bytes(), ..Parts::default() }, out);
         }

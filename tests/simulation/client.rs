@@ -7,23 +7,15 @@ use moxi::proxy::timers::Micros;
 
 use super::binary_client::{self, Item};
 use super::garbage;
-use super::history::{Seen, Told};
-use super::judge::{self, Answer, Context, Floors, Value};
+use super::history::{Place, Seen, Told};
+use super::judge::{Answer, Context, Floors, Value};
 use super::meta_client;
 use super::op::{Key, Op};
-use super::request::{self, Asker, Pending, Sending, Want};
+use super::request::{self, Asker, Pending, Sending, Sure, Want};
 use super::store::{Store, Tick};
 use super::truth::{Truth, shown};
 use moxi_fuzzing::memory::Bytes;
 use moxi_fuzzing::memory::Pipe;
-
-/// A request that must be executed.
-struct Sure {
-    id: u64,
-    /// Where it ends in everything that the client sends.
-    end: u64,
-    changes: bool,
-}
 
 /// A client.
 pub struct Client {
@@ -56,8 +48,11 @@ pub struct Client {
     own: Store,
     floors: Floors,
     seen_cas: HashMap<Key, u64>,
-    /// Requests that must have been executed in the end, if nothing failed.
-    sure: Vec<Sure>,
+    /// Requests that must have been executed in the end, if nothing failed: each with where it ends in everything that the
+    /// client sends, and whether it changes something.
+    sure: Vec<(Sure, u64, bool)>,
+    /// What the proxy had read of it when it was told to end: what comes behind that it need not answer.
+    cut_at: u64,
     /// How many bytes it has produced, and sent.
     produced: u64,
     pub sent: u64,
@@ -91,6 +86,7 @@ impl Client {
             floors: Floors::default(),
             seen_cas: HashMap::new(),
             sure: Vec::new(),
+            cut_at: u64::MAX,
             produced: 0,
             sent: 0,
             quiet: 0,
@@ -124,7 +120,7 @@ impl Client {
         truth.note(|| format!("client {number} asks {}", shown(&sending.bytes)));
         self.outgoing.push(&sending.bytes);
         self.produced += sending.bytes.len() as u64;
-        self.sure.extend(sending.id.map(|id| Sure { id, end: self.produced, changes: sending.changes }));
+        self.sure.extend(sending.sure.map(|sure| (sure, self.produced, sending.changes)));
         self.quiet += u32::from(sending.quiet);
         if sending.is_last {
             (self.is_done, self.is_closing) = (true, true);
@@ -140,6 +136,12 @@ impl Client {
             let quiet_before = std::mem::take(&mut self.quiet);
             self.pending.push_back(Pending { want, issued, end: self.produced, quiet_before });
         }
+    }
+
+    /// The proxy is told to end.
+    pub fn cut(&mut self) {
+        self.cut_at = self.sent - self.pipe.ends().inbound.len() as u64;
+        (self.is_done, self.is_closing) = (true, true);
     }
 
     /// Asks the proxy to close the connection.
@@ -200,7 +202,7 @@ impl Client {
     }
 
     fn answered(&mut self, truth: &Truth, pending: &Pending) {
-        if let Some(bound) = truth.scenario.bound {
+        if let Some(bound) = truth.bound {
             let quiet = u64::from(pending.quiet_before);
             self.quiet_bound = self.quiet_bound.max(truth.now) + bound * quiet;
         }
@@ -245,7 +247,7 @@ impl Client {
     /// Panics if its oldest request has waited for too long. `is_read`: all that was sent has arrived, all that came
     /// back was read.
     pub fn check_patience(&mut self, truth: &Truth, is_read: bool) {
-        let (Some(bound), Some(first)) = (truth.scenario.bound, self.pending.front()) else { return };
+        let (Some(bound), Some(first)) = (truth.bound, self.pending.front()) else { return };
         if !is_read || self.hostile || self.sent < first.end {
             self.waiting_since = truth.now;
             return;
@@ -262,13 +264,17 @@ impl Client {
 
     /// The requests that must be executed in the end, if nothing fails: all that have arrived in full; of a client
     /// that has gone those that change something.
-    pub fn arrived(&self, has_gone: bool) -> impl Iterator<Item = u64> {
-        let is_it = move |sure: &&Sure| sure.end <= self.sent && (sure.changes || !has_gone);
-        self.sure.iter().filter(is_it).map(|sure| sure.id)
+    pub fn arrived(&self, has_gone: bool) -> impl Iterator<Item = Sure> {
+        let is_it =
+            move |(_, end, changes): &&(Sure, u64, bool)| *end <= self.sent.min(self.cut_at) && (*changes || !has_gone);
+        self.sure.iter().filter(is_it).map(|(sure, _, _)| sure.clone())
     }
 
     /// Panics if its quiet packets should have been answered: no more answers will come.
     pub fn check_silence(&mut self, truth: &Truth) {
+        if self.produced > self.cut_at {
+            return; // they may not have come
+        }
         let mut context =
             Context { truth, client: self.number, bucket: self.bucket, issued: truth.tick, floors: &mut self.floors };
         if let Err(error) = context.judge_silence(&self.silent) {
@@ -296,22 +302,21 @@ impl Client {
 
     /// It may have been done, and it may yet.
     fn untold(&self, truth: &Truth, op: &Op, call: Tick) {
-        judge::note(
-            truth,
-            self.bucket,
-            Told { client: self.number, op: op.clone(), seen: Seen::Nothing, call, back: None },
-        );
+        let (op, place) = (op.clone(), Place::In(self.bucket));
+        let told = Told { client: self.number, op, seen: Seen::Nothing, call, back: None, place };
+        truth.history.borrow_mut().note(told);
     }
 
     /// Panics if it was closed although something is owed to it. `is_slow`: there was something for it to take, or
     /// not all that it has sent had come.
     pub fn check_closed(&self, truth: &Truth, is_slow: bool) {
         let first = self.pending.front();
-        let may_be_idle = truth.scenario.config.buckets[self.bucket].behavior.client_idle_timeout > 0;
+        let mut behaviors = truth.eras.behaviors(self.bucket, 0);
+        let may_be_idle = behaviors.any(|behavior| behavior.client_idle_timeout > 0);
         if may_be_idle && (is_slow || first.is_none_or(|first| first.end > self.sent)) {
             return;
         }
-        let first = first.map(|pending| &pending.want);
+        let first = first.filter(|first| first.end <= self.cut_at).map(|pending| &pending.want);
         assert!(self.hostile || self.is_closing, "client {} was closed", self.number);
         assert!(first.is_none(), "client {} was closed and waits for {first:?}", self.number);
         assert!(

@@ -4,13 +4,18 @@
 //! request that was answered with an error, or not at all, may have been carried out, at any time after it was sent, but not
 //! behind a later change of the same client for the same key that was confirmed. What moxi may repeat (03 §8.1) may
 //! have happened again before its answer came.
+//!
+//! A key is another register at another server. When it has moved while a request was under way, what the answer cannot tell,
+//! the servers do: who has done it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use super::cluster::vbucket;
 use super::linear::{Register, Step, Verdict};
 use super::op::{Key, NUMBER, Op};
 use super::store::Tick;
+use super::truth::Truth;
 
 /// What a client was told about one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +78,15 @@ pub struct Told {
     pub call: Tick,
     /// When the answer came; `None`: there was none that says whether it was done.
     pub back: Option<Tick>,
+    pub place: Place,
+}
+
+/// Which server's item is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    At(usize),
+    /// That of one which has had the key in this bucket while the request was under way.
+    In(usize),
 }
 
 /// The register of a key: the key, and the server that has it.
@@ -81,11 +95,11 @@ type Name = (usize, Key);
 /// All that clients were told.
 #[derive(Debug, Default)]
 pub struct History {
-    told: BTreeMap<Name, Vec<Told>>,
+    told: BTreeMap<Key, Vec<Told>>,
     /// Whose items the CAS ids are that clients were told of.
     cas: HashMap<(usize, u64), Rc<[u8]>>,
-    /// When servers were flushed.
-    flushes: Vec<(usize, Tick)>,
+    /// When servers were flushed: of a cluster these vbuckets.
+    flushes: Vec<(usize, Tick, Option<Vec<usize>>)>,
 }
 
 /// How many registers were looked at, and how many of them had too many possible pasts to be decided.
@@ -97,10 +111,11 @@ pub struct Counts {
 
 impl History {
     /// A client was told something about a key.
-    pub fn note(&mut self, server: usize, key: &Key, told: Told) {
+    pub fn note(&mut self, told: Told) {
+        let Some(key) = told.op.keys().first().cloned() else { return };
         let is_known = matches!(key.first(), Some(b's' | b'c' | &NUMBER));
         if is_known && !matches!(told.op, Op::Unl { .. }) {
-            self.told.entry((server, key.clone())).or_default().push(told);
+            self.told.entry(key).or_default().push(told);
         }
     }
 
@@ -109,29 +124,39 @@ impl History {
         self.cas.insert((server, cas), data.clone());
     }
 
-    /// A server was flushed.
-    pub fn note_flush(&mut self, server: usize, now: Tick) {
-        self.flushes.push((server, now));
+    /// A server was flushed; of a cluster these vbuckets.
+    pub fn note_flush(&mut self, server: usize, now: Tick, vbuckets: Option<Vec<usize>>) {
+        self.flushes.push((server, now, vbuckets));
     }
 
     /// Looks for a past of each register that explains what was told. `repeats`: how often more what may be repeated may have been done.
     ///
     /// # Errors
     /// Names a register that has none.
-    pub fn check(&self, repeats: u32, is_lying: impl Fn(usize) -> bool) -> Result<Counts, String> {
+    pub fn check(&self, repeats: u32, truth: &Truth) -> Result<Counts, String> {
         let mut counts = Counts::default();
-        for ((server, key), told) in self.told.iter().filter(|((server, _), _)| !is_lying(*server)) {
+        let mut registers: BTreeMap<Name, Vec<Told>> = BTreeMap::new();
+        for (key, told) in self.told.iter().flat_map(|(key, all)| all.iter().map(move |told| (key, told))) {
+            for (server, told) in sort(told, key, truth) {
+                registers.entry((server, key.clone())).or_default().push(told);
+            }
+        }
+        for ((server, key), mut told) in registers.into_iter().filter(|((server, _), _)| !truth.is_lying(*server)) {
+            let (server, key) = (&server, &key);
             let mut register = Register::default();
-            let mut told: Vec<&Told> = told.iter().collect();
             told.sort_by_key(|told| told.call);
-            for told in told {
+            for told in &told {
                 let known = match &told.op {
                     Op::Store { cas: Some(cas), .. } => self.cas.get(&(*server, *cas)).cloned(),
                     _ => None,
                 };
-                register.add(Step::of(told, known), repeats);
+                let mut step = Step::of(told, known);
+                step.may_be_late = truth.may_be_late(key, told.call);
+                register.add(step, repeats);
             }
-            for (_, at) in self.flushes.iter().filter(|(flushed, _)| flushed == server) {
+            for (_, at, _) in self.flushes.iter().filter(|(flushed, _, vbuckets)| {
+                flushed == server && vbuckets.as_ref().is_none_or(|all| all.contains(&vbucket(key)))
+            }) {
                 register.flush(*at);
             }
             counts.registers += 1;
@@ -148,4 +173,26 @@ impl History {
         }
         Ok(counts)
     }
+}
+
+/// Which registers something that was told belongs to: that of its server. If that is not known, it may have been done at
+/// any of these.
+fn sort(told: &Told, key: &Key, truth: &Truth) -> Vec<(usize, Told)> {
+    let bucket = match told.place {
+        Place::At(server) => return vec![(server, told.clone())],
+        Place::In(bucket) => bucket,
+    };
+    let owners = truth.owners_until(bucket, key, told.call, told.back.unwrap_or(Tick::MAX));
+    let mut servers: Vec<usize> = owners.all.iter().map(|owner| truth.home(owner.server)).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    if servers.len() > 1 {
+        if let Some(id) = told.op.id() {
+            let done = truth.log.of(id);
+            servers.retain(|server| done.iter().any(|execution| execution.server == *server));
+        }
+        let told = Told { seen: Seen::Nothing, ..told.clone() };
+        return servers.into_iter().map(|server| (server, told.clone())).collect();
+    }
+    servers.into_iter().map(|server| (server, told.clone())).collect()
 }

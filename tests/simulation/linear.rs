@@ -35,15 +35,17 @@ pub struct Step {
     back: Tick,
     /// It may not have taken effect at all.
     is_optional: bool,
+    /// And behind what its client did afterwards.
+    pub may_be_late: bool,
 }
 
 impl Step {
     /// What a client was told.
     pub fn of(told: &Told, known: Option<Rc<[u8]>>) -> Step {
-        let Told { client, op, seen, call, back } = told.clone();
+        let Told { client, op, seen, call, back, place: _ } = told.clone();
         let is_optional = back.is_none() || seen == Seen::Nothing;
         let back = back.filter(|_| !is_optional).unwrap_or(Tick::MAX);
-        Step { client, op, seen, known, call, back, is_optional }
+        Step { client, op, seen, known, call, back, is_optional, may_be_late: false }
     }
 
     fn tell(&self) -> String {
@@ -137,7 +139,8 @@ impl Register {
         if step.is_optional {
             if step.changes() {
                 let more = if step.op.only_once() { 0 } else { repeats };
-                (0..=more).for_each(|_| self.optional.push((step.clone(), Some(place))));
+                let place = (!step.may_be_late).then_some(place);
+                (0..=more).for_each(|_| self.optional.push((step.clone(), place)));
             }
             return;
         }
@@ -155,7 +158,7 @@ impl Register {
         self.flushes += 1;
         let client = u64::MAX - self.flushes;
         let (op, seen) = (Op::Flush { delay: None }, Seen::Done);
-        let step = Step { client, op, seen, known: None, call: at, back: at, is_optional: false };
+        let step = Step { client, op, seen, known: None, call: at, back: at, is_optional: false, may_be_late: false };
         self.lanes.insert(client, vec![step]);
     }
 
@@ -276,6 +279,7 @@ fn tell(lanes: &[Lane<'_>], past: &Past, end: Tick) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::history::Place;
     use crate::op::Key;
 
     /// A history of one key, from lines like `1 set a 10-20`: client, request, when it was sent and answered. `10-` was not
@@ -311,6 +315,7 @@ mod tests {
                 seen,
                 call: call.parse().expect("a time"),
                 back: back.parse().ok(),
+                place: Place::At(0),
             };
             register.add(Step::of(&told, None), repeats);
         }

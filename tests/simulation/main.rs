@@ -13,10 +13,13 @@
 //! | file | what |
 //! |---|---|
 //! | `scenario` | what a seed stands for |
-//! | `world` | the steps of a run |
+//! | `changing`, `eras` | configurations that change while it runs, and which was in force when |
+//! | `cluster` | servers whose vbuckets move, and maps that are true or not |
+//! | `world`, `peers`, `ending` | the steps of a run: in general, those of servers, and the last ones |
 //! | `network` | what the event loop of `net::driver` is driven with: connections that are memory (`tests/fuzzing/src/memory`) |
-//! | `client`, `request`, `judge`, `meta_client`, `binary_client`, `binary_judge` | what clients ask, and which answers they may get |
-//! | `server`, `ascii_server`, `meta_server`, `binary_server`, `garbage` | what servers do, well or not |
+//! | `client`, `request`, `meta_client`, `binary_client` | what clients ask |
+//! | `judge`, `values`, `everyone`, `failure`, `binary_judge` | which answers they may get |
+//! | `session`, `server`, `ascii_server`, `meta_server`, `binary_server`, `garbage` | what servers do, well or not |
 //! | `history`, `linear` | whether what clients were told can be explained at all, whatever was really done |
 //! | `truth`, `store`, `op` | what is really held, and was really done |
 
@@ -24,7 +27,13 @@ mod ascii_server;
 mod binary_client;
 mod binary_judge;
 mod binary_server;
+mod changing;
 mod client;
+mod cluster;
+mod ending;
+mod eras;
+mod everyone;
+mod failure;
 mod garbage;
 mod history;
 mod judge;
@@ -33,17 +42,21 @@ mod meta_client;
 mod meta_server;
 mod network;
 mod op;
+mod peers;
 mod request;
 mod scenario;
 mod server;
+mod session;
 mod store;
 mod truth;
+mod values;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use eras::Eras;
 use history::Counts;
 use moxi_fuzzing::memory::Random;
 use scenario::Scenario;
@@ -66,7 +79,7 @@ fn number(name: &str) -> Option<u64> {
 /// Runs a seed; the second value is the trace, if it was asked for.
 fn run(seed: u64, steps: u64, traced: bool) -> (Result<Counts, String>, Vec<String>) {
     let mut random = Random::new(seed);
-    let scenario = Scenario::new(&mut random);
+    let scenario = Scenario::new(&mut random, seed);
     let mut world = World::new(Truth::new(scenario, random, traced), seed);
     let result = catch_unwind(AssertUnwindSafe(|| world.run(steps)));
     let text = |payload: Box<dyn std::any::Any + Send>| match payload.downcast::<String>() {
@@ -80,17 +93,18 @@ fn run(seed: u64, steps: u64, traced: bool) -> (Result<Counts, String>, Vec<Stri
 fn report(seed: u64, steps: u64, error: &str) -> String {
     let (again, trace) = run(seed, steps, true);
     let mut scenario_random = Random::new(seed);
-    let scenario = Scenario::new(&mut scenario_random);
+    let scenario = Scenario::new(&mut scenario_random, seed);
     let shown = number("MOXI_SIM_SHOWN").map_or(SHOWN, |shown| shown as usize);
     let last = trace[trace.len().saturating_sub(shown)..].join("\n");
     let behavior = &scenario.config.buckets[0].behavior;
     format!(
-        "MOXI_SIM_SEED={seed}: {error}\nsecond time: {again:?}\n{:?}\nexact {} rough {} bound {:?} max {} conns {} retry {} \
+        "MOXI_SIM_SEED={seed}: {error}\nsecond time: {again:?}\n{:?} {:?}\nexact {} rough {} bound {:?} max {} conns {} retry {} \
          timeouts {} {} {} {} {} join {}\n{last}\nMOXI_SIM_SEED={seed}: {error}",
         scenario.faults,
+        scenario.changes,
         scenario.exact,
         scenario.rough,
-        scenario.bound,
+        Eras::new(scenario.config.clone()).bound(scenario.sends),
         behavior.downstream_max,
         behavior.downstream_conn_max,
         behavior.downstream_retry,

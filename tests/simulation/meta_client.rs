@@ -133,7 +133,11 @@ pub fn parse<'a>(bytes: &'a [u8], spoken: &'a Spoken) -> Option<(Answer<'a>, usi
         b"NS" => "NOT_STORED",
         b"EX" => "EXISTS",
         // A get tells of it, as other commands do.
-        b"SERVER_ERROR" if spoken.is_get && line.ends_with(b" temporary failure") => "END",
+        b"SERVER_ERROR"
+            if spoken.is_get && (line.ends_with(b" temporary failure") || line.ends_with(b" not_my_vbucket")) =>
+        {
+            "END"
+        }
         _ => str::from_utf8(line).ok().filter(|text| text.is_ascii()).unwrap_or("GARBAGE"),
     };
     if matches!(status, b"HD" | b"EN" | b"NF" | b"NS" | b"EX") {

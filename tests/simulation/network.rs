@@ -1,13 +1,17 @@
 //! What the event loop is driven with here: connections in memory, names that are found or not, and invented time.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
+use moxi::config::snapshot::{Config, Server};
 use moxi::net::driver::{Driver, Event, Network};
 use moxi::net::stream::Target;
 use moxi::protocol::Protocol;
 use moxi::proxy::downstream::ConnId;
+use moxi::proxy::downstream::host::HealthTable;
 use moxi::proxy::timers::Micros;
 use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine};
@@ -22,10 +26,15 @@ const LISTENED: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
 /// Where nobody listens.
 const DEAD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 9));
 
+/// The event that names are found.
+const NAMES: u64 = 0;
+/// The event that another configuration comes.
+const CONFIGURATION: u64 = 1;
+
 /// A connection that the proxy begins to make.
 pub struct Dial {
     pub id: ConnId,
-    pub server: usize,
+    pub known: Arc<Server>,
     pub pipe: Pipe,
     /// Nobody listens at the address.
     pub is_dead: bool,
@@ -39,6 +48,14 @@ struct Lookup {
     answer: io::Result<Vec<SocketAddr>>,
 }
 
+/// A connection that the proxy has, or is making.
+struct Known {
+    id: ConnId,
+    server: Arc<Server>,
+    /// The server was in no bucket at some time: the connection is closed when nothing is owed to the proxy any more.
+    is_leaving: bool,
+}
+
 /// The network.
 pub struct Net {
     pub now: Micros,
@@ -46,6 +63,16 @@ pub struct Net {
     pub moods: Vec<Mood>,
     /// What the proxy has begun and the world has not seen yet.
     pub dials: Vec<Dial>,
+    /// The configuration that comes with the next events, if there is one.
+    coming: Option<Config>,
+    /// The proxy wants to know who has what.
+    pub is_asked_anew: bool,
+    /// The one that has come, until somebody takes note of it.
+    pub changed: Option<Config>,
+    health: HealthTable,
+    /// All servers of the configuration.
+    present: HashSet<Arc<Server>>,
+    known: Vec<Known>,
     /// The engine's records are looked at after each call.
     pub is_checked: bool,
     /// Connections are closed because everything ends.
@@ -58,6 +85,7 @@ pub struct Net {
     /// There may be connections in ASCII beside those in packets. They are closed if they are not understood, and idle ones
     /// of either kind to make room for the other.
     is_beside: bool,
+    is_cluster: bool,
     is_rough: bool,
     capacity: usize,
     random: Random,
@@ -70,20 +98,30 @@ impl Net {
             now: 0,
             moods: vec![Mood::Well; scenario.servers.len()],
             dials: Vec::new(),
+            coming: None,
+            changed: None,
+            is_asked_anew: false,
+            health: HealthTable::default(),
+            present: servers_of(&scenario.config).collect(),
+            known: Vec::new(),
             is_checked: traced,
             is_over: false,
             notes: traced.then(Vec::new),
             pipes: Pipes::default(),
             lookups: Vec::new(),
             exact: scenario.exact,
-            is_beside: scenario
-                .servers
-                .iter()
-                .any(|server| server.protocol == Protocol::Binary && server.user.is_empty()),
+            is_beside: scenario.changes.protocols
+                || scenario.servers.iter().any(|server| server.protocol == Protocol::Binary && server.user.is_empty()),
+            is_cluster: scenario.cluster.is_some(),
             is_rough: scenario.rough,
             capacity: scenario.socket,
             random,
         }
+    }
+
+    /// An engine for this network's scenario.
+    pub fn engine(&self, scenario: &Scenario) -> Engine {
+        Engine::new(&scenario.config, &self.health, scenario.settings)
     }
 
     fn pipe(&mut self, name: Name, is_made: bool) -> Pipe {
@@ -105,12 +143,41 @@ impl Net {
 
     /// Whether there are events.
     pub fn has_events(&self) -> bool {
-        self.pipes.has_events() || self.lookups.iter().any(|lookup| self.is_due(lookup))
+        self.pipes.has_events() || self.coming.is_some() || self.lookups.iter().any(|lookup| self.is_due(lookup))
     }
 
     /// Panics if there is something to read that nobody will read. Called when the proxy would wait for events.
     pub fn check_edges(driver: &mut Driver<Net>) {
         driver.network.pipes.check_edges(&mut driver.engine);
+    }
+
+    /// Another configuration comes.
+    pub fn announce(&mut self, config: Config) {
+        self.coming = Some(config);
+    }
+
+    /// Whether one is on its way.
+    pub fn is_changing(&self) -> bool {
+        self.coming.is_some()
+    }
+
+    /// The connections to servers that are in no bucket.
+    pub fn left(&self) -> Vec<String> {
+        let left = self.known.iter().filter(|known| !self.present.contains(&known.server));
+        left.map(|known| format!("{:?} to {}", known.id, known.server)).collect()
+    }
+
+    /// Another configuration has come.
+    fn note_change(&mut self, config: &Config) {
+        self.present = servers_of(config).collect();
+        for known in &mut self.known {
+            known.is_leaving |= !self.present.contains(&known.server);
+        }
+    }
+
+    fn server(&self, id: ConnId) -> &Arc<Server> {
+        let known = self.known.iter().find(|known| known.id == id);
+        known.map(|known| &known.server).unwrap_or_else(|| panic!("{id:?} is not known"))
     }
 
     fn is_due(&self, lookup: &Lookup) -> bool {
@@ -152,7 +219,10 @@ impl Network for Net {
         }
         self.pipes.take_events(events);
         if self.lookups.iter().any(|lookup| self.is_due(lookup)) {
-            events.push(Event::Own(0));
+            events.push(Event::Own(NAMES));
+        }
+        if self.coming.is_some() {
+            events.push(Event::Own(CONFIGURATION));
         }
         for at in (1..events.len()).rev() {
             events.swap(at, self.random.index(at + 1));
@@ -166,8 +236,15 @@ impl Network for Net {
 
     fn begin(&mut self, _now: Micros, _engine: &mut Engine) {}
 
-    fn own_event(driver: &mut Driver<Net>, _token: u64) {
+    fn own_event(driver: &mut Driver<Net>, token: u64) {
         let net = &mut driver.network;
+        if token == CONFIGURATION {
+            let Some(config) = net.coming.take() else { return };
+            net.note_change(&config);
+            driver.engine.reconfigure(&config, &net.health);
+            net.changed = Some(config);
+            return;
+        }
         let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut net.lookups)
             .into_iter()
             .partition(|lookup| lookup.due.is_some_and(|due| due <= net.now));
@@ -202,7 +279,7 @@ impl Network for Net {
 
     fn open(&mut self, id: ConnId, target: Target<'_>) -> io::Result<Socket> {
         let Target::Address(address) = target else { panic!("no server has a unix socket") };
-        let (server, mood) = self.mood(address.port());
+        let (_, mood) = self.mood(address.port());
         let is_dead = address.ip() == DEAD;
         match self.random.below(4) {
             0 | 1 if is_dead => return Err(Errno::ENETUNREACH.into()),
@@ -212,14 +289,25 @@ impl Network for Net {
         }
         let pipe = self.pipe(Name::Conn(id), false);
         let socket = pipe.socket();
-        self.dials.push(Dial { id, server, pipe, is_dead });
+        let known = Arc::clone(self.server(id));
+        assert_eq!(known.port, address.port(), "{id:?} is for {known}");
+        self.dials.push(Dial { id, known, pipe, is_dead });
         Ok(socket)
     }
 
     fn told(&mut self, action: &Action) {
         match action {
+            Action::Connect(id, server) if !self.known.iter().any(|known| known.id == *id) => {
+                let (server, is_leaving) = (Arc::clone(server), !self.present.contains(server));
+                self.known.push(Known { id: *id, server, is_leaving });
+            }
             Action::CloseConn(id) => {
-                let may_close = !self.exact || self.is_over || self.is_beside;
+                let mut is_leaving = false;
+                self.known.retain(|known| {
+                    is_leaving |= known.id == *id && known.is_leaving;
+                    known.id != *id
+                });
+                let may_close = !self.exact || self.is_over || self.is_beside || is_leaving;
                 assert!(may_close, "connection {id:?} was closed, and nothing was wrong with it");
             }
             Action::FinishConn(id) => {
@@ -227,10 +315,16 @@ impl Network for Net {
             }
             Action::ReadConn(id) => panic!("{id:?} was left unread, without a list of keys"),
             Action::SetVerbosity(level) => assert!(*level <= 4),
-            // The configuration comes from nowhere else.
-            Action::Refresh(agent) => panic!("there is no agent {agent}"),
+            Action::Refresh(agent) => {
+                assert!(self.is_cluster, "there is no agent {agent}");
+                self.is_asked_anew = true;
+            }
             _ => {}
         }
         self.note(|| format!("the proxy: {action:?}"));
     }
+}
+
+fn servers_of(config: &Config) -> impl Iterator<Item = Arc<Server>> {
+    config.buckets.iter().flat_map(|bucket| bucket.servers.iter().cloned())
 }

@@ -85,6 +85,24 @@ impl Op {
         }
     }
 
+    /// The keys; none: it is for all of them.
+    pub fn keys(&self) -> &[Key] {
+        match self {
+            Op::Get { keys, .. } => keys,
+            other => other.key().map_or(&[], std::slice::from_ref),
+        }
+    }
+
+    /// The same as [`Op::id`]; a get that touches has one, too.
+    pub fn any_id(&self) -> Option<u64> {
+        match self {
+            Op::Get { touch, .. } => {
+                touch.and_then(|exptime| u64::try_from(exptime).ok()).filter(|id| IDS.contains(id))
+            }
+            other => other.id(),
+        }
+    }
+
     /// The number that tells this request from all others, if it has a place for one.
     pub fn id(&self) -> Option<u64> {
         if self.key().is_some_and(|key| key.first() == Some(&HOSTILE)) {
@@ -164,6 +182,8 @@ pub enum Outcome {
     Temporary,
     /// The server cannot flush.
     NotSupported,
+    /// The key is another server's; with what the server says.
+    NotMine(Rc<str>),
     /// Present ones only.
     Values(Vec<(Key, Item)>),
     Stats(Vec<(String, String)>),
@@ -187,6 +207,7 @@ impl Outcome {
             Outcome::TooLarge => "SERVER_ERROR object too large for cache",
             Outcome::Temporary => "SERVER_ERROR temporary failure",
             Outcome::NotSupported => "SERVER_ERROR not supported",
+            Outcome::NotMine(_) => "SERVER_ERROR a2b not_my_vbucket",
             Outcome::Values(_) | Outcome::Stats(_) => "END",
         }
         .to_owned()
@@ -199,6 +220,7 @@ impl Outcome {
             Outcome::Exists => (0x02, "Data exists for key."),
             Outcome::TooLarge => (0x03, "Too large."),
             Outcome::NotStored => (0x05, "Not stored."),
+            Outcome::NotMine(_) => (0x07, ""),
             Outcome::NonNumeric => (0x06, "Non-numeric server-side value for incr or decr"),
             Outcome::Unknown => (0x81, "Unknown command"),
             Outcome::NotSupported => (0x83, "Not supported"),
@@ -211,8 +233,11 @@ impl Outcome {
     /// The line that an ASCII client gets for it, if `op` is answered by one line of one server.
     pub fn seen(&self, op: &Op, binary: bool) -> String {
         match (op, self) {
+            (Op::Unl { .. }, Outcome::NotMine(text)) => text.to_string(),
             (Op::Unl { .. }, outcome) if binary => outcome.status().1.to_owned(),
-            (Op::Arith { .. }, Outcome::Temporary) if binary => "SERVER_ERROR a2b arith error".to_owned(),
+            (Op::Arith { .. }, Outcome::Temporary | Outcome::NotMine(_)) if binary => {
+                "SERVER_ERROR a2b arith error".to_owned()
+            }
             (Op::Getl { .. }, Outcome::Unknown | Outcome::Temporary) => {
                 if binary { "LOCK_ERROR" } else { "END" }.to_owned()
             }

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
 
-use super::binary_client::Batch;
+use super::binary_client::{Batch, is_unspeakable};
+use super::eras::Owner;
 use super::meta_client::{self, Spoken};
 use super::op::{Item, Key, NUMBER, Op};
 use super::store::{Store, Tick};
@@ -43,6 +44,38 @@ pub enum Want {
     Batch(Box<Batch>),
 }
 
+/// A request that some server must execute.
+#[derive(Clone, Debug)]
+pub struct Sure {
+    pub id: u64,
+    key: Key,
+    is_lock: bool,
+    in_packets: bool,
+}
+
+impl Sure {
+    /// This one, if it has an id.
+    pub fn of(op: &Op, in_packets: bool) -> Option<Sure> {
+        let is_lock = matches!(op, Op::Getl { .. } | Op::Unl { .. });
+        Some(Sure { id: op.id()?, key: op.key()?.clone(), is_lock, in_packets })
+    }
+
+    /// Whether any server executes it that has the key.
+    pub fn is_owed_by(&self, truth: &Truth, owner: Owner) -> bool {
+        // The proxy refuses by itself what it cannot translate.
+        let is_known = !self.is_lock || owner.is_binary;
+        !self.in_packets || is_known && !is_unspeakable(truth, owner, &self.key)
+    }
+
+    /// Whether it must have been executed, now that all is over: whoever may have had the key would have.
+    pub fn is_owed(&self, truth: &Truth) -> bool {
+        let Some((asked, bucket)) = truth.asked(self.id) else { return false };
+        let owners = truth.owners(bucket, &self.key, asked);
+        let may_fail = owners.may_be_nobody || truth.may_be_exhausted(bucket, &self.key, asked);
+        !may_fail && owners.all.iter().all(|owner| self.is_owed_by(truth, *owner))
+    }
+}
+
 /// What a client is about to send.
 #[derive(Debug, Default)]
 pub struct Sending {
@@ -50,8 +83,8 @@ pub struct Sending {
     pub wants: Vec<Want>,
     /// A proxied request without a reply.
     pub quiet: bool,
-    /// The id of a request that some server must execute, if nothing fails.
-    pub id: Option<u64>,
+    /// A request that some server must execute, if nothing fails.
+    pub sure: Option<Sure>,
     /// A proxied request for a key that nothing is told of.
     pub untold: Option<Op>,
     /// That is not only of use to the client.
@@ -68,13 +101,6 @@ pub struct Asker<'a> {
     pub own: &'a mut Store,
     /// The CAS ids that it has seen.
     pub seen: &'a HashMap<Key, u64>,
-}
-
-/// The server of `key`, by its place among the scenario's servers.
-pub fn server_of(truth: &Truth, bucket: usize, key: &[u8]) -> Option<usize> {
-    let bucket = &truth.scenario.config.buckets[bucket];
-    let server = &bucket.servers[bucket.router.route(key).server?];
-    truth.scenario.servers.iter().position(|other| other == server)
 }
 
 /// A key: one of the client's own, or one that others use, too.
@@ -132,15 +158,15 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
         0..=19 => {}
         20..=25 => return many(truth, asker),
         26 => return local(truth),
-        27 => return broadcast(truth),
+        27 => return broadcast(truth, asker.bucket),
         28 => return refused(truth),
         _ => return write(truth, asker),
     }
     let name = key(truth, asker);
     let op = match truth.random.below(12) {
         0 => Op::Get { keys: vec![name], cas: true, touch: None },
-        1 => Op::Get { keys: vec![name], cas: truth.random.once_in(2), touch: Some(truth.id() as i64) },
-        2 => Op::Getl { key: name, exptime: Some(truth.id() as u32) },
+        1 => Op::Get { keys: vec![name], cas: truth.random.once_in(2), touch: Some(truth.id(asker.bucket) as i64) },
+        2 => Op::Getl { key: name, exptime: Some(truth.id(asker.bucket) as u32) },
         _ => Op::Get { keys: vec![name], cas: false, touch: None },
     };
     retrieval(truth, asker, op)
@@ -150,18 +176,14 @@ pub fn next(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
 fn many(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
     let count = truth.random.pick(&[2, 3, 8, 30]);
     let keys = (0..count).map(|_| key(truth, asker)).collect();
-    let touch = truth.random.once_in(6).then(|| truth.id() as i64);
+    let touch = truth.random.once_in(6).then(|| truth.id(asker.bucket) as i64);
     let cas = truth.random.once_in(3);
     retrieval(truth, asker, Op::Get { keys, cas, touch })
 }
 
 fn retrieval(truth: &mut Truth, asker: &mut Asker<'_>, op: Op) -> Sending {
-    let keys: &[Key] = match &op {
-        Op::Get { keys, .. } => keys,
-        other => other.key().map_or(&[], std::slice::from_ref),
-    };
-    let known = |key: &Key| (truth.scenario.exact && is_own(asker, key)).then(|| asker.own.item(key).cloned());
-    let exact = keys.iter().map(known).collect();
+    let known = |key: &Key| (truth.scenario.foreseen && is_own(asker, key)).then(|| asker.own.item(key).cloned());
+    let exact = op.keys().iter().map(known).collect();
     let mut bytes = Vec::new();
     let spoken = meta_client::encode(&op, truth, &mut bytes);
     if spoken.is_none() {
@@ -173,7 +195,7 @@ fn retrieval(truth: &mut Truth, asker: &mut Asker<'_>, op: Op) -> Sending {
 /// A request that changes a key.
 fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
     let key = key(truth, asker);
-    let id = truth.id();
+    let id = truth.id(asker.bucket);
     let op = match truth.random.below(12) {
         0 => Op::Delete { key },
         1 => Op::Touch { key, exptime: id as i64 },
@@ -215,7 +237,7 @@ fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
     if spoken.is_none() {
         encode(&op, quiet, &mut truth.random, &mut bytes);
     }
-    let value_max = truth.scenario.config.buckets[asker.bucket].behavior.value_max;
+    let value_max = truth.eras.present().buckets[asker.bucket].behavior.value_max;
     if let Op::Store { value, .. } = &op
         && value.len() as u64 > value_max
     {
@@ -223,21 +245,20 @@ fn write(truth: &mut Truth, asker: &mut Asker<'_>) -> Sending {
         return Sending { bytes, wants, ..Sending::default() };
     }
     let name = op.key().cloned().unwrap_or_else(|| Key::from(&b""[..]));
-    let server = server_of(truth, asker.bucket, &name);
+    let owner = truth.owner(asker.bucket, &name);
     let mut exact = None;
-    if truth.scenario.exact
+    if truth.scenario.foreseen
         && is_own(asker, &name)
-        && let Some(server) = server
+        && let Some(Owner { server, is_binary }) = owner
     {
-        let binary = is_binary(truth, server);
         let unknown = matches!(op, Op::Unl { .. }) && !truth.scenario.knows_locks[server];
         let outcome = if unknown { super::op::Outcome::Unknown } else { asker.own.execute(&op, 0) };
-        exact = Some(outcome.seen(&op, binary));
+        exact = Some(outcome.seen(&op, is_binary));
     }
-    let id = op.id().filter(|_| server.is_some());
+    let sure = Sure::of(&op, false).filter(|_| owner.is_some());
     let untold = quiet.then(|| op.clone());
     let wants = if quiet { Vec::new() } else { vec![spoken_as(Want::One { op, exact }, spoken)] };
-    Sending { bytes, wants, quiet, id, untold, changes: true, is_last: false }
+    Sending { bytes, wants, quiet, sure, untold, changes: true, is_last: false }
 }
 
 /// What is wanted of a request that was made in a meta command, if it was.
@@ -246,11 +267,6 @@ fn spoken_as(want: Want, spoken: Option<Spoken>) -> Want {
         Some(spoken) => Want::Meta(Box::new(want), spoken),
         None => want,
     }
-}
-
-/// Whether a server speaks the binary protocol.
-pub fn is_binary(truth: &Truth, server: usize) -> bool {
-    truth.scenario.servers[server].protocol == moxi::protocol::Protocol::Binary
 }
 
 /// What the proxy answers by itself.
@@ -266,11 +282,11 @@ fn local(truth: &mut Truth) -> Sending {
     Sending { bytes: text.into(), wants: want.into_iter().collect(), ..Sending::default() }
 }
 
-fn broadcast(truth: &mut Truth) -> Sending {
+fn broadcast(truth: &mut Truth, bucket: usize) -> Sending {
     // In a predictable run nobody drops what others have stored.
     let flush = !truth.scenario.exact && truth.random.once_in(3);
     let op = match flush {
-        true => Op::Flush { delay: Some(truth.id() as i64) },
+        true => Op::Flush { delay: Some(truth.id(bucket) as i64) },
         false => Op::Stats { args: truth.random.pick(&["", "", "reset", "settings", "items"]) },
     };
     let quiet = flush && truth.random.once_in(4);

@@ -10,10 +10,14 @@ use moxi::routing::Router;
 use moxi::routing::ketama::{Ring, RingServer};
 use moxi::routing::vbucket::{NOBODY, VbucketMap};
 
+use super::cluster::Cluster;
 use moxi_fuzzing::memory::Random;
 
 /// Where the first server listens; the others on the ports behind it.
 pub const FIRST_PORT: u16 = 11211;
+
+/// Makes other random numbers of a seed.
+const CHANGES: u64 = 0x6576_6572_796f_6e65;
 
 /// The faults that servers may have.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,12 +56,26 @@ pub enum Meta {
     Packets,
 }
 
+/// What of the configuration changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes {
+    /// In one of so many steps; 0: never.
+    pub every: u64,
+    /// The limits do.
+    pub limits: bool,
+    /// What is spoken with servers does.
+    pub protocols: bool,
+    /// Buckets come and go.
+    pub buckets: bool,
+}
+
 /// One seed's conditions.
 #[derive(Debug)]
 pub struct Scenario {
+    /// The first configuration.
     pub config: Config,
     pub settings: Settings,
-    /// Each server once.
+    /// Each server once, whether it is in the first configuration or not.
     pub servers: Vec<Arc<Server>>,
     /// Which servers know `getl` and `unl`.
     pub knows_locks: Vec<bool>,
@@ -68,6 +86,11 @@ pub struct Scenario {
     pub faults: Faults,
     /// All is predictable: no faults, no timeouts, no flushing.
     pub exact: bool,
+    /// So are the answers, when a request is made.
+    pub foreseen: bool,
+    pub changes: Changes,
+    /// The servers are a cluster, which begins like this.
+    pub cluster: Option<Cluster>,
     /// Servers are stopped now and then, and clients set the same key again and again, whatever becomes of it.
     pub stubborn: bool,
     /// Some clients send anything.
@@ -82,15 +105,15 @@ pub struct Scenario {
     pub socket: usize,
     /// Sockets do everything that sockets may do.
     pub rough: bool,
-    /// Within which every request is answered once it is its client's oldest, in microseconds; `None`: for ever.
-    pub bound: Option<u64>,
+    /// How often a request is sent at most because it is refused.
+    pub sends: u64,
     /// Largest value that clients send.
     pub large: usize,
 }
 
 impl Scenario {
     /// The conditions of `seed`.
-    pub fn new(random: &mut Random) -> Scenario {
+    pub fn new(random: &mut Random, seed: u64) -> Scenario {
         let exact = random.once_in(3);
         let stubborn = !exact && random.once_in(4);
         let faults = match (exact, stubborn) {
@@ -108,17 +131,14 @@ impl Scenario {
         }
         let behavior = Arc::new(behavior);
         let (servers, buckets) = buckets(random, &behavior);
-        let bound = bound(&behavior);
-        Scenario {
+        let mut scenario = Scenario {
             config: Config { buckets, ..Config::default() },
+            foreseen: exact,
+            changes: Changes::default(),
+            cluster: None,
+            sends: 1,
             settings: Settings { requests_per_turn: random.pick(&[1, 2, 20]), binding: None },
-            meta: servers
-                .iter()
-                .map(|server| match server.protocol {
-                    Protocol::Ascii => random.pick(&[Meta::No, Meta::Early, Meta::Yes, Meta::Yes]),
-                    Protocol::Binary => random.pick(&[Meta::No, Meta::Packets, Meta::Early, Meta::Yes, Meta::Yes]),
-                })
-                .collect(),
+            meta: servers.iter().map(|server| meta(random, server.protocol)).collect(),
             binary: random.pick(&[0, 0, 5, 10]),
             knows_locks: servers.iter().map(|_| random.once_in(2)).collect(),
             servers,
@@ -131,9 +151,42 @@ impl Scenario {
             slow_readers: random.once_in(3),
             socket: random.pick(&[300, 3_000, 60_000, 1_000_000]),
             rough: random.once_in(2),
-            bound,
             large: random.pick(&[100, 100, 5_000, 30_000, 200_000]),
+        };
+        // With random numbers of their own: else the runs without changes would be others, too.
+        let mut random = Random::new(seed ^ CHANGES);
+        match random.below(6) {
+            0 => scenario.make_cluster(&mut random),
+            1 | 2 => scenario.change_lists(&mut random),
+            _ => {}
         }
+        scenario
+    }
+
+    /// Servers come and go.
+    fn change_lists(&mut self, random: &mut Random) {
+        let count = self.servers.len();
+        for index in count..(count + random.range(1, 3) as usize).max(2) {
+            let server = server(random, index);
+            self.meta.push(meta(random, server.protocol));
+            self.knows_locks.push(random.once_in(2));
+            self.servers.push(Arc::new(server));
+        }
+        self.changes = Changes {
+            every: random.pick(&[30, 150, 600]),
+            limits: !self.stubborn && random.once_in(2),
+            protocols: random.once_in(3),
+            buckets: random.once_in(3),
+        };
+        self.foreseen = false;
+    }
+}
+
+/// What such a server may know.
+pub fn meta(random: &mut Random, protocol: Protocol) -> Meta {
+    match protocol {
+        Protocol::Ascii => random.pick(&[Meta::No, Meta::Early, Meta::Yes, Meta::Yes]),
+        Protocol::Binary => random.pick(&[Meta::No, Meta::Packets, Meta::Early, Meta::Yes, Meta::Yes]),
     }
 }
 
@@ -167,7 +220,8 @@ fn faults(random: &mut Random) -> Faults {
     }
 }
 
-fn behavior(random: &mut Random, exact: bool) -> Behavior {
+/// Limits.
+pub fn behavior(random: &mut Random, exact: bool) -> Behavior {
     let unbounded = random.once_in(3);
     let mut timeout = |choices: &[u32]| match exact {
         true => random.pick(&[0, 3_600_000]),
@@ -201,25 +255,21 @@ fn behavior(random: &mut Random, exact: bool) -> Behavior {
     behavior
 }
 
-/// With all timers set, how long the oldest request of a client may take at most.
-fn bound(behavior: &Behavior) -> Option<u64> {
-    let limits = [
-        behavior.wait_queue_timeout,
-        behavior.downstream_conn_queue_timeout,
-        behavior.connect_timeout,
-        behavior.auth_timeout,
-        behavior.downstream_timeout,
-    ];
-    if limits.contains(&0) {
-        return None;
-    }
+/// With all timers set in each of these, how long the oldest request of a client may take at most, if it is sent so often.
+pub fn bound<'a>(behaviors: impl Iterator<Item = &'a Behavior> + Clone, sends: u64) -> Option<u64> {
+    let most = |limit: fn(&Behavior) -> u32| {
+        let mut limits = behaviors.clone().map(limit);
+        if limits.clone().any(|limit| limit == 0) { None } else { limits.by_ref().max().map(u64::from) }
+    };
+    let retries = behaviors.clone().map(|behavior| behavior.downstream_retry).max()?;
     // One more for the question which commands a server knows.
-    let tries = u64::from(behavior.downstream_retry) + 2;
-    let one = behavior.connect_timeout
-        + 2 * behavior.auth_timeout
-        + behavior.downstream_conn_queue_timeout
-        + behavior.downstream_timeout;
-    Some((u64::from(behavior.wait_queue_timeout) + tries * u64::from(one)) * 1_000 + 10_000)
+    let tries = u64::from(retries) + 2;
+    let one = most(|behavior| behavior.connect_timeout)?
+        + 2 * most(|behavior| behavior.auth_timeout)?
+        + most(|behavior| behavior.downstream_conn_queue_timeout)?
+        + most(|behavior| behavior.downstream_timeout)?;
+    let once = (most(|behavior| behavior.wait_queue_timeout)? + tries * one) * 1_000 + 10_000;
+    Some(once * sends + (sends - 1) * 20_000)
 }
 
 fn buckets(random: &mut Random, behavior: &Arc<Behavior>) -> (Vec<Arc<Server>>, Vec<Arc<BucketConfig>>) {
@@ -230,7 +280,8 @@ fn buckets(random: &mut Random, behavior: &Arc<Behavior>) -> (Vec<Arc<Server>>, 
     (servers, buckets)
 }
 
-fn server(random: &mut Random, index: usize) -> Server {
+/// A server.
+pub fn server(random: &mut Random, index: usize) -> Server {
     let protocol = random.pick(&[Protocol::Ascii, Protocol::Binary]);
     let may_authenticate = protocol == Protocol::Binary && random.once_in(3);
     let text = |yes: bool, text: &str| if yes { text.to_owned() } else { String::new() };
@@ -252,7 +303,55 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
         list.push(Arc::clone(&servers[0]));
     }
     let is_map = random.once_in(3);
-    let router = if is_map {
+    let kind = if is_map { Kind::Map } else { Kind::of_list(random) };
+    bucket_of(random, index, list, kind, behavior)
+}
+
+/// How keys are spread over servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Modula,
+    /// Ketama as it is for one server, or without weights.
+    Plain,
+    /// Ketama with weights.
+    Weighted,
+    Map,
+}
+
+impl Kind {
+    fn of_list(random: &mut Random) -> Kind {
+        match random.below(3) {
+            0 => Kind::Modula,
+            1 => Kind::Plain,
+            _ => Kind::Weighted,
+        }
+    }
+
+    /// Any.
+    pub fn any(random: &mut Random) -> Kind {
+        if random.once_in(4) { Kind::Map } else { Kind::of_list(random) }
+    }
+
+    /// That of a router.
+    pub fn of(router: &Router) -> Kind {
+        match router {
+            Router::Modula { .. } => Kind::Modula,
+            Router::Vbucket(_) => Kind::Map,
+            Router::Ketama(_) => Kind::Plain,
+            Router::Single | Router::Named => Kind::Weighted,
+        }
+    }
+}
+
+/// The bucket with this index over these servers.
+pub fn bucket_of(
+    random: &mut Random,
+    index: usize,
+    list: Vec<Arc<Server>>,
+    kind: Kind,
+    behavior: &Arc<Behavior>,
+) -> BucketConfig {
+    let router = if kind == Kind::Map {
         let rows = (0..16).map(|_| if random.once_in(20) { NOBODY } else { random.index(list.len()) as i32 });
         Router::Vbucket(VbucketMap::new(0, list.len(), rows.collect(), None).expect("a valid map"))
     } else {
@@ -260,22 +359,21 @@ fn bucket(random: &mut Random, index: usize, servers: &[Arc<Server>], behavior: 
         let names: Vec<(String, u16)> = list.iter().map(ring).collect();
         let ring: Vec<RingServer<'_>> =
             names.iter().map(|(host, port)| RingServer { host, port: *port, weight: 0 }).collect();
-        match random.below(3) {
-            0 => Router::Modula { servers: list.len() },
-            1 => Router::Ketama(Ring::plain(&ring)),
+        match kind {
+            Kind::Modula => Router::Modula { servers: list.len() },
+            Kind::Plain => Router::Ketama(Ring::plain(&ring)),
             _ => Router::for_list("", &ring),
         }
     };
-    let learned = Learned::nothing(&router, Revision::default());
     BucketConfig {
         agent: None,
-        learned,
+        learned: Learned::nothing(&router, Revision::default()),
         name: format!("bucket{index}"),
         port: 11300 + index as u16,
         behavior: Arc::clone(behavior),
         servers: list,
+        get_errors: kind == Kind::Map && random.once_in(2),
         router,
-        get_errors: is_map && random.once_in(2),
         text: String::new(),
         is_null: false,
     }

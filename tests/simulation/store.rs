@@ -14,8 +14,6 @@ pub type Tick = u64;
 #[derive(Debug, Default)]
 pub struct Store {
     records: HashMap<Key, Record>,
-    /// When it was flushed last.
-    flushed: Tick,
 }
 
 /// A key's present and past.
@@ -46,21 +44,9 @@ fn cas_id(key: &[u8], changes: u64) -> u64 {
 impl Store {
     /// Executes a request for one key.
     pub fn execute(&mut self, op: &Op, now: Tick) -> Outcome {
-        match op {
-            Op::Flush { .. } => {
-                self.flushed = now;
-                for record in self.records.values_mut() {
-                    if record.item.is_some() {
-                        record.set(None, now);
-                    }
-                }
-                return Outcome::Done;
-            }
-            Op::Get { keys, .. } => {
-                let found = keys.iter().filter_map(|key| Some((Rc::clone(key), self.item(key)?.clone())));
-                return Outcome::Values(found.collect());
-            }
-            _ => {}
+        if let Op::Get { keys, .. } = op {
+            let found = keys.iter().filter_map(|key| Some((Rc::clone(key), self.item(key)?.clone())));
+            return Outcome::Values(found.collect());
         }
         let Some(key) = op.key() else { return Outcome::Unknown };
         if !self.records.contains_key(key) {
@@ -116,9 +102,11 @@ impl Store {
         }
     }
 
-    /// When it was flushed last; 0: never.
-    pub fn flushed(&self) -> Tick {
-        self.flushed
+    /// Drops these keys.
+    pub fn flush(&mut self, now: Tick, is_it: impl Fn(&Key) -> bool) {
+        for (_, record) in self.records.iter_mut().filter(|(key, record)| record.item.is_some() && is_it(key)) {
+            record.set(None, now);
+        }
     }
 
     /// What `key` holds now.
@@ -145,22 +133,38 @@ impl Store {
     }
 }
 
+/// What a server did, or refused to do.
+#[derive(Clone, Debug)]
+pub struct Execution {
+    pub at: Tick,
+    pub server: usize,
+    pub outcome: Outcome,
+}
+
+impl Execution {
+    /// Whether nothing was done.
+    pub fn is_refused(&self) -> bool {
+        matches!(self.outcome, Outcome::TooLarge | Outcome::Temporary | Outcome::NotMine(_))
+    }
+}
+
 /// Everything that all servers did, by the ids of requests.
 #[derive(Debug, Default)]
 pub struct Log {
-    executed: HashMap<u64, Vec<(Tick, Outcome)>>,
+    executed: HashMap<u64, Vec<Execution>>,
 }
 
 impl Log {
     /// Notes an execution, or a refusal; returns how many executions there were, with this one.
-    pub fn note(&mut self, id: u64, now: Tick, outcome: &Outcome) -> usize {
+    pub fn note(&mut self, id: u64, execution: Execution) -> usize {
         let all = self.executed.entry(id).or_default();
-        all.push((now, outcome.clone()));
-        all.iter().filter(|(_, outcome)| !matches!(outcome, Outcome::TooLarge | Outcome::Temporary)).count()
+        all.push(execution);
+        let is_done = |execution: &&Execution| !execution.is_refused();
+        all.iter().filter(is_done).count()
     }
 
     /// When and how the request with this id was executed.
-    pub fn of(&self, id: u64) -> &[(Tick, Outcome)] {
+    pub fn of(&self, id: u64) -> &[Execution] {
         self.executed.get(&id).map_or(&[], Vec::as_slice)
     }
 }

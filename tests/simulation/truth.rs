@@ -2,14 +2,22 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
+use moxi::config::behavior::Behavior;
+use moxi::config::snapshot::{BucketConfig, Config};
 use moxi::proxy::timers::Micros;
 
+use super::cluster::Cluster;
+use super::eras::{Eras, Owner, Owners, index_of};
 use super::history::History;
 use super::op::{IDS, Key, Op, Outcome};
 use super::scenario::Scenario;
 use super::store::{Log, Store, Tick};
 use moxi_fuzzing::memory::Random;
+
+/// Whoever has less than so many milliseconds may be too late, with all well.
+const HASTY: u32 = 50;
 
 /// How a server behaves at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,11 +40,21 @@ pub struct Truth {
     pub now: Micros,
     /// Counts every event.
     pub tick: Tick,
-    /// Each server's items.
+    /// Which configurations were in force when.
+    pub eras: Eras,
+    /// Within which every request is answered once it is its client's oldest, in microseconds; `None`: for ever.
+    pub bound: Option<u64>,
+    /// Who has which vbuckets, if the servers are a cluster.
+    pub cluster: Option<Cluster>,
+    /// Each server's items; those of a cluster are all in the first one.
     pub stores: Vec<Store>,
+    /// When each server was flushed last.
+    flushed: Vec<Tick>,
     pub log: Log,
-    /// Of the keys that one client has to itself: the newest of its requests that it knows to be done.
-    acknowledged: RefCell<HashMap<Key, u64>>,
+    /// When each id was given to a request, and of which bucket, from the first one on.
+    asked: Vec<(Tick, usize)>,
+    /// Of the keys that one client has to itself: the newest of its requests that it knows to be done at a server.
+    acknowledged: RefCell<HashMap<(usize, Key), u64>>,
     /// What clients were told.
     pub history: RefCell<History>,
     pub moods: Vec<Mood>,
@@ -44,45 +62,167 @@ pub struct Truth {
     pub lying: Vec<bool>,
     /// The run is over: no more faults.
     pub healed: bool,
+    /// And long enough for all servers to be found.
+    pub is_well: bool,
     /// The last steps, if they are wanted.
     pub trace: Option<Vec<String>>,
-    next_id: u64,
 }
 
 impl Truth {
     /// The beginning of a run.
     pub fn new(scenario: Scenario, random: Random, traced: bool) -> Truth {
         let count = scenario.servers.len();
+        let eras = Eras::new(scenario.config.clone());
         Truth {
+            bound: eras.bound(scenario.sends),
+            eras,
+            cluster: scenario.cluster.clone(),
+            flushed: vec![0; count],
             scenario,
             random,
             now: 1_000_000,
             tick: 1,
             stores: (0..count).map(|_| Store::default()).collect(),
             log: Log::default(),
+            asked: Vec::new(),
             acknowledged: RefCell::default(),
             history: RefCell::default(),
             moods: vec![Mood::Well; count],
             lying: vec![false; count],
             healed: false,
+            is_well: false,
             trace: traced.then(Vec::new),
-            next_id: IDS.start,
         }
     }
 
-    /// A number that no other request has.
-    pub fn id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
+    /// Whether nothing may fail.
+    pub fn is_strict(&self) -> bool {
+        self.scenario.exact || self.is_well && !self.is_hasty()
     }
 
-    /// A client has been told that its request for this key is done.
-    pub fn acknowledge(&self, key: &Key, id: u64) {
+    /// Whether a limit is so short that something may take longer although all is well.
+    fn is_hasty(&self) -> bool {
+        let buckets = self.eras.present().buckets.iter();
+        let limits = buckets.flat_map(|bucket| {
+            let Behavior { connect_timeout, auth_timeout, wait_queue_timeout, .. } = *bucket.behavior;
+            let Behavior { downstream_timeout, downstream_conn_queue_timeout, .. } = *bucket.behavior;
+            [connect_timeout, auth_timeout, wait_queue_timeout, downstream_timeout, downstream_conn_queue_timeout]
+        });
+        limits.filter(|limit| *limit > 0).any(|limit| limit < HASTY)
+    }
+
+    /// A number that no other request has, for one of a client of this bucket.
+    pub fn id(&mut self, bucket: usize) -> u64 {
+        self.asked.push((self.tick, bucket));
+        IDS.start + self.asked.len() as u64
+    }
+
+    /// When the request with this id was asked for, and in which bucket.
+    pub fn asked(&self, id: u64) -> Option<(Tick, usize)> {
+        let place = id.checked_sub(IDS.start + 1)?;
+        self.asked.get(usize::try_from(place).ok()?).copied()
+    }
+
+    /// Who has `key` now.
+    pub fn owner(&self, bucket: usize, key: &[u8]) -> Option<Owner> {
+        Owner::of(&self.eras.present().buckets[bucket], key)
+    }
+
+    /// Who may have had a request for `key` that has been under way since `from`.
+    pub fn owners(&self, bucket: usize, key: &[u8], from: Tick) -> Owners {
+        self.owners_until(bucket, key, from, self.tick)
+    }
+
+    /// The same for one that was under way until `to`.
+    pub fn owners_until(&self, bucket: usize, key: &[u8], from: Tick, to: Tick) -> Owners {
+        let owners = self.eras.owners(bucket, key, from, to);
+        // Of a cluster, the proxy may try any.
+        if self.cluster.is_some() { self.eras.everybody(bucket, from, to, owners) } else { owners }
+    }
+
+    /// Where the items are that `server` has.
+    pub fn home(&self, server: usize) -> usize {
+        if self.cluster.is_some() { 0 } else { server }
+    }
+
+    /// Whether a server has lied that has items in common with this one.
+    pub fn is_lying(&self, server: usize) -> bool {
+        if self.cluster.is_some() { self.lying.contains(&true) } else { self.lying[server] }
+    }
+
+    /// What `server` says if it is asked for what is another's.
+    pub fn refused(&mut self, server: usize, op: &Op) -> Option<Rc<str>> {
+        let (cluster, key) = (self.cluster.as_mut()?, op.keys().first()?);
+        if cluster.has(server, key) {
+            return None;
+        }
+        self.tick += 1;
+        Some(cluster.refuse(key, self.tick))
+    }
+
+    /// Whether a request for `key` that has been under way since `from` may have been refused so often that it was given up.
+    pub fn may_be_exhausted(&self, bucket: usize, key: &Key, from: Tick) -> bool {
+        let least = self.eras.bucket(bucket, from, Tick::MAX).map(|bucket| bucket.servers.len()).min().unwrap_or(0);
+        self.cluster.as_ref().is_some_and(|cluster| cluster.refused_since(key, from) > 2 * least)
+    }
+
+    /// A server is flushed.
+    pub fn flush(&mut self, server: usize) {
+        let (now, home) = (self.tick(), self.home(server));
+        self.flushed[server] = now;
+        let cluster = self.cluster.as_ref();
+        self.stores[home].flush(now, |key| cluster.is_none_or(|cluster| cluster.has(server, key)));
+        let vbuckets = cluster.map(|cluster| cluster.vbuckets_of(server));
+        self.history.get_mut().note_flush(home, now, vbuckets);
+    }
+
+    /// When it was flushed last; 0: never.
+    pub fn flushed(&self, server: usize) -> Tick {
+        self.flushed[server]
+    }
+
+    /// Another configuration is in force.
+    pub fn begin(&mut self, config: Config) {
+        let now = self.tick();
+        self.eras.begin(now, config);
+        self.bound = self.eras.bound(self.scenario.sends);
+    }
+
+    /// How often what may be repeated may be sent at most.
+    pub fn most_tries(&self) -> usize {
+        let retries = self.eras.all_buckets().map(|bucket| bucket.behavior.downstream_retry).max();
+        retries.unwrap_or(0) as usize + 1
+    }
+
+    /// A client has been told that its request for this key is done, which this server has.
+    pub fn acknowledge(&self, server: usize, key: &Key, id: u64) {
         if key.starts_with(b"c") || key.starts_with(b"nc") {
             let mut acknowledged = self.acknowledged.borrow_mut();
-            let newest = acknowledged.entry(key.clone()).or_default();
+            let newest = acknowledged.entry((self.home(server), key.clone())).or_default();
             *newest = id.max(*newest);
         }
+    }
+
+    /// Panics if `server` is asked for something that it was responsible for at no time since its client has asked.
+    pub fn check_place(&self, server: usize, op: &Op) {
+        let Some((asked, bucket)) = op.any_id().and_then(|id| self.asked(id)) else { return };
+        let is_it = |owner: &Owner| owner.server == server;
+        let has = |bucket: &BucketConfig| bucket.servers.iter().any(|known| index_of(known) == server);
+        let fits = match op.keys() {
+            [] => self.eras.bucket(bucket, asked, self.tick).any(has),
+            keys => keys.iter().all(|key| self.owners(bucket, key, asked).all.iter().any(is_it)),
+        };
+        // Who lies about vbuckets is believed.
+        assert!(fits || self.lying.contains(&true), "server {server} got {op:?}, for which it is not responsible");
+    }
+
+    /// Whether a request for `key` that was asked for then may be carried out behind what its client knows to be done: it was
+    /// given up at a server that has had the key before, has stood still since, and has it again.
+    pub fn may_be_late(&self, key: &Key, asked: Tick) -> bool {
+        // With another protocol it is another server (03 §16.1).
+        let is_another = self.scenario.changes.protocols;
+        let has_moved = self.cluster.as_ref().is_some_and(|cluster| cluster.has_moved_since(key, asked));
+        !self.scenario.exact && (is_another || has_moved)
     }
 
     /// Panics if `server` has just carried out what its client had sent before something that it knows to be done: it
@@ -90,8 +230,9 @@ impl Truth {
     pub fn check_overtaken(&self, server: usize, op: &Op, outcome: &Outcome) {
         let (Some(key), Some(id)) = (op.key(), op.id()) else { return };
         let is_change = matches!(outcome, Outcome::Stored | Outcome::Number(_) | Outcome::Touched);
-        let newest = self.acknowledged.borrow().get(key).copied().unwrap_or(0);
-        let is_overtaken = is_change && id < newest && !self.lying[server];
+        let newest = self.acknowledged.borrow().get(&(self.home(server), key.clone())).copied().unwrap_or(0);
+        let asked = self.asked(id).map_or(0, |(asked, _)| asked);
+        let is_overtaken = is_change && id < newest && !self.is_lying(server) && !self.may_be_late(key, asked);
         assert!(!is_overtaken, "{op:?} was carried out although request {newest} was acknowledged before");
     }
 

@@ -20,18 +20,22 @@ const QUESTION_MS: u32 = 1000;
 const PROBE_MS: u32 = 1000;
 
 impl Engine {
-    /// A server has been suspended by this worker, which therefore probes it.
+    /// This worker probes the suspended server: it has suspended it, or does not know whether somebody else who has still
+    /// knows it.
     pub(in crate::proxy) fn probe_later(&mut self, id: HostId) {
-        let Some(host) = self.downstream.hosts.must(id) else { return };
+        let Some(host) = self.downstream.hosts.must_mut(id).filter(|host| !host.is_probed) else { return };
         if let Some(at) = deadline(self.now, host.behavior.connect_retry_interval.clamp(1, PROBE_MS)) {
+            host.is_probed = true;
             self.timers.add(at, Owner::Host(id));
         }
     }
 
-    /// Tries to connect to a suspended server.
+    /// Tries to connect to a suspended server, as long as it is in any bucket.
     fn probe(&mut self, id: HostId) {
-        let Some(host) = self.downstream.hosts.get(id) else { return };
-        if !host.health.is_suspended() {
+        // It may have been forgotten since.
+        let Some(host) = self.downstream.hosts.get_mut(id) else { return };
+        host.is_probed = false;
+        if !host.health.is_suspended() || host.is_retired {
             return;
         }
         let is_busy = host

@@ -59,6 +59,8 @@ pub struct Host {
     pub(super) abandoned: u32,
     /// It is in no bucket any more: what is in flight is finished, then its connections are closed.
     pub(super) is_retired: bool,
+    /// There is a deadline for probing it.
+    pub(super) is_probed: bool,
 }
 
 /// The connections of a server that are picked for the same requests.
@@ -126,6 +128,7 @@ impl Host {
             short_told: None,
             abandoned: 0,
             is_retired: false,
+            is_probed: false,
         }
     }
 

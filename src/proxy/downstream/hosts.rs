@@ -35,6 +35,13 @@ impl Downstream {
 }
 
 impl Engine {
+    /// Servers of the configuration that are suspended, but new to this worker, or back again, are probed.
+    pub(in crate::proxy) fn probe_suspended(&mut self) {
+        let is_it = |(_, host): &(HostId, &Host)| !host.is_retired && host.health.is_suspended();
+        let suspended: Vec<HostId> = self.downstream.hosts.iter().filter(is_it).map(|(id, _)| id).collect();
+        suspended.into_iter().for_each(|id| self.probe_later(id));
+    }
+
     /// Parts with servers that are in no bucket any more.
     pub(in crate::proxy) fn retire_hosts(&mut self) {
         let is_used = |host: &HostId| self.buckets.iter().any(|bucket| bucket.hosts.contains(host));
@@ -52,10 +59,11 @@ impl Engine {
         }
     }
 
-    /// Forgets a server that is in no bucket any more, when its last connection has gone.
+    /// Forgets a server that is in no bucket any more, when its last connection has gone and nothing is to be sent to it again.
     pub(in crate::proxy) fn forget_retired(&mut self, id: HostId) {
         // It may be forgotten already, with another of its connections.
         if self.downstream.hosts.get(id).is_some_and(|host| host.is_retired && !host.is_connected())
+            && !self.downstream.has_lost_of(id)
             && let Some(host) = self.downstream.hosts.remove(id)
         {
             self.downstream.host_of.remove(&host.server);
@@ -64,5 +72,128 @@ impl Engine {
                 self.make_ready(client);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::proxy::downstream::ConnId;
+    use crate::proxy::upstream::ClientId;
+    use crate::proxy::{Action, Settings};
+
+    /// A configuration with a server of this name, which speaks ASCII.
+    fn config(server: &str) -> config::snapshot::Config {
+        let text = format!("11311={server}:1");
+        let settings = Some("downstream_protocol=ascii,connect_max_errors=1");
+        let loaded = config::load(&text, settings, &|_| None).expect("a good configuration");
+        (*loaded.config).clone()
+    }
+
+    fn engine(server: &str, health: &HealthTable) -> Engine {
+        Engine::new(&config(server), health, Settings { requests_per_turn: 20, binding: None })
+    }
+
+    fn asks(engine: &mut Engine, request: &[u8]) -> ClientId {
+        let client = engine.add_client(0).expect("a client");
+        engine.client_space(client).expect("room")[..request.len()].copy_from_slice(request);
+        engine.client_filled(client, request.len());
+        client
+    }
+
+    /// The connections that the engine asks for, with the names of the servers.
+    fn connects(engine: &mut Engine) -> Vec<(ConnId, String)> {
+        engine.turn(&mut Vec::new());
+        let mut actions = Vec::new();
+        engine.take_actions(&mut actions);
+        let connects = actions.into_iter().filter_map(|action| match action {
+            Action::Connect(id, server) => Some((id, server.host.clone())),
+            _ => None,
+        });
+        connects.collect()
+    }
+
+    /// The only connection that is asked for, which must be to the server of this name.
+    fn connected(engine: &mut Engine, server: &str) -> ConnId {
+        let asked = connects(engine);
+        let [(id, name)] = &asked[..] else { panic!("{asked:?}") };
+        assert_eq!(name, server);
+        engine.connected(*id);
+        *id
+    }
+
+    fn sent(engine: &mut Engine, id: ConnId, wanted: &[u8]) {
+        while engine.next_dirty_conn().is_some() {}
+        let (output, limit) = engine.conn_output(id).expect("something to be sent");
+        assert_eq!(output.contiguous(limit), Some(wanted));
+        engine.conn_sent(id, wanted.len());
+    }
+
+    fn assert_told(engine: &Engine, client: ClientId, reply: &str) {
+        let (output, limit) = engine.client_output(client).expect("a reply");
+        assert_eq!(output.contiguous(limit), Some(reply.as_bytes()));
+    }
+
+    #[test]
+    fn what_is_to_be_sent_again_goes_to_its_server_although_that_has_left_the_configuration() {
+        let health = HealthTable::default();
+        let mut engine = engine("before", &health);
+        let client = asks(&mut engine, b"get k\r\n");
+        let id = connected(&mut engine, "before");
+        sent(&mut engine, id, b"get k\r\n");
+        engine.reconfigure(&config("after"), &health);
+        engine.conn_closed(id);
+        let id = connected(&mut engine, "before");
+        sent(&mut engine, id, b"get k\r\n");
+        let reply = b"VALUE k 0 1\r\n1\r\nEND\r\n";
+        engine.conn_space(id).expect("room")[..reply.len()].copy_from_slice(reply);
+        engine.conn_filled(id, reply.len());
+        assert_told(&engine, client, "VALUE k 0 1\r\n1\r\nEND\r\n");
+        assert!(engine.downstream.hosts.iter().all(|(_, host)| host.server.host == "after"));
+    }
+
+    #[test]
+    fn a_failure_names_the_server_although_that_has_left_the_configuration() {
+        let health = HealthTable::default();
+        let mut engine = engine("before", &health);
+        let client = asks(&mut engine, b"incr k 1\r\n");
+        let id = connected(&mut engine, "before");
+        sent(&mut engine, id, b"incr k 1\r\n");
+        engine.reconfigure(&config("after"), &health);
+        engine.conn_closed(id);
+        assert_told(&engine, client, "SERVER_ERROR proxy downstream closed before\r\n");
+    }
+
+    /// Fails so often that the server is left alone.
+    fn suspend(engine: &mut Engine) {
+        for _ in 0..2 {
+            asks(engine, b"get k\r\n");
+            let asked = connects(engine);
+            engine.connect_failed(asked.first().expect("a connection").0, "refused");
+        }
+        asks(engine, b"get k\r\n");
+        assert_eq!(connects(engine), []);
+    }
+
+    #[test]
+    fn a_server_that_returns_is_probed_if_it_is_suspended() {
+        let health = HealthTable::default();
+        let (mut one, mut other) = (engine("before", &health), engine("before", &health));
+        asks(&mut other, b"get k\r\n");
+        let id = connected(&mut other, "before");
+        sent(&mut other, id, b"get k\r\n");
+        suspend(&mut one);
+        one.reconfigure(&config("after"), &health);
+        other.reconfigure(&config("after"), &health);
+        // Nobody probes it meanwhile.
+        one.set_time(2_000_000);
+        assert_eq!(connects(&mut one), []);
+        for engine in [&mut one, &mut other] {
+            engine.reconfigure(&config("before"), &health);
+            engine.set_time(4_000_000);
+        }
+        let probes = [connects(&mut one), connects(&mut other)];
+        assert!(probes.iter().all(|asked| matches!(&asked[..], [(_, name)] if name == "before")), "{probes:?}");
     }
 }

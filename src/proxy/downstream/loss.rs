@@ -144,11 +144,11 @@ impl Engine {
                 self.close_conn(other, Loss::Closed);
             }
         }
-        self.forget_retired(host_id);
-        self.fail_entries(fates.failed, host_id, if was_ready { Failure::Closed } else { loss.failure() });
         if retried > 0 {
             self.downstream.lost.push(Lost { id, conn, again: fates.again, later: fates.later });
         }
+        self.fail_entries(fates.failed, host_id, if was_ready { Failure::Closed } else { loss.failure() });
+        self.forget_retired(host_id);
     }
 
     /// Takes the requests off the connection, and decides what becomes of each.

@@ -47,6 +47,12 @@ impl Downstream {
         lost.flat_map(move |lost| lost.entries(id))
     }
 
+    /// Whether something that was on lost connections to this server is to be sent again.
+    pub(in crate::proxy) fn has_lost_of(&self, host: HostId) -> bool {
+        let mut lost = self.lost.iter().chain(self.partings.iter().filter_map(Parting::lost));
+        lost.any(|lost| lost.conn.host == host)
+    }
+
     /// For how many connections the client waits that moxi has closed, and the server has not.
     #[cfg(debug_assertions)]
     pub(in crate::proxy) fn partings_of(&self, client: ClientId) -> usize {

@@ -52,9 +52,11 @@ impl Engine {
                     self.reclose(*id, sent_on);
                 }
             }
+            let host = conn.host;
             if !later.is_empty() {
                 self.send_later(Lost { id: conn_id, conn, again: later, later: Vec::new() });
             }
+            self.forget_retired(host);
         }
     }
 
@@ -155,6 +157,10 @@ impl Engine {
             }
         };
         self.ask_before(conn_id, entry);
+        if entry.travels_alone(speak) {
+            // It cannot bring the answers to the quiet ones before it.
+            self.reclose(id, conn_id);
+        }
         let conn = self.begin(conn_id)?;
         let start = conn.output.end();
         conn.output.copy_from(bytes, range.clone());

@@ -35,6 +35,11 @@ struct Row {
 }
 
 impl Failure {
+    /// Whether it has taken as long as the client may have to wait.
+    pub fn is_overdue(self) -> bool {
+        matches!(self, Failure::WaitQueue | Failure::ConnQueue | Failure::Timeout)
+    }
+
     fn row(self) -> Row {
         let row = |text, host, status, log| Row { text, host, status, log };
         match self {

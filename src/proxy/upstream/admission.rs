@@ -116,6 +116,8 @@ impl Engine {
                     break;
                 }
             }
+            // It was left unread, and its socket may hold more.
+            self.make_ready(id);
         }
     }
 }

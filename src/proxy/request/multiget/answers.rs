@@ -90,7 +90,7 @@ impl Engine {
     /// Asks other servers for the keys that were refused, unless the request has failed anyway.
     pub(in crate::proxy) fn send_refused_keys(&mut self, id: RequestId) {
         let Some(request) = self.flight.requests.must_mut(id) else { return };
-        if request.failure.is_some() {
+        if request.failure.is_some_and(Failure::is_overdue) {
             return self.part_done(id);
         }
         let bucket = request.bucket;
