@@ -82,7 +82,8 @@ impl<'a> Director<'a> {
     }
 
     /// Each kind once, and then at random. Gives what moxi uses in the middle, and at the end, with the times.
-    pub fn run(&mut self) -> [(Duration, Use); 2] {
+    /// `bare`: how many descriptors there are without connections.
+    pub fn run(&mut self, bare: usize) -> [(Duration, Use); 2] {
         self.began = Instant::now();
         for kind in Kind::ALL {
             self.event(kind);
@@ -91,7 +92,7 @@ impl<'a> Director<'a> {
         let before = (self.world.time(), self.proxy.used());
         self.until(self.plan.time);
         self.restore();
-        let after = (self.world.time(), self.settled(before.1.kilobytes + SPARE));
+        let after = (self.world.time(), self.settled(before.1.kilobytes + SPARE, bare + self.plan.connections()));
         // Once more, with what has gathered in all that time.
         self.event(Kind::Upgrade);
         [before, after]
@@ -220,13 +221,13 @@ impl<'a> Director<'a> {
         self.proxy.confirm(self.world);
     }
 
-    /// Waits until moxi holds at most so many KiB: what it has kept in store is freed after a few seconds. Gives what it
-    /// uses then.
-    fn settled(&self, most: u64) -> Use {
+    /// Waits until moxi holds at most so many KiB, for what it has kept in store is freed after a few seconds, and has at
+    /// most so many descriptors: those of a crowd are there for a moment. Gives what it uses then.
+    fn settled(&self, kilobytes: u64, descriptors: usize) -> Use {
         let limit = Instant::now() + LIMIT;
         loop {
             let used = self.proxy.used();
-            if used.kilobytes <= most || Instant::now() > limit {
+            if used.kilobytes <= kilobytes && used.descriptors <= descriptors || Instant::now() > limit {
                 return used;
             }
             // To read that again and again would be a load, too.

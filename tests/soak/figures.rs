@@ -8,8 +8,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use super::drawing;
-use super::map::SERVERS;
-use super::plan::{CLIENTS, CONNS, Plan, SLOPE, SPARE, TIME_TO_GROW, WORKERS};
+use super::plan::{CLIENTS, Plan, SLOPE, SPARE, TIME_TO_GROW};
 use super::world::World;
 
 /// Examples that are told of each kind.
@@ -222,8 +221,7 @@ impl Report<'_> {
         assert_eq!((tally.unanswered, tally.answers), (0, tally.asked));
         assert!(tally.values > 0 && counts.values().all(|count| *count > 0), "{counts:?}");
         assert!(after.kilobytes <= before.kilobytes + SPARE, "before: {before:?}, after: {after:?}");
-        let connections = CLIENTS + WORKERS * CONNS * SERVERS * (1 + usize::from(self.plan.has_map()));
-        assert!(after.descriptors <= bare.0 + connections, "before: {before:?}, after: {after:?}");
+        assert!(after.descriptors <= bare.0 + self.plan.connections(), "before: {before:?}, after: {after:?}");
         assert_eq!(after.threads, before.threads);
         assert!(bare.1 <= bare.0, "descriptors without clients and servers: {bare:?}");
         if self.plan.time >= TIME_TO_GROW {

@@ -83,7 +83,7 @@ fn soak(protocol: &'static str) {
             rate => Some(rate),
         });
         eprintln!("{protocol} servers: {rate} requests per second");
-        let used = director.run();
+        let used = director.run(bare);
         drop(over);
         (load.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), used)
     });

@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::map::SERVERS;
+
 /// Clients that keep their connections.
 pub const CLIENTS: usize = 200;
 /// Keys of each.
@@ -85,6 +87,12 @@ impl Plan {
             outage: 50..750,
             chart: None,
         }
+    }
+
+    /// How many connections moxi may have while the clients are there.
+    pub fn connections(&self) -> usize {
+        let buckets = 1 + usize::from(self.has_map());
+        CLIENTS + WORKERS * CONNS * SERVERS * buckets
     }
 
     /// Whether there is a bucket with a vbucket map. Its clients authenticate, and so would moxi to binary servers, of

@@ -58,10 +58,11 @@ impl Proxy {
         });
         let directory = tempfile::tempdir().expect("a directory");
         let program = service::copy(directory.path());
+        // A server that does not answer is not to use up a limit that all servers share: what is with others shows.
         let behavior = format!(
             "port_listen={},downstream_protocol={},downstream_conn_max={CONNS},upstream_output_max={OUTPUT_MOST},\
              wait_queue_timeout={LIMIT},downstream_conn_queue_timeout={LIMIT},connect_timeout={LIMIT},\
-             downstream_timeout={LIMIT},connect_retry_interval=1000",
+             downstream_timeout={LIMIT},downstream_max=0,connect_retry_interval=1000",
             world.port, plan.protocol
         );
         let workers = WORKERS.to_string();

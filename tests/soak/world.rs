@@ -35,7 +35,7 @@ pub struct World {
     pub is_over: AtomicBool,
     /// The process that serves.
     pub process: AtomicU32,
-    /// When this machine was last too busy, in milliseconds.
+    /// Until when this machine was too busy, in milliseconds.
     busy: AtomicU64,
     /// How often it was.
     pub busy_times: AtomicU64,
@@ -158,10 +158,10 @@ impl World {
         health.is_troubled.store(false, Ordering::SeqCst);
     }
 
-    /// A thread has come to its turn so late.
+    /// A thread has come to its turn so late. What has piled up meanwhile takes as long again.
     pub fn was_late(&self, late: Duration) {
         if late > BUSY {
-            self.busy.store(self.milliseconds(Instant::now()).max(1), Ordering::SeqCst);
+            self.busy.fetch_max(self.milliseconds(Instant::now() + late), Ordering::SeqCst);
             self.busy_times.fetch_add(1, Ordering::SeqCst);
         }
     }

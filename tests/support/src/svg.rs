@@ -99,7 +99,7 @@ impl Panel {
         let _ = writeln!(
             out,
             r##"<text x="{:.0}" y="{:.0}" text-anchor="end" style="fill:{colour}">{}</text>"##,
-            self.right - 60.0 * place as f64,
+            self.right - 90.0 * place as f64,
             self.top - 8.0,
             escape(text)
         );
