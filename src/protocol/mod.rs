@@ -246,6 +246,17 @@ mod tests {
     }
 
     #[test]
+    fn lists_have_lines_of_their_own() {
+        let all = [
+            Dump::Cachedump { class: 1, limit: 0 },
+            Dump::Metadump { classes: b"all" },
+            Dump::Mgdump { classes: b"all" },
+        ];
+        let want: [(&[u8], &[u8]); 3] = [(b"ITEM ", b"\r\n"), (b"key=", b"\n"), (b"mg ", b"\r\n")];
+        assert_eq!(all.map(|dump| (dump.prefix(), dump.line_end())), want);
+    }
+
+    #[test]
     fn no_keys_are_no_trouble() {
         for (line, first) in [(&b""[..], 0), (b"get", 3), (b"get  ", 3), (b"get", 99)] {
             assert_eq!(Keys::new(line, first).iter().next(), None);

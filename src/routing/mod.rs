@@ -136,6 +136,25 @@ mod tests {
     }
 
     #[test]
+    fn which_options_name_a_distribution() {
+        for (text, want) in
+            [("", false), ("ketama", false), ("x distribution:ketama", true), ("distribution:modula", true)]
+        {
+            assert_eq!(names_distribution(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_map_decides_by_vbucket() {
+        let map = VbucketMap::new(0, 3, vec![2, 0, 1, 0], None).expect("a valid map");
+        let router = Router::Vbucket(map.clone());
+        assert_eq!((router.vbucket_map(), Router::Single.vbucket_map()), (Some(&map), None));
+        // 05 §10.1
+        assert_eq!(router.route(b"hello"), Route { server: Some(2), vbucket: 0 });
+        assert_eq!(router.route(b"another key"), Route { server: Some(1), vbucket: 2 });
+    }
+
+    #[test]
     fn one_server_is_not_hashed() {
         for options in ["", "distribution:ketama", "distribution:modula"] {
             assert_eq!(Router::for_list(options, &list(1)), Router::Single);
@@ -148,5 +167,6 @@ mod tests {
         for options in ["", "distribution:ketama", "distribution:modula"] {
             assert_eq!(Router::for_list(options, &[]).route(b"any").server, None);
         }
+        assert_eq!(Router::Named.route(b"any"), Route { server: None, vbucket: 0 });
     }
 }

@@ -163,6 +163,7 @@ mod tests {
     fn masters_and_replicas() {
         let map = VbucketMap::new(2, 3, vec![0, 1, 2, 1, 2, 0, 2, 1, -1, -1, 1, 2], None).unwrap();
         assert_eq!((map.vbuckets(), map.replicas(), map.servers()), (4, 2, 3));
+        assert!(!map.has_forward());
         assert_eq!((0..5).map(|v| map.master(v)).collect::<Vec<_>>(), [Some(0), Some(1), Some(2), None, None]);
         assert_eq!((map.replica(0, 0), map.replica(0, 1), map.replica(0, 2)), (Some(1), Some(2), None));
         assert_eq!((map.replica(2, 1), map.replica(9, 0), map.replica(0, usize::MAX)), (None, None, None));

@@ -188,6 +188,7 @@ fn a_server_listed_twice_owns_its_points_once() {
 fn extreme_weights_do_not_overflow() {
     let ring = Ring::weighted(&[server("a", 1, u32::MAX), server("b", 1, u32::MAX), server("c", 1, 0)]);
     assert!(ring.len() <= 480 && !ring.is_empty());
+    assert!(Ring::plain(&[]).is_empty());
     assert_eq!(Ring::weighted(&[]).server(b"a"), None);
 }
 
