@@ -164,12 +164,12 @@ impl Report<'_> {
     /// Tells the figures. `bare`: descriptors without clients and servers, at the beginning and at the end.
     pub fn tell(&self, bare: (usize, usize)) {
         let Report { plan, tally, used: [(_, before), (_, after)], counts, .. } = self;
-        let slope = self.slope();
+        let (slope, last) = (self.slope(1.0), self.slope(0.5));
         let counted: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         println!(
             "{} servers, {CLIENTS} clients, {:?}: {:.0} requests per second of {:.0}; {} answers of {}, {} values, {} misses; \
              errors while a server had trouble: {}, while the machine was too busy ({} times): {}; unanswered: {}; \
-             longest {:?}; events: {}; before: {before:?}, after: {after:?}, {slope:+.1} KiB per minute in the second half; {} \
+             longest {:?}; events: {}; before: {before:?}, after: {after:?}, {slope:+.1} KiB per minute in the second half, {last:+.1} in the last quarter; {} \
              descriptors without clients and servers, {} at the end; faults: {:?}",
             plan.protocol,
             plan.time,
@@ -202,10 +202,11 @@ impl Report<'_> {
         )
     }
 
-    /// How memory grows in the second half, in KiB per minute: least squares.
-    fn slope(&self) -> f64 {
+    /// How memory grows in this part of the second half, the last one if it is below 1, in KiB per minute: least squares.
+    fn slope(&self, part: f64) -> f64 {
         let samples = self.world.samples.lock().expect("no panics");
-        let time = self.used[0].0..self.used[1].0;
+        let [(from, _), (to, _)] = self.used;
+        let time = to - (to - from).mul_f64(part)..to;
         let points: Vec<(f64, f64)> = samples
             .iter()
             .filter(|sample| time.contains(&sample.at))
@@ -225,7 +226,9 @@ impl Report<'_> {
         assert_eq!(after.threads, before.threads);
         assert!(bare.1 <= bare.0, "descriptors without clients and servers: {bare:?}");
         if self.plan.time >= TIME_TO_GROW {
-            assert!(self.slope() <= SLOPE, "memory: {} KiB per minute", self.slope());
+            // A large backlog is a step, because the allocator keeps what it had; what leaks does so in both.
+            let slopes = [self.slope(1.0), self.slope(0.5)];
+            assert!(slopes.iter().any(|slope| *slope <= SLOPE), "memory: {slopes:?} KiB per minute");
         }
     }
 }
