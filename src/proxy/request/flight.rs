@@ -19,7 +19,6 @@ use crate::proxy::request::value_bytes;
 use crate::proxy::slow::NoteId;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Caller, ClientId};
-use crate::sums::sum;
 
 /// Names a request.
 pub type RequestId = Id<Request>;
@@ -237,23 +236,9 @@ impl Links {
         self.more.last().copied().or(self.first())
     }
 
-    /// Takes one out.
-    pub fn pop(&mut self) -> Option<ConnId> {
-        self.more.pop().or_else(|| {
-            let first = self.first();
-            self.first = ConnId::NONE;
-            first
-        })
-    }
-
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = ConnId> {
         self.first().into_iter().chain(self.more.iter().copied())
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        sum([usize::from(!self.is_empty()), self.more.len()])
     }
 
     /// Whether there is none.
