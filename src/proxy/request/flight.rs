@@ -2,6 +2,8 @@
 
 use crate::arena::Id;
 use crate::buffer::Output;
+use crate::protocol::Reply;
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::asked::Asked;
 use crate::protocol::op;
 use crate::protocol::status::CommandClass;
@@ -68,6 +70,27 @@ impl Work {
             Work::Batch(batch) => batch.is_read(),
             Work::Packet { opcode, .. } => op::of(*opcode).is_needless(),
             Work::Line(_) => false,
+        }
+    }
+
+    /// If it is for one key: the class of its command, and whether a value is to have its CAS id with it.
+    #[inline]
+    pub(in crate::proxy) fn class(&self) -> (CommandClass, bool) {
+        match self {
+            Work::Line(class) => (*class, *class == CommandClass::Getl),
+            Work::Get { cas, .. } => (CommandClass::Get, *cas),
+            Work::Meta(asked) => (asked.class(), asked.needs_cas()),
+            _ => (CommandClass::Get, false),
+        }
+    }
+
+    /// Writes what a client of lines is told, if it is for one key, of what its server has said. (That is put together where
+    /// it is needed: for most clients it is not written anywhere.)
+    #[inline(always)] // as `answer::reply`
+    pub(in crate::proxy) fn answer<'a>(&self, out: &mut Output, reply: impl FnOnce() -> Reply<'a>) {
+        match self {
+            Work::Meta(asked) => asked.reply(out, reply()),
+            _ => answer::reply(out, reply(), || self.class()),
         }
     }
 }
