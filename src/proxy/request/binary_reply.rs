@@ -97,9 +97,9 @@ impl Engine {
                     self.try_elsewhere(id, index, &packet.value);
                     return Ok(());
                 }
+                let left_out = self.left_out(id, index, packet);
                 if let Some(request) = self.unlink(id, index) {
-                    let has_value = packet.header.vbucket_or_status == status::SUCCESS;
-                    self.answer_get(request, has_value, packet, packet.key);
+                    self.answer_get(request, packet, left_out.as_deref());
                 }
                 Ok(())
             }
@@ -158,24 +158,35 @@ impl Engine {
         if !packet.key.is_empty() && asked != Some(packet.key) {
             return Err(Unfit);
         }
-        let key: Vec<u8>;
-        let mut name = packet.key;
-        if name.is_empty() {
-            // Some servers leave it out (04 §6.2); the client asked for it by name.
-            key = asked.unwrap_or_default().to_vec();
-            name = &key;
-        }
+        let left_out = self.left_out(id, 0, packet);
         if let Some(request) = self.unlink(id, 0) {
-            self.answer_get(request, said::is_value(packet), packet, name);
+            self.answer_get(request, packet, left_out.as_deref());
         }
         self.pop_head(id);
         Ok(())
     }
 
-    /// Answers the get of the key `name` with its value, or with what the server says instead.
+    /// The key of entry `index`, a get, if the server has left it out in its answer (04 §6.2): the client has asked for it by
+    /// name.
+    #[inline]
+    fn left_out(&self, id: ConnId, index: usize, packet: &Packet<'_>) -> Option<Vec<u8>> {
+        if !packet.key.is_empty() {
+            return None;
+        }
+        let conn = self.downstream.conns.must(id)?;
+        let (Expect::Get { key_at, key_len, .. } | Expect::Value { key_at, key_len, .. }) = conn.entry(index)?.expect
+        else {
+            return None;
+        };
+        conn.asked(key_at..behind(key_at, key_len.into())).map(<[u8]>::to_vec)
+    }
+
+    /// Answers the get of a key with its value, or with what the server says instead. `left_out` is the key if that is not in
+    /// the packet.
     #[inline(always)] // into each of the two that call it
-    fn answer_get(&mut self, request: RequestId, has_value: bool, packet: &Packet<'_>, name: &[u8]) {
-        if has_value {
+    fn answer_get(&mut self, request: RequestId, packet: &Packet<'_>, left_out: Option<&[u8]>) {
+        if said::is_value(packet) {
+            let name = left_out.unwrap_or(packet.key);
             self.keep_value(request, name, said::flags(packet), &packet.value);
             let length = packet.value.len();
             return self.reply(request, Some(length), |out, work| work.answer(out, || said::value(packet, name)));
