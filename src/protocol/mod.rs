@@ -1,7 +1,8 @@
 //! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
 //!
 //! [`Protocol`] names one of the two, [`Request`] says what both mean; [`keyed`] and [`keyless`] are what servers are told
-//! of it. [`ascii`] and [`binary`] parse and write requests and replies, each in both directions.
+//! of it, and [`Reply`] is what they say. [`ascii`] and [`binary`] parse and write requests and replies, each in both
+//! directions.
 //! [`op`] has what is known of each command. [`status`] holds the tables between binary status and ASCII text (03 §9),
 //! [`expiry`] the rules for the times in both, [`trace`] what the log shows of them. [`translate`] says in ASCII what a
 //! binary client wants, [`older`] in either what a client's meta command wants.
@@ -13,6 +14,8 @@ use crate::sums::sum;
 use keyed::Keyed;
 use keyless::Keyless;
 
+pub use reply::Reply;
+
 pub mod ascii;
 pub mod binary;
 pub mod expiry;
@@ -21,6 +24,7 @@ pub mod keyless;
 pub mod numbers;
 pub mod older;
 pub mod op;
+pub mod reply;
 pub mod scan;
 pub mod status;
 pub mod trace;

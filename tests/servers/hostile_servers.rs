@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use moxi_test_support::packet::{Packet, join, op};
-use moxi_test_support::{Mock, Moxi, moxi};
+use moxi_test_support::{Mock, Moxi, Wire, moxi};
 
 /// Answers every connection with `says` as soon as `seen` has come, until the client has its reply; then serves one
 /// more request properly. Returns that reply.
@@ -277,5 +277,41 @@ fn replies_for_a_client_that_has_gone() {
             }
             next.expect("NOT_FOUND\r\n");
         }
+    }
+}
+
+/// A server that leaves out the keys of what it gives: what is shown is the key that was asked for, in a get of one key and in
+/// one that was joined (04 §6.2). Without flags it is no value in either.
+#[test]
+fn what_servers_leave_out() {
+    let mock = Mock::new();
+    let mut moxi = moxi!().servers([mock.port()]).binary().set("downstream_conn_max=1").start();
+    let mut clients = [moxi.client(), moxi.client()];
+    let mut line = None;
+    for client in &mut clients {
+        client.send("get lone\r\n");
+        let line: &mut Wire = line.get_or_insert_with(|| mock.accept());
+        let asked = line.packet();
+        line.send(Packet::reply(op::GETK).opaque(asked.opaque).extra32(5).value("1").bytes());
+        client.expect("VALUE lone 5 1\r\n1\r\nEND\r\n");
+    }
+    let mut line = line.expect("a connection");
+    for (flags, answers) in
+        [(true, ["VALUE a 5 1\r\n1\r\nEND\r\n", "VALUE b 5 1\r\n1\r\nEND\r\n"]), (false, ["END\r\n"; 2])]
+    {
+        moxi.at_once(|| {
+            for (client, key) in clients.iter_mut().zip(["a", "b"]) {
+                client.send(format!("get {key}\r\n"));
+            }
+        });
+        let asked = [line.packet(), line.packet()];
+        assert_eq!(asked.each_ref().map(|packet| packet.opcode), [op::GETKQ; 2]);
+        let noop = line.packet();
+        let [first, second] = asked.map(|asked| {
+            let reply = Packet::reply(op::GETKQ).opaque(asked.opaque);
+            if flags { reply.extra32(5).value("1") } else { reply.value("1") }
+        });
+        line.send(join([first, second, Packet::noop_done(noop.opaque)]));
+        clients.iter_mut().zip(answers).for_each(|(client, answer)| client.expect(answer));
     }
 }

@@ -110,6 +110,9 @@ impl World {
             self.truth.now = self.truth.now.max(next);
             self.work();
         }
+        // Later they would be closed for being idle.
+        let left = self.driver.network.left();
+        assert!(left.is_empty(), "connections are left to servers that are in no bucket: {left:?}");
         self.truth.note(|| "all must be well".to_owned());
         self.truth.is_well = true;
         for bucket in 0..self.truth.eras.present().buckets.len() {
@@ -186,8 +189,6 @@ impl World {
         assert_eq!(self.is_drained, is_draining, "the proxy has drained");
         assert!(self.is_drained || !self.driver.is_busy(), "the proxy is never done");
         self.wait_for_alarms();
-        let left = self.driver.network.left();
-        assert!(self.is_drained || left.is_empty(), "connections are left to servers that are in no bucket: {left:?}");
         for peer in &self.peers {
             if let Some((output, limit)) = self.driver.engine.conn_output(peer.id) {
                 assert_eq!(output.unsent(), 0, "bytes are left on {:?}", peer.id);

@@ -1,7 +1,10 @@
-//! What ASCII clients get, where moxi writes it itself rather than passing on what a server has said.
+//! What ASCII clients get.
 
 use crate::buffer::{Output, Value};
+use crate::protocol::Reply;
+use crate::protocol::binary::opcode::status::SUCCESS;
 use crate::protocol::numbers::push_u64;
+use crate::protocol::status::{self, CommandClass};
 
 use super::command;
 
@@ -61,6 +64,61 @@ pub fn value(out: &mut Output, key: &[u8], flags: u32, cas: Option<u64>, value: 
     command::end(out.tail());
 }
 
+/// Appends what a server has said to a command for one key. `asked` is of which class that is, and whether the CAS id is
+/// wanted with a value: it is looked up for what does not go to the client as the server has sent it.
+#[inline(always)] // into each of the few that know what they have been told
+pub fn reply(out: &mut Output, reply: Reply<'_>, asked: impl FnOnce() -> (CommandClass, bool)) {
+    match reply {
+        Reply::Value { raw: Some(raw), .. } => {
+            out.push(raw);
+            out.tail().extend_from_slice(END);
+        }
+        Reply::Value { .. } => {
+            let (_, wants_cas) = asked();
+            block(out, wants_cas, b"", reply);
+            out.tail().extend_from_slice(END);
+        }
+        // Of a meta command nothing is told here.
+        Reply::End | Reply::Meta { .. } => out.tail().extend_from_slice(END),
+        Reply::Line { line: text } => line(out.tail(), bare(text)),
+        Reply::Stat { line: text } => line(out.tail(), text),
+        Reply::Number { number: computed, .. } => number(out.tail(), computed),
+        Reply::Status { code, text, .. } => match asked().0 {
+            CommandClass::Version if code == SUCCESS && !text.is_empty() => version(out.tail(), text),
+            CommandClass::Unl => status::unl_line(out.tail(), text),
+            class => out.tail().extend_from_slice(status::line(class, code)),
+        },
+        Reply::NoValue { code, tells } => {
+            out.tail().extend_from_slice(status::no_value(asked().0, code, tells));
+        }
+    }
+}
+
+/// Appends the value of a get, if it is one: as the server has sent it, or with its CAS id if that is wanted. [`END`] follows
+/// the last. Its key was `asked`, if the server has left it out (04 §6.2).
+#[inline(always)] // as above
+pub fn block(out: &mut Output, wants_cas: bool, asked: &[u8], reply: Reply<'_>) {
+    match reply {
+        Reply::Value { raw: Some(raw), .. } => out.push(raw),
+        Reply::Value { key, flags, cas, data, raw: None } => {
+            let key = if key.is_empty() { asked } else { key };
+            value(out, key, flags, cas.filter(|_| wants_cas), data);
+        }
+        _ => {}
+    }
+}
+
+/// A server's line. Two of them are cut to the bare word.
+#[inline]
+pub(super) fn bare(line: &[u8]) -> &[u8] {
+    match line {
+        [b'L' | b'N', ..] => {
+            [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line)
+        }
+        _ => line,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +134,39 @@ mod tests {
         let show = |flags, cas, bytes: &[u8]| text(|out| value(out, b"a", flags, cas, bytes.into()));
         assert_eq!(show(u32::MAX, None, b"abc"), "VALUE a 4294967295 3\r\nabc\r\n");
         assert_eq!(show(0, Some(u64::MAX), b""), "VALUE a 0 0 18446744073709551615\r\n\r\n");
+    }
+
+    #[test]
+    fn what_servers_say() {
+        use CommandClass::{Arith, Delete, Get, Getl, Unl, Version};
+        let (key, data, raw) = (&b"a"[..], b"xy".as_slice().into(), Some(b"VALUE a 7 2 9\r\nxy\r\n".as_slice().into()));
+        let sent = Reply::Value { key, flags: 7, cas: Some(9), data, raw };
+        let value = Reply::Value { key, flags: 7, cas: Some(9), data, raw: None };
+        let status = |code, text| Reply::Status { code, cas: 9, text };
+        for (class, wants_cas, said, expected) in [
+            (Get, false, sent, "VALUE a 7 2 9|xy|END|"),
+            (Get, false, value, "VALUE a 7 2|xy|END|"),
+            (Get, true, value, "VALUE a 7 2 9|xy|END|"),
+            (Get, false, Reply::End, "END|"),
+            (Get, false, Reply::Line { line: b"NOT_FOUND at all" }, "NOT_FOUND|"),
+            (Getl, true, Reply::Line { line: b"LOCK_ERROR x" }, "LOCK_ERROR|"),
+            (Delete, false, Reply::Line { line: b"DELETED x" }, "DELETED x|"),
+            (Arith, false, Reply::Number { number: 5, cas: 9 }, "5|"),
+            (Arith, false, status(SUCCESS, b"5"), "SERVER_ERROR a2b arith error|"),
+            (Delete, false, status(SUCCESS, b""), "DELETED|"),
+            (Delete, false, status(1, b"Not found"), "NOT_FOUND|"),
+            (Version, false, status(SUCCESS, b"1.6"), "VERSION 1.6|"),
+            (Version, false, status(SUCCESS, b""), "SERVER_ERROR|"),
+            (Unl, false, status(SUCCESS, b"UNLOCKED"), "UNLOCKED|"),
+            (Get, false, Reply::NoValue { code: 0x86, tells: false }, "END|"),
+            (Get, false, Reply::NoValue { code: 0x86, tells: true }, "SERVER_ERROR temporary failure|"),
+            (Getl, true, Reply::NoValue { code: 0x86, tells: true }, "LOCK_ERROR|"),
+        ] {
+            let told = text(|out| reply(out, said, || (class, wants_cas)));
+            assert_eq!(told.replace("\r\n", "|"), expected, "{class:?} {said:?}");
+        }
+        let nameless = Reply::Value { key: b"", flags: 0, cas: None, data, raw: None };
+        assert_eq!(text(|out| block(out, false, b"k", nameless)), "VALUE k 0 2\r\nxy\r\n");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! ASCII server bytes to replies (04 §5.2).
 
 use crate::buffer::Value;
-use crate::protocol::KEY_MAX;
 use crate::protocol::numbers::{parse_u32, parse_u64};
 use crate::protocol::scan::{self, digits, key_end, split_word};
+use crate::protocol::{KEY_MAX, Reply};
 use crate::sums::{sum, up_to};
 
 /// Longest line a server may send, in bytes up to its line feed. Real ones stay far below.
@@ -14,43 +14,6 @@ pub const VALUE_MAX: u64 = 1 << 31;
 
 /// How long the flags of a value that a meta command gives are at most, where they are as usual.
 const META_FLAGS: usize = 256;
-
-/// One piece of a server's answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Reply<'a> {
-    /// A whole `VALUE` block.
-    Value {
-        /// The key.
-        key: &'a [u8],
-        /// The client's flags.
-        flags: u32,
-        /// The CAS id, if the line has one.
-        cas: Option<u64>,
-        /// The value.
-        data: Value<'a>,
-        /// The whole block: line, value and line end.
-        raw: Value<'a>,
-    },
-    /// `END`.
-    End,
-    /// A `STAT`, `ITEM` or `PREFIX` line.
-    Stat {
-        /// The line without its end.
-        line: &'a [u8],
-    },
-    /// The value that a meta command gives (`VA`, memcached's `protocol.txt`).
-    Meta {
-        /// The flags of the line, each with its argument.
-        flags: &'a [u8],
-        /// The value.
-        data: Value<'a>,
-    },
-    /// Any other line; never empty.
-    Line {
-        /// The line without its end.
-        line: &'a [u8],
-    },
-}
 
 /// What the beginning of a server's bytes is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,7 +97,7 @@ fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
     let (flags, bytes) = (u32::try_from(flags).ok()?, usize::try_from(bytes).ok()?);
     let (data, end) = block.split_at_checked(bytes)?;
     let len = up_to(buf, end.strip_prefix(b"\r\n")?);
-    let (data, raw) = (all.with(data), all.with(buf.get(..len)?));
+    let (data, raw) = (all.with(data), Some(all.with(buf.get(..len)?)));
     Some(Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len })
 }
 
@@ -165,7 +128,7 @@ fn value_block<'a>(all: Value<'a>, fields: &'a [u8], line_len: usize) -> Parsed<
     let buf = all.bytes;
     match (buf.get(line_len..data_end), buf.get(data_end..len), buf.get(..len)) {
         (Some(data), Some(b"\r\n"), Some(raw)) => {
-            let (data, raw) = (all.with(data), all.with(raw));
+            let (data, raw) = (all.with(data), Some(all.with(raw)));
             Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len }
         }
         (_, Some(_), _) => Parsed::Malformed,
@@ -223,7 +186,7 @@ mod tests {
                     Parsed::Reply { reply, len } => {
                         told += &match reply {
                             Reply::Value { key, flags, cas, data, raw } => {
-                                assert_eq!(raw.bytes, &buf[..len]);
+                                assert_eq!(raw.expect("the block").bytes, &buf[..len]);
                                 format!("{} {flags} {cas:?} [{}]\n", key.escape_ascii(), data.escape_ascii())
                             }
                             Reply::End => "end\n".into(),
@@ -232,6 +195,7 @@ mod tests {
                                 format!("meta{} {}\n", flags.escape_ascii(), data.escape_ascii())
                             }
                             Reply::Line { line } => format!("line {}\n", line.escape_ascii()),
+                            other => panic!("no line says {other:?}"),
                         };
                         len
                     }

@@ -1,8 +1,8 @@
 //! An ASCII server's answer to a packet, as a packet.
 
 use crate::buffer::{Output, Value};
+use crate::protocol::Reply;
 use crate::protocol::ascii::meta::reply::Words;
-use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::reply::Reply as BinaryReply;
 use crate::protocol::numbers::parse_u64;
@@ -52,7 +52,7 @@ pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>) ->
         // The end of a get: a miss.
         Reply::End if is_get => refuse(sink, asked, status::KEY_NOT_FOUND),
         Reply::Line { line } => return word(sink, asked, op, line),
-        Reply::Value { .. } | Reply::Meta { .. } | Reply::End | Reply::Stat { .. } => return Outcome::Unfit,
+        _ => return Outcome::Unfit,
     }
     Outcome::Answered
 }

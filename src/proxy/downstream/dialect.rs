@@ -8,9 +8,9 @@
 //! version may have taken its place. A meta command is never sent to a server that may not know it, since such a server
 //! would take the value behind it for commands.
 
+use crate::protocol::Reply;
 use crate::protocol::ascii::command;
 use crate::protocol::ascii::meta;
-use crate::protocol::ascii::reply::Reply;
 use crate::protocol::keyless::Keyless;
 
 use crate::proxy::Engine;

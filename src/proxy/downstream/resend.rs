@@ -123,7 +123,7 @@ impl Engine {
     pub(in crate::proxy) fn get_again(&mut self, id: RequestId, to: Option<HostId>, key: &[u8], retries: u32) {
         let Some(request) = self.flight.requests.must(id) else { return };
         let (client, bucket) = (request.client, request.bucket);
-        let (_, cas) = self.class(id);
+        let cas = self.wants_cas(id);
         let (host, vbucket) = self.route(bucket, key);
         match to.or(host) {
             Some(host) => self.send_get(host, &Get { request: id, client, bucket, key, vbucket, cas, retries }),

@@ -1,18 +1,15 @@
 //! An ASCII server's answer, and whose it is (04 §5.2).
 
-use crate::buffer::{Output, Value};
-use crate::protocol::ascii::answer;
-use crate::protocol::ascii::meta::asked::Item;
-use crate::protocol::ascii::reply::Reply;
+use crate::buffer::Output;
+use crate::protocol::Reply;
 use crate::protocol::binary::opcode::status;
-use crate::protocol::status::CommandClass;
 use std::ops::Range;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
+use crate::proxy::request::RequestId;
 use crate::proxy::request::multiget::Named;
-use crate::proxy::request::{RequestId, Work};
 
 impl Engine {
     /// Takes one line or value that an ASCII server has sent.
@@ -27,10 +24,9 @@ impl Engine {
         match head.expect {
             Expect::Get { .. } => self.ascii_get(id, reply),
             Expect::MultiGet { part } => match reply {
-                Reply::Value { key, flags, data, raw, .. } => {
+                Reply::Value { key, flags, data, raw: Some(raw), .. } => {
                     let write = |out: &mut Output, _: bool, _: &[u8]| out.push(*raw);
-                    let item = Item { flags: *flags, cas: 0, value: Some(*data) };
-                    match self.multiget_value(head.request, part, Named::Key(key), &item, write) {
+                    match self.multiget_value(head.request, part, Named::Key(key), (*flags, *data), write) {
                         true => Ok(()),
                         false => Err(Unfit),
                     }
@@ -43,7 +39,7 @@ impl Engine {
                     self.pop_head(id);
                     Ok(())
                 }
-                Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
+                _ => Err(Unfit),
             },
             Expect::One { .. } => {
                 let Reply::Line { line } = reply else { return Err(Unfit) };
@@ -51,7 +47,8 @@ impl Engine {
                     return Err(Unfit);
                 }
                 if let Some(request) = self.unlink(id, 0) {
-                    self.pass_line(request, line);
+                    // The most frequent one by far, of those that are no values.
+                    self.reply(request, None, |out, work| work.answer(out, || Reply::Line { line }));
                 }
                 self.pop_head(id);
                 Ok(())
@@ -73,12 +70,10 @@ impl Engine {
     /// The answer to a get of one key, or to several that were joined.
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, flags, cas, data, raw } => {
+            Reply::Value { key, .. } => {
                 let index = self.find_get(id, |output, _, asked| output.slice(asked) == Some(key))?;
                 if let Some(request) = self.unlink(id, index) {
-                    self.keep_value(request, key, *flags, data);
-                    let item = Item { flags: *flags, cas: cas.unwrap_or(0), value: Some(*data) };
-                    self.pass_value(request, &item, *raw);
+                    self.answer_value(request, reply);
                 }
                 Ok(())
             }
@@ -90,7 +85,7 @@ impl Engine {
                 self.finish_gets(id, Some(line));
                 Ok(())
             }
-            Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
+            _ => Err(Unfit),
         }
     }
 
@@ -110,11 +105,12 @@ impl Engine {
         for index in 0..count {
             // Those that were answered have been unlinked.
             let Some(request) = self.unlink(id, index) else { continue };
-            match line {
-                Some(line) if line.starts_with(b"NOT_FOUND") && count == 1 => self.pass_line(request, line),
-                Some(line) if self.is_failed_get(request, line) => self.pass_line(request, line),
-                _ => self.pass_bytes(request, answer::END),
-            }
+            let reply = match line {
+                Some(line) if line.starts_with(b"NOT_FOUND") && count == 1 => Reply::Line { line },
+                Some(line) if self.is_failed_get(request, line) => Reply::Line { line },
+                _ => Reply::End,
+            };
+            self.answer(request, reply);
         }
         self.pop_head(id);
     }
@@ -133,34 +129,34 @@ impl Engine {
     /// The answer to a `gat` or `getl` of one key.
     fn ascii_value(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, flags, cas, data, raw } => {
+            Reply::Value { key, .. } => {
                 let Some(conn) = self.downstream.conns.must_mut(id) else { return Ok(()) };
                 if !conn.note_value(key) {
                     return Err(Unfit);
                 }
                 if let Some(request) = self.unlink(id, 0) {
-                    let item = Item { flags: *flags, cas: cas.unwrap_or(0), value: Some(*data) };
-                    self.pass_value(request, &item, *raw);
+                    self.answer_value(request, reply);
                 }
                 Ok(())
             }
             Reply::End | Reply::Line { .. } => {
                 if let Some(request) = self.unlink(id, 0) {
-                    match reply {
+                    let told = match reply {
                         Reply::Line { line }
                             if line.starts_with(b"LOCK_ERROR")
                                 || line.starts_with(b"NOT_FOUND")
                                 || self.is_failed_get(request, line) =>
                         {
-                            self.pass_line(request, line);
+                            *reply
                         }
-                        _ => self.pass_bytes(request, answer::END),
-                    }
+                        _ => Reply::End,
+                    };
+                    self.answer(request, told);
                 }
                 self.pop_head(id);
                 Ok(())
             }
-            Reply::Stat { .. } | Reply::Meta { .. } => Err(Unfit),
+            _ => Err(Unfit),
         }
     }
 
@@ -168,7 +164,6 @@ impl Engine {
         let is_list = self.broadcast_of(request).is_none_or(|broadcast| broadcast.is_list());
         let Some(host) = self.downstream.conns.must(id).map(Conn::host) else { return Ok(()) };
         match reply {
-            Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
             Reply::Stat { line } => {
                 if !is_list {
                     return Err(Unfit);
@@ -185,6 +180,7 @@ impl Engine {
                 self.with_broadcast(request, |broadcast| broadcast.confirm(host));
             }
             Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, status::INTERNAL)),
+            _ => return Err(Unfit),
         }
         self.broadcast_part_done(id);
         Ok(())
@@ -215,47 +211,22 @@ impl Engine {
         self.pop_head(id);
     }
 
-    /// Answers the get of one key with a server's value, of which `raw` is the whole block.
+    /// Answers a request for one key with a value, as its server has sent it, which is kept if the front cache covers it.
+    #[inline(always)] // into each of the two that call it
+    fn answer_value(&mut self, id: RequestId, reply: &Reply<'_>) {
+        let Reply::Value { key, flags, data, .. } = reply else { return };
+        self.keep_value(id, key, *flags, data);
+        self.reply(id, Some(data.len()), |out, work| work.answer(out, || *reply));
+    }
+
+    /// Answers a request for one key with what its server has said, which is no value.
     #[inline]
-    fn pass_value(&mut self, id: RequestId, item: &Item<'_>, raw: Value<'_>) {
-        self.reply(id, item.value.map(|value| value.len()), |out, work| match work {
-            Work::Meta(asked) => asked.item(out, item),
-            _ => {
-                out.push(raw);
-                out.tail().extend_from_slice(answer::END);
-            }
-        });
+    pub(in crate::proxy) fn answer(&mut self, id: RequestId, reply: Reply<'_>) {
+        self.reply(id, None, |out, work| work.answer(out, || reply));
     }
 
-    /// Answers a request with a server's line. Two of them are cut to the bare word.
-    fn pass_line(&mut self, id: RequestId, line: &[u8]) {
-        let line = match line {
-            [b'L' | b'N', ..] => {
-                [&b"LOCK_ERROR"[..], b"NOT_FOUND"].into_iter().find(|word| line.starts_with(word)).unwrap_or(line)
-            }
-            _ => line,
-        };
-        self.reply(id, None, |out, work| match work {
-            Work::Meta(asked) => asked.line(out, line),
-            _ => answer::line(out.tail(), line),
-        });
-    }
-
-    /// Answers a request with this line, its end included.
-    pub(in crate::proxy) fn pass_bytes(&mut self, id: RequestId, reply: &[u8]) {
-        self.reply(id, None, |out, work| match work {
-            Work::Meta(asked) => asked.line(out, reply),
-            _ => out.tail().extend_from_slice(reply),
-        });
-    }
-
-    /// The class of a request with one key.
-    pub(in crate::proxy) fn class(&self, id: RequestId) -> (CommandClass, bool) {
-        match self.flight.requests.must(id).map(|request| &request.work) {
-            Some(Work::Line(class)) => (*class, *class == CommandClass::Getl),
-            Some(Work::Get { cas, .. }) => (CommandClass::Get, *cas),
-            Some(Work::Meta(asked)) => (asked.class(), asked.needs_cas()),
-            _ => (CommandClass::Get, false),
-        }
+    /// Whether the request, which is for one key, wants the CAS id with its value.
+    pub(in crate::proxy) fn wants_cas(&self, id: RequestId) -> bool {
+        self.flight.requests.must(id).is_some_and(|request| request.work.class().1)
     }
 }

@@ -1,18 +1,19 @@
 //! A binary server's answer, and whose it is (04 §6.2).
 
 use crate::buffer::Output;
+use crate::protocol::Reply;
 use crate::protocol::ascii::answer;
-use crate::protocol::ascii::meta::asked::Item;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
+use crate::protocol::binary::said;
 use crate::protocol::op::{self, is_quiet};
-use crate::protocol::status::{CommandClass, line, no_value, unl_line};
+use crate::protocol::status::line;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
+use crate::proxy::request::RequestId;
 use crate::proxy::request::multiget::Named;
-use crate::proxy::request::{RequestId, Work};
 use crate::sums::behind;
 
 impl Engine {
@@ -40,7 +41,7 @@ impl Engine {
             }
             Expect::One { opcode } if code == opcode => {
                 if let Some(request) = self.unlink(id, 0) {
-                    self.answer(request, packet);
+                    self.reply(request, None, |out, work| work.answer(out, || said::outcome(packet)));
                 }
                 self.pop_head(id);
                 Ok(())
@@ -96,18 +97,9 @@ impl Engine {
                     self.try_elsewhere(id, index, &packet.value);
                     return Ok(());
                 }
-                let code = packet.header.vbucket_or_status;
-                if code != status::SUCCESS {
-                    if let Some(request) = self.unlink(id, index) {
-                        self.pass_bytes(request, no_value(CommandClass::Get, code, self.tells_failures(request)));
-                    }
-                    return Ok(());
-                }
+                let left_out = self.left_out(id, index, packet);
                 if let Some(request) = self.unlink(id, index) {
-                    self.keep_value(request, packet.key, flags(packet), &packet.value);
-                    self.reply(request, Some(packet.value.len()), |out, work| {
-                        write_value(out, work, packet.key, packet, false);
-                    });
+                    self.answer_get(request, packet, left_out.as_deref());
                 }
                 Ok(())
             }
@@ -166,42 +158,56 @@ impl Engine {
         if !packet.key.is_empty() && asked != Some(packet.key) {
             return Err(Unfit);
         }
-        let key: Vec<u8>;
-        let mut name = packet.key;
-        if name.is_empty() {
-            // Some servers leave it out (04 §6.2); the client asked for it by name.
-            key = asked.unwrap_or_default().to_vec();
-            name = &key;
-        }
+        let left_out = self.left_out(id, 0, packet);
         if let Some(request) = self.unlink(id, 0) {
-            let (class, cas) = self.class(request);
-            let has_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
-            if has_value {
-                self.keep_value(request, name, flags(packet), &packet.value);
-                self.reply(request, Some(packet.value.len()), |out, work| write_value(out, work, name, packet, cas));
-            } else {
-                let tells = self.tells_failures(request);
-                self.pass_bytes(request, no_value(class, packet.header.vbucket_or_status, tells));
-            }
+            self.answer_get(request, packet, left_out.as_deref());
         }
         self.pop_head(id);
         Ok(())
+    }
+
+    /// The key of entry `index`, a get, if the server has left it out in its answer (04 §6.2): the client has asked for it by
+    /// name.
+    #[inline]
+    fn left_out(&self, id: ConnId, index: usize, packet: &Packet<'_>) -> Option<Vec<u8>> {
+        if !packet.key.is_empty() {
+            return None;
+        }
+        let conn = self.downstream.conns.must(id)?;
+        let (Expect::Get { key_at, key_len, .. } | Expect::Value { key_at, key_len, .. }) = conn.entry(index)?.expect
+        else {
+            return None;
+        };
+        conn.asked(key_at..behind(key_at, key_len.into())).map(<[u8]>::to_vec)
+    }
+
+    /// Answers the get of a key with its value, or with what the server says instead. `left_out` is the key if that is not in
+    /// the packet.
+    #[inline(always)] // into each of the two that call it
+    fn answer_get(&mut self, request: RequestId, packet: &Packet<'_>, left_out: Option<&[u8]>) {
+        if said::is_value(packet) {
+            let name = left_out.unwrap_or(packet.key);
+            self.keep_value(request, name, said::flags(packet), &packet.value);
+            let length = packet.value.len();
+            return self.reply(request, Some(length), |out, work| work.answer(out, || said::value(packet, name)));
+        }
+        let (code, tells) = (packet.header.vbucket_or_status, self.tells_failures(request));
+        self.answer(request, Reply::NoValue { code, tells });
     }
 
     fn binary_multiget(&mut self, id: ConnId, request: RequestId, part: u32, packet: &Packet<'_>) -> Result<(), Unfit> {
         let code = packet.header.opcode;
         match code {
             opcode::GETKQ | opcode::GATKQ | opcode::GETK | opcode::GATK => {
-                let is_value = packet.header.vbucket_or_status == status::SUCCESS && packet.extras.len() >= 4;
-                let write = |out: &mut Output, cas: bool, key: &[u8]| {
-                    let key = if packet.key.is_empty() { key } else { packet.key };
-                    value_block(out, key, packet, cas);
-                };
                 if self.is_refusal(id, 0, packet) {
                     self.multiget_refused(id, request, packet);
                 }
                 let named = Named::Opaque(packet.header.opaque, packet.key);
-                if is_value && !self.multiget_value(request, part, named, &item(packet), write) {
+                let write = |out: &mut Output, cas: bool, key: &[u8]| {
+                    answer::block(out, cas, key, said::value(packet, packet.key));
+                };
+                let value = (said::flags(packet), packet.value);
+                if said::is_value(packet) && !self.multiget_value(request, part, named, value, write) {
                     return Err(Unfit);
                 }
                 if matches!(code, opcode::GETKQ | opcode::GATKQ) {
@@ -249,50 +255,4 @@ impl Engine {
         self.broadcast_part_done(id);
         Ok(())
     }
-
-    /// The answer to a request with one key that has no value.
-    fn answer(&mut self, id: RequestId, packet: &Packet<'_>) {
-        let (class, _) = self.class(id);
-        let code = packet.header.vbucket_or_status;
-        let number = <[u8; 8]>::try_from(packet.value.bytes).map(u64::from_be_bytes);
-        self.reply(id, None, |out, work| match (work, class, code, number) {
-            (Work::Meta(asked), CommandClass::Arith, status::SUCCESS, Ok(number)) => {
-                asked.number(out, number, packet.header.cas);
-            }
-            (Work::Meta(asked), _, status::SUCCESS, _) => {
-                asked.item(out, &Item { cas: packet.header.cas, ..Item::default() });
-            }
-            (Work::Meta(asked), ..) => asked.line(out, line(class, code)),
-            (_, CommandClass::Arith, status::SUCCESS, Ok(number)) => answer::number(out.tail(), number),
-            (_, CommandClass::Version, status::SUCCESS, _) if !packet.value.is_empty() => {
-                answer::version(out.tail(), &packet.value);
-            }
-            (_, CommandClass::Unl, ..) => unl_line(out.tail(), &packet.value),
-            _ => out.tail().extend_from_slice(line(class, code)),
-        });
-    }
-}
-
-/// What the reply to a get says of the item.
-fn item<'a>(packet: &Packet<'a>) -> Item<'a> {
-    Item { flags: flags(packet), cas: packet.header.cas, value: Some(packet.value) }
-}
-
-/// The flags in the reply to a get.
-fn flags(packet: &Packet<'_>) -> u32 {
-    packet.extras.first_chunk::<4>().map_or(0, |flags| u32::from_be_bytes(*flags))
-}
-
-/// Writes the answer to the get of one key from a binary reply.
-fn write_value(out: &mut Output, work: &Work, key: &[u8], packet: &Packet<'_>, cas: bool) {
-    if let Work::Meta(asked) = work {
-        return asked.item(out, &item(packet));
-    }
-    value_block(out, key, packet, cas);
-    out.tail().extend_from_slice(answer::END);
-}
-
-/// Writes a `VALUE` block from a binary reply.
-fn value_block(out: &mut Output, key: &[u8], packet: &Packet<'_>, cas: bool) {
-    answer::value(out, key, flags(packet), cas.then_some(packet.header.cas), packet.value);
 }

@@ -7,13 +7,11 @@ use crate::config::snapshot::BucketConfig;
 pub use crate::front_cache::Asked;
 use crate::front_cache::{FrontCache, Policy, Value};
 use crate::metrics::counter::Counter;
-use crate::protocol::Protocol;
 use crate::protocol::ascii::answer;
-use crate::protocol::ascii::meta::asked::Item;
-use crate::protocol::{Store, StoreVerb};
+use crate::protocol::{Protocol, Reply, Store, StoreVerb};
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
-use crate::proxy::request::{Request, RequestId, Work};
+use crate::proxy::request::{Request, RequestId};
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::Caller;
 use crate::routing::Router;
@@ -115,13 +113,8 @@ impl Engine {
             request.caching = Caching::Keep(asked);
         }
         let Some(value) = is_served.then(|| self.cached(bucket, key, asked)).flatten() else { return false };
-        self.reply(id, Some(value.data.len()), |out, work| match work {
-            Work::Meta(asked) => asked.item(out, &Item { flags: value.flags, cas: 0, value: Some(bytes(&value)) }),
-            _ => {
-                write_value(out, key, &value);
-                out.tail().extend_from_slice(answer::END);
-            }
-        });
+        let reply = Reply::Value { key, flags: value.flags, cas: None, data: bytes(&value), raw: None };
+        self.reply(id, Some(value.data.len()), |out, work| work.answer(out, || reply));
         true
     }
 

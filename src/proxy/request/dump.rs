@@ -6,9 +6,9 @@
 //! the end is told once.
 
 use crate::protocol::Dump as Command;
+use crate::protocol::Reply;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command;
-use crate::protocol::ascii::reply::Reply;
 
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::host::{Crawl, Host, HostId};
@@ -197,7 +197,7 @@ impl Engine {
         let line = match reply {
             Reply::Stat { line } | Reply::Line { line } => *line,
             Reply::End => b"END",
-            Reply::Value { .. } | Reply::Meta { .. } => return Err(Unfit),
+            _ => return Err(Unfit),
         };
         let Some(conn) = self.downstream.conns.must(id) else { return Ok(()) };
         let (host, is_first) = (conn.host(), matches!(conn.entry(0), Some(head) if head.expect.is_unanswered_dump()));

@@ -2,6 +2,8 @@
 
 use crate::arena::Id;
 use crate::buffer::Output;
+use crate::protocol::Reply;
+use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::asked::Asked;
 use crate::protocol::op;
 use crate::protocol::status::CommandClass;
@@ -19,7 +21,6 @@ use crate::proxy::request::value_bytes;
 use crate::proxy::slow::NoteId;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::{Caller, ClientId};
-use crate::sums::sum;
 
 /// Names a request.
 pub type RequestId = Id<Request>;
@@ -69,6 +70,27 @@ impl Work {
             Work::Batch(batch) => batch.is_read(),
             Work::Packet { opcode, .. } => op::of(*opcode).is_needless(),
             Work::Line(_) => false,
+        }
+    }
+
+    /// If it is for one key: the class of its command, and whether a value is to have its CAS id with it.
+    #[inline]
+    pub(in crate::proxy) fn class(&self) -> (CommandClass, bool) {
+        match self {
+            Work::Line(class) => (*class, *class == CommandClass::Getl),
+            Work::Get { cas, .. } => (CommandClass::Get, *cas),
+            Work::Meta(asked) => (asked.class(), asked.needs_cas()),
+            _ => (CommandClass::Get, false),
+        }
+    }
+
+    /// Writes what a client of lines is told, if it is for one key, of what its server has said. (That is put together where
+    /// it is needed: for most clients it is not written anywhere.)
+    #[inline(always)] // as `answer::reply`
+    pub(in crate::proxy) fn answer<'a>(&self, out: &mut Output, reply: impl FnOnce() -> Reply<'a>) {
+        match self {
+            Work::Meta(asked) => asked.reply(out, reply()),
+            _ => answer::reply(out, reply(), || self.class()),
         }
     }
 }
@@ -237,23 +259,9 @@ impl Links {
         self.more.last().copied().or(self.first())
     }
 
-    /// Takes one out.
-    pub fn pop(&mut self) -> Option<ConnId> {
-        self.more.pop().or_else(|| {
-            let first = self.first();
-            self.first = ConnId::NONE;
-            first
-        })
-    }
-
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = ConnId> {
         self.first().into_iter().chain(self.more.iter().copied())
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        sum([usize::from(!self.is_empty()), self.more.len()])
     }
 
     /// Whether there is none.

@@ -1,8 +1,8 @@
 //! A server's answer to a meta command that it got as it is (04 §20).
 
+use crate::protocol::Reply;
 use crate::protocol::ascii::meta::asked::Status;
 use crate::protocol::ascii::meta::reply::Said;
-use crate::protocol::ascii::reply::Reply;
 use crate::protocol::numbers::parse_u32;
 
 use crate::proxy::Engine;

@@ -1,8 +1,8 @@
 //! An ASCII server's answer to a packet of a binary client.
 
 use crate::protocol::Create;
+use crate::protocol::Reply;
 use crate::protocol::ascii::meta;
-use crate::protocol::ascii::reply::Reply;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::reply;
 use crate::protocol::op;
@@ -27,8 +27,8 @@ impl Engine {
         let name = PacketName { opcode: asked.opcode, opaque, place: asked.place };
         let ends = match reply {
             Reply::Value { .. } if op::of(asked.opcode).gives_value() && !asked.is_meta => false, // END follows
-            Reply::Value { .. } | Reply::Stat { .. } => return Err(Unfit),
             Reply::Meta { .. } | Reply::End | Reply::Line { .. } => true,
+            _ => return Err(Unfit),
         };
         let mut key = std::mem::take(&mut self.flight.scratch);
         key.clear();

@@ -2,8 +2,7 @@
 
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
-use crate::protocol::ascii::answer;
-use crate::protocol::ascii::meta::asked::Status;
+use crate::protocol::Reply;
 use crate::protocol::status::CommandClass;
 
 use crate::proxy::Engine;
@@ -222,10 +221,11 @@ impl Engine {
         let is_miss = is_get && (failure == Failure::Closed || !self.buckets[bucket].config.get_errors);
         let host = target.and_then(|host| self.downstream.server(host)).map(std::sync::Arc::clone);
         let named = !(is_get && failure == Failure::Timeout);
-        self.reply(id, None, |out, work| match work {
-            Work::Meta(asked) if is_miss => asked.without(out, Status::Missing),
-            _ if is_miss => out.tail().extend_from_slice(answer::END),
-            _ => failure.write_ascii(out.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str())),
+        self.reply(id, None, |out, work| match is_miss {
+            true => work.answer(out, || Reply::End),
+            false => {
+                failure.write_ascii(out.tail(), host.as_ref().filter(|_| named).map(|server| server.host.as_str()))
+            }
         });
     }
 

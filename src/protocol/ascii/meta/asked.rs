@@ -5,10 +5,11 @@ use super::flags::{Each, Letters};
 use super::reply::{MARKS, Said, Words};
 use super::request::{Meta, Verb};
 use crate::buffer::{Output, Value};
-use crate::protocol::StoreVerb;
 use crate::protocol::ascii::answer as classic;
+use crate::protocol::binary::opcode::status::SUCCESS;
 use crate::protocol::numbers::{digits, parse_u64, push_u64};
-use crate::protocol::status::CommandClass;
+use crate::protocol::status::{self, CommandClass};
+use crate::protocol::{Reply, StoreVerb};
 use crate::sums::sum;
 
 /// The flags that a server answers, beside the key.
@@ -29,13 +30,13 @@ pub enum Status {
 
 /// What an older server has said of an item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Item<'a> {
+struct Item<'a> {
     /// What the client keeps with the value.
-    pub flags: u32,
+    flags: u32,
     /// The CAS id, where the server tells it.
-    pub cas: u64,
+    cas: u64,
     /// The value, if it was asked for.
-    pub value: Option<Value<'a>>,
+    value: Option<Value<'a>>,
 }
 
 /// A meta command whose answer is awaited.
@@ -195,6 +196,23 @@ impl Asked {
         end(out, value);
     }
 
+    /// Appends the answer to what an older server has said.
+    pub fn reply(&self, out: &mut Output, reply: Reply<'_>) {
+        match reply {
+            Reply::Value { flags, cas, data, .. } => {
+                self.item(out, &Item { flags, cas: cas.unwrap_or(0), value: Some(data) });
+            }
+            Reply::End => self.without(out, Status::Missing),
+            Reply::Line { line } => self.line(out, classic::bare(line)),
+            Reply::Number { number, cas } => self.number(out, number, cas),
+            Reply::Status { code: SUCCESS, cas, .. } => self.item(out, &Item { cas, ..Item::default() }),
+            Reply::Status { code, .. } => self.line(out, status::line(self.class(), code)),
+            Reply::NoValue { code, tells } => self.line(out, status::no_value(self.class(), code, tells)),
+            // These are no answers to what it is told.
+            Reply::Stat { .. } | Reply::Meta { .. } => {}
+        }
+    }
+
     /// The key, as the server has said it, or else as the client has.
     fn pass_key(&self, words: Words<'_>, out: &mut Vec<u8>) {
         let Some(token) = words.token(b'k') else { return answer::key(out, self.key(), self.is_encoded) };
@@ -205,7 +223,7 @@ impl Asked {
     }
 
     /// Appends the answer to what an older server has said of the item.
-    pub fn item(&self, out: &mut Output, item: &Item<'_>) {
+    fn item(&self, out: &mut Output, item: &Item<'_>) {
         if !self.is_told(Status::Done) {
             return;
         }
@@ -218,7 +236,7 @@ impl Asked {
     }
 
     /// Appends the answer to a number that an older server has computed.
-    pub fn number(&self, out: &mut Output, number: u64, cas: u64) {
+    fn number(&self, out: &mut Output, number: u64, cas: u64) {
         if !self.is_told(Status::Done) {
             return;
         }
@@ -244,7 +262,7 @@ impl Asked {
     }
 
     /// Appends the answer without an item.
-    pub fn without(&self, out: &mut Output, status: Status) {
+    fn without(&self, out: &mut Output, status: Status) {
         if !self.is_told(status) {
             return;
         }
@@ -262,7 +280,7 @@ impl Asked {
     }
 
     /// Appends the answer to a classic line of an older server, or to what stands for it. It may have its end.
-    pub fn line(&self, out: &mut Output, line: &[u8]) {
+    fn line(&self, out: &mut Output, line: &[u8]) {
         let line = line.trim_ascii_end();
         let is_replace = self.verb == Verb::Store(StoreVerb::Replace);
         match line {

@@ -3,7 +3,7 @@
 use super::asked::Status;
 use super::flags::{Each, Letters};
 use crate::buffer::Value;
-use crate::protocol::ascii::reply::Reply;
+use crate::protocol::Reply;
 use crate::protocol::numbers::parse_u64;
 use crate::protocol::scan::split_word;
 
@@ -74,7 +74,7 @@ impl<'a> Said<'a> {
         let line = match reply {
             Reply::Meta { flags, data } => return Some(Said::Status(Status::Done, Words::new(flags), Some(*data))),
             Reply::Line { line } => *line,
-            Reply::Value { .. } | Reply::End | Reply::Stat { .. } => return None,
+            _ => return None,
         };
         let (word, rest) = split_word(line);
         let status = match word {

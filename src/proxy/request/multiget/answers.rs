@@ -1,9 +1,8 @@
 //! What servers answer to the parts of a get of several keys, and what the client is told.
 
-use crate::buffer::Output;
+use crate::buffer::{Output, Value};
 use crate::metrics::counter::Counter;
 use crate::protocol::ascii::answer;
-use crate::protocol::ascii::meta::asked::Item;
 use crate::protocol::binary::packet::Packet;
 use crate::proxy::Engine;
 use crate::proxy::downstream::ConnId;
@@ -28,7 +27,7 @@ impl Engine {
         id: RequestId,
         part: u32,
         named: Named<'_>,
-        item: &Item<'_>,
+        (flags, data): (u32, Value<'_>),
         mut write: impl FnMut(&mut Output, bool, &[u8]),
     ) -> bool {
         // It may have been given up.
@@ -42,14 +41,13 @@ impl Engine {
             }),
         };
         let Some(index) = found else { return false };
-        let data = item.value.map_or(&[][..], |value| value.bytes);
         let (cas, asked_for) = (multiget.cas, multiget.entry(index));
         let (times, asked) = (asked_for.times, asked_for.asked);
         let bucket = &self.buckets[request.bucket];
         if let Some(asked) = asked
             && let Some(front) = &bucket.front
         {
-            front.keep(asked, multiget.key(index), item.flags, data, self.now);
+            front.keep(asked, multiget.key(index), flags, &data, self.now);
         }
         if let Some(watch) = &bucket.watch {
             watch.count_hit(multiget.key(index), data.len(), times);

@@ -1,11 +1,12 @@
 //! What servers say to meta commands, and what the client is told of it.
 
 use moxi::buffer::Output;
+use moxi::protocol::Reply;
 use moxi::protocol::ascii::meta::asked::{Asked, Status};
 use moxi::protocol::ascii::meta::key::KeyRoom;
 use moxi::protocol::ascii::meta::reply::Said;
 use moxi::protocol::ascii::meta::request::{self, Verb};
-use moxi::protocol::ascii::reply::{Parsed, Reply, parse};
+use moxi::protocol::ascii::reply::{Parsed, parse};
 
 use super::served::written;
 use crate::choices::Choices;
@@ -45,8 +46,8 @@ pub fn target(data: &[u8]) {
                 let may_be_silent = matches!(said, Said::Status(Status::Done | Status::Missing, ..));
                 check_told(meta.options.is_quiet && may_be_silent, |out| asked.pass(out, said));
             }
-            if let Reply::Line { line } = reply {
-                check_told(meta.options.is_quiet, |out| asked.line(out, line));
+            if matches!(reply, Reply::Line { .. } | Reply::Value { .. } | Reply::End) {
+                check_told(meta.options.is_quiet, |out| asked.reply(out, reply));
             }
             Told::Piece {
                 meaning: format!("{said:?} {}", said.is_some_and(|said| said.belongs_to(5))),

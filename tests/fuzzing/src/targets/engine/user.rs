@@ -1,6 +1,7 @@
 //! A client, and which answers it must get.
 
-use moxi::protocol::ascii::reply::{Parsed, Reply, parse};
+use moxi::protocol::Reply;
+use moxi::protocol::ascii::reply::{Parsed, parse};
 use moxi::protocol::binary::packet::{self, Header, REQUEST_MAGIC};
 
 use crate::memory::{Bytes, Pipe};
