@@ -270,8 +270,10 @@ fn requests_whose_answers_nobody_reads() {
     let value = "v".repeat(100_000);
     other.ask(format!("set a 0 0 100000\r\n{value}\r\n"), "STORED\r\n");
     let before = moxi.process().memory();
-    // Each may have `upstream_output_max` unread; what is under way comes on top.
-    let most = before + 4 * (16 << 20) + 200 * 100_000 + (32 << 20);
+    // Each may have `upstream_output_max` unread; what is under way comes on top. A buffer for a value is up to an eighth
+    // longer than that; and 16 MiB of such buffers are kept for what comes next, of clients and of servers.
+    let values = 4 * (16 << 20) + 200 * 100_000;
+    let most = before + values / 8 * 9 + 2 * (16 << 20) + (16 << 20);
     for burst in 0..3 {
         let mut greedy: Vec<Wire> = (0..4).map(|_| moxi.client()).collect();
         for client in &mut greedy {
