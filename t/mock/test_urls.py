@@ -142,32 +142,33 @@ class Order(ManagedTest):
 class Down(ManagedTest):
     """A manager that is down, the only one."""
 
-    def fail(self):
+    def one_fails(self):
         """The next request fails."""
         self.manager.request().close()
 
     def test_pauses_grow(self):
         """One line for the way down and one for the way up, and more time each time between."""
-        self.fail()
+        times = [time.monotonic()]
+        self.one_fails()
         self.expect_log(self.lost(f"{self.manager.url()} ({NOTHING})"))
-        times, exchange = [time.monotonic()], self.manager.request()
+        exchange = self.manager.request()
         times.append(time.monotonic())
         exchange.close()
         exchange = self.manager.request()
         times.append(time.monotonic())
         self.assertGreaterEqual(times[1] - times[0], PAUSE)
         self.assertGreaterEqual(times[2] - times[1], 2 * PAUSE)
-        exchange.answer(self.document())
-        self.expect_log(self.back())
         # It is asked as often as ever.
         with self.pause():
+            exchange.answer(self.document())
+            self.expect_log(self.back())
             exchange = self.manager.request()
         exchange.answer(self.document())
         self.served(self.client(), self.mock)
 
     def test_another_reason(self):
         """It is told."""
-        self.fail()
+        self.one_fails()
         self.manager.request().answer("", "404 Object Not Found")
         url = self.manager.url()
         self.expect_log(self.lost(f"{url} ({NOTHING})"), self.lost(f"{url} (HTTP status 404)"))
@@ -176,8 +177,8 @@ class Down(ManagedTest):
         """With -v each failure is told."""
         self.again(options=["-v"])
         self.expect_log("moxi log, mode=1, file=(null)")
-        self.fail()
-        self.fail()
+        self.one_fails()
+        self.one_fails()
         url = self.manager.url()
         self.expect_log(self.lost(f"{url} ({NOTHING})"), f"REST server {url}: {NOTHING}, as before")
 
@@ -190,7 +191,7 @@ class Down(ManagedTest):
         self.expect_tally(2, 0, 1, 1, 0)
         stream.reset()
         self.expect_log(self.failed(RESET))
-        self.fail()
+        self.one_fails()
         self.manager.stream(self.document())
         self.expect_log(self.lost(f"{self.manager.url()} ({NOTHING})", received=True), self.back())
 
