@@ -210,50 +210,26 @@ fn is_meta(entry: &Entry) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::config::snapshot::Config;
+    use crate::proxy::Settings;
+    use crate::proxy::downstream::hands::{self, connects, says, takes};
     use crate::proxy::downstream::host::HealthTable;
-    use crate::proxy::{Action, Settings};
 
     /// A configuration with a server of this name, which speaks ASCII.
-    fn config(server: &str) -> config::snapshot::Config {
-        with(server, "downstream_protocol=ascii")
+    fn config(server: &str) -> Config {
+        hands::config(server, "downstream_protocol=ascii")
     }
 
-    fn with(server: &str, settings: &str) -> config::snapshot::Config {
-        let text = format!("11311={server}:1");
-        let loaded = config::load(&text, Some(settings), &|_| None).expect("a good configuration");
-        (*loaded.config).clone()
-    }
-
-    /// The connections that the engine asks for, with the names of the servers.
-    fn connects(engine: &mut Engine) -> Vec<(ConnId, String)> {
-        engine.turn(&mut Vec::new());
-        let mut actions = Vec::new();
-        engine.take_actions(&mut actions);
-        let connects = actions.into_iter().filter_map(|action| match action {
-            Action::Connect(id, server) => Some((id, server.host.clone())),
-            _ => None,
-        });
-        connects.collect()
-    }
-
-    fn says(engine: &mut Engine, id: ConnId, asked: &[u8], reply: &[u8]) {
-        while engine.next_dirty_conn().is_some() {}
-        let (output, limit) = engine.conn_output(id).expect("a question");
-        assert_eq!(output.contiguous(limit), Some(asked));
-        engine.conn_sent(id, asked.len());
-        engine.conn_space(id).expect("room")[..reply.len()].copy_from_slice(reply);
-        engine.conn_filled(id, reply.len());
+    fn answers(engine: &mut Engine, id: ConnId, asked: &[u8], reply: &[u8]) {
+        takes(engine, id, asked);
+        says(engine, id, reply);
     }
 
     /// A client that gets `key` in binary.
     fn asks(engine: &mut Engine, key: &[u8]) {
-        let client = engine.add_client(0).expect("a client");
         let length = key.len() as u8;
         let head = [0x80, 0, 0, length, 0, 0, 0, 0, 0, 0, 0, length, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0];
-        let get = [&head, key].concat();
-        engine.client_space(client).expect("room")[..get.len()].copy_from_slice(&get);
-        engine.client_filled(client, get.len());
+        hands::asks(engine, &[&head, key].concat());
     }
 
     fn engine(server: &str, health: &HealthTable) -> Engine {
@@ -270,8 +246,8 @@ mod tests {
         assert_eq!(name, "before");
         engine.connected(*id);
         engine.reconfigure(&config("after"), &health);
-        says(&mut engine, *id, b"mn\r\n", b"MN\r\n");
-        says(&mut engine, *id, b"version\r\n", b"VERSION 1.6.18\r\n");
+        answers(&mut engine, *id, b"mn\r\n", b"MN\r\n");
+        answers(&mut engine, *id, b"version\r\n", b"VERSION 1.6.18\r\n");
         let asked = connects(&mut engine);
         assert!(matches!(&asked[..], [(_, name)] if name == "after"), "{asked:?}");
     }
@@ -295,15 +271,11 @@ mod tests {
         // It is given up, so nothing stands behind the questions any more.
         engine.set_time(250_000);
         assert!(connects(&mut engine).is_empty());
-        let reply = |engine: &mut Engine, line: &[u8]| {
-            engine.conn_space(id).expect("room")[..line.len()].copy_from_slice(line);
-            engine.conn_filled(id, line.len());
-        };
-        reply(&mut engine, b"ERROR\r\n");
+        says(&mut engine, id, b"ERROR\r\n");
         engine.conn_closed(other);
-        reply(&mut engine, b"VERSION 1.6.18\r\n");
+        says(&mut engine, id, b"VERSION 1.6.18\r\n");
         asks(&mut engine, b"k");
-        says(&mut engine, id, b"gets k\r\n", b"END\r\n");
+        answers(&mut engine, id, b"gets k\r\n", b"END\r\n");
     }
 
     /// Servers that lose connections all the time would keep a request for all of them for ever.
@@ -311,31 +283,29 @@ mod tests {
     fn a_request_waits_once_for_what_a_server_knows() {
         let health = HealthTable::default();
         let mut engine = engine("one:1,two", &health);
-        let client = engine.add_client(0).expect("a client");
         let noop = b"\x80\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0\0\0\0\0\0";
-        engine.client_space(client).expect("room")[..noop.len()].copy_from_slice(noop);
-        engine.client_filled(client, noop.len());
+        let client = hands::asks(&mut engine, noop);
         let asked = connects(&mut engine);
         let [(one, _), (two, _)] = &asked[..] else { panic!("{asked:?}") };
         engine.connected(*one);
         engine.connected(*two);
-        says(&mut engine, *one, b"mn\r\n", b"MN\r\n");
-        says(&mut engine, *one, b"version\r\n", b"VERSION 1.6.18\r\n");
+        answers(&mut engine, *one, b"mn\r\n", b"MN\r\n");
+        answers(&mut engine, *one, b"version\r\n", b"VERSION 1.6.18\r\n");
         // What was learned is forgotten before the other answer comes.
         engine.conn_closed(*one);
-        says(&mut engine, *two, b"mn\r\n", b"ERROR\r\n");
+        answers(&mut engine, *two, b"mn\r\n", b"ERROR\r\n");
         let asked = connects(&mut engine);
         let [(one, _)] = &asked[..] else { panic!("{asked:?}") };
         engine.connected(*one);
-        says(&mut engine, *one, b"version\r\n", b"VERSION 1.6.18\r\n");
-        says(&mut engine, *two, b"version\r\n", b"VERSION 1.6.18\r\n");
+        answers(&mut engine, *one, b"version\r\n", b"VERSION 1.6.18\r\n");
+        answers(&mut engine, *two, b"version\r\n", b"VERSION 1.6.18\r\n");
         assert!(engine.client_output(client).is_some_and(|(output, _)| output.unsent() > 0), "an answer");
     }
 
     #[test]
     fn who_has_not_answered_is_asked_again_a_minute_later() {
         let settings = Settings { requests_per_turn: 20, binding: None };
-        let binary = with("server", "downstream_protocol=binary,downstream_timeout=0");
+        let binary = hands::config("server", "downstream_protocol=binary,downstream_timeout=0");
         let mut engine = Engine::new(&binary, &HealthTable::default(), settings);
         let client = engine.add_client(0).expect("a client");
         // It closes the connection, or says nothing at all on it.

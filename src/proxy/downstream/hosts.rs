@@ -78,40 +78,19 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::config::snapshot::Config;
+    use crate::proxy::Settings;
     use crate::proxy::downstream::ConnId;
+    use crate::proxy::downstream::hands::{self, asks, connects, says, takes};
     use crate::proxy::upstream::ClientId;
-    use crate::proxy::{Action, Settings};
 
     /// A configuration with a server of this name, which speaks ASCII.
-    fn config(server: &str) -> config::snapshot::Config {
-        let text = format!("11311={server}:1");
-        let settings = Some("downstream_protocol=ascii,connect_max_errors=1");
-        let loaded = config::load(&text, settings, &|_| None).expect("a good configuration");
-        (*loaded.config).clone()
+    fn config(server: &str) -> Config {
+        hands::config(server, "downstream_protocol=ascii,connect_max_errors=1")
     }
 
     fn engine(server: &str, health: &HealthTable) -> Engine {
         Engine::new(&config(server), health, Settings { requests_per_turn: 20, binding: None })
-    }
-
-    fn asks(engine: &mut Engine, request: &[u8]) -> ClientId {
-        let client = engine.add_client(0).expect("a client");
-        engine.client_space(client).expect("room")[..request.len()].copy_from_slice(request);
-        engine.client_filled(client, request.len());
-        client
-    }
-
-    /// The connections that the engine asks for, with the names of the servers.
-    fn connects(engine: &mut Engine) -> Vec<(ConnId, String)> {
-        engine.turn(&mut Vec::new());
-        let mut actions = Vec::new();
-        engine.take_actions(&mut actions);
-        let connects = actions.into_iter().filter_map(|action| match action {
-            Action::Connect(id, server) => Some((id, server.host.clone())),
-            _ => None,
-        });
-        connects.collect()
     }
 
     /// The only connection that is asked for, which must be to the server of this name.
@@ -121,13 +100,6 @@ mod tests {
         assert_eq!(name, server);
         engine.connected(*id);
         *id
-    }
-
-    fn sent(engine: &mut Engine, id: ConnId, wanted: &[u8]) {
-        while engine.next_dirty_conn().is_some() {}
-        let (output, limit) = engine.conn_output(id).expect("something to be sent");
-        assert_eq!(output.contiguous(limit), Some(wanted));
-        engine.conn_sent(id, wanted.len());
     }
 
     fn assert_told(engine: &Engine, client: ClientId, reply: &str) {
@@ -141,14 +113,12 @@ mod tests {
         let mut engine = engine("before", &health);
         let client = asks(&mut engine, b"get k\r\n");
         let id = connected(&mut engine, "before");
-        sent(&mut engine, id, b"get k\r\n");
+        takes(&mut engine, id, b"get k\r\n");
         engine.reconfigure(&config("after"), &health);
         engine.conn_closed(id);
         let id = connected(&mut engine, "before");
-        sent(&mut engine, id, b"get k\r\n");
-        let reply = b"VALUE k 0 1\r\n1\r\nEND\r\n";
-        engine.conn_space(id).expect("room")[..reply.len()].copy_from_slice(reply);
-        engine.conn_filled(id, reply.len());
+        takes(&mut engine, id, b"get k\r\n");
+        says(&mut engine, id, b"VALUE k 0 1\r\n1\r\nEND\r\n");
         assert_told(&engine, client, "VALUE k 0 1\r\n1\r\nEND\r\n");
         assert!(engine.downstream.hosts.iter().all(|(_, host)| host.server.host == "after"));
     }
@@ -159,7 +129,7 @@ mod tests {
         let mut engine = engine("before", &health);
         let client = asks(&mut engine, b"incr k 1\r\n");
         let id = connected(&mut engine, "before");
-        sent(&mut engine, id, b"incr k 1\r\n");
+        takes(&mut engine, id, b"incr k 1\r\n");
         engine.reconfigure(&config("after"), &health);
         engine.conn_closed(id);
         assert_told(&engine, client, "SERVER_ERROR proxy downstream closed before\r\n");
@@ -182,7 +152,7 @@ mod tests {
         let (mut one, mut other) = (engine("before", &health), engine("before", &health));
         asks(&mut other, b"get k\r\n");
         let id = connected(&mut other, "before");
-        sent(&mut other, id, b"get k\r\n");
+        takes(&mut other, id, b"get k\r\n");
         suspend(&mut one);
         one.reconfigure(&config("after"), &health);
         other.reconfigure(&config("after"), &health);

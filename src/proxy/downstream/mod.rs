@@ -27,6 +27,7 @@
 //! | `dialect` | which ASCII commands a server understands |
 //! | `shortage` | connections that this machine has no room for |
 //! | `masters` | which vbuckets are where |
+//! | `hands` | what the tests of this room do in the place of others |
 //! | `invariants` | what must hold; only in debug builds |
 
 pub(in crate::proxy) mod abandoned;
@@ -40,6 +41,8 @@ mod expect;
 mod face;
 pub mod fifo;
 mod group;
+#[cfg(test)]
+mod hands;
 pub mod host;
 mod hosts;
 #[cfg(debug_assertions)]
