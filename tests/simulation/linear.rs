@@ -112,24 +112,59 @@ pub enum Verdict {
     Refuted(String),
 }
 
+/// What may have taken effect.
+#[derive(Debug)]
+struct Perhaps {
+    step: Step,
+    /// The place in its client's lane that it may not come behind, if any.
+    place: Option<usize>,
+    /// It is the same as the one before it, which may come before it.
+    is_again: bool,
+}
+
 /// One key's requests.
 #[derive(Debug, Default)]
 pub struct Register {
     /// Of each client, what has certainly taken effect, in its order; flushes have a number of their own each.
     lanes: BTreeMap<u64, Vec<Step>>,
-    /// What may have taken effect, each with the place in its client's lane that it may not come behind, if any.
-    optional: Vec<(Step, Option<usize>)>,
+    /// What may have taken effect.
+    optional: Vec<Perhaps>,
     flushes: u64,
 }
 
 /// A possible past: how far the lanes are, which of the optional ones were done, what the key holds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 struct Past {
     places: Vec<u32>,
-    done: Vec<bool>,
+    /// Of the optional ones, which stand in the order of their calls, so many are over: done, or too late.
+    over: usize,
+    /// And these behind them.
+    done: Vec<usize>,
     held: Held,
     /// Not before this.
     now: Tick,
+}
+
+/// What of a past decides what can follow. Its time does by what it is too late for, and that is over.
+type Outlook = (Vec<u32>, usize, Vec<usize>, Held);
+
+impl Past {
+    fn outlook(&self) -> Outlook {
+        (self.places.clone(), self.over, self.done.clone(), self.held.clone())
+    }
+}
+
+/// What may have taken effect, and until when.
+struct Optional<'a> {
+    one: &'a Perhaps,
+    /// It may not come behind this place of this lane.
+    barrier: Option<(usize, usize)>,
+}
+
+impl Optional<'_> {
+    fn is_too_late(&self, past: &Past) -> bool {
+        self.one.step.back < past.now || self.barrier.is_some_and(|(lane, place)| past.places[lane] as usize > place)
+    }
 }
 
 impl Register {
@@ -140,7 +175,7 @@ impl Register {
             if step.changes() {
                 let more = if step.op.only_once() { 0 } else { repeats };
                 let place = (!step.may_be_late).then_some(place);
-                (0..=more).for_each(|_| self.optional.push((step.clone(), place)));
+                self.add_optional(&step, place, more + 1);
             }
             return;
         }
@@ -148,9 +183,15 @@ impl Register {
             // Whatever came of it the last time.
             let again = Step { is_optional: true, seen: Seen::Nothing, ..step.clone() };
             let repeats = if again.changes() { repeats } else { 0 };
-            (0..repeats).for_each(|_| self.optional.push((again.clone(), None)));
+            self.add_optional(&again, None, repeats);
         }
         self.lanes.entry(step.client).or_default().push(step);
+    }
+
+    /// It may have been done so often.
+    fn add_optional(&mut self, step: &Step, place: Option<usize>, count: u32) {
+        let one = |at| Perhaps { step: step.clone(), place, is_again: at > 0 };
+        self.optional.extend((0..count).map(one));
     }
 
     /// The server was flushed at that moment.
@@ -162,53 +203,62 @@ impl Register {
         self.lanes.insert(client, vec![step]);
     }
 
+    /// What may have taken effect, in the order of calls.
+    fn optional(&self, lanes: &[Lane<'_>]) -> Vec<Optional<'_>> {
+        let of_client: BTreeMap<u64, usize> = self.lanes.keys().enumerate().map(|(at, client)| (*client, at)).collect();
+        let barrier = |one: &Perhaps| {
+            let (lane, place) = (*of_client.get(&one.step.client)?, one.place?);
+            // The next change that its client was told of.
+            let next = lanes[lane].steps.iter().skip(place).position(Step::changes)?;
+            Some((lane, place + next))
+        };
+        let optional = |one| Optional { one, barrier: barrier(one) };
+        let mut all: Vec<_> = self.optional.iter().map(optional).collect();
+        // Those that are the same stay together.
+        all.sort_by_key(|optional| optional.one.step.call);
+        all
+    }
+
     /// Looks for an order.
     pub fn explain(&self) -> Verdict {
         let lanes: Vec<Lane<'_>> = self.lanes.values().map(|steps| Lane::new(steps)).collect();
-        let of_client: BTreeMap<u64, usize> = self.lanes.keys().enumerate().map(|(at, client)| (*client, at)).collect();
-        // It may not come behind the next change that its client was told of.
-        let barrier = |(step, place): &(Step, Option<usize>)| {
-            let lane = *of_client.get(&step.client)?;
-            let next = lanes[lane].steps.iter().skip((*place)?).position(Step::changes)?;
-            Some((lane, place.unwrap_or(0) + next))
-        };
-        let barriers: Vec<Option<(usize, usize)>> = self.optional.iter().map(barrier).collect();
-        let first = Past { places: vec![0; lanes.len()], done: vec![false; self.optional.len()], held: None, now: 0 };
-        let mut open = vec![first];
-        let mut looked_at: HashSet<Past, FixedState> = HashSet::default();
+        let optional = self.optional(&lanes);
+        let mut open = vec![Past { places: vec![0; lanes.len()], over: 0, done: Vec::new(), held: None, now: 0 }];
+        let mut looked_at: HashSet<Outlook, FixedState> = HashSet::default();
         let mut tried = 0;
         let (mut best, mut stuck) = (0, String::new());
         while let Some(mut past) = open.pop() {
-            let end = settle(&lanes, &mut past);
-            if !looked_at.insert(past.clone()) {
+            let Some(end) = settle(&lanes, &mut past) else { return Verdict::Explained };
+            pass_over(&optional, &mut past, end);
+            if !looked_at.insert(past.outlook()) {
                 continue;
             }
-            let Some(end) = end else { return Verdict::Explained };
             let depth: u32 = past.places.iter().sum();
             if depth >= best {
                 best = depth;
                 stuck = tell(&lanes, &past, end);
             }
-            let optional = self.optional.iter().enumerate().filter(|(at, (step, _))| {
-                let is_late = barriers[*at].is_some_and(|(lane, place)| past.places[lane] as usize > place);
-                !past.done[*at] && !is_late && step.call <= end && step.back >= past.now
-            });
-            let optional = optional.map(|(at, (step, _))| (step, None, Some(at)));
+            let is_over = |at: usize| at < past.over || past.done.binary_search(&at).is_ok();
+            let candidates = until(&optional, past.over, end)
+                .filter(|(at, optional)| !is_over(*at) && (!optional.one.is_again || is_over(at - 1)));
+            let candidates = candidates.map(|(at, optional)| (&optional.one.step, None, Some(at)));
             let certain = (0..lanes.len()).filter_map(|lane| {
                 let step = lanes[lane].next(past.places[lane]).filter(|step| step.call <= end)?;
                 Some((step, Some(lane), None))
             });
             // What is tried first stands last.
             let mut next: Vec<(bool, bool, Tick, Past)> = Vec::new();
-            for (step, lane, at) in optional.chain(certain) {
+            for (step, lane, at) in candidates.chain(certain) {
+                tried += 1;
                 let Some(held) = step.apply(&past.held) else { continue };
                 let mut after = Past { held, now: past.now.max(step.call), ..past.clone() };
                 lane.into_iter().for_each(|lane| after.places[lane] += 1);
-                at.into_iter().for_each(|at| after.done[at] = true);
+                if let Some(Err(place)) = at.map(|at| after.done.binary_search(&at)) {
+                    after.done.insert(place, at.unwrap_or(0));
+                }
                 let is_wanted = is_wanted(&lanes, &after);
                 next.push((is_wanted, lane.is_some(), Tick::MAX - step.back, after));
             }
-            tried += self.optional.len() + lanes.len() * (next.len() + 1);
             if tried > BUDGET {
                 return Verdict::Undecided;
             }
@@ -217,6 +267,21 @@ impl Register {
         }
         Verdict::Refuted(stuck)
     }
+}
+
+/// Those from a place on that may come before `end`.
+fn until<'a>(optional: &'a [Optional<'a>], from: usize, end: Tick) -> impl Iterator<Item = (usize, &'a Optional<'a>)> {
+    optional.iter().enumerate().skip(from).take_while(move |(_, optional)| optional.one.step.call <= end)
+}
+
+/// Counts what of the optional ones cannot be done any more as over, of those that may come before `end`.
+fn pass_over(optional: &[Optional<'_>], past: &mut Past, end: Tick) {
+    let over = until(optional, past.over, end)
+        .filter(|(at, optional)| past.done.binary_search(at).is_ok() || optional.is_too_late(past));
+    past.done = over.map(|(at, _)| at).collect();
+    let count = past.done.iter().enumerate().take_while(|(place, at)| **at == past.over + place).count();
+    past.done.drain(..count);
+    past.over += count;
 }
 
 /// What has certainly taken effect of one client's requests.
