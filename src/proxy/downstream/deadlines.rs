@@ -102,6 +102,14 @@ impl Engine {
         }
     }
 
+    /// The same for all connections of a server, whose limits may be new.
+    pub(in crate::proxy) fn arm_host(&mut self, id: HostId) {
+        let Some(host) = self.downstream.hosts.must(id) else { return };
+        for conn in host.conns.iter().copied().chain(host.dump).collect::<Vec<_>>() {
+            self.arm_conn(conn);
+        }
+    }
+
     fn expire_conn(&mut self, id: ConnId) {
         match self.conn_deadline(id) {
             Some(at) if at > self.now => self.arm_conn(id),

@@ -59,14 +59,6 @@ impl Engine {
         }
     }
 
-    /// The same for all clients of a bucket.
-    pub(in crate::proxy) fn arm_all_idle(&mut self, bucket: usize) {
-        let clients = self.upstream.clients.iter().filter(|(_, client)| client.bucket() == Some(bucket));
-        for id in clients.map(|(id, _)| id).collect::<Vec<_>>() {
-            self.arm_idle(id);
-        }
-    }
-
     /// The deadline of a place has come: its client goes, or has a later one.
     pub(in crate::proxy) fn expire_idle(&mut self, index: usize, at: Micros) {
         let armed = self.upstream.idle.place(index);

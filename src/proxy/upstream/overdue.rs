@@ -71,7 +71,16 @@ impl Engine {
         }
     }
 
-    /// The same when a request of the client, if not its only one, has come to be behind others.
+    /// Makes sure that each client of a bucket is looked at when anything of it is overdue, by limits that may be new.
+    pub(in crate::proxy) fn arm_clients(&mut self, bucket: usize) {
+        let clients = self.upstream.clients.iter().filter(|(_, client)| client.bucket() == Some(bucket));
+        for id in clients.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.arm_client(id);
+            self.arm_idle(id);
+        }
+    }
+
+    /// The same as `arm_client` when a request of the client, if not its only one, has come to be behind others.
     pub(in crate::proxy) fn arm_queued(&mut self, id: ClientId, queued_since: Micros) {
         let Some(client) = self.upstream.clients.must(id) else { return };
         if client.unanswered != 1 {
