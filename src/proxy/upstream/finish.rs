@@ -49,7 +49,7 @@ impl Engine {
     pub(in crate::proxy) fn commit_part(&mut self, id: RequestId) {
         let Some(client_id) = self.flight.requests.must(id).map(|request| request.client) else { return };
         let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
-        if client.order.front() == Some(&id) && client.output.end().saturating_sub(client.committed) >= PART_MIN {
+        if client.order.is_front(id) && client.output.end().saturating_sub(client.committed) >= PART_MIN {
             client.committed = client.output.end();
             self.mark_client(client_id);
         }
@@ -102,7 +102,7 @@ impl Engine {
             self.flight.is_refused_due |= !client.refused.is_empty();
             if noreply {
                 client.forget_quiet(&mut self.flight.requests);
-            } else if client.order.front() == Some(&id) {
+            } else if client.order.is_front(id) {
                 client.pass_on(&mut self.flight.requests, &mut self.spare, &mut self.flight.works);
                 if !client.is_deaf && !client.is_dirty {
                     client.is_dirty = true;

@@ -11,6 +11,7 @@
 //! | file | what |
 //! |---|---|
 //! | `client` | the state of one client; LIFECYCLE.md has its states |
+//! | `order` | its requests, oldest first |
 //! | `relations` | what other rooms ask of a client, and tell it |
 //! | `caller` | whose request is at hand, and whom it is for |
 //! | `face` | what the event loop calls |
@@ -42,6 +43,7 @@ mod leaving;
 pub(in crate::proxy) mod mcmux;
 pub(in crate::proxy) mod memcached;
 mod meta_request;
+mod order;
 mod overdue;
 pub(in crate::proxy) mod pump;
 mod relations;
