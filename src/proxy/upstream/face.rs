@@ -83,6 +83,10 @@ impl Engine {
             self.traffic.count_written(count);
         }
         let owes_nothing = client.order.is_empty();
+        if owes_nothing && !client.stopped && client.phase == Phase::Open {
+            client.output.rest(&mut self.spare);
+            return has_more;
+        }
         if client.stopped {
             self.make_ready(id);
         }
