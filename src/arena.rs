@@ -12,30 +12,32 @@ use std::panic::Location;
 
 use slab::Slab;
 
-/// The name of an entry: its slot and the generation that slot had when the entry was made.
+/// The name of an entry: its slot and the generation that slot had when the entry was made. In one number, because names
+/// are compared, handed on and remembered more often than anything else.
 pub struct Id<T> {
-    index: u32,
-    generation: u32,
+    /// The generation above, the slot in the lower half.
+    bits: u64,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T> Id<T> {
     /// A name that no entry has.
-    pub const NONE: Id<T> = Id { index: u32::MAX, generation: u32::MAX, kind: PhantomData };
+    pub const NONE: Id<T> = Id { bits: u64::MAX, kind: PhantomData };
 
     /// The slot, for tables kept beside the arena.
+    #[inline]
     pub fn index(self) -> usize {
-        self.index as usize
+        self.bits as u32 as usize
     }
 
     /// Slot and generation in one number, for the event loop's tokens.
     pub fn to_bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.index)
+        self.bits
     }
 
     /// The reverse of [`Id::to_bits`].
     pub fn from_bits(bits: u64) -> Id<T> {
-        Id { index: bits as u32, generation: (bits >> 32) as u32, kind: PhantomData }
+        Id { bits, kind: PhantomData }
     }
 }
 
@@ -48,8 +50,9 @@ impl<T> Clone for Id<T> {
 impl<T> Copy for Id<T> {}
 
 impl<T> PartialEq for Id<T> {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.index == other.index && self.generation == other.generation
+        self.bits == other.bits
     }
 }
 
@@ -63,7 +66,7 @@ impl<T> PartialOrd for Id<T> {
 
 impl<T> Ord for Id<T> {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.to_bits().cmp(&other.to_bits())
+        self.bits.cmp(&other.bits)
     }
 }
 
@@ -72,13 +75,14 @@ impl<T> fmt::Debug for Id<T> {
         if *self == Id::NONE {
             return f.write_str("none");
         }
-        write!(f, "{}.{}", self.index, self.generation)
+        write!(f, "{}.{}", self.index(), self.bits >> 32)
     }
 }
 
 /// Entries of one kind, found by [`Id`].
 pub struct Arena<T> {
-    slots: Slab<(u32, T)>,
+    /// Each entry with its name.
+    slots: Slab<(Id<T>, T)>,
     /// The generation the next entry gets. 30 bits are used: event tokens need the other two.
     next: u32,
     missed: Cell<Option<Missed>>,
@@ -122,15 +126,15 @@ impl<T> Arena<T> {
         let generation = self.next;
         self.next = (self.next + 1) & 0x3fff_ffff;
         let place = self.slots.vacant_entry();
-        let id = Id { index: place.key() as u32, generation, kind: PhantomData };
-        (id, &mut place.insert((generation, value)).1)
+        let id = Id::from_bits(u64::from(generation) << 32 | u64::from(place.key() as u32));
+        (id, &mut place.insert((id, value)).1)
     }
 
     /// The entry, if it is still there.
     #[inline]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
         match self.slots.get(id.index()) {
-            Some((generation, value)) if *generation == id.generation => Some(value),
+            Some((name, value)) if *name == id => Some(value),
             _ => None,
         }
     }
@@ -139,7 +143,7 @@ impl<T> Arena<T> {
     #[inline]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
         match self.slots.get_mut(id.index()) {
-            Some((generation, value)) if *generation == id.generation => Some(value),
+            Some((name, value)) if *name == id => Some(value),
             _ => None,
         }
     }
@@ -152,7 +156,7 @@ impl<T> Arena<T> {
     #[track_caller]
     pub fn must(&self, id: Id<T>) -> Option<&T> {
         match self.slots.get(id.index()) {
-            Some((generation, value)) if *generation == id.generation => Some(value),
+            Some((name, value)) if *name == id => Some(value),
             _ => {
                 Missed::note(&self.missed, Location::caller());
                 None
@@ -168,7 +172,7 @@ impl<T> Arena<T> {
     #[track_caller]
     pub fn must_mut(&mut self, id: Id<T>) -> Option<&mut T> {
         match self.slots.get_mut(id.index()) {
-            Some((generation, value)) if *generation == id.generation => Some(value),
+            Some((name, value)) if *name == id => Some(value),
             _ => {
                 Missed::note(&self.missed, Location::caller());
                 None
@@ -202,8 +206,7 @@ impl<T> Arena<T> {
 
     /// The name of the entry in this slot now.
     pub fn at(&self, index: usize) -> Option<Id<T>> {
-        let (generation, _) = self.slots.get(index)?;
-        Some(Id { index: index as u32, generation: *generation, kind: PhantomData })
+        self.slots.get(index).map(|(name, _)| *name)
     }
 
     /// Whether the entry is still there.
@@ -223,9 +226,7 @@ impl<T> Arena<T> {
 
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        self.slots.iter().map(|(index, (generation, value))| {
-            (Id { index: index as u32, generation: *generation, kind: PhantomData }, value)
-        })
+        self.slots.iter().map(|(_, (name, value))| (*name, value))
     }
 }
 

@@ -137,6 +137,28 @@ impl Input {
         }
     }
 
+    /// Whether it has memory, for what is there or for what comes next.
+    pub fn has_memory(&self) -> bool {
+        !self.all().is_empty()
+    }
+
+    /// All that is there is understood; the memory is for what comes next.
+    #[inline]
+    pub fn clear(&mut self) {
+        (self.start, self.end) = (0, 0);
+        (self.scanned, self.need) = (0, 0);
+    }
+
+    /// Has the memory of another one, of which nothing is left, from now on; what of it is of no use here goes back.
+    pub fn inherit(&mut self, mut other: Input, pool: &mut Pool) {
+        if self.memory.is_empty() && other.memory.len() == pool.size() {
+            other.clear();
+            *self = other;
+        } else {
+            other.rest(pool);
+        }
+    }
+
     fn give_back(&mut self, pool: &mut Pool) {
         match self.long.take() {
             Some(long) => pool.give_long(long.memory),
@@ -174,6 +196,30 @@ mod tests {
         input.rest(&mut pool);
         assert!(input.is_empty());
         assert_eq!(input.memory.capacity(), 0);
+    }
+
+    #[test]
+    fn memory_is_inherited_where_it_is_of_use() {
+        let mut pool = Pool::new(8);
+        let (mut heir, mut short, mut long) = (Input::default(), Input::default(), Input::default());
+        fill(&mut short, &mut pool, b"abc");
+        fill(&mut long, &mut pool, b"abcdefghi");
+        let address = short.memory.as_ptr();
+        short.consume(3);
+        long.consume(9);
+        heir.inherit(long, &mut pool);
+        assert!(!heir.has_memory());
+        heir.inherit(short, &mut pool);
+        assert_eq!(
+            (heir.has_memory(), heir.space(&mut pool).as_ptr(), heir.space(&mut pool).len()),
+            (true, address, 8)
+        );
+        let mut other = Input::default();
+        fill(&mut other, &mut pool, b"d");
+        let address = other.memory.as_ptr();
+        other.consume(1);
+        heir.inherit(other, &mut pool);
+        assert_eq!(pool.take().as_ptr(), address, "one is enough");
     }
 
     #[test]

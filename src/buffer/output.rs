@@ -272,7 +272,13 @@ impl Output {
     }
 
     /// Forgets what was sent, as a client's output may.
+    #[inline]
     pub fn release_sent(&mut self) {
+        if self.pieces.is_empty() && self.is_sent() {
+            self.tail.clear();
+            (self.tail_at, self.released) = (self.sent, self.sent);
+            return;
+        }
         self.release(self.sent);
     }
 
@@ -285,6 +291,7 @@ impl Output {
         }
     }
     /// Takes memory for the next bytes from `spare`, if it has none.
+    #[inline]
     pub fn wake(&mut self, spare: &mut Spare<Vec<u8>>) {
         if self.tail.capacity() == 0
             && let Some(memory) = spare.take()
@@ -294,6 +301,7 @@ impl Output {
     }
 
     /// Gives the memory to `spare` if nothing is retained.
+    #[inline]
     pub fn rest(&mut self, spare: &mut Spare<Vec<u8>>) {
         if self.tail.is_empty() && self.pieces.is_empty() && self.tail.capacity() > 0 {
             let memory = std::mem::take(&mut self.tail);

@@ -16,6 +16,7 @@ impl<T> Spare<T> {
     }
 
     /// The thing that was given back last.
+    #[inline]
     pub fn take(&mut self) -> Option<T> {
         let item = self.items.pop();
         self.fewest = self.fewest.min(self.items.len());
@@ -23,6 +24,7 @@ impl<T> Spare<T> {
     }
 
     /// Takes a thing back, to be used again; one too many is dropped.
+    #[inline]
     pub fn give(&mut self, item: T) {
         if self.items.len() < self.most {
             self.items.push(item);

@@ -289,10 +289,10 @@ impl Counters {
         self.change(place_of(quiet, command, field), |number| number.wrapping_add(by));
     }
 
-    /// Adds a sample, in microseconds.
-    pub fn sample(&self, timing: Timing, micros: u64) {
-        self.change(sample_of(timing, bin_of(micros).unwrap_or(BINS)), |number| number.wrapping_add(1));
-        self.change(sample_of(timing, BINS + 1), |sum| sum.wrapping_add(micros));
+    /// Adds a sample, in microseconds, so often.
+    pub fn sample(&self, timing: Timing, micros: u64, count: u64) {
+        self.change(sample_of(timing, bin_of(micros).unwrap_or(BINS)), |number| number.wrapping_add(count));
+        self.change(sample_of(timing, BINS + 1), |sum| sum.wrapping_add(micros.wrapping_mul(count)));
     }
 }
 
@@ -383,7 +383,7 @@ mod tests {
         b.drop_one(Counter::Upstreams);
         b.drop_one(Counter::Upstreams);
         a.command(true, Command::Touch, Field::Cas, 4);
-        a.sample(Timing::Reserved, 150);
+        a.sample(Timing::Reserved, 150, 1);
         let sum = || Sum::of([&a, &b].into_iter());
         let base = sum();
         assert_eq!(get(&base, "tot_cmd_count"), 6);
@@ -392,8 +392,8 @@ mod tests {
         assert_eq!(base.commands().last(), Some(("quiet", "touch", "cas", 4)));
         assert_eq!(base.histogram(Timing::Reserved).get(..3), Some(&[0, 1, 0][..]));
         assert_eq!((base.beyond(Timing::Reserved), base.beyond(Timing::Connect)), ((0, 150), (0, 0)));
-        a.sample(Timing::Reserved, 104_859_499);
-        b.sample(Timing::Reserved, 104_859_500);
+        a.sample(Timing::Reserved, 104_859_499, 1);
+        b.sample(Timing::Reserved, 104_859_500, 1);
         assert_eq!(sum().histogram(Timing::Reserved).last(), Some(&1));
         assert_eq!(sum().beyond(Timing::Reserved), (1, 150 + 104_859_499 + 104_859_500));
         assert_eq!(sum().beyond(Timing::Connect), (0, 0));

@@ -15,9 +15,11 @@ use crate::protocol::{Arith, Request, StoreVerb};
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
+use crate::proxy::downstream::host::HostId;
 use crate::proxy::report::{self, Question, Report, Sources};
+use crate::proxy::request::RequestId;
 use crate::proxy::request::caching::Front;
-use crate::proxy::request::{self, RequestId, Work};
+use crate::proxy::tallying::Got;
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::Caller;
 use crate::proxy::watch::Watch;
@@ -124,45 +126,42 @@ impl Bucket {
         counters.command(false, Command::Get, Field::ReadBytes, line.saturating_sub(2) as u64);
     }
 
-    /// A request has been answered, or has failed: its keys, and the time it took.
-    pub(in crate::proxy) fn count_answered(&self, request: &request::Request, now: Micros) {
-        let counters = &self.counters;
-        let keys = match &request.work {
-            Work::Get { .. } => 1,
-            Work::Meta(asked) if asked.verb() == Verb::Get => 1,
-            Work::MultiGet(multiget) => multiget.key_count(),
-            _ => 0,
-        };
+    /// Requests for values have been answered, or have failed.
+    pub(in crate::proxy) fn count_got(&self, Got { keys, hits, bytes }: Got) {
         if keys > 0 {
-            counters.command(false, Command::GetKey, Field::Hits, u64::from(request.hits()));
-            counters.command(false, Command::GetKey, Field::WriteBytes, request.value_bytes());
-            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(u64::from(request.hits())));
+            let counters = &self.counters;
+            counters.command(false, Command::GetKey, Field::Hits, hits);
+            counters.command(false, Command::GetKey, Field::WriteBytes, bytes);
+            counters.command(false, Command::GetKey, Field::Misses, keys.saturating_sub(hits));
         }
-        if !request.has_place() {
-            return;
-        }
-        let time = now.saturating_sub(request.since);
-        counters.count(Counter::Released);
-        counters.count(Counter::UpstreamUnpaused);
-        counters.count(Counter::CmdCount);
-        counters.add(Counter::CmdTime, time);
+    }
+
+    /// So many requests that held a place have been answered, or have failed, each after this time. `host` is their server,
+    /// if they had one each.
+    pub(in crate::proxy) fn count_answered(&self, host: HostId, time: Micros, count: u64) {
+        let (counters, times) = (&self.counters, time.wrapping_mul(count));
+        counters.add(Counter::Released, count);
+        counters.add(Counter::UpstreamUnpaused, count);
+        counters.add(Counter::CmdCount, count);
+        counters.add(Counter::CmdTime, times);
         let behavior = &self.config.behavior;
         // What the cluster manager calls local: its own node is the first in the list that it serves.
-        if request.is_single()
-            && behavior.downstream_protocol == Protocol::Binary
-            && request.target().is_some_and(|target| self.hosts.first() == Some(&target))
-        {
-            counters.count(Counter::LocalCmdCount);
-            counters.add(Counter::LocalCmdTime, time);
+        if behavior.downstream_protocol == Protocol::Binary && self.hosts.first() == Some(&host) {
+            counters.add(Counter::LocalCmdCount, count);
+            counters.add(Counter::LocalCmdTime, times);
         }
         if behavior.time_stats {
-            counters.sample(Timing::Reserved, time);
-            counters.add(Counter::ReservedTime, time);
+            counters.sample(Timing::Reserved, time, count);
+            counters.add(Counter::ReservedTime, times);
             counters.raise(Counter::MaxReservedTime, time);
-            if request.refusals() > 0 {
-                counters.add(Counter::RetryTime, time);
-                counters.raise(Counter::MaxRetryTime, time);
-            }
+        }
+    }
+
+    /// A request that had been refused before was answered, or has failed, after this time.
+    pub(in crate::proxy) fn count_retried(&self, time: Micros) {
+        if self.config.behavior.time_stats {
+            self.counters.add(Counter::RetryTime, time);
+            self.counters.raise(Counter::MaxRetryTime, time);
         }
     }
 }

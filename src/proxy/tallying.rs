@@ -12,7 +12,7 @@ use crate::proxy::downstream::{Downstream, Expect, Translated};
 use crate::proxy::request::phases::{Delays, Phases};
 use crate::proxy::request::{Request, Work};
 use crate::proxy::timers::Micros;
-use crate::sums::behind;
+use crate::sums::Count as _;
 
 impl From<CommandClass> for Kind {
     fn from(class: CommandClass) -> Kind {
@@ -94,7 +94,39 @@ impl Request {
     }
 }
 
-/// Requests that were made at one moment and ended at one: what a server answers together is noted together.
+/// What requests for values have got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::proxy) struct Got {
+    /// How many keys they have named.
+    pub(in crate::proxy) keys: u64,
+    /// How many of these had values.
+    pub(in crate::proxy) hits: u64,
+    /// How many bytes those had, line ends included.
+    pub(in crate::proxy) bytes: u64,
+}
+
+impl Got {
+    /// What this one has got.
+    #[inline]
+    pub(in crate::proxy) fn of(request: &Request) -> Got {
+        let keys = match &request.work {
+            Work::Get { .. } => 1,
+            Work::Meta(asked) if asked.verb() == Verb::Get => 1,
+            Work::MultiGet(multiget) => multiget.key_count(),
+            _ => return Got::default(),
+        };
+        Got { keys, hits: request.hits().into(), bytes: request.value_bytes() }
+    }
+
+    #[inline]
+    fn add(&mut self, other: Got) {
+        self.keys = self.keys.wrapping_add(other.keys);
+        self.hits = self.hits.wrapping_add(other.hits);
+        self.bytes = self.bytes.wrapping_add(other.bytes);
+    }
+}
+
+/// Requests that were made at one moment and ended at one: what a server answers together is noted, and counted, together.
 #[derive(Debug)]
 pub(in crate::proxy) struct Alike {
     bucket: usize,
@@ -108,6 +140,7 @@ pub(in crate::proxy) struct Alike {
     /// When they ended.
     end: Micros,
     count: u64,
+    got: Got,
 }
 
 impl Default for Alike {
@@ -120,6 +153,7 @@ impl Default for Alike {
             delays: Delays::default(),
             end: 0,
             count: 0,
+            got: Got::default(),
         }
     }
 }
@@ -136,20 +170,24 @@ impl Alike {
             delays: request.delays,
             end: now,
             count: 1,
+            got: Got::of(request),
         }
     }
 
     /// One more has ended. `false`: it is not like those before it, and was not added.
     #[inline(always)] // it is nearly always like them, and is done for each
     pub(in crate::proxy) fn add(&mut self, request: &Request, now: Micros) -> bool {
-        let Alike { bucket, host, kind, since, delays, end, .. } = Alike::of(request, now);
+        let Alike { bucket, host, kind, since, delays, end, got, .. } = Alike::of(request, now);
         let is_like = self.since == since
             && self.end == end
             && self.host == host
             && self.delays == delays
             && self.kind == kind
             && self.bucket == bucket;
-        self.count = behind(self.count, usize::from(is_like));
+        if is_like {
+            self.count.up();
+            self.got.add(got);
+        }
         is_like
     }
 
@@ -159,7 +197,7 @@ impl Alike {
         *self = Alike::of(request, now);
     }
 
-    /// Notes how long they have taken, for their bucket and for their server.
+    /// Notes how long they have taken, for their bucket and for their server, and counts them.
     fn note(&mut self, buckets: &Buckets, servers: &Downstream) {
         let count = std::mem::take(&mut self.count);
         if count == 0 {
@@ -169,6 +207,8 @@ impl Alike {
         let spent = Spent { queue, server };
         let bucket = &buckets[self.bucket];
         bucket.counters.latency.note(self.kind, spent, count);
+        bucket.count_answered(self.host, self.end.saturating_sub(self.since), count);
+        bucket.count_got(self.got);
         // The server may be in no bucket any more.
         if let Some(latency) = servers.hosts.get(self.host).and_then(|host| host.latency()) {
             latency.note(self.kind, spent, count);

@@ -236,9 +236,7 @@ impl Engine {
     #[inline]
     pub(in crate::proxy) fn pass_head(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.downstream.conns.must_mut(id) else { return false };
-        for _ in 0..conn.fifo.head_len() {
-            conn.pop();
-        }
+        conn.pop_group();
         conn.cursor = 0;
         conn.held_at = None;
         conn.head_since = self.now;

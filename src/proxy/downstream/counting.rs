@@ -44,7 +44,7 @@ impl Engine {
         let Some(host) = self.downstream.hosts.must(host) else { return };
         let counters = &self.buckets[host.bucket].counters;
         if done == State::Connecting && host.behavior.time_stats {
-            counters.sample(Timing::Connect, self.now.saturating_sub(since));
+            counters.sample(Timing::Connect, self.now.saturating_sub(since), 1);
         }
         // Steps that a server does not ask for count as done.
         let has_user = !host.server.user.is_empty();

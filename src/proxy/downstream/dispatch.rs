@@ -4,6 +4,7 @@ use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::metrics::server::Count;
 use crate::protocol::Protocol;
+use crate::protocol::ascii::request;
 use crate::protocol::op;
 
 use crate::proxy::Engine;
@@ -188,14 +189,46 @@ impl Engine {
         let get =
             Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
         let Some(host_id) = host_id else { return self.fail(request_id, Failure::NoServer) };
-        let joined = match self.downstream.hosts.must(host_id).and_then(|host| host.open) {
-            Some(id) if client.is_free() && bucket.config.behavior.join_gets => {
-                self.downstream.conns.must_mut(id).and_then(|conn| Some((id, conn.joinable()?, conn)))
-            }
-            _ => None,
-        };
-        let Some((conn_id, open, conn)) = joined else { return self.send_get(host_id, &get) };
-        // With the get that it joins, its connection is on all lists already.
+        self.send_get(host_id, &get);
+    }
+
+    /// The same if it is all that was just read from the client, which is at rest otherwise, and the get for its server is
+    /// open: it joins that, and whatever is needed is looked up once. `false`: it is something else.
+    pub(in crate::proxy) fn join_get(&mut self, client_id: ClientId) -> bool {
+        self.try_join(client_id).is_some()
+    }
+
+    #[inline(always)] // it is all that `join_get` does
+    fn try_join(&mut self, client_id: ClientId) -> Option<()> {
+        if !self.downstream.has_dirty() {
+            return None; // no get is open
+        }
+        let text = self.upstream.reading.data();
+        let (key, length) = request::plain_get(text).filter(|(_, length)| *length == text.len())?;
+        let client = self.upstream.clients.must_mut(client_id)?;
+        let bucket_id = client.bucket().filter(|_| !self.is_tracing && !self.downstream.has_lost())?;
+        let bucket = &mut self.buckets[bucket_id];
+        if !(bucket.goes_straight() && bucket.config.behavior.join_gets) {
+            return None;
+        }
+        client.begins_anew(bucket, &self.flight.requests).then_some(())?;
+        let (host_id, vbucket) = bucket.route(key);
+        let host_id = host_id?;
+        let conn_id = self.downstream.hosts.must(host_id)?.open?;
+        let conn = self.downstream.conns.must_mut(conn_id)?;
+        let open = conn.joinable()?;
+        // Nothing is in the way. With the get that it joins, its connection is on all lists already.
+        bucket.active.up();
+        bucket.count_get(key.len(), length);
+        let caller = Caller { client: client_id, bucket: bucket_id, named: None };
+        let made = Request::get(&caller, client.next_sequence(), self.now);
+        let (request_id, request) = self.flight.requests.place(made);
+        if let Some(watch) = &mut bucket.watch {
+            request.note = watch.get(key, length, self.now, &mut self.flight.notes);
+        }
+        client.owe(request_id, false, self.now);
+        let get =
+            Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
         bucket.counters.count(Counter::JoinedGets);
         let opaque = conn.join(open, &get);
         let entry = get.entry(opaque, conn.output.end(), 0);
@@ -208,6 +241,7 @@ impl Engine {
             bucket.counters.count(Counter::ConnQueueAdd);
             self.arm_queued(client_id, self.now);
         }
+        Some(())
     }
 
     /// A get of one key.

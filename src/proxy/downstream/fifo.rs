@@ -136,12 +136,30 @@ impl Fifo {
         if self.head > 1 {
             self.head.down();
         } else if self.head == 1 {
-            self.head = match self.entries.front() {
-                Some(next) if next.is_last() => 1,
-                _ => self.entries.iter().position(Entry::is_last).map_or(0, |last| sum([last, 1])),
-            };
+            self.find_head();
         }
         Some(end)
+    }
+
+    /// Takes the oldest group away, as far as it is there, and tells where its last request ends in the output.
+    #[inline]
+    pub fn pop_group(&mut self) -> Option<u64> {
+        let count = self.head_len();
+        if count <= 1 {
+            return self.pop();
+        }
+        let end = self.entries.drain(..count).next_back()?.end;
+        self.popped = behind(self.popped, count);
+        self.find_head();
+        Some(end)
+    }
+
+    /// Another entry has become the oldest: counts its group.
+    fn find_head(&mut self) {
+        self.head = match self.entries.front() {
+            Some(next) if next.is_last() => 1,
+            _ => self.entries.iter().position(Entry::is_last).map_or(0, |last| sum([last, 1])),
+        };
     }
 }
 
@@ -188,5 +206,21 @@ mod tests {
         fifo.pop();
         assert_eq!((fifo.head_len(), fifo.len()), (0, 0));
         assert!(fifo.pop().is_none());
+    }
+
+    #[test]
+    fn a_group_goes_at_once() {
+        let mut fifo = Fifo::default();
+        assert_eq!(fifo.pop_group(), None);
+        [false, false, true, false, true, true, false].into_iter().zip(1..).for_each(|(last, end)| {
+            fifo.push(Entry { end, ..get(last) });
+        });
+        for (end, rest, head) in [(3, 4, 2), (5, 2, 1), (6, 1, 1), (7, 0, 0)] {
+            assert_eq!(
+                (fifo.pop_group(), fifo.len(), fifo.head_len(), fifo.first_number()),
+                (Some(end), rest, head, end)
+            );
+        }
+        assert_eq!(fifo.pop_group(), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::buffer::Output;
+use crate::proxy::request::RequestId;
 use crate::sums::{behind, sum};
 
 use super::{Conn, Entry, Expect};
@@ -62,6 +63,19 @@ impl Conn {
         let head = self.fifo.get_mut(0).map(|entry| &mut entry.expect);
         if let Some(Expect::Broadcast { begun, .. } | Expect::Dump { begun }) = head {
             *begun = true;
+        }
+    }
+
+    /// The first of the entries at the head, from `index` on, that somebody waits for as far as it says.
+    pub(in crate::proxy) fn next_wanted(&self, index: usize) -> Option<usize> {
+        let group = self.fifo.iter().take(self.fifo.head_len());
+        group.enumerate().skip(index).find(|(_, entry)| entry.request != RequestId::NONE).map(|(index, _)| index)
+    }
+
+    /// All replies at the head are there, or will not come.
+    pub(in crate::proxy) fn pop_group(&mut self) {
+        if let Some(end) = self.fifo.pop_group() {
+            self.answered_to = end;
         }
     }
 

@@ -10,6 +10,7 @@ use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::multiget::Named;
+use crate::sums::sum;
 
 impl Engine {
     /// Takes one line or value that an ASCII server has sent.
@@ -102,8 +103,10 @@ impl Engine {
     /// answered are misses, unless the line says otherwise.
     pub(in crate::proxy) fn finish_gets(&mut self, id: ConnId, line: Option<&[u8]>) {
         let count = self.downstream.conns.must(id).map_or(0, Conn::head_len);
-        for index in 0..count {
-            // Those that were answered have been unlinked.
+        let mut from = 0;
+        // Those that were answered have been unlinked.
+        while let Some(index) = self.downstream.conns.must(id).and_then(|conn| conn.next_wanted(from)) {
+            from = sum([index, 1]);
             let Some(request) = self.unlink(id, index) else { continue };
             let reply = match line {
                 Some(line) if line.starts_with(b"NOT_FOUND") && count == 1 => Reply::Line { line },

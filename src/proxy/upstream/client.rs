@@ -2,8 +2,6 @@
 //!
 //! Its states are in LIFECYCLE.md beside this file.
 
-use std::collections::VecDeque;
-
 use crate::arena::{Arena, Id};
 use crate::buffer::{Input, Output, Spare};
 use crate::memcached::Session;
@@ -16,6 +14,7 @@ use crate::proxy::request::batch::Packets;
 use crate::proxy::request::refused::Refusals;
 use crate::proxy::request::{Request, RequestId, SpareWorks, Work};
 use crate::proxy::timers::Micros;
+use crate::proxy::upstream::order::Order;
 use crate::sums::Count as _;
 
 /// Names a client.
@@ -96,9 +95,9 @@ pub struct Client {
     pub(super) swallow: u64,
     /// Its requests that get a reply, oldest first. The first one is unfinished; finished ones behind it wait
     /// for their turn.
-    pub(super) order: VecDeque<RequestId>,
+    pub(super) order: Order,
     /// Its requests without a reply, oldest first, with finished ones in between.
-    pub(super) quiet: VecDeque<RequestId>,
+    pub(super) quiet: Order,
     /// How many of all these the servers have not answered.
     pub(super) unanswered: u32,
     /// When its oldest unanswered request became the oldest.
@@ -148,8 +147,8 @@ impl Client {
             committed: 0,
             packets: Packets::default(),
             swallow: 0,
-            order: VecDeque::new(),
-            quiet: VecDeque::new(),
+            order: Order::default(),
+            quiet: Order::default(),
             unanswered: 0,
             oldest_since: 0,
             active_at: 0,
@@ -178,7 +177,7 @@ impl Client {
     pub(in crate::proxy) fn owe(&mut self, request: RequestId, noreply: bool, now: Micros) {
         self.next_sequence.up();
         self.packets.leave();
-        if noreply { &mut self.quiet } else { &mut self.order }.push_back(request);
+        if noreply { &mut self.quiet } else { &mut self.order }.push(request);
         self.unanswered.up();
         if self.unanswered == 1 {
             self.oldest_since = now;
@@ -198,7 +197,7 @@ impl Client {
             return None;
         }
         let (work, parked) = request.reply_parts();
-        let output = match self.order.front() == Some(&id) {
+        let output = match self.order.is_front(id) {
             true => &mut self.output,
             false => parked.get_or_insert_default().as_mut(),
         };
@@ -219,10 +218,10 @@ impl Client {
         works: &mut SpareWorks,
     ) {
         let mut is_moving = false;
-        while let Some(front) = self.order.front().copied() {
+        while let Some(front) = self.order.front() {
             // Those that are just being forgotten are still in the list.
             let Some(request) = requests.get_mut(front) else {
-                self.order.pop_front();
+                self.order.pop();
                 continue;
             };
             if !request.is_done && is_moving {
@@ -239,7 +238,7 @@ impl Client {
             is_moving = true;
             works.take_back(request);
             requests.discard(front);
-            self.order.pop_front();
+            self.order.pop();
         }
         if self.order.is_empty() {
             self.committed = self.output.end();
@@ -252,11 +251,11 @@ impl Client {
     /// Drops answered requests without reply from the front of the list.
     pub(in crate::proxy) fn forget_quiet(&mut self, requests: &mut Arena<Request>) {
         while let Some(front) = self.quiet.front() {
-            if requests.get(*front).is_some_and(|request| !request.is_done) {
+            if requests.get(front).is_some_and(|request| !request.is_done) {
                 break;
             }
-            requests.discard(*front);
-            self.quiet.pop_front();
+            requests.discard(front);
+            self.quiet.pop();
         }
     }
 

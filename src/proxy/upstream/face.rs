@@ -5,7 +5,7 @@ use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::proxy::Engine;
 
-use super::{Client, ClientId, Phase, Service};
+use super::{Client, ClientId, Phase, Service, Upstream};
 
 impl Engine {
     /// A client has connected to bucket `bucket`. `None`: it is to be turned away.
@@ -23,25 +23,36 @@ impl Engine {
 
     /// Where the client's next bytes are to be read to; `None` while it is not to be read from.
     pub fn client_space(&mut self, id: ClientId) -> Option<&mut [u8]> {
-        let client = self.upstream.clients.get_mut(id)?;
+        let Upstream { clients, reading, buffers, .. } = &mut self.upstream;
+        let client = clients.get_mut(id)?;
         if client.stopped || client.is_ready || client.phase != Phase::Open {
             return None;
         }
-        Some(client.input.space(&mut self.upstream.buffers))
+        let input = if client.input.is_empty() { reading } else { &mut client.input };
+        Some(input.space(buffers))
     }
 
     /// `count` bytes were read into [`Engine::client_space`]. Tells whether what the client has sent ends inside a request.
     pub fn client_filled(&mut self, id: ClientId, count: usize) -> bool {
-        if let Some(client) = self.upstream.clients.must_mut(id) {
-            client.input.filled(count);
-            if count > 0 {
-                client.active_at = self.now;
-            }
-            if client.bucket().is_some() {
-                self.traffic.count_read(count);
-            }
+        let Upstream { clients, reading, .. } = &mut self.upstream;
+        let Some(client) = clients.must_mut(id) else { return false };
+        let is_new = client.input.is_empty();
+        if is_new { reading } else { &mut client.input }.filled(count);
+        if count > 0 {
+            client.active_at = self.now;
         }
-        self.pump(id)
+        if client.bucket().is_some() {
+            self.traffic.count_read(count);
+        }
+        if !is_new {
+            return self.pump(id);
+        }
+        if self.join_get(id) {
+            self.upstream.reading.clear();
+            return false;
+        }
+        let mut input = std::mem::take(&mut self.upstream.reading);
+        self.pump_input(id, &mut input)
     }
 
     /// The next client that has something to be sent, with up to where.
@@ -72,6 +83,10 @@ impl Engine {
             self.traffic.count_written(count);
         }
         let owes_nothing = client.order.is_empty();
+        if owes_nothing && !client.stopped && client.phase == Phase::Open {
+            client.output.rest(&mut self.spare);
+            return has_more;
+        }
         if client.stopped {
             self.make_ready(id);
         }

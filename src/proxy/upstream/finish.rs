@@ -11,6 +11,7 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::slow::NoteId;
+use crate::proxy::tallying::Got;
 use crate::proxy::upstream::{Admission, Caller, ClientId};
 
 /// A reply of several values may be sent in parts once this much of it is complete.
@@ -49,7 +50,7 @@ impl Engine {
     pub(in crate::proxy) fn commit_part(&mut self, id: RequestId) {
         let Some(client_id) = self.flight.requests.must(id).map(|request| request.client) else { return };
         let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
-        if client.order.front() == Some(&id) && client.output.end().saturating_sub(client.committed) >= PART_MIN {
+        if client.order.is_front(id) && client.output.end().saturating_sub(client.committed) >= PART_MIN {
             client.committed = client.output.end();
             self.mark_client(client_id);
         }
@@ -87,14 +88,18 @@ impl Engine {
         }
         let mut is_awaited = false;
         let bucket = &mut self.buckets[bucket_id];
-        bucket.count_answered(request, self.now);
         bucket.settle_changes(&request.caching);
         if note != NoteId::NONE {
             bucket.settle_note(request, &mut self.flight.notes, self.now);
         }
         if request.has_place() {
+            if request.refusals() > 0 {
+                bucket.count_retried(self.now.saturating_sub(request.since));
+            }
             bucket.active = bucket.active.saturating_sub(1);
             is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
+        } else {
+            bucket.count_got(Got::of(request));
         }
         if let Some(client) = client {
             client.unanswered = client.unanswered.saturating_sub(1);
@@ -102,7 +107,7 @@ impl Engine {
             self.flight.is_refused_due |= !client.refused.is_empty();
             if noreply {
                 client.forget_quiet(&mut self.flight.requests);
-            } else if client.order.front() == Some(&id) {
+            } else if client.order.is_front(id) {
                 client.pass_on(&mut self.flight.requests, &mut self.spare, &mut self.flight.works);
                 if !client.is_deaf && !client.is_dirty {
                     client.is_dirty = true;

@@ -10,10 +10,10 @@ impl Upstream {
     /// Panics if the room's records contradict each other, or those of the others.
     pub(in crate::proxy) fn check_invariants(&self, downstream: &Downstream, requests: &Arena<Request>) {
         for (id, client) in self.clients.iter() {
-            let unanswered = client.order.iter().chain(&client.quiet);
-            let unanswered = unanswered.filter(|id| requests.get(**id).is_some_and(|request| !request.is_done));
+            let unanswered = client.requests();
+            let unanswered = unanswered.filter(|id| requests.get(*id).is_some_and(|request| !request.is_done));
             assert_eq!(client.unanswered as usize, unanswered.count(), "unanswered requests of client {id:?}");
-            let front = client.order.front().and_then(|front| requests.get(*front));
+            let front = client.order.front().and_then(|front| requests.get(front));
             assert!(front.is_none_or(|front| !front.is_done), "a finished reply at the head of client {id:?}");
             assert!(client.committed <= client.output.end(), "client {id:?}");
             let partings = downstream.partings_of(id);

@@ -81,7 +81,7 @@ impl Engine {
         self.forget_requests(id, |request| request.is_done);
         // With the last of its requests it is forgotten itself.
         let Some(client) = self.upstream.clients.get_mut(id) else { return };
-        let open = client.order.iter().chain(&client.quiet).filter_map(|id| self.flight.requests.get(*id));
+        let open = client.requests().filter_map(|id| self.flight.requests.get(id));
         client.unanswered = open.filter(|request| !request.is_done).count() as u32;
         self.flight.is_refused_due |= !client.refused.is_empty();
         if client.unanswered > 0 {
@@ -96,13 +96,13 @@ impl Engine {
         // With the last of its requests it is forgotten itself.
         let Some(client) = self.upstream.clients.get(id) else { return };
         let is_it = |id: &RequestId| self.flight.requests.get(*id).is_some_and(&is_needless);
-        let needless: Vec<RequestId> = client.order.iter().chain(&client.quiet).copied().filter(is_it).collect();
+        let needless: Vec<RequestId> = client.requests().filter(is_it).collect();
         for request in needless {
             self.forget_request(request);
         }
         let Some(client) = self.upstream.clients.get_mut(id) else { return };
-        client.order.retain(|id| self.flight.requests.contains(*id));
-        client.quiet.retain(|id| self.flight.requests.contains(*id));
+        client.order.retain(|id| self.flight.requests.contains(id));
+        client.quiet.retain(|id| self.flight.requests.contains(id));
     }
 
     /// Closes the client if it has finished and got everything; gives back memory that it does not need.

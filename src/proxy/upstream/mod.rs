@@ -11,6 +11,7 @@
 //! | file | what |
 //! |---|---|
 //! | `client` | the state of one client; LIFECYCLE.md has its states |
+//! | `order` | its requests, oldest first |
 //! | `relations` | what other rooms ask of a client, and tell it |
 //! | `caller` | whose request is at hand, and whom it is for |
 //! | `face` | what the event loop calls |
@@ -42,6 +43,7 @@ mod leaving;
 pub(in crate::proxy) mod mcmux;
 pub(in crate::proxy) mod memcached;
 mod meta_request;
+mod order;
 mod overdue;
 pub(in crate::proxy) mod pump;
 mod relations;
@@ -54,7 +56,7 @@ pub use client::{Admission, Client, ClientId, Phase, Service, Sticky};
 pub use resting::{Home, Rest};
 
 use crate::arena::Arena;
-use crate::buffer::Pool;
+use crate::buffer::{Input, Pool};
 
 use idle::Idle;
 use memcached::Served;
@@ -72,6 +74,8 @@ pub(in crate::proxy) struct Upstream {
     /// Clients that have something to be sent.
     dirty: Vec<ClientId>,
     buffers: Pool,
+    /// What was just read from a client of which nothing else is there: only what has to wait gets memory by itself.
+    pub(in crate::proxy) reading: Input,
     /// The built-in server, if this worker has clients for it.
     memcached: Option<Served>,
 }
@@ -84,6 +88,7 @@ impl Default for Upstream {
             ready: Vec::new(),
             dirty: Vec::new(),
             buffers: Pool::new(BUFFER),
+            reading: Input::default(),
             memcached: None,
         }
     }
@@ -102,11 +107,12 @@ impl Upstream {
 
     /// Frees memory that was not needed lately.
     pub(in crate::proxy) fn trim(&mut self) {
+        self.reading.rest(&mut self.buffers);
         self.buffers.trim();
     }
 
     /// Whether it holds memory that may not be needed.
     pub(in crate::proxy) fn holds_spare(&self) -> bool {
-        !self.buffers.is_empty()
+        !self.buffers.is_empty() || self.reading.has_memory()
     }
 }

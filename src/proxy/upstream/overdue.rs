@@ -4,15 +4,16 @@ use crate::proxy::Engine;
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::timers::{Micros, Owner, deadline};
+use crate::proxy::upstream::order::Order;
 use crate::proxy::upstream::{Admission, ClientId};
 
 impl Engine {
     /// The oldest of a client's unanswered requests.
     pub(in crate::proxy) fn oldest(&self, id: ClientId) -> Option<RequestId> {
         let client = self.upstream.clients.must(id)?;
-        let first = |queue: &std::collections::VecDeque<RequestId>| {
+        let first = |queue: &Order| {
             // Those that are just being forgotten are still in the list.
-            let mut waiting = queue.iter().filter_map(|id| Some((self.flight.requests.get(*id)?, *id)));
+            let mut waiting = queue.iter().filter_map(|id| Some((self.flight.requests.get(id)?, id)));
             waiting.find(|(request, _)| !request.is_done).map(|(request, id)| (request.sequence, id))
         };
         first(&client.order).into_iter().chain(first(&client.quiet)).min().map(|(_, id)| id)

@@ -11,7 +11,7 @@ use crate::routing::Router;
 
 use crate::proxy::bucket::Bucket;
 use crate::proxy::request::Request;
-use crate::proxy::upstream::{Admission, Caller, Client, ClientId, Phase, Service};
+use crate::proxy::upstream::{Admission, Caller, Client, ClientId, Phase, Service, Upstream};
 use crate::proxy::{Action, Engine};
 use crate::sums::{Count as _, before, sum};
 
@@ -68,11 +68,26 @@ impl Client {
     fn goes_straight(&self) -> bool {
         !self.is_deaf && self.admission == Admission::Unasked
     }
+
+    /// Whether it has sent nothing before what is at hand that could have to do with it, and that is a line. Then it goes by
+    /// what is known of the bucket's servers now.
+    #[inline]
+    pub(in crate::proxy) fn begins_anew(&mut self, bucket: &mut Bucket, requests: &Arena<Request>) -> bool {
+        let owes_nothing = self.quiet.is_empty() && self.is_settled() && self.is_free();
+        let is_plain = self.phase == Phase::Open && self.protocol == Some(Protocol::Ascii) && self.swallow == 0;
+        let is_anew = is_plain && owes_nothing && self.goes_straight() && !self.is_retrying(requests);
+        if is_anew {
+            bucket.masters.update(&bucket.config.learned);
+            self.view = bucket.masters.view();
+        }
+        is_anew
+    }
 }
 
 impl Bucket {
     /// Whether a get needs no more than to be sent.
-    fn goes_straight(&self) -> bool {
+    #[inline]
+    pub(in crate::proxy) fn goes_straight(&self) -> bool {
         self.front.is_none() && !self.hosts.is_empty() && self.has_room()
     }
 }
@@ -98,16 +113,23 @@ impl Engine {
 
     /// Handles as many of the client's requests as may be handled now. Tells whether its bytes end inside one.
     pub(in crate::proxy) fn pump(&mut self, id: ClientId) -> bool {
+        let Some(client) = self.upstream.clients.must_mut(id) else { return false };
+        let mut input = std::mem::take(&mut client.input);
+        self.pump_input(id, &mut input)
+    }
+
+    /// The same with `input`, which is all that is there of the client.
+    pub(super) fn pump_input(&mut self, id: ClientId, input: &mut Input) -> bool {
+        let Some(client) = self.upstream.clients.must_mut(id) else { return false };
         if self.downstream.has_lost() {
             // What has to be sent again goes before what comes now.
+            client.input = std::mem::take(input);
             self.make_ready(id);
             return false;
         }
-        let Some(client) = self.upstream.clients.must_mut(id) else { return false };
-        let mut input = std::mem::take(&mut client.input);
         client.is_pumped = true;
         let mut budget = self.settings.requests_per_turn.max(1);
-        while if self.is_tracing { self.step_traced(id, &mut input) } else { self.step(id, &mut input) } {
+        while if self.is_tracing { self.step_traced(id, input) } else { self.step(id, input) } {
             budget = budget.saturating_sub(1);
             // Quiet packets and what closes them count as one request.
             if budget == 0 && self.open_batch(id).is_none() {
@@ -118,13 +140,17 @@ impl Engine {
                 break;
             }
         }
-        let Some(client) = self.upstream.clients.must_mut(id) else { return false };
+        let Upstream { clients, reading, buffers, .. } = &mut self.upstream;
+        let Some(client) = clients.must_mut(id) else { return false };
         if client.phase == Phase::Quitting {
             input.consume(usize::MAX);
         }
-        input.rest(&mut self.upstream.buffers);
         let is_midway = !input.is_empty() && !client.stopped && !client.is_ready;
-        client.input = input;
+        let left = std::mem::take(input);
+        match left.is_empty() {
+            true => reading.inherit(left, buffers),
+            false => client.input = left,
+        }
         client.is_pumped = false;
         if client.is_settled() {
             self.settle_client(id);

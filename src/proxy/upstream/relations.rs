@@ -37,12 +37,12 @@ impl Client {
 
     /// Its requests: those with a reply, oldest first, then those without.
     pub(in crate::proxy) fn requests(&self) -> impl Iterator<Item = RequestId> {
-        self.order.iter().chain(&self.quiet).copied()
+        self.order.iter().chain(self.quiet.iter())
     }
 
     /// The request whose reply is the next one that it gets.
     pub(in crate::proxy) fn next_owed(&self) -> Option<RequestId> {
-        self.order.front().copied()
+        self.order.front()
     }
 
     /// How much it has still to take of what was written for it.
