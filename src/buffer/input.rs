@@ -219,7 +219,8 @@ mod tests {
         let address = other.memory.as_ptr();
         other.consume(1);
         heir.inherit(other, &mut pool);
-        assert_eq!(pool.take().as_ptr(), address, "one is enough");
+        let given_back = pool.take();
+        assert_eq!(given_back.as_ptr(), address, "one is enough");
     }
 
     #[test]

@@ -121,7 +121,7 @@ mod tests {
     fn said_under(also: &str, is_connected: bool, new: &str) -> [String; 2] {
         let settings = Settings { requests_per_turn: 20, binding: None };
         let mut engine = Engine::new(&with_limits(also), &HealthTable::default(), settings);
-        let mut sends = |engine: &mut Engine, request: &[u8]| {
+        let sends = |engine: &mut Engine, request: &[u8]| {
             let client = engine.add_client(0).expect("a client");
             engine.client_space(client).expect("room")[..request.len()].copy_from_slice(request);
             engine.client_filled(client, request.len());
