@@ -177,9 +177,8 @@ mod tests {
     #[test]
     fn what_depends_on_a_cas_id() {
         let arith = |cas| Keyed::Arith(Arith { key: KEY, delta: 1, decr: false, cas, create: None });
-        let store = |cas| {
-            Keyed::Store(Store { verb: StoreVerb::Set, key: KEY, flags: 0, exptime: 0, cas, value: b"".into() })
-        };
+        let store =
+            |cas| Keyed::Store(Store { verb: StoreVerb::Set, key: KEY, flags: 0, exptime: 0, cas, value: b"".into() });
         for (keyed, expected) in [
             (store(None), false),
             // A line can say so; no item has it.
