@@ -173,6 +173,28 @@ mod tests {
         }
     }
 
+    /// 03 §8.1: what carries a CAS id is not sent again.
+    #[test]
+    fn what_depends_on_a_cas_id() {
+        let arith = |cas| Keyed::Arith(Arith { key: KEY, delta: 1, decr: false, cas, create: None });
+        let store =
+            |cas| Keyed::Store(Store { verb: StoreVerb::Set, key: KEY, flags: 0, exptime: 0, cas, value: b"".into() });
+        for (keyed, expected) in [
+            (store(None), false),
+            // A line can say so; no item has it.
+            (store(Some(0)), true),
+            (store(Some(9)), true),
+            (arith(0), false),
+            (arith(9), true),
+            (Keyed::Delete { key: KEY, cas: 0 }, false),
+            (Keyed::Delete { key: KEY, cas: 9 }, true),
+            (Keyed::Get { key: KEY, cas: true }, false),
+            (Keyed::Unl { key: KEY, cas: 9 }, false),
+        ] {
+            assert_eq!(keyed.has_cas(), expected, "{keyed:?}");
+        }
+    }
+
     #[test]
     fn a_packet_says_it() {
         for keyed in all() {

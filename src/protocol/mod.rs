@@ -256,8 +256,9 @@ mod tests {
             Dump::Metadump { classes: b"all" },
             Dump::Mgdump { classes: b"all" },
         ];
-        let want: [(&[u8], &[u8]); 3] = [(b"ITEM ", b"\r\n"), (b"key=", b"\n"), (b"mg ", b"\r\n")];
-        assert_eq!(all.map(|dump| (dump.prefix(), dump.line_end())), want);
+        let want: [(&[u8], &[u8], &[u8]); 3] =
+            [(b"ITEM ", b"\r\n", b"END"), (b"key=", b"\n", b"END"), (b"mg ", b"\r\n", b"EN")];
+        assert_eq!(all.map(|dump| (dump.prefix(), dump.line_end(), dump.end())), want);
     }
 
     #[test]

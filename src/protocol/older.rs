@@ -149,6 +149,7 @@ mod tests {
             ("mg k N30", Some('N'), Some('N')),
             ("mg k R30", Some('R'), Some('R')),
             ("mg k E5", None, None),
+            ("mg k E5 N30", Some('E'), Some('E')),
             ("mg k I x D3 J1 MI F7", None, None),
             ("mg YSBi b v", Some('b'), None),
             ("mg Zm9v b v", None, None),

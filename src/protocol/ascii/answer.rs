@@ -167,6 +167,7 @@ mod tests {
         }
         let nameless = Reply::Value { key: b"", flags: 0, cas: None, data, raw: None };
         assert_eq!(text(|out| block(out, false, b"k", nameless)), "VALUE k 0 2\r\nxy\r\n");
+        assert_eq!(text(|out| block(out, false, b"", sent)), "VALUE a 7 2 9\r\nxy\r\n");
     }
 
     #[test]

@@ -227,6 +227,9 @@ mod tests {
         );
         assert_eq!(session(&[b"VA 0\r\n", b"\r\nEN\r\n"]), "meta \nline EN\n");
         assert_eq!(session(&[b"VA 1\r\nabc"]), "malformed\n");
+        check(b"VA 1 f5\n1\r\nEN\r\n", "meta f5 1\nline EN\n");
+        let opaque = "o".repeat(300);
+        assert_eq!(session(&[format!("VA 1 O{opaque}\r\n1\r\n").as_bytes()]), format!("meta O{opaque} 1\n"));
     }
 
     #[test]
@@ -238,6 +241,9 @@ mod tests {
         );
         check(b"VALUE someVal 0 0\r\n\r\nEND\r\n", "someVal 0 None []\nend\n");
         check(b"VALUE a 0 1\r\n1\r\nVALUE b 0 1\r\n2\r\n", "a 0 None [1]\nb 0 None [2]\n");
+        // Not as servers write it, but they could.
+        check(b"VALUE a 0 1\n1\r\nEND\r\n", "a 0 None [1]\nend\n");
+        check(b"VALUE  a 0  1 \r\n1\r\nEND\r\n", "a 0 None [1]\nend\n");
     }
 
     #[test]
@@ -284,11 +290,23 @@ mod tests {
 
     #[test]
     fn lines_are_bounded() {
-        let line = vec![b'x'; LINE_MAX];
+        let line = vec![b'x'; 65_536];
         assert_eq!(session(&[&line]), "");
         assert!(session(&[&line, b"\n"]).starts_with("line "));
         assert_eq!(session(&[&line, b"x"]), "malformed\n");
         assert_eq!(session(&[&line, b"x\n"]), "malformed\n");
+    }
+
+    /// What goes the short way; that it means the same is seen by cutting it.
+    #[test]
+    fn what_servers_say_most_is_seen_at_once() {
+        for text in ["VALUE a 5 3\r\nabc\r\n", "VALUE a 5 3 9\r\nabc\r\n", "END\r\n", "VA 3 f5 c9\r\nabc\r\n"] {
+            let Some(Parsed::Reply { len, .. }) = plain(text.as_bytes().into()) else { panic!("{text}") };
+            assert_eq!(len, text.len(), "{text}");
+        }
+        for text in ["VALUE a 5 3\r\nabc", "VA 3 f5\r\nabc", "VA 3x\r\nabc\r\n", "STORED\r\n"] {
+            assert_eq!(plain(text.as_bytes().into()), None, "{text}");
+        }
     }
 
     fn replyish() -> impl Strategy<Value = Vec<u8>> {

@@ -200,7 +200,8 @@ pub(crate) fn cut(line: &[u8]) -> &[u8] {
 
 /// How long the line that begins like this may become. The command word may still be incomplete.
 fn line_max(start: &[u8]) -> usize {
-    let blanks = start.iter().take(LINE_MAX + 1).take_while(|&&byte| byte == b' ').count();
+    // Behind more blanks than that there is no word that counts.
+    let blanks = start.iter().take(LINE_MAX).take_while(|&&byte| byte == b' ').count();
     let rest = start.get(blanks..).unwrap_or_default();
     // Looking at five bytes is enough: the longest word that counts has four.
     let (word, _) = split_word(rest.get(..5).unwrap_or(rest));
@@ -208,7 +209,7 @@ fn line_max(start: &[u8]) -> usize {
     let retrieval = [&b"get"[..], b"gets", b"bget", b"gat", b"gats"]
         .iter()
         .any(|candidate| if ended { *candidate == word } else { candidate.starts_with(word) });
-    if retrieval && blanks <= LINE_MAX { RETRIEVAL_LINE_MAX } else { LINE_MAX }
+    if retrieval { RETRIEVAL_LINE_MAX } else { LINE_MAX }
 }
 
 #[cfg(test)]

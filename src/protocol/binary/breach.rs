@@ -35,3 +35,21 @@ impl Breach {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_has_the_c_programs_words() {
+        for (breach, line) in [
+            (Breach::Magic(b'g'), "Invalid magic:  67"),
+            (Breach::TooBig(22_020_097), "Packet too big: 0x1500001"),
+            (Breach::Overfull { content: 11, body: 10 }, "Content of packet bigger than encoded body: 0xb > 0xa"),
+            (Breach::Shape(0x0a), "Protocol error (opcode 0a), close connection 7"),
+            (Breach::Http, "7: HTTP instead of a command, close connection"),
+        ] {
+            assert_eq!(breach.line(7), line);
+        }
+    }
+}

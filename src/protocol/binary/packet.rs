@@ -242,6 +242,15 @@ mod tests {
     }
 
     #[test]
+    fn a_clients_first_byte_tells_its_protocol() {
+        for (data, expected) in
+            [(&b"\x80"[..], true), (b"\x80\x0a", true), (b"\x81", false), (b"get", false), (b"", false)]
+        {
+            assert_eq!(is_binary(data), expected, "{}", data.escape_ascii());
+        }
+    }
+
+    #[test]
     fn bodies_have_at_most_21_mib_and_hold_their_parts() {
         let head = |header: Header| {
             let mut out = Vec::new();

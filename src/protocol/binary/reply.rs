@@ -59,3 +59,17 @@ impl<'a> Reply<'a> {
         out.extend_from_slice(key);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 02 §9.1: a status other than success has its text with it.
+    #[test]
+    fn a_refusal_says_why() {
+        let mut out = Vec::new();
+        Reply::refused(0x04, 0x0102, 0x01).write(&mut out);
+        let head = b"\x81\x04\0\0\0\0\0\x01\0\0\0\x09\0\0\x01\x02\0\0\0\0\0\0\0\0";
+        assert_eq!(out, [&head[..], b"Not found"].concat());
+    }
+}

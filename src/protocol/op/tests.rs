@@ -153,6 +153,15 @@ fn what_changes_nothing() {
     assert!(!of(UNL).is_needless() && of(GETL).is_needless() && of(STAT).is_needless() && !of(GATQ).is_needless());
 }
 
+/// 02 §9.2, 04 §6.2: who gets a value, and who the key before it.
+#[test]
+fn gets_give_values() {
+    let those = |gives: fn(&Op) -> bool| (0..=u8::MAX).filter(|code| gives(of(*code))).collect::<Vec<_>>();
+    let (values, keys) = (those(Op::gives_value), those(Op::gives_key));
+    assert_eq!(values, [0x00, 0x09, 0x0c, 0x0d, 0x1d, 0x1e, 0x23, 0x24, 0x94]);
+    assert_eq!(keys, [0x0c, 0x0d, 0x23, 0x24, 0x94]);
+}
+
 #[test]
 fn each_opcode_has_one_shape() {
     // Opcodes, then extras, whether there is a key, and whether there may be a value.

@@ -139,3 +139,114 @@ fn refuse(out: &mut Output, asked: &Asked<'_>, code: u16) {
     }
     BinaryReply::refused(asked.opcode, asked.opaque, code).write(out.tail());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::created;
+    use super::*;
+    use crate::protocol::ascii::reply;
+
+    const MISS: &[u8] = b"Not found";
+
+    fn to(opcode: u8, may_create: bool, server: &str) -> (Outcome, Vec<u8>) {
+        let reply::Parsed::Reply { reply, .. } = reply::parse(server.as_bytes(), &mut 0) else { panic!("{server}") };
+        let mut out = Output::default();
+        let outcome = answer(Some(&mut out), &Asked { opcode, opaque: 7, key: b"k", may_create }, &reply);
+        (outcome, out.contiguous(u64::MAX).unwrap_or_default().to_vec())
+    }
+
+    /// A packet with the opaque 7.
+    fn packet(opcode: u8, status: u8, cas: u8, [extras, key, value]: [&[u8]; 3]) -> Vec<u8> {
+        let body = (extras.len() + key.len() + value.len()) as u8;
+        let head = [0x81, opcode, 0, key.len() as u8, extras.len() as u8, 0, 0, status, 0, 0, 0, body];
+        [&head[..], &[0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, cas], extras, key, value].concat()
+    }
+
+    /// Each in the words of servers of either kind.
+    #[test]
+    fn what_the_packet_has() {
+        let flags = &[0, 0, 0, 5];
+        let twelve = &12u64.to_be_bytes();
+        for (opcode, server, expected) in [
+            (opcode::GETK, "VALUE k 5 2 9\r\nab\r\n", packet(0x0c, 0, 9, [flags, b"k", b"ab"])),
+            (opcode::GET, "VALUE k 5 2\r\nab\r\n", packet(0x00, 0, 0, [flags, b"", b"ab"])),
+            (opcode::GATQ, "VA 2 f5 c9\r\nab\r\n", packet(0x1e, 0, 9, [flags, b"", b"ab"])),
+            (opcode::GET, "EN\r\n", packet(0x00, 1, 0, [b"", b"", MISS])),
+            (opcode::GETK, "END\r\n", packet(0x0c, 1, 0, [b"", b"k", b""])),
+            (opcode::GETK, "ERROR\r\n", packet(0x0c, 0x81, 0, [b"", b"", b"Unknown command"])),
+            (opcode::GETQ, "SERVER_ERROR x\r\n", packet(0x09, 0x84, 0, [b"", b"", b"Internal error"])),
+            (opcode::GETKQ, "END\r\n", vec![]),
+            (opcode::SETQ, "NS\r\n", packet(0x11, 5, 0, [b"", b"", b"Not stored."])),
+            (opcode::DELETE, "NOT_FOUND\r\n", packet(0x04, 1, 0, [b"", b"", MISS])),
+            (opcode::DELETEQ, "NF\r\n", packet(0x14, 1, 0, [b"", b"", MISS])),
+            (opcode::TOUCH, "HD f5 c9\r\n", packet(0x1c, 0, 9, [flags, b"", b""])),
+            (opcode::TOUCH, "TOUCHED\r\n", packet(0x1c, 0, 0, [&[0; 4], b"", b""])),
+            (opcode::INCREMENT, "VA 2 c9\r\n12\r\n", packet(0x05, 0, 9, [b"", b"", twelve])),
+            (opcode::DECREMENT, "12\r\n", packet(0x06, 0, 0, [b"", b"", twelve])),
+            (opcode::INCREMENTQ, "12\r\n", vec![]),
+            (opcode::INCREMENTQ, "HD\r\n", vec![]),
+            (opcode::INCREMENT, "NOT_FOUND\r\n", packet(0x05, 1, 0, [b"", b"", MISS])),
+        ] {
+            assert_eq!(to(opcode, false, server), (Outcome::Answered, expected), "{opcode:#x} {server}");
+        }
+    }
+
+    /// 02 §9.1 and memcached's `protocol_binary.txt`.
+    #[test]
+    fn which_status_a_line_is() {
+        for (opcode, line, status) in [
+            (opcode::APPEND, "NF", status::NOT_STORED),
+            (opcode::PREPENDQ, "NOT_FOUND", status::NOT_STORED),
+            (opcode::REPLACE, "NF", status::KEY_NOT_FOUND),
+            (opcode::ADDQ, "NOT_STORED", status::KEY_EXISTS),
+            (opcode::DECREMENT, "NS", status::KEY_EXISTS),
+            (opcode::REPLACE, "NS", status::KEY_NOT_FOUND),
+            (opcode::SET, "EXISTS", status::KEY_EXISTS),
+            (opcode::SET, "ERROR", status::UNKNOWN_COMMAND),
+            (opcode::SET, "CLIENT_ERROR bad data chunk", status::INVALID),
+            (
+                opcode::INCREMENT,
+                "CLIENT_ERROR cannot increment or decrement non-numeric value",
+                status::DELTA_BAD_VALUE,
+            ),
+            (opcode::SET, "SERVER_ERROR object too large for cache", status::TOO_LARGE),
+            (opcode::SET, "SERVER_ERROR out of memory storing object", status::OUT_OF_MEMORY),
+            (opcode::SET, "SERVER_ERROR", status::INTERNAL),
+        ] {
+            let (outcome, packet) = to(opcode, false, &format!("{line}\r\n"));
+            assert_eq!((outcome, &packet[6..8]), (Outcome::Answered, &status.to_be_bytes()[..]), "{opcode:#x} {line}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit() {
+        for (opcode, server) in [
+            (opcode::SET, "VALUE k 0 1\r\n1\r\n"),
+            (opcode::INCREMENT, "VALUE k 0 1\r\n1\r\n"),
+            (opcode::SET, "VA 1\r\n1\r\n"),
+            (opcode::INCREMENT, "VA 1\r\nx\r\n"),
+            (opcode::DELETE, "END\r\n"),
+            (opcode::GETQ, "HD\r\n"),
+            (opcode::SET, "12\r\n"),
+            (opcode::GET, "STAT a b\r\n"),
+        ] {
+            assert_eq!(to(opcode, false, server), (Outcome::Unfit, vec![]), "{opcode:#x} {server}");
+        }
+    }
+
+    #[test]
+    fn a_missing_number_is_created() {
+        for server in ["NOT_FOUND\r\n", "NF\r\n"] {
+            assert_eq!(to(opcode::INCREMENTQ, true, server), (Outcome::Missing, vec![]));
+            // That of something else never is.
+            assert_eq!(to(opcode::DELETE, true, server).0, Outcome::Answered);
+        }
+        let said = |opcode| {
+            let mut out = Output::default();
+            created(&mut out, &Asked { opcode, opaque: 7, key: b"k", may_create: true }, 8);
+            out.contiguous(u64::MAX).unwrap_or_default().to_vec()
+        };
+        assert_eq!(said(opcode::INCREMENT), packet(0x05, 0, 0, [b"", b"", &8u64.to_be_bytes()]));
+        assert_eq!(said(opcode::DECREMENTQ), b"");
+    }
+}

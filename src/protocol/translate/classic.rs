@@ -50,3 +50,50 @@ pub fn write_create(out: &mut Vec<u8>, key: &[u8], create: Create) {
     out.extend_from_slice(&digits);
     end(out);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::write;
+    use super::*;
+    use crate::protocol::binary::opcode;
+    use crate::protocol::binary::packet::{Parsed, lengths, parse_request};
+
+    fn written(code: u8, extras: &[u8], value: &[u8]) -> (String, Option<Create>, bool) {
+        let mut bytes = Vec::new();
+        let mut header = lengths(extras.len(), 1, value.len());
+        header.opcode = code;
+        header.write(&mut bytes, 0x80);
+        bytes.extend([extras, b"k", value].concat());
+        let Parsed::Packet { packet, .. } = parse_request(&bytes) else { panic!("not a packet") };
+        let mut out = Vec::new();
+        let written = write(&mut out, &packet, false).expect("a command");
+        (String::from_utf8(out).expect("text"), written.create, written.has_value)
+    }
+
+    /// 04 §10: the command, as there is no id.
+    #[test]
+    fn stores_have_their_own_words() {
+        let extras = [0, 0, 0, 5, 0, 0, 0, 9];
+        for (code, extras, line) in [
+            (opcode::SET, &extras[..], "set k 5 9 1\r\n"),
+            (opcode::ADD, &extras, "add k 5 9 1\r\n"),
+            (opcode::REPLACEQ, &extras, "replace k 5 9 1\r\n"),
+            (opcode::APPENDQ, &[], "append k 0 0 1\r\n"),
+            (opcode::PREPEND, &[], "prepend k 0 0 1\r\n"),
+        ] {
+            assert_eq!(written(code, extras, b"v"), (line.to_owned(), None, true));
+        }
+    }
+
+    /// 04 §10: `incr`, then `add`.
+    #[test]
+    fn a_number_is_created_in_a_second_step() {
+        let extras = |exptime: u32| [&3u64.to_be_bytes()[..], &8u64.to_be_bytes(), &exptime.to_be_bytes()].concat();
+        let create = Create { initial: 8, exptime: 30 };
+        assert_eq!(written(opcode::INCREMENT, &extras(30), b""), ("incr k 3\r\n".to_owned(), Some(create), false));
+        assert_eq!(written(opcode::DECREMENT, &extras(u32::MAX), b""), ("decr k 3\r\n".to_owned(), None, false));
+        let mut out = Vec::new();
+        write_create(&mut out, b"k", Create { initial: 10, ..create });
+        assert_eq!(out, b"add k 0 30 2\r\n10\r\n");
+    }
+}

@@ -99,3 +99,44 @@ fn flag(out: &mut Vec<u8>, name: u8, argument: u64) {
     out.extend_from_slice(&[b' ', name]);
     push_u64(out, argument);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::write;
+    use crate::protocol::binary::opcode::*;
+    use crate::protocol::binary::packet::{Parsed, lengths, parse_request};
+
+    fn line(code: u8, cas: u64, extras: &[u8], value: &[u8]) -> String {
+        let mut bytes = Vec::new();
+        let mut header = lengths(extras.len(), 1, value.len());
+        (header.opcode, header.cas) = (code, cas);
+        header.write(&mut bytes, 0x80);
+        bytes.extend([extras, b"k", value].concat());
+        let Parsed::Packet { packet, .. } = parse_request(&bytes) else { panic!("not a packet") };
+        let mut out = Vec::new();
+        let written = write(&mut out, &packet, true).expect("a command");
+        assert_eq!((written.has_value, written.create), (!value.is_empty(), None));
+        String::from_utf8(out).expect("text")
+    }
+
+    /// 04 §10.
+    #[test]
+    fn each_command_has_its_mode_and_its_flags() {
+        let store = [0, 0, 0, 5, 0, 0, 0, 9];
+        let never = [&3u64.to_be_bytes()[..], &8u64.to_be_bytes(), &[0xff; 4]].concat();
+        for (code, cas, extras, value, expected) in [
+            (GET, 4, &[][..], "", "mg k v f c\r\n"),
+            (GATKQ, 4, &[0, 0, 0, 6], "", "mg k v f c T6\r\n"),
+            (TOUCH, 0, &[0x80, 0, 0, 0], "", "mg k f c T0\r\n"),
+            (SET, 0, &store, "v", "ms k 1 c MS F5 T9\r\n"),
+            (ADD, 0, &store, "v", "ms k 1 c ME F5 T9\r\n"),
+            (REPLACE, 0, &store, "v", "ms k 1 c MR F5 T9\r\n"),
+            (APPENDQ, 0, &[], "v", "ms k 1 c MA\r\n"),
+            (PREPEND, 4, &[], "v", "ms k 1 c MP C4\r\n"),
+            (DELETEQ, 4, &[], "", "md k C4\r\n"),
+            (DECREMENT, 4, &never, "", "ma k v c MD D3 C4\r\n"),
+        ] {
+            assert_eq!(line(code, cas, extras, value.as_bytes()), expected);
+        }
+    }
+}

@@ -122,6 +122,28 @@ mod tests {
         }
     }
 
+    /// 04 §10: in the same words to servers of either kind.
+    #[test]
+    fn what_all_servers_get() {
+        for (code, extras, key, expected) in [
+            (opcode::FLUSH, &[][..], &b""[..], "flush_all\r\n"),
+            (opcode::FLUSHQ, &[0, 0, 0, 9], b"", "flush_all 9\r\n"),
+            (opcode::FLUSH, &[0xff; 4], b"", "flush_all 2147483647\r\n"),
+            (opcode::NOOP, &[], b"", "version\r\n"),
+            (opcode::STAT, &[], b"", "stats\r\n"),
+            (opcode::STAT, &[], b"settings", "stats settings\r\n"),
+        ] {
+            for is_meta in [false, true] {
+                let bytes = packet(code, extras, key, &[], 0);
+                let Parsed::Packet { packet, .. } = parse_request(&bytes) else { panic!("not a packet") };
+                let mut out = Vec::new();
+                let written = write(&mut out, &packet, is_meta).expect("a command");
+                assert_eq!((written.key_len, written.has_value, written.create), (0, false, None));
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+            }
+        }
+    }
+
     fn reply(code: u8, may_create: bool, server: &[u8]) -> (Outcome, Vec<u8>) {
         let reply::Parsed::Reply { reply, .. } = reply::parse(server, &mut 0) else { panic!("not a reply") };
         let mut out = Output::default();

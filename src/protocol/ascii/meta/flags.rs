@@ -114,7 +114,7 @@ const KNOWN: Letters = Letters::of(b"quvIxNTRFCEJDMOPLkstcflhb");
 const TAKEN: Letters = Letters::of(b"NTRFCEJDMb");
 
 /// The words of a line that are flags.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 pub struct Flags<'a> {
     text: &'a [u8],
     letters: Letters,
@@ -192,12 +192,6 @@ impl<'a> Flags<'a> {
     /// Whether memcached takes so many, if `before` words stand in front of them.
     pub fn are_few(&self, before: usize) -> bool {
         usize::from(self.count).saturating_add(before) <= WORDS_MAX
-    }
-}
-
-impl PartialEq for Flags<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
     }
 }
 
@@ -338,86 +332,4 @@ impl Options {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(flags: &str) -> Result<Options, String> {
-        let (key, mut room) = (Key::plain(b"Zm9v").unwrap(), KeyRoom::default());
-        match Options::read(&Flags::new(flags.as_bytes()), key, &mut room) {
-            Ok((options, _)) => Ok(options),
-            Err(reply) => Err(String::from_utf8_lossy(reply).trim_end().replace("CLIENT_ERROR ", "")),
-        }
-    }
-
-    #[test]
-    fn letters_and_tokens_keep_their_order() {
-        let flags = Flags::new(b"  t  Oabc k O v ");
-        let all: Vec<_> = flags.iter().map(|(letter, token)| (letter as char, token)).collect();
-        assert_eq!(all, [('t', &b""[..]), ('O', b"abc"), ('k', b""), ('O', b""), ('v', b"")]);
-    }
-
-    #[test]
-    fn numbers_and_switches() {
-        let options = Options { vivify: Some(30), expiry: Some(-1), recache: Some(0), ..Options::default() };
-        assert_eq!(read("N30 T-1 R0"), Ok(options));
-        // 32 bits of it count, as in classic commands.
-        assert_eq!(read("T4294967295").unwrap().expiry, Some(-1));
-        let options = Options { cas: Some(u64::MAX), new_cas: Some(0), client_flags: u32::MAX, ..Options::default() };
-        assert_eq!(read("C18446744073709551615 E0 F4294967295"), Ok(options));
-        let options = Options { mode: Some(b'+'), initial: 7, delta: 0, ..Options::default() };
-        assert_eq!(read("M+ J7 D0"), Ok(options));
-        let options = Options {
-            is_quiet: true,
-            is_unnoticed: true,
-            wants_value: true,
-            invalidates: true,
-            empties: true,
-            ..Options::default()
-        };
-        assert_eq!(read("q u v I x"), Ok(options));
-        assert_eq!(read("k s t c f l h Oaque P L/path"), Ok(Options::default()));
-        assert_eq!(read(""), Ok(Options::default()));
-    }
-
-    #[test]
-    fn mistakes() {
-        for (flags, reply) in [
-            ("v v", "duplicate flag"),
-            ("Oa Ob", "duplicate flag"),
-            ("\x7f", "duplicate flag"),
-            ("é", "duplicate flag"),
-            ("v !", "invalid flag"),
-            ("S5", "invalid flag"),
-            ("\t", "invalid flag"),
-            ("T", "bad token in command line format"),
-            ("Tx", "bad token in command line format"),
-            ("N1.5", "bad token in command line format"),
-            ("R", "bad token in command line format"),
-            ("C-1", "bad token in command line format"),
-            ("E18446744073709551616", "bad token in command line format"),
-            ("Fx", "bad command line format"),
-            ("F4294967296", "bad command line format"),
-            ("Jx", "invalid numeric initial value"),
-            ("D", "invalid numeric delta value"),
-            ("M", "incorrect length for M token"),
-            ("MSS", "incorrect length for M token"),
-            // The last one counts, but that of `F` only alone, and a flag that is none ends it all.
-            ("Tx Jx", "invalid numeric initial value"),
-            ("Jx Tx", "bad token in command line format"),
-            ("Tx Fx", "bad token in command line format"),
-            ("Fx Tx", "bad token in command line format"),
-            ("Tx Jx !", "invalid flag"),
-            ("Tx v v", "duplicate flag"),
-        ] {
-            assert_eq!(read(flags), Err(reply.to_owned()), "{flags}");
-        }
-    }
-
-    #[test]
-    fn nineteen_words_are_the_most() {
-        let flags = "a ".repeat(17);
-        assert!(Flags::new(flags.as_bytes()).are_few(2));
-        assert!(!Flags::new(flags.as_bytes()).are_few(3));
-        assert!(!Flags::new("a ".repeat(500).as_bytes()).are_few(2));
-    }
-}
+mod tests;

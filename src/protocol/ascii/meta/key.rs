@@ -12,7 +12,7 @@ const BAD_BASE64: &[u8] = b"CLIENT_ERROR error decoding key\r\n";
 const DECODED_MAX: usize = KEY_MAX / 4 * 3;
 
 /// A key, in its own bytes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct Key<'a> {
     text: &'a [u8],
     name: &'a [u8],
@@ -60,12 +60,6 @@ impl<'a> Key<'a> {
 impl std::fmt::Debug for Key<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "\"{}\"", self.name().escape_ascii())
-    }
-}
-
-impl PartialEq for Key<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name() && self.is_encoded() == other.is_encoded()
     }
 }
 

@@ -138,6 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn words_are_found_by_their_letter() {
+        let words = Words::new(b" f5 W cx c9 O8 O7");
+        for (letter, number, token, last) in [
+            (b'f', Some(5), Some(&b"5"[..]), None),
+            (b'W', None, Some(b""), None),
+            (b'c', Some(9), Some(b"x"), None),
+            (b'O', Some(8), Some(b"8"), Some(&b"7"[..])),
+            (b's', None, None, None),
+        ] {
+            assert_eq!((words.number(letter), words.token(letter), words.last(letter)), (number, token, last));
+        }
+        assert_eq!(Words::new(b" W f5 Z X s3").marks().collect::<Vec<_>>(), b"WZX");
+        assert_eq!(Words::new(b" f5 OW").marks().next(), None);
+    }
+
+    #[test]
     fn an_answer_out_of_step_is_found() {
         for (line, expected) in [
             (&b"HD O7\r\n"[..], true),

@@ -352,6 +352,8 @@ fn stats() {
     check(b"stats proxyinfo\r\n", &["stats proxy []"]);
     check(b"stats  proxy  info \r\n", &["stats proxy [info]"]);
     check(b"stats proxy info x\r\n", &["-ERROR"]);
+    check(b"stats proxy  route  k \r\n", &["stats proxy [route  k]"]);
+    check(b"stats proxy route k x\r\n", &["-ERROR"]);
     check(b"stats pro\r\n", &["-ERROR"]);
 }
 
@@ -502,9 +504,37 @@ fn lines_are_bounded() {
         let pieces: Vec<&[u8]> = keys.as_bytes().chunks(1000).collect();
         assert_eq!(session(&pieces).matches("key").count(), LINE_MAX, "{word}");
     }
-    let endless = line("get ", RETRIEVAL_LINE_MAX);
+    let endless = line("get ", 8_388_608);
     assert_eq!(session(&[endless.as_bytes()]), "");
     assert_eq!(session(&[endless.as_bytes(), b"x"]), "line too long\n");
+    assert_eq!(session(&[endless.as_bytes(), b"\n"]), format!("{BAD}\n"));
+    assert_eq!(session(&[format!("{endless}x\n").as_bytes()]), "line too long\n");
+    // The word may be behind blanks, and not all there.
+    assert_eq!(session(&[" ".repeat(8192).as_bytes(), b"g", b"et a\r\n"]), "get a\n");
+    assert_eq!(session(&[line("g ", 8193).as_bytes()]), "line too long\n");
+}
+
+/// 04 §2.1.
+#[test]
+fn what_belongs_to_the_end_of_a_line() {
+    for (line, expected) in
+        [("a\r", "a"), ("a\r\r", "a\r"), ("a", "a"), ("\r", "\r"), ("", ""), ("a\0b\r", "a"), ("\0", "")]
+    {
+        assert_eq!(cut(line.as_bytes()), expected.as_bytes(), "{line:?}");
+    }
+}
+
+/// What goes the short way; that it means the same is seen by cutting it.
+#[test]
+fn what_clients_say_most_is_seen_at_once() {
+    assert_eq!(plain_get(b"get a\r\nget b\r\n"), Some((&b"a"[..], 7)));
+    assert_eq!(plain_get(b"get a\n"), Some((&b"a"[..], 6)));
+    for other in ["get a", "get a\r", "get \r\n", "get a b\r\n", "gets a\r\n", "get  a\r\n"] {
+        assert_eq!(plain_get(other.as_bytes()), None, "{other}");
+    }
+    let store = |text: &'static str| plain_store(text.as_bytes().into(), &mut 0, 3).is_some();
+    assert!(store("set a 1 2 3\r\nabc\r\n") && store("set a 0 0 0\r\n\r\nget"));
+    assert!(!store("set a 0 0 4\r\nabcd\r\n") && !store("set a 0 0 3 noreply\r\nabc\r\n"));
 }
 
 #[test]

@@ -63,8 +63,38 @@ fn what_is_no_meta_command() {
     {
         assert_eq!(parsed(text), None, "{text}");
     }
-    let long = format!("mg k O{}\r\n", "o".repeat(LINE_MAX));
-    assert_eq!(parsed(&long), None);
+    // What is longer than 8 KiB up to its line feed.
+    let long = |length: usize| format!("mg k O{}\r\n", "o".repeat(length - 7));
+    assert_eq!(parsed(&long(8193)), None);
+    assert_eq!(refusal(&long(8192)).0, "opaque token too long");
+}
+
+/// Whether a command only reads, whether it wants what older servers tell with an item (04 §20.3), and whether the CAS id is a
+/// part of it.
+#[test]
+fn what_a_command_does_and_needs() {
+    for (line, is_read, needs_item, needs_cas) in [
+        ("mn", true, false, false),
+        ("me k", true, false, false),
+        ("mg k", true, false, false),
+        ("mg k k O1 q t h l", true, false, false),
+        ("mg k v", true, true, false),
+        ("mg k f", true, true, false),
+        ("mg k s", true, true, false),
+        ("mg k c", true, true, true),
+        ("mg k C5", true, true, true),
+        ("mg k N30", false, false, false),
+        ("mg k v T30", false, true, false),
+        ("mg k R30", false, false, false),
+        ("md k", false, false, false),
+        ("ma k", false, false, false),
+        ("ma k c", false, true, true),
+    ] {
+        let text = format!("{line}\r\n");
+        let meta = request(&text);
+        assert_eq!((meta.is_read(), meta.needs_item(), meta.needs_cas()), (is_read, needs_item, needs_cas), "{line}");
+    }
+    assert!(!request("ms k 1\r\na\r\n").is_read());
 }
 
 #[test]
@@ -123,6 +153,9 @@ fn opaque_tokens_have_32_bytes_with_their_letter() {
         assert_eq!(refusal(&format!("{command} O{longest}o\r\n")).0, "opaque token too long");
     }
     assert_eq!(request(&format!("mg k O{longest}\r\n")).flags.iter().next(), Some((b'O', longest.as_bytes())));
+    // Which holds for no other flag.
+    let path = format!("mg k O1 L{longest}o\r\n");
+    assert_eq!(request(&path).flags.iter().count(), 2);
     // What is wrong with the mode comes first.
     assert_eq!(refusal(&format!("ms k 0 O{longest}o M!\r\n")).0, "invalid mode for ms M token");
 }
