@@ -6,7 +6,7 @@ use crate::protocol::ascii::meta::reply::Words;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::reply::Reply as BinaryReply;
 use crate::protocol::numbers::parse_u64;
-use crate::protocol::op::{self, Answer, Op, is_quiet};
+use crate::protocol::op::{self, Answer, Op};
 use crate::protocol::scan::split_word;
 
 /// What a reply means for its request.
@@ -59,7 +59,8 @@ pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>) ->
 
 /// The answer to a line.
 fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
-    let (is_get, is_arith, is_quiet) = (op.gives_value(), op.answer == Answer::Number, is_quiet(asked.opcode));
+    let (is_get, is_arith, says_done) =
+        (op.gives_value(), op.answer == Answer::Number, op::answered(asked.opcode).says_done());
     if is_arith && let Some(number) = parse_u64(line.trim_ascii()) {
         counted(out, asked, number, 0);
         return Outcome::Answered;
@@ -67,11 +68,11 @@ fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
     let (first, flags) = split_word(line);
     let status = match first {
         // A value is missing.
-        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" if is_get || is_arith && !is_quiet => {
+        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" if is_get || is_arith && says_done => {
             return Outcome::Unfit;
         }
         b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" => {
-            if !is_quiet {
+            if says_done {
                 done(out, asked, flags);
             }
             return Outcome::Answered;
@@ -107,7 +108,7 @@ fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: Value<
 }
 
 fn counted(out: &mut Output, asked: &Asked<'_>, number: u64, cas: u64) {
-    if !is_quiet(asked.opcode) {
+    if op::answered(asked.opcode).says_done() {
         let value = &number.to_be_bytes();
         BinaryReply { cas, value, ..BinaryReply::to(asked.opcode, asked.opaque) }.write(out.tail());
     }
@@ -130,7 +131,7 @@ fn done(out: &mut Output, asked: &Asked<'_>, flags: &[u8]) {
 /// Anything but success. A quiet get that misses hears nothing.
 fn refuse(out: &mut Output, asked: &Asked<'_>, code: u16) {
     let op = op::of(asked.opcode);
-    if op.gives_value() && is_quiet(asked.opcode) && code == status::KEY_NOT_FOUND {
+    if code == status::KEY_NOT_FOUND && !op::answered(asked.opcode).says_missing() {
         return;
     }
     if op.gives_key() && code == status::KEY_NOT_FOUND {

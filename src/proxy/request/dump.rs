@@ -5,10 +5,9 @@
 //! while the client has enough to read, but not for longer than `downstream_timeout`. Lines of different servers mix;
 //! the end is told once.
 
-use crate::protocol::Dump as Command;
-use crate::protocol::Reply;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command;
+use crate::protocol::{Answered, Dump as Command, Reply};
 
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::host::{Crawl, Host, HostId};
@@ -143,7 +142,7 @@ impl Engine {
         }
         let dump = Dump::new(&command, self.roll(&hosts));
         // It takes no place among the bucket's requests: they would wait for it.
-        let request = self.new_request(caller, Work::Dump(Box::new(dump)), false);
+        let request = self.new_request(caller, Work::Dump(Box::new(dump)), Answered::Always);
         let is_crawl = is_crawl(&command);
         for host in hosts {
             if is_crawl && !self.may_crawl(request, host) {
