@@ -117,6 +117,11 @@ impl Dump<'_> {
         }
     }
 
+    /// Whether the server's crawler makes it.
+    pub fn is_crawl(&self) -> bool {
+        !matches!(self, Dump::Cachedump { .. })
+    }
+
     /// What follows the last of its lines.
     pub fn end(&self) -> &'static [u8] {
         match self {
