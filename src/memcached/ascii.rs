@@ -19,7 +19,7 @@ use crate::protocol::binary::breach::Breach;
 use crate::protocol::keyed::Keyed;
 use crate::protocol::keyless::Keyless;
 use crate::protocol::scan::skip_blanks;
-use crate::protocol::{self, Dump, KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
+use crate::protocol::{self, Answered, Dump, KEY_MAX, Keys, Request, Store, StoreVerb, expiry};
 use crate::sums::sum;
 
 /// Values above this are refused before they arrive; whether an item fits a slab class is known when it is there.
@@ -88,52 +88,52 @@ pub(super) fn step(
     let parsed = request::parse(all, &mut scanned, VALUE_MAX);
     let line = || request::cut(data.get(..scanned).unwrap_or_default());
     let count = |len: usize| access.counters.add(Count::BytesRead, sum([scanned, 1, len]) as u64);
-    let (answer, noreply, len) = match parsed {
+    let (answer, answered, len) = match parsed {
         Parsed::Incomplete { need } => {
             input.scanned = scanned;
             input.expect(need, pool);
             return Step::Wait;
         }
-        Parsed::Request { request, noreply, len } => {
+        Parsed::Request { request, answered, len } => {
             count(len);
             match begin(access, data, &request, len) {
                 Some(unfinished) => return go_on(session, access, input, unfinished, out),
-                None => (execute(access, &request, line(), noreply, out), noreply, len),
+                None => (execute(access, &request, line(), answered, out), answered, len),
             }
         }
-        Parsed::Rejected { reply, noreply, len } => {
+        Parsed::Rejected { reply, answered, len } => {
             count(len);
             if reply == BAD_CHUNK {
                 access.counters.add(Count::BadSet, 1);
             }
             match second_look(access, line(), reply, out) {
-                Refused::Answer(answer) => (answer, noreply, len),
+                Refused::Answer(answer) => (answer, answered, len),
                 Refused::Get(keys) => {
                     let rest = rest_of(data, &keys, len, GetMode { cas: false, touch: None });
                     return get(session, access, input, rest, out);
                 }
             }
         }
-        Parsed::ValueRefused { reply, noreply, len, swallow } => {
+        Parsed::ValueRefused { reply, answered, len, swallow } => {
             count(len);
             session.swallow = swallow;
             let words = Words::split(line());
             if words.get(0) == b"set" {
                 access.discard(words.get(1));
             }
-            (Answer::Line(reply), noreply, len)
+            (Answer::Line(reply), answered, len)
         }
-        Parsed::Http => (Answer::End(Step::Breach(Breach::Http)), false, data.len()),
-        Parsed::LineTooLong => (Answer::Last(request::LINE_TOO_LONG), false, data.len()),
+        Parsed::Http => (Answer::End(Step::Breach(Breach::Http)), Answered::Always, data.len()),
+        Parsed::LineTooLong => (Answer::Last(request::LINE_TOO_LONG), Answered::Always, data.len()),
     };
     input.consume(len);
-    write(answer, noreply, out)
+    write(answer, answered, out)
 }
 
 /// Writes what a request is answered with.
-fn write(answer: Answer, noreply: bool, out: &mut Output) -> Step {
+fn write(answer: Answer, answered: Answered, out: &mut Output) -> Step {
     match answer {
-        Answer::Line(line) if !noreply => out.tail().extend_from_slice(line),
+        Answer::Line(line) if answered.says_anything() => out.tail().extend_from_slice(line),
         Answer::Error(line) => out.tail().extend_from_slice(line),
         Answer::Last(line) => {
             out.tail().extend_from_slice(line);
@@ -217,7 +217,7 @@ fn metadump(access: &Access<'_>, cursor: &mut dump::Cursor, out: &mut Output) ->
 }
 
 /// Does what a request for one key asks for.
-fn execute_keyed(access: &Access<'_>, command: &Keyed<'_>, noreply: bool, out: &mut Output) -> Answer {
+fn execute_keyed(access: &Access<'_>, command: &Keyed<'_>, answered: Answered, out: &mut Output) -> Answer {
     let expires = |exptime| access.expiry(expiry::read(exptime).into());
     let mut get = |key, cas, touch| {
         value(access, key, GetMode { cas, touch }, out);
@@ -230,7 +230,7 @@ fn execute_keyed(access: &Access<'_>, command: &Keyed<'_>, noreply: bool, out: &
         Keyed::Store(ref store) => Answer::Line(stored(access, store)),
         Keyed::Arith(protocol::Arith { key, delta, decr, .. }) => {
             match access.arith(&Arith { key, delta, decr, ..Arith::default() }) {
-                Computed::Yes(..) if noreply => Answer::Written,
+                Computed::Yes(..) if !answered.says_anything() => Answer::Written,
                 Computed::Yes(number, _) => {
                     answer::number(out.tail(), number);
                     Answer::Written
@@ -255,9 +255,9 @@ fn execute_keyed(access: &Access<'_>, command: &Keyed<'_>, noreply: bool, out: &
 }
 
 /// Does what a request other than a get of several keys or a list asks for.
-fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: bool, out: &mut Output) -> Answer {
+fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], answered: Answered, out: &mut Output) -> Answer {
     match *request {
-        Request::Keyed(ref command) => execute_keyed(access, command, noreply, out),
+        Request::Keyed(ref command) => execute_keyed(access, command, answered, out),
         Request::Keyless(Keyless::Flush { delay }) => {
             access.flush(expiry::read(delay.unwrap_or(0)).into());
             Answer::Line(OK)
@@ -270,7 +270,7 @@ fn execute(access: &Access<'_>, request: &Request<'_>, line: &[u8], noreply: boo
             Answer::Written
         }
         Request::Verbosity { level } => {
-            if !noreply {
+            if answered.says_anything() {
                 out.tail().extend_from_slice(OK);
             }
             // At most 4.

@@ -114,34 +114,31 @@ fn execute(access: &Access<'_>, packet: &Packet<'_>, reply: &mut Reply<'_>) -> S
         return Step::Breach(Breach::Shape(opcode));
     }
     let loud = op.opcode;
-    let is_quiet = loud != opcode;
     match loud {
-        opcode::GET | opcode::GETK | opcode::GETL | opcode::GAT | opcode::GATK => {
-            get(access, packet, loud, is_quiet, reply)
-        }
+        opcode::GET | opcode::GETK | opcode::GETL | opcode::GAT | opcode::GATK => get(access, packet, loud, reply),
         opcode::TOUCH => match access.touch(packet.key, access.expiry(number(packet.extras, 0))) {
             // memcached answers with the flags.
-            Some((flags, cas)) => reply.success(false, cas, &flags.to_be_bytes(), b"", b""),
+            Some((flags, cas)) => reply.success(cas, &flags.to_be_bytes(), b"", b""),
             None => reply.error(status::KEY_NOT_FOUND),
         },
         opcode::SET | opcode::ADD | opcode::REPLACE | opcode::APPEND | opcode::PREPEND => {
-            store(access, packet, loud, is_quiet, reply);
+            store(access, packet, loud, reply);
         }
         opcode::DELETE => match access.delete(packet.key, packet.header.cas) {
-            Deleted::Yes => reply.success(is_quiet, 0, b"", b"", b""),
+            Deleted::Yes => reply.success(0, b"", b"", b""),
             Deleted::NotFound => reply.error(status::KEY_NOT_FOUND),
             Deleted::Exists => reply.error(status::KEY_EXISTS),
         },
-        opcode::INCREMENT | opcode::DECREMENT => arith(access, packet, loud == opcode::DECREMENT, is_quiet, reply),
+        opcode::INCREMENT | opcode::DECREMENT => arith(access, packet, loud == opcode::DECREMENT, reply),
         opcode::FLUSH => {
             access.flush(number(packet.extras, 0));
-            reply.success(is_quiet, 0, b"", b"", b"");
+            reply.success(0, b"", b"", b"");
         }
-        opcode::NOOP => reply.success(false, 0, b"", b"", b""),
-        opcode::VERSION => reply.success(false, 0, b"", b"", VERSION.as_bytes()),
+        opcode::NOOP => reply.success(0, b"", b"", b""),
+        opcode::VERSION => reply.success(0, b"", b"", VERSION.as_bytes()),
         opcode::STAT => stat(access, packet.key, reply),
         opcode::QUIT => {
-            reply.success(is_quiet, 0, b"", b"", b"");
+            reply.success(0, b"", b"", b"");
             return Step::Quit;
         }
         _ => reply.error(status::UNKNOWN_COMMAND),
@@ -149,7 +146,7 @@ fn execute(access: &Access<'_>, packet: &Packet<'_>, reply: &mut Reply<'_>) -> S
     Step::Done
 }
 
-fn get(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, reply: &mut Reply<'_>) {
+fn get(access: &Access<'_>, packet: &Packet<'_>, loud: u8, reply: &mut Reply<'_>) {
     let touch = match loud {
         opcode::GAT | opcode::GATK => Some(access.expiry(number(packet.extras, 0))),
         _ => None,
@@ -157,7 +154,7 @@ fn get(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, reply
     let has_key = matches!(loud, opcode::GETK | opcode::GETL | opcode::GATK);
     let key = if has_key { packet.key } else { b"" };
     let hit = access.read(packet.key, touch, |hit| reply.value(&hit, key));
-    if hit.is_none() && !is_quiet {
+    if hit.is_none() && op::answered(packet.header.opcode).says_missing() {
         if has_key {
             reply.write(status::KEY_NOT_FOUND, 0, b"", key, b"");
         } else {
@@ -166,7 +163,7 @@ fn get(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, reply
     }
 }
 
-fn store(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, reply: &mut Reply<'_>) {
+fn store(access: &Access<'_>, packet: &Packet<'_>, loud: u8, reply: &mut Reply<'_>) {
     let cas = Some(packet.header.cas).filter(|cas| *cas != 0);
     let verb = match op::of(loud).verb() {
         Some(verb @ (StoreVerb::Append | StoreVerb::Prepend)) => verb,
@@ -184,7 +181,7 @@ fn store(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, rep
         terms: Terms::default(),
     };
     match access.store(&new) {
-        Stored::Yes(kept) => reply.success(is_quiet, kept.cas, b"", b"", b""),
+        Stored::Yes(kept) => reply.success(kept.cas, b"", b"", b""),
         Stored::No => reply.error(match verb {
             StoreVerb::Add => status::KEY_EXISTS,
             StoreVerb::Replace => status::KEY_NOT_FOUND,
@@ -197,13 +194,13 @@ fn store(access: &Access<'_>, packet: &Packet<'_>, loud: u8, is_quiet: bool, rep
     }
 }
 
-fn arith(access: &Access<'_>, packet: &Packet<'_>, decr: bool, is_quiet: bool, reply: &mut Reply<'_>) {
+fn arith(access: &Access<'_>, packet: &Packet<'_>, decr: bool, reply: &mut Reply<'_>) {
     let (delta, value) = (long(packet.extras, 0), long(packet.extras, 8));
     let exptime = number(packet.extras, 16);
     let initial = (exptime != i64::from(DO_NOT_CREATE)).then(|| Initial { value, expires: access.expiry(exptime) });
     let request = Arith { key: packet.key, delta, decr, cas: packet.header.cas, initial, ..Arith::default() };
     match access.arith(&request) {
-        Computed::Yes(number, cas) => reply.success(is_quiet, cas, b"", b"", &number.to_be_bytes()),
+        Computed::Yes(number, cas) => reply.success(cas, b"", b"", &number.to_be_bytes()),
         Computed::NotFound => reply.error(status::KEY_NOT_FOUND),
         Computed::Exists => reply.error(status::KEY_EXISTS),
         Computed::NonNumeric => reply.error(status::DELTA_BAD_VALUE),
@@ -220,7 +217,7 @@ fn stat(access: &Access<'_>, key: &[u8], reply: &mut Reply<'_>) {
         reply.write(status::SUCCESS, 0, b"", name.as_bytes(), text.as_bytes());
     });
     if is_known {
-        reply.success(false, 0, b"", b"", b"");
+        reply.success(0, b"", b"", b"");
     } else {
         reply.error(status::KEY_NOT_FOUND);
     }
@@ -233,8 +230,8 @@ impl Reply<'_> {
             .write(self.out.tail());
     }
 
-    fn success(&mut self, is_quiet: bool, cas: u64, extras: &[u8], key: &[u8], value: &[u8]) {
-        if !is_quiet {
+    fn success(&mut self, cas: u64, extras: &[u8], key: &[u8], value: &[u8]) {
+        if op::answered(self.header.opcode).says_done() {
             self.write(status::SUCCESS, cas, extras, key, value);
         }
     }

@@ -123,7 +123,7 @@ mod tests {
     use crate::protocol::ascii::request;
     use crate::protocol::binary::packet;
     use crate::protocol::binary::request as packets;
-    use crate::protocol::{Request, StoreVerb};
+    use crate::protocol::{Answered, Request, StoreVerb};
 
     const KEY: &[u8] = b"key";
 
@@ -166,7 +166,9 @@ mod tests {
         for keyed in all() {
             let (line, at) = written(&keyed, Protocol::Ascii);
             assert_eq!(&line[at..at + KEY.len()], KEY, "{}", line.escape_ascii());
-            let request::Parsed::Request { request, noreply: false, len } = request::parse(&line, &mut 0, 100) else {
+            let request::Parsed::Request { request, answered: Answered::Always, len } =
+                request::parse(&line, &mut 0, 100)
+            else {
                 panic!("{}", line.escape_ascii())
             };
             assert_eq!((request, len), (Request::Keyed(keyed), line.len()));

@@ -53,10 +53,10 @@ impl Keyless<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Request;
     use crate::protocol::ascii::request;
     use crate::protocol::binary::packet;
     use crate::protocol::binary::request as packets;
+    use crate::protocol::{Answered, Request};
 
     const ALL: [Keyless<'_>; 6] = [
         Keyless::Flush { delay: None },
@@ -79,7 +79,9 @@ mod tests {
             let line = written(&command, Protocol::Ascii);
             // An ASCII server has no command that does nothing.
             let said = if command == Keyless::Noop { Keyless::Version } else { command };
-            let request::Parsed::Request { request, noreply: false, len } = request::parse(&line, &mut 0, 100) else {
+            let request::Parsed::Request { request, answered: Answered::Always, len } =
+                request::parse(&line, &mut 0, 100)
+            else {
                 panic!("{}", line.escape_ascii())
             };
             assert_eq!((request, len), (Request::Keyless(said), line.len()));

@@ -1,7 +1,7 @@
 //! The memcached protocols, sans I/O: bytes in, values out; no socket, no clock, no global.
 //!
 //! [`Protocol`] names one of the two, [`Request`] says what both mean; [`keyed`] and [`keyless`] are what servers are told
-//! of it, and [`Reply`] is what they say. [`ascii`] and [`binary`] parse and write requests and replies, each in both
+//! of it, [`Answered`] when their client hears of it, and [`Reply`] is what they say. [`ascii`] and [`binary`] parse and write requests and replies, each in both
 //! directions.
 //! [`op`] has what is known of each command. [`status`] holds the tables between binary status and ASCII text (03 §9),
 //! [`expiry`] the rules for the times in both, [`trace`] what the log shows of them. [`translate`] says in ASCII what a
@@ -14,8 +14,10 @@ use crate::sums::sum;
 use keyed::Keyed;
 use keyless::Keyless;
 
+pub use answered::Answered;
 pub use reply::Reply;
 
+pub mod answered;
 pub mod ascii;
 pub mod binary;
 pub mod expiry;
@@ -113,6 +115,11 @@ impl Dump<'_> {
             Dump::Metadump { .. } => b"\n",
             Dump::Cachedump { .. } | Dump::Mgdump { .. } => b"\r\n",
         }
+    }
+
+    /// Whether the server's crawler makes it.
+    pub fn is_crawl(&self) -> bool {
+        !matches!(self, Dump::Cachedump { .. })
     }
 
     /// What follows the last of its lines.

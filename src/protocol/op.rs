@@ -7,7 +7,7 @@
 use super::binary::opcode::*;
 use super::binary::packet::Packet;
 use super::status::CommandClass;
-use super::{KEY_MAX, StoreVerb};
+use super::{Answered, KEY_MAX, StoreVerb};
 
 /// What is known of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,9 +187,10 @@ pub fn loud(opcode: u8) -> u8 {
     of(opcode).opcode
 }
 
-/// Whether `opcode` is one of those that answer only when something unusual happens.
-pub fn is_quiet(opcode: u8) -> bool {
-    loud(opcode) != opcode
+/// When a packet with this opcode is answered.
+pub fn answered(opcode: u8) -> Answered {
+    let op = of(opcode);
+    if opcode == op.opcode { Answered::Always } else { Answered::quietly(op.gives_value()) }
 }
 
 impl Op {

@@ -4,6 +4,7 @@
 use super::StoreVerb;
 use super::ascii::answer;
 use super::binary::opcode::status as code;
+use super::scan::split_word;
 
 /// What was asked for; the same status has different lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,19 @@ pub fn unl_line(out: &mut Vec<u8>, body: &[u8]) {
     answer::clean_line(out, body);
 }
 
+/// The status for a server's line, if that is an error.
+pub fn of_error(line: &[u8]) -> Option<u16> {
+    Some(match split_word(line).0 {
+        b"ERROR" => code::UNKNOWN_COMMAND,
+        b"CLIENT_ERROR" if line.starts_with(b"CLIENT_ERROR cannot increment or decrement") => code::DELTA_BAD_VALUE,
+        b"CLIENT_ERROR" => code::INVALID,
+        b"SERVER_ERROR" if line.starts_with(b"SERVER_ERROR object too large") => code::TOO_LARGE,
+        b"SERVER_ERROR" if line.starts_with(b"SERVER_ERROR out of memory") => code::OUT_OF_MEMORY,
+        b"SERVER_ERROR" => code::INTERNAL,
+        _ => return None,
+    })
+}
+
 /// What the server says, as the body of a binary error (04 §11.1); empty for success.
 pub fn text(status: u16) -> &'static str {
     row(status).map_or("Unknown error", |row| row.text)
@@ -128,6 +142,22 @@ mod tests {
     use super::CommandClass::*;
     use super::StoreVerb::*;
     use super::*;
+
+    #[test]
+    fn errors() {
+        for (line, status) in [
+            ("ERROR", Some(code::UNKNOWN_COMMAND)),
+            ("CLIENT_ERROR cannot increment or decrement non-numeric value", Some(code::DELTA_BAD_VALUE)),
+            ("CLIENT_ERROR bad data chunk", Some(code::INVALID)),
+            ("SERVER_ERROR object too large for cache", Some(code::TOO_LARGE)),
+            ("SERVER_ERROR out of memory storing object", Some(code::OUT_OF_MEMORY)),
+            ("SERVER_ERROR", Some(code::INTERNAL)),
+            ("ERRORS", None),
+            ("STORED", None),
+        ] {
+            assert_eq!(of_error(line.as_bytes()), status, "{line}");
+        }
+    }
 
     /// All statuses with a row of their own, and one without.
     const STATUSES: [u16; 17] = [0, 1, 2, 3, 4, 5, 6, 7, 0x20, 0x21, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x99];

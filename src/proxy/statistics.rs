@@ -11,7 +11,7 @@ use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::reply::Reply;
 use crate::protocol::keyed::Keyed;
 use crate::protocol::keyless::Keyless;
-use crate::protocol::{Arith, Request, StoreVerb};
+use crate::protocol::{Answered, Arith, Request, StoreVerb};
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
@@ -185,16 +185,22 @@ impl Engine {
     }
 
     /// A client's line was understood: `length` bytes with its value and the last line end.
-    pub(in crate::proxy) fn count_request(&self, bucket: usize, request: &Request<'_>, noreply: bool, length: usize) {
+    pub(in crate::proxy) fn count_request(
+        &self,
+        bucket: usize,
+        request: &Request<'_>,
+        answered: Answered,
+        length: usize,
+    ) {
         let counters = &self.buckets[bucket].counters;
         if let Request::Keyed(Keyed::Get { key, .. } | Keyed::Gat { key, .. }) = request {
             count_keys(counters, 1, key.len());
         }
         let Some((command, has_cas)) = kind(request) else { return };
-        counters.command(noreply, command, Field::Seen, 1);
-        counters.command(noreply, command, Field::ReadBytes, length.saturating_sub(2) as u64);
+        counters.command(answered.is_quiet(), command, Field::Seen, 1);
+        counters.command(answered.is_quiet(), command, Field::ReadBytes, length.saturating_sub(2) as u64);
         if has_cas {
-            counters.command(noreply, command, Field::Cas, 1);
+            counters.command(answered.is_quiet(), command, Field::Cas, 1);
         }
     }
 
@@ -207,7 +213,7 @@ impl Engine {
         if command == Command::Get {
             count_keys(counters, 1, meta.key.name().len());
         }
-        let is_quiet = meta.options.is_quiet;
+        let is_quiet = meta.answered().is_quiet();
         counters.command(is_quiet, command, Field::Seen, 1);
         counters.command(is_quiet, command, Field::ReadBytes, length.saturating_sub(2) as u64);
         if meta.needs_cas() {
@@ -216,7 +222,7 @@ impl Engine {
     }
 
     /// A client's line was refused with `reply`.
-    pub(in crate::proxy) fn count_refused(&self, bucket: usize, line: &[u8], noreply: bool, reply: &[u8]) {
+    pub(in crate::proxy) fn count_refused(&self, bucket: usize, line: &[u8], answered: Answered, reply: &[u8]) {
         let counters = &self.buckets[bucket].counters;
         let length = memchr::memchr(b'\n', line).unwrap_or(line.len());
         let read = line.get(..length).unwrap_or_default().trim_ascii_end().len() as u64;
@@ -228,10 +234,10 @@ impl Engine {
             false => storage.or_else(|| named(&OTHERS)),
         };
         let Some(command) = command else { return }; // `lru_crawler` and the like: as if they had been understood
-        counters.command(noreply, command, Field::Seen, 1);
-        counters.command(noreply, command, Field::ReadBytes, read);
+        counters.command(answered.is_quiet(), command, Field::Seen, 1);
+        counters.command(answered.is_quiet(), command, Field::ReadBytes, read);
         if storage == Some(command) {
-            counters.command(noreply, command, Field::Misses, 1);
+            counters.command(answered.is_quiet(), command, Field::Misses, 1);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::protocol::ascii::meta::request::{Meta, Verb};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::keyed::Keyed;
 use crate::protocol::op::{self, Target};
-use crate::protocol::{self, Request};
+use crate::protocol::{self, Answered, Request};
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
@@ -203,7 +203,7 @@ impl Watch {
         let key = meta.key.name();
         self.count_hot(key);
         let Some((numbers, command)) = self.numbers.as_mut().zip(meta_kind(meta).1) else { return };
-        let (tracked, quiet) = (numbers.track(key, now), meta.options.is_quiet);
+        let (tracked, quiet) = (numbers.track(key, now), meta.answered().is_quiet());
         if command == Command::Get {
             numbers.count_key(tracked, key.len());
         }
@@ -291,10 +291,16 @@ impl Engine {
 
     /// A line of `length` bytes, with its value and the last line end, was carried out.
     #[inline]
-    pub(in crate::proxy) fn line_taken(&mut self, bucket: usize, request: &Request<'_>, noreply: bool, length: usize) {
+    pub(in crate::proxy) fn line_taken(
+        &mut self,
+        bucket: usize,
+        request: &Request<'_>,
+        answered: Answered,
+        length: usize,
+    ) {
         if self.is_watching {
             let now = self.now;
-            self.end_note(bucket, &mut |watch| watch.count_request(request, noreply, length, now));
+            self.end_note(bucket, &mut |watch| watch.count_request(request, answered.is_quiet(), length, now));
         }
     }
 

@@ -3,7 +3,7 @@
 use moxi::protocol::StoreVerb;
 use moxi::protocol::binary::opcode;
 use moxi::protocol::binary::packet::Packet;
-use moxi::protocol::op::is_quiet;
+use moxi::protocol::op::answered;
 
 use super::binary_client::{Batch, Closing, Item, is_unspeakable};
 use super::eras::{Owner, Owners};
@@ -126,7 +126,7 @@ impl Context<'_> {
             let fits = exact.is_none_or(is_done);
             return if fits { Ok(place) } else { Err(format!("expected {exact:?}")) };
         };
-        if is_quiet(item.opcode) && packet.header.vbucket_or_status == 0 {
+        if answered(item.opcode).is_quiet() && packet.header.vbucket_or_status == 0 {
             return Err("a quiet request is told of its success".to_owned());
         }
         let is_it = |outcome: &Outcome, binary: bool| {
@@ -211,7 +211,7 @@ impl Context<'_> {
             if !known && !self.truth.lying.contains(&true) {
                 return Err("not an answer to a get".to_owned());
             }
-            if packet.header.vbucket_or_status == 0x01 && is_quiet(item.opcode) {
+            if packet.header.vbucket_or_status == 0x01 && answered(item.opcode).is_quiet() {
                 return Err("a quiet get is told of its miss".to_owned());
             }
             if self.truth.scenario.exact && packet.header.vbucket_or_status > 0x01 && !is_exhausted {

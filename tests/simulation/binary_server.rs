@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use moxi::protocol::StoreVerb;
 use moxi::protocol::binary::opcode;
-use moxi::protocol::op::{is_quiet, loud};
+use moxi::protocol::op::{answered, loud};
 
 use super::ascii_server::stats_args;
 use super::binary_judge;
@@ -182,7 +182,7 @@ pub fn status(head: Head, status: u16, out: &mut Vec<u8>) {
 
 /// Appends a server's reply; nothing if a quiet request has nothing to hear.
 pub fn reply(head: Head, op: &Op, outcome: &Outcome, out: &mut Vec<u8>) {
-    let quiet = is_quiet(head.opcode);
+    let quiet = answered(head.opcode).is_quiet();
     let is_done = binary_judge::status(op, outcome, true) == 0;
     if quiet && is_done && !matches!(outcome, Outcome::Values(_)) {
         return;

@@ -25,7 +25,7 @@ pub(super) fn arith(access: &Access<'_>, meta: &Meta<'_>, decr: bool, out: &mut 
     let computed = access.arith_then(&request, |counted| {
         let mark = out.len();
         show(access, meta, counted, out);
-        if options.is_quiet {
+        if !meta.answered().says_done() {
             out.truncate(mark);
         }
     });

@@ -23,7 +23,7 @@ pub(super) fn delete(access: &Access<'_>, meta: &Meta<'_>, out: &mut Vec<u8>) {
     access.record(key, Deed::Delete);
     let needs = |entry: Option<&Entry>| options.empties && entry.is_some_and(|entry| has_id(entry, meta));
     match access.with_room(key, options.client_flags, needs, |place| change(access, meta, place)) {
-        Outcome::Done if options.is_quiet => {}
+        Outcome::Done if !meta.answered().says_done() => {}
         Outcome::Done => bare(out, b"HD", meta),
         Outcome::OutOfMemory => out.extend_from_slice(NO_MEMORY),
         outcome => {

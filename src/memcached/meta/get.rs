@@ -30,7 +30,7 @@ pub(super) fn get(access: &Access<'_>, meta: &Meta<'_>, out: &mut Output) {
     access.counters.add(Count::CmdGet, 1);
     access.counters.add(Count::GetMisses, 1);
     access.record(key, Deed::Miss);
-    if !options.is_quiet {
+    if meta.answered().says_missing() {
         bare(out.tail(), b"EN", meta);
     }
 }

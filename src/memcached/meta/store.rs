@@ -34,7 +34,7 @@ pub(super) fn store(access: &Access<'_>, meta: &Meta<'_>, verb: StoreVerb, out: 
     };
     let nothing = Kept { cas: 0, length: meta.value.len() };
     let (status, kept) = match access.store(&new) {
-        Stored::Yes(_) if options.is_quiet => return,
+        Stored::Yes(_) if !meta.answered().says_done() => return,
         Stored::Yes(kept) => (b"HD", kept),
         Stored::Exists => (b"EX", nothing),
         Stored::NotFound => (b"NF", nothing),

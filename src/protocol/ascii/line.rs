@@ -9,7 +9,7 @@ use crate::protocol::keyed::Keyed;
 use crate::protocol::keyless::Keyless;
 use crate::protocol::numbers::{parse_i64, parse_u32, parse_u64};
 use crate::protocol::scan::{skip_blanks, split_word};
-use crate::protocol::{Arith, Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
+use crate::protocol::{Answered, Arith, Dump, KEY_MAX, Keys, Request, Store, StoreVerb};
 use crate::sums::sum;
 
 /// The answer to what is not a command.
@@ -46,8 +46,8 @@ pub(super) enum Command<'a> {
     Request {
         /// What is asked for.
         request: Request<'a>,
-        /// Whether the client wants no answer.
-        noreply: bool,
+        /// When it is answered.
+        answered: Answered,
     },
     /// A storage command; its value, still empty in `store`, follows the line.
     Store {
@@ -55,8 +55,8 @@ pub(super) enum Command<'a> {
         store: Store<'a>,
         /// The size of the value as announced, not yet compared with any limit.
         bytes: u64,
-        /// Whether the client wants no answer.
-        noreply: bool,
+        /// When it is answered.
+        answered: Answered,
     },
     /// A command with a value, which follows the line, that cannot be done.
     StoreRefused {
@@ -69,10 +69,10 @@ pub(super) enum Command<'a> {
     Http,
     /// Nothing that can be done.
     Refused {
-        /// The line to answer with, unless `noreply`.
+        /// The line to answer with.
         reply: &'static [u8],
-        /// Whether the client wants no answer.
-        noreply: bool,
+        /// When it is answered.
+        answered: Answered,
     },
 }
 
@@ -109,7 +109,7 @@ fn other<'a>(line: &[u8], words: &Words<'a>) -> Command<'a> {
         b"stats" => stats(words),
         b"lru_crawler" => crawler(words),
         b"cache_memlimit" => memory_limit(words),
-        b"lru" | b"slabs" if words.count() > 1 => refused(ONE_SERVER_ONLY, words.noreply(1)),
+        b"lru" | b"slabs" if words.count() > 1 => refused(ONE_SERVER_ONLY, words.answered(1)),
         b"version" => plain(Request::Keyless(Keyless::Version)),
         b"verbosity" => verbosity(words),
         b"quit" if words.count() == 1 => plain(Request::Quit),
@@ -136,7 +136,7 @@ fn retrieval(line: &[u8], at: usize, cas: bool, exptime: Option<i64>) -> Command
     // All keys are checked before anything is asked for, so that the answer is either complete or an error.
     for (_, key) in keys.iter() {
         if key.len() > KEY_MAX {
-            return refused(BAD_FORMAT, false);
+            return refused(BAD_FORMAT, Answered::Always);
         }
         any = true;
     }
@@ -156,7 +156,7 @@ fn touching(line: &[u8], at: usize, cas: bool) -> Command<'_> {
     };
     match parse_i64(word) {
         Some(exptime) => retrieval(line, sum([start, word.len()]), cas, Some(exptime)),
-        None => refused(BAD_EXPTIME, false),
+        None => refused(BAD_EXPTIME, Answered::Always),
     }
 }
 
@@ -178,13 +178,13 @@ fn compare_and_store<'a>(words: &Words<'a>) -> Command<'a> {
 
 /// The common part of the storage lines; `cas` is `None` if it should have been a number and is not.
 fn store<'a>(words: &Words<'a>, verb: StoreVerb, cas: Option<Option<u64>>) -> Command<'a> {
-    let noreply = words.noreply(2);
+    let answered = words.answered(2);
     let key = words.get(1);
     match (cas, parse_u32(words.get(2)), parse_i64(words.get(3)), parse_u64(words.get(4))) {
         (Some(cas), Some(flags), Some(exptime), Some(bytes)) if key.len() <= KEY_MAX => {
-            Command::Store { store: Store { verb, key, flags, exptime, cas, value: b"".into() }, bytes, noreply }
+            Command::Store { store: Store { verb, key, flags, exptime, cas, value: b"".into() }, bytes, answered }
         }
-        _ => refused(BAD_FORMAT, noreply),
+        _ => refused(BAD_FORMAT, answered),
     }
 }
 
@@ -202,8 +202,8 @@ fn arith<'a>(words: &Words<'a>, decr: bool) -> Command<'a> {
     if !(3..=4).contains(&words.count()) {
         return error();
     }
-    let noreply = words.noreply(2);
-    keyed(words, noreply, |key| {
+    let answered = words.answered(2);
+    keyed(words, answered, |key| {
         let delta = parse_u64(words.get(2)).ok_or(BAD_DELTA)?;
         Ok(Keyed::Arith(Arith { key, delta, decr, cas: 0, create: None }))
     })
@@ -211,63 +211,65 @@ fn arith<'a>(words: &Words<'a>, decr: bool) -> Command<'a> {
 
 /// `delete KEY [TIME] [noreply]`; the time, of which memcached knows only 0, is any number, and is ignored.
 fn delete<'a>(words: &Words<'a>) -> Command<'a> {
-    let noreply = words.noreply(2);
-    let is_good = match words.count().saturating_sub(noreply.into()) {
+    let answered = words.answered(2);
+    let is_good = match words.count().saturating_sub(answered.is_quiet().into()) {
         2 => true,
         3 => parse_i64(words.get(2)).is_some(),
         _ => false,
     };
     match words.count() {
-        2..=4 if is_good => keyed(words, noreply, |key| Ok(Keyed::Delete { key, cas: 0 })),
-        3..=4 => refused(BAD_DELETE, noreply),
+        2..=4 if is_good => keyed(words, answered, |key| Ok(Keyed::Delete { key, cas: 0 })),
+        3..=4 => refused(BAD_DELETE, answered),
         _ => error(),
     }
 }
 
 /// `touch KEY EXPTIME [noreply]`.
 fn touch<'a>(words: &Words<'a>) -> Command<'a> {
-    let noreply = words.noreply(2);
+    let answered = words.answered(2);
     match words.count() {
         3 => (),
-        4 if noreply => (),
+        4 if answered.is_quiet() => (),
         _ => return error(),
     }
-    keyed(words, noreply, |key| Ok(Keyed::Touch { key, exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)? }))
+    keyed(words, answered, |key| Ok(Keyed::Touch { key, exptime: parse_i64(words.get(2)).ok_or(BAD_EXPTIME)? }))
 }
 
 /// `getl KEY [EXPTIME]`.
 fn getl<'a>(words: &Words<'a>) -> Command<'a> {
     match words.count() {
         0 | 1 => error(),
-        2 => keyed(words, false, |key| Ok(Keyed::Getl { key, exptime: None })),
-        3 => keyed(words, false, |key| {
+        2 => keyed(words, Answered::Always, |key| Ok(Keyed::Getl { key, exptime: None })),
+        3 => keyed(words, Answered::Always, |key| {
             Ok(Keyed::Getl { key, exptime: Some(parse_u32(words.get(2)).ok_or(BAD_EXPTIME)?) })
         }),
-        _ => refused(BAD_FORMAT, false),
+        _ => refused(BAD_FORMAT, Answered::Always),
     }
 }
 
 /// `unl KEY CAS`.
 fn unl<'a>(words: &Words<'a>) -> Command<'a> {
     match words.count() {
-        3 => keyed(words, false, |key| Ok(Keyed::Unl { key, cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)? })),
+        3 => keyed(words, Answered::Always, |key| {
+            Ok(Keyed::Unl { key, cas: parse_u64(words.get(2)).ok_or(BAD_FORMAT)? })
+        }),
         _ => error(),
     }
 }
 
 /// `flush_all [DELAY] [noreply]`; any other third word is ignored.
 fn flush<'a>(words: &Words<'a>) -> Command<'a> {
-    let noreply = words.noreply(1);
+    let answered = words.answered(1);
     let delay = match words.count() {
         1 => None,
-        2 if noreply => None,
+        2 if answered.is_quiet() => None,
         2 | 3 => match parse_i64(words.get(1)) {
             Some(delay) => Some(delay),
-            None => return refused(BAD_EXPTIME, noreply),
+            None => return refused(BAD_EXPTIME, answered),
         },
         _ => return error(),
     };
-    Command::Request { request: Request::Keyless(Keyless::Flush { delay }), noreply }
+    Command::Request { request: Request::Keyless(Keyless::Flush { delay }), answered }
 }
 
 /// `stats`, `stats WORD`, `stats proxy [SUB]`, `stats proxy route KEY`. Of `proxy` the first four letters count (04 §4.4); surplus blanks,
@@ -287,9 +289,9 @@ fn stats<'a>(words: &Words<'a>) -> Command<'a> {
 /// `stats cachedump CLASS LIMIT`; further words are ignored.
 fn cachedump<'a>(words: &Words<'a>) -> Command<'a> {
     match (words.count(), parse_u32(words.get(2)), parse_u32(words.get(3))) {
-        (0..=3, ..) => refused(BAD_LINE, false),
+        (0..=3, ..) => refused(BAD_LINE, Answered::Always),
         (_, Some(class), Some(limit)) => plain(Request::Dump(Dump::Cachedump { class, limit })),
-        _ => refused(BAD_FORMAT, false),
+        _ => refused(BAD_FORMAT, Answered::Always),
     }
 }
 
@@ -300,7 +302,7 @@ fn crawler<'a>(words: &Words<'a>) -> Command<'a> {
         (3, b"metadump") => Dump::Metadump { classes },
         (3, b"mgdump") => Dump::Mgdump { classes },
         (0 | 1, _) | (_, b"metadump" | b"mgdump") => return error(),
-        _ => return refused(ONE_SERVER_ONLY, words.noreply(2)),
+        _ => return refused(ONE_SERVER_ONLY, words.answered(2)),
     };
     let is_list = |word: &[u8]| {
         let is_number = |word: &[u8]| (1..=3).contains(&word.len()) && word.iter().all(u8::is_ascii_digit);
@@ -308,18 +310,18 @@ fn crawler<'a>(words: &Words<'a>) -> Command<'a> {
     };
     match matches!(classes, b"all" | b"hash") || is_list(classes) {
         true => plain(Request::Dump(dump)),
-        false => refused(BAD_CLASS, false),
+        false => refused(BAD_CLASS, Answered::Always),
     }
 }
 
 /// `cache_memlimit MEGABYTES [noreply]`; any other third word is ignored. What is no number is `ERROR`, as in memcached.
 fn memory_limit<'a>(words: &Words<'a>) -> Command<'a> {
-    let noreply = words.noreply(1);
+    let answered = words.answered(1);
     match (words.count(), parse_u32(words.get(1))) {
         (2 | 3, Some(megabytes)) => {
-            Command::Request { request: Request::Keyless(Keyless::MemLimit { megabytes }), noreply }
+            Command::Request { request: Request::Keyless(Keyless::MemLimit { megabytes }), answered }
         }
-        (2 | 3, None) => refused(ERROR, noreply),
+        (2 | 3, None) => refused(ERROR, answered),
         _ => error(),
     }
 }
@@ -327,10 +329,10 @@ fn memory_limit<'a>(words: &Words<'a>) -> Command<'a> {
 /// `verbosity LEVEL [noreply]`; any other third word is ignored.
 fn verbosity<'a>(words: &Words<'a>) -> Command<'a> {
     // `verbosity noreply` sets nothing and says nothing, as with memcached.
-    let noreply = words.noreply(1);
+    let answered = words.answered(1);
     match (words.count(), parse_u32(words.get(1))) {
-        (2 | 3, Some(level)) => Command::Request { request: Request::Verbosity { level }, noreply },
-        (2 | 3, None) => refused(BAD_FORMAT, noreply),
+        (2 | 3, Some(level)) => Command::Request { request: Request::Verbosity { level }, answered },
+        (2 | 3, None) => refused(BAD_FORMAT, answered),
         _ => error(),
     }
 }
@@ -338,27 +340,27 @@ fn verbosity<'a>(words: &Words<'a>) -> Command<'a> {
 /// A command for the key in the second word, which is checked before the other words are.
 fn keyed<'a>(
     words: &Words<'a>,
-    noreply: bool,
+    answered: Answered,
     command: impl FnOnce(&'a [u8]) -> Result<Keyed<'a>, &'static [u8]>,
 ) -> Command<'a> {
     let key = words.get(1);
     if key.len() > KEY_MAX {
-        return refused(BAD_FORMAT, noreply);
+        return refused(BAD_FORMAT, answered);
     }
     match command(key) {
-        Ok(command) => Command::Request { request: Request::Keyed(command), noreply },
-        Err(reply) => refused(reply, noreply),
+        Ok(command) => Command::Request { request: Request::Keyed(command), answered },
+        Err(reply) => refused(reply, answered),
     }
 }
 
 fn plain(request: Request<'_>) -> Command<'_> {
-    Command::Request { request, noreply: false }
+    Command::Request { request, answered: Answered::Always }
 }
 
-fn refused<'a>(reply: &'static [u8], noreply: bool) -> Command<'a> {
-    Command::Refused { reply, noreply }
+fn refused<'a>(reply: &'static [u8], answered: Answered) -> Command<'a> {
+    Command::Refused { reply, answered }
 }
 
 fn error<'a>() -> Command<'a> {
-    refused(ERROR, false)
+    refused(ERROR, Answered::Always)
 }

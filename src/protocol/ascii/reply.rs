@@ -12,6 +12,12 @@ pub const LINE_MAX: usize = 64 * 1024;
 /// Largest value a server may announce, in bytes.
 pub const VALUE_MAX: u64 = 1 << 31;
 
+/// What a server says whose crawler is at work.
+pub const BUSY: &[u8] = b"BUSY currently processing crawler request";
+
+/// What stands before the list of a crawler: memcached has it from 1.6.43 on.
+pub const GREETING: &[u8] = b"OK";
+
 /// How long the flags of a value that a meta command gives are at most, where they are as usual.
 const META_FLAGS: usize = 256;
 
@@ -73,6 +79,16 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize) -> Parsed<'a> {
         line => Reply::Line { line },
     };
     Parsed::Reply { reply, len }
+}
+
+/// Whether a server says to a list that it has no slab class of the number asked for: others may have.
+pub fn is_no_class(line: &[u8]) -> bool {
+    line.starts_with(b"BADCLASS") || line.starts_with(b"CLIENT_ERROR Illegal slab id")
+}
+
+/// Whether a server says that it has done what all are told to do.
+pub fn is_confirmation(line: &[u8]) -> bool {
+    line.starts_with(b"OK") || line == b"RESET" || line.starts_with(b"VERSION ")
 }
 
 /// The most frequent replies, as every server writes them and all of which is there: a value, and the end of a get.

@@ -7,7 +7,7 @@ use super::line::{self, Command};
 use crate::buffer::Value;
 use crate::protocol::keyed::Keyed;
 use crate::protocol::scan::{self, digits, key_end, split_word};
-use crate::protocol::{Request, Store, StoreVerb};
+use crate::protocol::{Answered, Request, Store, StoreVerb};
 use crate::sums::{sum, up_to};
 use memchr::memchr;
 
@@ -50,27 +50,27 @@ pub enum Parsed<'a> {
     Request {
         /// What is asked for.
         request: Request<'a>,
-        /// Whether the client wants no answer, not even an error.
-        noreply: bool,
+        /// When it is answered.
+        answered: Answered,
         /// Bytes to consume.
         len: usize,
     },
     /// Refused here.
     Rejected {
-        /// The line to answer with, unless `noreply`.
+        /// The line to answer with.
         reply: &'static [u8],
-        /// Whether the client wants no answer.
-        noreply: bool,
+        /// When it is answered.
+        answered: Answered,
         /// Bytes to consume.
         len: usize,
     },
     /// A value is refused, for its size or because nobody knows its command: consume the line, then drop the value as it
     /// arrives, so that it cannot pass for a command.
     ValueRefused {
-        /// The line to answer with, unless `noreply`.
+        /// The line to answer with.
         reply: &'static [u8],
-        /// Whether the client wants no answer.
-        noreply: bool,
+        /// When it is answered.
+        answered: Answered,
         /// Bytes of the line, to consume now.
         len: usize,
         /// Bytes of value and line end behind the line, to drop (they may not have arrived yet).
@@ -93,7 +93,11 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64)
     let from = (*scanned).min(buf.len());
     if let Some((key, len)) = plain_get(buf) {
         *scanned = len.saturating_sub(1);
-        return Parsed::Request { request: Request::Keyed(Keyed::Get { key, cas: false }), noreply: false, len };
+        return Parsed::Request {
+            request: Request::Keyed(Keyed::Get { key, cas: false }),
+            answered: Answered::Always,
+            len,
+        };
     }
     if let Some(parsed) = plain_store(all, scanned, value_max) {
         return parsed;
@@ -110,11 +114,15 @@ pub fn parse<'a>(buf: impl Into<Value<'a>>, scanned: &mut usize, value_max: u64)
         return Parsed::LineTooLong;
     }
     match line::command(cut(line)) {
-        Command::Request { request, noreply } => Parsed::Request { request, noreply, len },
-        Command::Refused { reply, noreply } => Parsed::Rejected { reply, noreply, len },
-        Command::StoreRefused { reply, swallow } => Parsed::ValueRefused { reply, noreply: false, len, swallow },
+        Command::Request { request, answered } => Parsed::Request { request, answered, len },
+        Command::Refused { reply, answered } => Parsed::Rejected { reply, answered, len },
+        Command::StoreRefused { reply, swallow } => {
+            Parsed::ValueRefused { reply, answered: Answered::Always, len, swallow }
+        }
         Command::Http => Parsed::Http,
-        Command::Store { store, bytes, noreply } => storage(all, &Announced { store, bytes, noreply, len }, value_max),
+        Command::Store { store, bytes, answered } => {
+            storage(all, &Announced { store, bytes, answered, len }, value_max)
+        }
     }
 }
 
@@ -124,18 +132,19 @@ struct Announced<'a> {
     store: Store<'a>,
     /// How long that is.
     bytes: u64,
-    noreply: bool,
+    answered: Answered,
     /// Where the line ends.
     len: usize,
 }
 
 /// A storage command: takes the data block if it is there.
 fn storage<'a>(all: Value<'a>, announced: &Announced<'a>, value_max: u64) -> Parsed<'a> {
-    let Announced { store, bytes, noreply, len: line_len } = *announced;
+    let Announced { store, bytes, answered, len: line_len } = *announced;
     if bytes > BYTES_MAX {
-        return Parsed::Rejected { reply: line::BAD_FORMAT, noreply, len: line_len };
+        return Parsed::Rejected { reply: line::BAD_FORMAT, answered, len: line_len };
     }
-    let too_large = Parsed::ValueRefused { reply: TOO_LARGE, noreply, len: line_len, swallow: bytes.saturating_add(2) };
+    let too_large =
+        Parsed::ValueRefused { reply: TOO_LARGE, answered, len: line_len, swallow: bytes.saturating_add(2) };
     if bytes > value_max {
         return too_large;
     }
@@ -150,9 +159,9 @@ fn storage<'a>(all: Value<'a>, announced: &Announced<'a>, value_max: u64) -> Par
     match (all.bytes.get(line_len..value_end), all.bytes.get(value_end..len)) {
         (Some(value), Some(b"\r\n")) => {
             let store = Store { value: all.with(value), ..store };
-            Parsed::Request { request: Request::Keyed(Keyed::Store(store)), noreply, len }
+            Parsed::Request { request: Request::Keyed(Keyed::Store(store)), answered, len }
         }
-        (Some(_), Some(_)) => Parsed::Rejected { reply: BAD_CHUNK, noreply, len },
+        (Some(_), Some(_)) => Parsed::Rejected { reply: BAD_CHUNK, answered, len },
         _ => Parsed::Incomplete { need: len },
     }
 }
@@ -183,7 +192,11 @@ fn plain_store<'a>(all: Value<'a>, scanned: &mut usize, value_max: u64) -> Optio
     let (flags, exptime) = (u32::try_from(flags).ok()?, i64::try_from(exptime).ok()?);
     let store = Store { verb: StoreVerb::Set, key, flags, exptime, cas: None, value: all.with(value) };
     *scanned = up_to(buf, block).saturating_sub(1);
-    Some(Parsed::Request { request: Request::Keyed(Keyed::Store(store)), noreply: false, len: up_to(buf, behind) })
+    Some(Parsed::Request {
+        request: Request::Keyed(Keyed::Store(store)),
+        answered: Answered::Always,
+        len: up_to(buf, behind),
+    })
 }
 
 /// The line without its carriage return (unless there is nothing else, 04 §2.1), and only up to the first NUL.

@@ -1,5 +1,7 @@
 //! The words of a line that holds few of them.
 
+use crate::protocol::Answered;
+
 /// How many words are kept. No command but the retrieval ones, which are not split here, has more (04 §2.2).
 const KEPT: usize = 7;
 
@@ -47,10 +49,13 @@ impl<'a> Words<'a> {
         rest
     }
 
-    /// Whether the last word, at place `from` or later, is `noreply`.
-    pub(crate) fn noreply(&self, from: usize) -> bool {
+    /// When the command is answered: never if the last word, at place `from` or later, is `noreply`.
+    pub(crate) fn answered(&self, from: usize) -> Answered {
         let last = self.words.get(..self.count).and_then(<[_]>::last);
-        self.count > from && last.is_some_and(|last| *last == b"noreply")
+        match self.count > from && last.is_some_and(|last| *last == b"noreply") {
+            true => Answered::Never,
+            false => Answered::Always,
+        }
     }
 }
 
@@ -81,13 +86,13 @@ mod tests {
 
     #[test]
     fn noreply_is_the_last_word_exactly() {
-        assert!(Words::split(b"delete k noreply  ").noreply(2));
-        assert!(!Words::split(b"delete noreply").noreply(2));
-        assert!(Words::split(b"flush_all noreply").noreply(1));
-        assert!(!Words::split(b"delete noreply x").noreply(2));
-        assert!(!Words::split(b"delete k noreplyx").noreply(2));
-        assert!(Words::split(b"cas k 1 2 3 4 noreply").noreply(2));
-        assert!(!Words::split(b"cas k 1 2 3 4 noreply x").noreply(2));
-        assert!(!Words::split(b"").noreply(0));
+        assert_eq!(Words::split(b"delete k noreply  ").answered(2), Answered::Never);
+        assert_eq!(Words::split(b"delete noreply").answered(2), Answered::Always);
+        assert_eq!(Words::split(b"flush_all noreply").answered(1), Answered::Never);
+        assert_eq!(Words::split(b"delete noreply x").answered(2), Answered::Always);
+        assert_eq!(Words::split(b"delete k noreplyx").answered(2), Answered::Always);
+        assert_eq!(Words::split(b"cas k 1 2 3 4 noreply").answered(2), Answered::Never);
+        assert_eq!(Words::split(b"cas k 1 2 3 4 noreply x").answered(2), Answered::Always);
+        assert_eq!(Words::split(b"").answered(0), Answered::Always);
     }
 }

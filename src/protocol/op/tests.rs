@@ -47,7 +47,7 @@ fn each_opcode_has_one_row() {
     for opcode in 0..=u8::MAX {
         let row = ROWS.iter().find(|row| row.opcode == opcode || row.quiet == Some(opcode));
         assert_eq!(*of(opcode), row.copied().unwrap_or(Op { opcode, ..UNKNOWN[0] }), "{opcode:#x}");
-        assert!(!is_quiet(loud(opcode)), "{opcode:#x}");
+        assert!(!answered(loud(opcode)).is_quiet(), "{opcode:#x}");
     }
 }
 
@@ -59,7 +59,9 @@ fn the_targets_are_those_of_the_contract() {
     let mut quiet = opcodes(row("quiet ones")[0]);
     quiet.extend([QUITQ, FLUSHQ]); // they have rows of their own
     quiet.sort_unstable();
-    assert_eq!((0..=u8::MAX).filter(|opcode| is_quiet(*opcode)).collect::<Vec<_>>(), quiet);
+    assert_eq!((0..=u8::MAX).filter(|opcode| answered(*opcode).is_quiet()).collect::<Vec<_>>(), quiet);
+    let of_gets = quiet.iter().copied().filter(|opcode| answered(*opcode) == Answered::OnHit);
+    assert_eq!(of_gets.collect::<Vec<_>>(), [GETQ, GETKQ, GATQ, GATKQ]);
     let to_all = [row("NOOP"), row("STAT")].map(|row| opcodes(row[0])).concat();
     let words = ["VERSION", "QUIT", "SASL", "VERBOSITY", "HELLO", "SELECT_BUCKET", "TAP"];
     let local = words.map(|word| opcodes(row(word)[0])).concat();

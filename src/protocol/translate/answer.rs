@@ -2,12 +2,13 @@
 
 use crate::buffer::{Output, Value};
 use crate::protocol::Reply;
-use crate::protocol::ascii::meta::reply::Words;
+use crate::protocol::ascii::meta::asked::Status;
+use crate::protocol::ascii::meta::reply::{Words, outcome};
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::reply::Reply as BinaryReply;
 use crate::protocol::numbers::parse_u64;
-use crate::protocol::op::{self, Answer, Op, is_quiet};
-use crate::protocol::scan::split_word;
+use crate::protocol::op::{self, Answer, Op};
+use crate::protocol::status::of_error;
 
 /// What a reply means for its request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,44 +60,41 @@ pub fn answer(out: Option<&mut Output>, asked: &Asked<'_>, reply: &Reply<'_>) ->
 
 /// The answer to a line.
 fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
-    let (is_get, is_arith, is_quiet) = (op.gives_value(), op.answer == Answer::Number, is_quiet(asked.opcode));
+    let (is_get, is_arith, answered) = (op.gives_value(), op.answer == Answer::Number, op::answered(asked.opcode));
     if is_arith && let Some(number) = parse_u64(line.trim_ascii()) {
         counted(out, asked, number, 0);
         return Outcome::Answered;
     }
-    let (first, flags) = split_word(line);
-    let status = match first {
+    match outcome(line) {
         // A value is missing.
-        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" if is_get || is_arith && !is_quiet => {
-            return Outcome::Unfit;
-        }
-        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" => {
-            if !is_quiet {
-                done(out, asked, flags);
+        Some((Status::Done, _)) if is_get || is_arith && answered.says_done() => return Outcome::Unfit,
+        Some((Status::Done, words)) => {
+            if answered.says_done() {
+                done(out, asked, words);
             }
-            return Outcome::Answered;
         }
-        b"EN" | b"NF" | b"NOT_FOUND" if is_arith && asked.may_create => return Outcome::Missing,
-        b"EN" | b"NF" | b"NOT_FOUND" => match op.opcode {
-            opcode::APPEND | opcode::PREPEND => status::NOT_STORED,
-            _ => status::KEY_NOT_FOUND,
+        Some((Status::Missing, _)) if is_arith && asked.may_create => return Outcome::Missing,
+        Some((status, _)) => refuse(out, asked, code(op, status)),
+        None => match of_error(line) {
+            Some(code) => refuse(out, asked, code),
+            None => return Outcome::Unfit,
         },
-        b"EX" | b"EXISTS" => status::KEY_EXISTS,
-        b"NS" | b"NOT_STORED" => match op.opcode {
-            opcode::ADD | opcode::INCREMENT | opcode::DECREMENT => status::KEY_EXISTS,
-            opcode::REPLACE => status::KEY_NOT_FOUND,
-            _ => status::NOT_STORED,
-        },
-        b"ERROR" => status::UNKNOWN_COMMAND,
-        _ if line.starts_with(b"CLIENT_ERROR cannot increment or decrement") => status::DELTA_BAD_VALUE,
-        b"CLIENT_ERROR" => status::INVALID,
-        _ if line.starts_with(b"SERVER_ERROR object too large") => status::TOO_LARGE,
-        _ if line.starts_with(b"SERVER_ERROR out of memory") => status::OUT_OF_MEMORY,
-        b"SERVER_ERROR" => status::INTERNAL,
-        _ => return Outcome::Unfit,
-    };
-    refuse(out, asked, status);
+    }
     Outcome::Answered
+}
+
+/// What a packet says that is not done.
+fn code(op: &Op, status: Status) -> u16 {
+    use opcode::{ADD, APPEND, DECREMENT, INCREMENT, PREPEND, REPLACE};
+    match (status, op.opcode) {
+        (Status::Done, _) => status::SUCCESS,
+        (Status::Missing, APPEND | PREPEND) => status::NOT_STORED,
+        (Status::Missing, _) => status::KEY_NOT_FOUND,
+        (Status::Exists, _) => status::KEY_EXISTS,
+        (Status::NotStored, ADD | INCREMENT | DECREMENT) => status::KEY_EXISTS,
+        (Status::NotStored, REPLACE) => status::KEY_NOT_FOUND,
+        (Status::NotStored, _) => status::NOT_STORED,
+    }
 }
 
 fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: Value<'_>) {
@@ -107,21 +105,25 @@ fn value(out: &mut Output, asked: &Asked<'_>, flags: u32, cas: u64, data: Value<
 }
 
 fn counted(out: &mut Output, asked: &Asked<'_>, number: u64, cas: u64) {
-    if !is_quiet(asked.opcode) {
+    if op::answered(asked.opcode).says_done() {
         let value = &number.to_be_bytes();
         BinaryReply { cas, value, ..BinaryReply::to(asked.opcode, asked.opaque) }.write(out.tail());
     }
 }
 
-/// The answer that a missing number was created.
-pub fn created(out: &mut Output, asked: &Asked<'_>, initial: u64) {
-    counted(out, asked, initial, 0);
+/// Appends the answer to the creation of a missing number, of which the server has said this.
+pub fn created(out: &mut Output, asked: &Asked<'_>, initial: u64, line: &[u8]) {
+    match line {
+        b"STORED" => counted(out, asked, initial, 0),
+        // Somebody else was quicker: the client may try again.
+        _ => refuse(out, asked, status::TEMPORARY_FAILURE),
+    }
 }
 
 /// Success without a value.
-fn done(out: &mut Output, asked: &Asked<'_>, flags: &[u8]) {
-    let cas = Words::new(flags).number(b'c').unwrap_or(0);
-    let client_flags = (Words::new(flags).number(b'f').unwrap_or(0) as u32).to_be_bytes();
+fn done(out: &mut Output, asked: &Asked<'_>, words: Words<'_>) {
+    let cas = words.number(b'c').unwrap_or(0);
+    let client_flags = (words.number(b'f').unwrap_or(0) as u32).to_be_bytes();
     // memcached's answer to a touch carries the item's flags.
     let extras: &[u8] = if asked.opcode == opcode::TOUCH { &client_flags } else { &[] };
     BinaryReply { cas, extras, ..BinaryReply::to(asked.opcode, asked.opaque) }.write(out.tail());
@@ -130,7 +132,7 @@ fn done(out: &mut Output, asked: &Asked<'_>, flags: &[u8]) {
 /// Anything but success. A quiet get that misses hears nothing.
 fn refuse(out: &mut Output, asked: &Asked<'_>, code: u16) {
     let op = op::of(asked.opcode);
-    if op.gives_value() && is_quiet(asked.opcode) && code == status::KEY_NOT_FOUND {
+    if code == status::KEY_NOT_FOUND && !op::answered(asked.opcode).says_missing() {
         return;
     }
     if op.gives_key() && code == status::KEY_NOT_FOUND {
@@ -243,7 +245,7 @@ mod tests {
         }
         let said = |opcode| {
             let mut out = Output::default();
-            created(&mut out, &Asked { opcode, opaque: 7, key: b"k", may_create: true }, 8);
+            created(&mut out, &Asked { opcode, opaque: 7, key: b"k", may_create: true }, 8, b"STORED");
             out.contiguous(u64::MAX).unwrap_or_default().to_vec()
         };
         assert_eq!(said(opcode::INCREMENT), packet(0x05, 0, 0, [b"", b"", &8u64.to_be_bytes()]));

@@ -11,7 +11,7 @@ use std::ops::Range;
 
 use crate::protocol::Protocol;
 use crate::protocol::binary::packet::HEADER;
-use crate::protocol::op::is_quiet;
+use crate::protocol::op;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
@@ -267,7 +267,7 @@ fn may_take_back(conn: &Conn, index: usize) -> bool {
     let Some(entry) = conn.fifo.get(index) else { return false };
     let is_quiet = match entry.expect {
         Expect::Quiet { .. } | Expect::Close | Expect::Probe(_) => true,
-        Expect::Translated(Translated { opcode, .. }) => is_quiet(opcode),
+        Expect::Translated(Translated { opcode, .. }) => op::answered(opcode).is_quiet(),
         _ => false,
     };
     before.is_last() && entry.is_last() && !is_quiet && before.end >= conn.output.sent()

@@ -3,9 +3,9 @@
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::metrics::server::Count;
-use crate::protocol::Protocol;
 use crate::protocol::ascii::request;
 use crate::protocol::op;
+use crate::protocol::{Answered, Protocol};
 
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
@@ -67,8 +67,14 @@ impl Bucket {
 impl Engine {
     /// A new request of the client, which holds a place.
     #[inline]
-    pub(in crate::proxy) fn one(&mut self, caller: &Caller, work: Work, noreply: bool, may_repeat: bool) -> RequestId {
-        let request = self.new_request(caller, work, noreply);
+    pub(in crate::proxy) fn one(
+        &mut self,
+        caller: &Caller,
+        work: Work,
+        answered: Answered,
+        may_repeat: bool,
+    ) -> RequestId {
+        let request = self.new_request(caller, work, answered);
         if let Some(request) = self.flight.requests.must_mut(request) {
             request.take_place(may_repeat);
             let bucket = &self.buckets[request.bucket];
@@ -79,13 +85,13 @@ impl Engine {
     }
 
     /// A new request of the client. The caller has made sure that the client is there.
-    pub(in crate::proxy) fn new_request(&mut self, caller: &Caller, work: Work, noreply: bool) -> RequestId {
+    pub(in crate::proxy) fn new_request(&mut self, caller: &Caller, work: Work, answered: Answered) -> RequestId {
         let Some(client) = self.upstream.clients.must_mut(caller.client) else { return RequestId::NONE };
-        let made = Request::new(caller, client.next_sequence(), work, noreply);
+        let made = Request::new(caller, client.next_sequence(), work, answered);
         let delays = client.waited(self.now);
         let note = self.flight.take_note();
         let request = self.flight.requests.insert(made.begun(self.now, delays, note));
-        client.owe(request, noreply, self.now);
+        client.owe(request, answered, self.now);
         request
     }
 
@@ -185,7 +191,7 @@ impl Engine {
         if let Some(watch) = &mut bucket.watch {
             request.note = watch.get(key, length, self.now, &mut self.flight.notes);
         }
-        client.owe(request_id, false, self.now);
+        client.owe(request_id, Answered::Always, self.now);
         let get =
             Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
         let Some(host_id) = host_id else { return self.fail(request_id, Failure::NoServer) };
@@ -226,7 +232,7 @@ impl Engine {
         if let Some(watch) = &mut bucket.watch {
             request.note = watch.get(key, length, self.now, &mut self.flight.notes);
         }
-        client.owe(request_id, false, self.now);
+        client.owe(request_id, Answered::Always, self.now);
         let get =
             Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
         bucket.counters.count(Counter::JoinedGets);
@@ -247,7 +253,7 @@ impl Engine {
     /// A get of one key.
     pub(in crate::proxy) fn get_one(&mut self, caller: &Caller, key: &[u8], cas: bool) {
         let Caller { client, bucket, .. } = *caller;
-        let request = self.one(caller, Work::Get { cas, touch: false }, false, true);
+        let request = self.one(caller, Work::Get { cas, touch: false }, Answered::Always, true);
         if self.buckets[bucket].front.is_some() && self.get_cached(request, bucket, key, cas) {
             return;
         }

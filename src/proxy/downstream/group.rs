@@ -9,7 +9,7 @@ use crate::buffer::Output;
 use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::{command as binary, opcode, packet};
-use crate::protocol::op::is_quiet;
+use crate::protocol::op;
 
 use crate::proxy::Engine;
 use crate::proxy::request::RequestId;
@@ -178,7 +178,7 @@ impl Engine {
     /// A packet of this batch was written at the end of the connection's output.
     pub(in crate::proxy) fn note_packet(&mut self, id: RequestId, conn_id: ConnId, code: u8) {
         if let Some(conn) = self.downstream.conns.must_mut(conn_id) {
-            conn.open = is_quiet(code).then_some(Open::Quiet(id));
+            conn.open = op::answered(code).is_quiet().then_some(Open::Quiet(id));
         }
     }
 

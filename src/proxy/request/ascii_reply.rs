@@ -2,6 +2,7 @@
 
 use crate::buffer::Output;
 use crate::protocol::Reply;
+use crate::protocol::ascii::reply::is_confirmation;
 use crate::protocol::binary::opcode::status;
 use std::ops::Range;
 
@@ -179,7 +180,7 @@ impl Engine {
             }
             Reply::End if !is_list => return Err(Unfit),
             Reply::End => self.with_broadcast(request, |broadcast| broadcast.confirm(host)),
-            Reply::Line { line } if line.starts_with(b"OK") || *line == b"RESET" || line.starts_with(b"VERSION ") => {
+            Reply::Line { line } if is_confirmation(line) => {
                 self.with_broadcast(request, |broadcast| broadcast.confirm(host));
             }
             Reply::Line { line } => self.with_broadcast(request, |broadcast| broadcast.refuse(line, status::INTERNAL)),

@@ -10,9 +10,9 @@ use crate::arena::Arena;
 use crate::buffer::Output;
 use crate::config::behavior::Behavior;
 use crate::metrics::counter::Counter;
-use crate::protocol::Protocol;
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::request;
+use crate::protocol::{Answered, Protocol};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
@@ -148,7 +148,7 @@ impl Engine {
             Some(batch) => batch,
             None => match self.admit(caller) {
                 Admit::Wait => return Verdict::Wait,
-                Admit::Go => self.one(caller, Work::Batch(Box::new(Batch::new())), false, true),
+                Admit::Go => self.one(caller, Work::Batch(Box::new(Batch::new())), Answered::Always, true),
                 Admit::TooLate => {
                     self.refuse_quiet(caller, packet, Failure::WaitQueue);
                     return Verdict::Taken;
@@ -173,7 +173,8 @@ impl Engine {
         if failure == Failure::WaitQueue {
             self.count(caller.bucket, Counter::WaitQueueTimeout);
         }
-        let request = self.new_request(caller, Work::Batch(Box::new(Batch { is_open: false, ..Batch::new() })), false);
+        let request =
+            self.new_request(caller, Work::Batch(Box::new(Batch { is_open: false, ..Batch::new() })), Answered::Always);
         self.not_sent(request, packet, failure, None);
     }
 
@@ -245,6 +246,6 @@ impl Engine {
 
     /// A batch without quiet packets, for a packet that goes to all servers.
     pub(in crate::proxy) fn new_batch(&mut self, caller: &Caller) -> RequestId {
-        self.one(caller, Work::Batch(Box::new(Batch::new())), false, true)
+        self.one(caller, Work::Batch(Box::new(Batch::new())), Answered::Always, true)
     }
 }

@@ -6,7 +6,7 @@ use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::said;
-use crate::protocol::op::{self, is_quiet};
+use crate::protocol::op;
 use crate::protocol::status::line;
 
 use crate::proxy::Engine;
@@ -67,7 +67,7 @@ impl Engine {
                 self.pop_head(id);
                 Ok(())
             }
-            Expect::Quiet { .. } if is_quiet(code) => self.quiet_reply(id, packet),
+            Expect::Quiet { .. } if op::answered(code).is_quiet() => self.quiet_reply(id, packet),
             Expect::Quiet { .. } => {
                 // What closes the group: the quiet ones have had their say.
                 self.drop_quiet(id);

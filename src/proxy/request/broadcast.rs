@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::buffer::Output;
-use crate::protocol::Protocol;
 use crate::protocol::ascii::answer;
 use crate::protocol::binary::opcode::status;
 use crate::protocol::binary::reply::Reply;
 use crate::protocol::keyless::Keyless;
 use crate::protocol::op;
 use crate::protocol::status::text;
+use crate::protocol::{Answered, Protocol};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
@@ -218,9 +218,9 @@ impl Broadcast {
 
 impl Engine {
     /// Sends a command to all servers.
-    pub(in crate::proxy) fn broadcast(&mut self, caller: &Caller, command: &Keyless<'_>, noreply: bool) {
+    pub(in crate::proxy) fn broadcast(&mut self, caller: &Caller, command: &Keyless<'_>, answered: Answered) {
         let broadcast = self.answers_to(caller, command);
-        let id = self.one(caller, Work::Broadcast(Box::new(broadcast)), noreply, true);
+        let id = self.one(caller, Work::Broadcast(Box::new(broadcast)), answered, true);
         self.send_to_all(caller, id, (command.op().opcode, 0), |speak, out| command.write(speak, out.tail()));
         if self.flight.requests.must(id).is_some_and(|request| request.pending == 0) {
             self.finish_broadcast(id);

@@ -5,10 +5,10 @@
 //! while the client has enough to read, but not for longer than `downstream_timeout`. Lines of different servers mix;
 //! the end is told once.
 
-use crate::protocol::Dump as Command;
-use crate::protocol::Reply;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::command;
+use crate::protocol::ascii::reply::{BUSY, GREETING, is_no_class};
+use crate::protocol::{Answered, Dump as Command, Reply};
 
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::host::{Crawl, Host, HostId};
@@ -27,15 +27,6 @@ const AHEAD: u64 = 256 * 1024;
 
 /// What stands before the names of the servers whose lists are missing or incomplete.
 const INCOMPLETE: &str = "no complete list from";
-
-/// What a server says whose crawler is at work.
-const BUSY: &[u8] = b"BUSY currently processing crawler request";
-
-/// What a server says that has no slab class of the number asked for: others may have.
-const NO_SUCH_CLASS: [&[u8]; 2] = [b"BADCLASS", b"CLIENT_ERROR Illegal slab id"];
-
-/// What stands before the list of a crawler: memcached has it from 1.6.43 on.
-const GREETING: &[u8] = b"OK";
 
 /// A list in the making.
 #[derive(Debug)]
@@ -70,7 +61,7 @@ impl Dump {
             line_end: command.line_end(),
             end: command.end(),
             left,
-            is_crawl: is_crawl(command),
+            is_crawl: command.is_crawl(),
             is_begun: false,
             roll,
             is_listed: false,
@@ -98,7 +89,7 @@ impl Dump {
         if line == self.end {
             self.is_listed = true;
             self.roll.confirm(host);
-        } else if NO_SUCH_CLASS.iter().any(|start| line.starts_with(start)) {
+        } else if is_no_class(line) {
             self.no_class.get_or_insert_with(|| line.to_vec());
             self.roll.confirm(host);
         } else {
@@ -115,11 +106,6 @@ impl Dump {
             (Verdict::Missing(line), _) => answer::line(out, &line),
         }
     }
-}
-
-/// Whether the server's crawler makes the list.
-fn is_crawl(command: &Command<'_>) -> bool {
-    !matches!(command, Command::Cachedump { .. })
 }
 
 impl Engine {
@@ -143,10 +129,9 @@ impl Engine {
         }
         let dump = Dump::new(&command, self.roll(&hosts));
         // It takes no place among the bucket's requests: they would wait for it.
-        let request = self.new_request(caller, Work::Dump(Box::new(dump)), false);
-        let is_crawl = is_crawl(&command);
+        let request = self.new_request(caller, Work::Dump(Box::new(dump)), Answered::Always);
         for host in hosts {
-            if is_crawl && !self.may_crawl(request, host) {
+            if command.is_crawl() && !self.may_crawl(request, host) {
                 continue;
             }
             match self.pick_dump(host) {

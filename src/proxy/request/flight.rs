@@ -2,11 +2,11 @@
 
 use crate::arena::Id;
 use crate::buffer::Output;
-use crate::protocol::Reply;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::asked::Asked;
 use crate::protocol::op;
 use crate::protocol::status::CommandClass;
+use crate::protocol::{Answered, Reply};
 
 use crate::proxy::downstream::ConnId;
 use crate::proxy::downstream::host::HostId;
@@ -106,8 +106,8 @@ pub struct Request {
     pub sequence: u64,
     /// What kind of answer it waits for.
     pub work: Work,
-    /// The client gets no reply.
-    pub noreply: bool,
+    /// When its client hears of it.
+    pub answered: Answered,
     /// A server may be asked again although it may have done it already (03 §8.1).
     pub(super) may_repeat: bool,
     /// It changes something at its servers.
@@ -150,13 +150,13 @@ pub struct Request {
 
 impl Request {
     /// A request that has not been sent yet.
-    pub(in crate::proxy) fn new(caller: &Caller, sequence: u64, work: Work, noreply: bool) -> Request {
+    pub(in crate::proxy) fn new(caller: &Caller, sequence: u64, work: Work, answered: Answered) -> Request {
         Request {
             client: caller.client,
             bucket: caller.bucket,
             sequence,
             work,
-            noreply,
+            answered,
             may_repeat: true,
             changes: false,
             has_place: false,
@@ -184,7 +184,7 @@ impl Request {
     /// A get of one key that holds a place.
     pub(in crate::proxy) fn get(caller: &Caller, sequence: u64, now: Micros) -> Request {
         let work = Work::Get { cas: false, touch: false };
-        Request { has_place: true, since: now, ..Request::new(caller, sequence, work, false) }
+        Request { has_place: true, since: now, ..Request::new(caller, sequence, work, Answered::Always) }
     }
 
     /// It is made now, after these delays.

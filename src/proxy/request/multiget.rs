@@ -13,10 +13,9 @@ use std::ops::Range;
 use crate::buffer::{Output, Spare};
 use crate::front_cache::Value;
 use crate::metrics::counter::Counter;
-use crate::protocol::Keys;
-use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::command as binary;
+use crate::protocol::{Answered, Keys, Protocol};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
@@ -205,7 +204,7 @@ impl Engine {
         let parts = multiget.used as u32;
         multiget.is_ordered = parts > 1 || has_repeated;
         let links = Links::with_memory(std::mem::take(&mut multiget.links));
-        let id = self.one(caller, Work::MultiGet(multiget), false, true);
+        let id = self.one(caller, Work::MultiGet(multiget), Answered::Always, true);
         if let Some(request) = self.flight.requests.must_mut(id) {
             (request.failure, request.links, request.changes) = (failure, links, exptime.is_some());
         }

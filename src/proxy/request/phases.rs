@@ -112,13 +112,14 @@ impl Request {
 mod tests {
     use super::*;
     use crate::arena::Id;
+    use crate::protocol::Answered;
     use crate::proxy::request::Work;
     use crate::proxy::upstream::Caller;
 
     #[test]
     fn the_parts_add_up() {
         let nobody = Caller { client: Id::NONE, bucket: 0, named: None };
-        let mut request = Request::new(&nobody, 0, Work::Local, false);
+        let mut request = Request::new(&nobody, 0, Work::Local, Answered::Always);
         request.since = 100;
         assert_eq!(request.phases(350), Phases { total: 250, queue: 250, server: None });
         request.delays.note_sent(100, Some(120));

@@ -3,8 +3,6 @@
 use crate::protocol::Create;
 use crate::protocol::Reply;
 use crate::protocol::ascii::meta;
-use crate::protocol::binary::opcode::status;
-use crate::protocol::binary::reply;
 use crate::protocol::op;
 use crate::protocol::translate::{self, Asked, Outcome};
 
@@ -95,13 +93,8 @@ impl Engine {
         let PacketName { opcode, opaque, .. } = name;
         if let Some(request) = self.unlink(id, 0) {
             if let Some(sink) = self.packet_sink(request, name) {
-                match *line {
-                    b"STORED" => {
-                        translate::created(sink, &Asked { opcode, opaque, key: &[], may_create: false }, initial);
-                    }
-                    // Somebody else was quicker: the client may try again.
-                    _ => reply::Reply::refused(opcode, opaque, status::TEMPORARY_FAILURE).write(sink.tail()),
-                }
+                let asked = Asked { opcode, opaque, key: &[], may_create: false };
+                translate::created(sink, &asked, initial, line);
             }
             self.packet_done(request);
         }

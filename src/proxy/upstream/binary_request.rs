@@ -1,15 +1,15 @@
 //! What each packet of a binary client does (04 §8).
 
 use crate::buffer::{Input, Output};
-use crate::protocol::Protocol;
 use crate::protocol::ascii::command as ascii;
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::opcode::{self, status};
 use crate::protocol::binary::packet::{self, HEADER, Packet, Parsed, parse_request};
 use crate::protocol::binary::reply::Reply;
-use crate::protocol::op::{self, Target, is_quiet};
+use crate::protocol::op::{self, Target};
 use crate::protocol::status::text;
 use crate::protocol::translate;
+use crate::protocol::{Answered, Protocol};
 use crate::routing::Router;
 
 use crate::proxy::downstream::host::HostId;
@@ -75,7 +75,7 @@ impl Engine {
             _ if op.is_foreign && packet.key.is_empty() => {
                 self.local_packet(caller, packet, status::UNKNOWN_COMMAND);
             }
-            _ if is_quiet(code) => return self.quiet_packet(caller, packet),
+            _ if op::answered(code).is_quiet() => return self.quiet_packet(caller, packet),
             _ => return self.binary_proxied(caller, packet),
         }
         Verdict::Taken
@@ -122,7 +122,7 @@ impl Engine {
         let op = op::of(opcode);
         let is_broadcast = op.target == Target::All;
         if let Some(failure) = self.no_servers(caller) {
-            let request = self.new_request(caller, Work::Packet { opcode, opaque }, false);
+            let request = self.new_request(caller, Work::Packet { opcode, opaque }, Answered::Always);
             self.fail(request, failure);
             return Verdict::Taken;
         }
@@ -136,7 +136,7 @@ impl Engine {
         match self.admit(caller) {
             Admit::Wait => return Verdict::Wait,
             Admit::TooLate => {
-                let request = self.new_request(caller, Work::Packet { opcode, opaque }, false);
+                let request = self.new_request(caller, Work::Packet { opcode, opaque }, Answered::Always);
                 self.fail(request, Failure::WaitQueue);
             }
             Admit::Go if is_broadcast => {
@@ -144,8 +144,12 @@ impl Engine {
                 self.close_batch(batch, caller, packet);
             }
             Admit::Go => {
-                let request =
-                    self.one(caller, Work::Packet { opcode, opaque }, false, op.may_repeat(packet.header.cas != 0));
+                let request = self.one(
+                    caller,
+                    Work::Packet { opcode, opaque },
+                    Answered::Always,
+                    op.may_repeat(packet.header.cas != 0),
+                );
                 self.send_packet(request, packet);
             }
         }
@@ -201,7 +205,7 @@ impl Engine {
         let expect = match speak {
             Protocol::Binary => {
                 write_packet(out, packet, has_map.then_some(vbucket));
-                match is_quiet(code) {
+                match op::answered(code).is_quiet() {
                     true => Expect::Quiet { opcode: code, answered: false, place },
                     false => Expect::Packet { opcode: code },
                 }

@@ -5,7 +5,7 @@
 use crate::arena::{Arena, Id};
 use crate::buffer::{Input, Output, Spare};
 use crate::memcached::Session;
-use crate::protocol::Protocol;
+use crate::protocol::{Answered, Protocol};
 
 use crate::proxy::downstream::ConnId;
 use crate::proxy::downstream::host::HostId;
@@ -174,10 +174,10 @@ impl Client {
     }
 
     /// One more request is owed an answer, or at least to be done.
-    pub(in crate::proxy) fn owe(&mut self, request: RequestId, noreply: bool, now: Micros) {
+    pub(in crate::proxy) fn owe(&mut self, request: RequestId, answered: Answered, now: Micros) {
         self.next_sequence.up();
         self.packets.leave();
-        if noreply { &mut self.quiet } else { &mut self.order }.push(request);
+        if answered.says_anything() { &mut self.order } else { &mut self.quiet }.push(request);
         self.unanswered.up();
         if self.unanswered == 1 {
             self.oldest_since = now;
@@ -193,7 +193,7 @@ impl Client {
         id: RequestId,
         spare: &mut Spare<Vec<u8>>,
     ) -> Option<(&'a mut Output, &'a Work)> {
-        if request.noreply || request.is_done || self.is_deaf {
+        if !request.answered.says_anything() || request.is_done || self.is_deaf {
             return None;
         }
         let (work, parked) = request.reply_parts();

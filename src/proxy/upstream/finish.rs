@@ -2,8 +2,8 @@
 
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
-use crate::protocol::Reply;
 use crate::protocol::status::CommandClass;
+use crate::protocol::{Answered, Reply};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::Entry;
@@ -31,7 +31,7 @@ impl Engine {
             return self.mark_client(caller.client);
         }
         self.drop_note();
-        let request = self.new_request(caller, Work::Local, false);
+        let request = self.new_request(caller, Work::Local, Answered::Always);
         if let Some(request) = self.flight.requests.must_mut(request) {
             write(request.parked().tail());
         }
@@ -82,7 +82,7 @@ impl Engine {
             write(out, work);
         }
         request.finish();
-        let (bucket_id, sequence, noreply, note) = (request.bucket, request.sequence, request.noreply, request.note);
+        let (bucket_id, sequence, answered, note) = (request.bucket, request.sequence, request.answered, request.note);
         if request.has_place() && !self.alike.add(request, self.now) {
             self.alike.begin(request, self.now, &self.buckets, &self.downstream);
         }
@@ -105,7 +105,7 @@ impl Engine {
             client.unanswered = client.unanswered.saturating_sub(1);
             client.active_at = self.now;
             self.flight.is_refused_due |= !client.refused.is_empty();
-            if noreply {
+            if !answered.says_anything() {
                 client.forget_quiet(&mut self.flight.requests);
             } else if client.order.is_front(id) {
                 client.pass_on(&mut self.flight.requests, &mut self.spare, &mut self.flight.works);
@@ -189,7 +189,7 @@ impl Engine {
     /// The request has failed as a whole.
     pub(in crate::proxy) fn fail(&mut self, id: RequestId, failure: Failure) {
         let Some(request) = self.flight.requests.must(id) else { return };
-        let (bucket, noreply) = (request.bucket, request.noreply);
+        let (bucket, answered) = (request.bucket, request.answered);
         let is_batch = matches!(request.work, Work::Batch(_));
         match failure {
             Failure::ConnQueue => self.count(bucket, Counter::ConnQueueTimeout),
@@ -201,7 +201,7 @@ impl Engine {
         if is_batch {
             return self.fail_batch(id, failure);
         }
-        self.give_up(id, !noreply);
+        self.give_up(id, answered.says_anything());
         // An entry of it on a connection that was closed for that may have finished it.
         let Some(request) = self.flight.requests.get_mut(id) else { return };
         request.let_all_go();

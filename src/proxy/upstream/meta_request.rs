@@ -4,12 +4,12 @@
 //! get then travels as any other, joined with those of other clients. (Not to servers that know meta commands: a `get` does
 //! not tell that an item is stale.) The front cache answers those that ask for nothing which it does not have.
 
-use crate::protocol::Protocol;
 use crate::protocol::ascii::meta;
 use crate::protocol::ascii::meta::command;
 use crate::protocol::ascii::meta::request::{self, Meta, Parsed, Verb};
 use crate::protocol::older::{self, Misfit, misfit};
 use crate::protocol::op;
+use crate::protocol::{Answered, Protocol};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::Expect;
@@ -61,7 +61,7 @@ impl Engine {
             Parsed::Refused { reply, len, swallow } => (reply, len, swallow),
             Parsed::TooLarge { len, swallow, .. } => (request::TOO_LARGE, len, swallow),
         };
-        self.refuse_line(caller, text, false, reply);
+        self.refuse_line(caller, text, Answered::Always, reply);
         if let Some(client) = self.upstream.clients.must_mut(caller.client) {
             client.swallow = swallow;
         }
@@ -143,7 +143,7 @@ impl Engine {
     /// A meta command that cannot be sent.
     fn refuse_meta(&mut self, caller: &Caller, meta: &Meta<'_>, failure: Failure) {
         let work = self.flight.keep(meta);
-        let request = self.new_request(caller, work, false);
+        let request = self.new_request(caller, work, meta.answered());
         self.fail(request, failure);
     }
 
@@ -151,7 +151,7 @@ impl Engine {
     fn send_meta(&mut self, caller: &Caller, meta: &Meta<'_>, route: &Route) {
         let key = meta.key.name();
         let work = self.flight.keep(meta);
-        let request = self.one(caller, work, false, may_repeat(meta));
+        let request = self.one(caller, work, meta.answered(), may_repeat(meta));
         let (bucket, Route { host, vbucket, words }) = (caller.bucket, *route);
         if self.buckets[bucket].front.is_some() && is_plain(meta) && self.get_cached(request, bucket, key, false) {
             return;

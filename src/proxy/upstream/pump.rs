@@ -6,7 +6,7 @@ use crate::protocol::ascii::meta;
 use crate::protocol::ascii::request::{self, Parsed};
 use crate::protocol::binary::breach::Breach;
 use crate::protocol::binary::packet::is_binary;
-use crate::protocol::{Protocol, trace};
+use crate::protocol::{Answered, Protocol, trace};
 use crate::routing::Router;
 
 use crate::proxy::bucket::Bucket;
@@ -249,28 +249,28 @@ impl Engine {
     pub(in crate::proxy) fn carry_out(&mut self, caller: &Caller, text: &[u8], parsed: Parsed<'_>) -> Progress {
         match parsed {
             Parsed::Incomplete { need } => Progress::Short(need),
-            Parsed::Request { request, noreply, len } => {
+            Parsed::Request { request, answered, len } => {
                 self.watch_line(caller.bucket, &request);
-                if self.ascii_request(caller, &request, noreply) == Verdict::Wait {
+                if self.ascii_request(caller, &request, answered) == Verdict::Wait {
                     return Progress::Waits;
                 }
-                self.count_request(caller.bucket, &request, noreply, len);
-                self.line_taken(caller.bucket, &request, noreply, len);
+                self.count_request(caller.bucket, &request, answered, len);
+                self.line_taken(caller.bucket, &request, answered, len);
                 Progress::Taken(len)
             }
-            Parsed::Rejected { reply, noreply, len } => {
-                self.refuse_line(caller, text, noreply, reply);
+            Parsed::Rejected { reply, answered, len } => {
+                self.refuse_line(caller, text, answered, reply);
                 Progress::Taken(len)
             }
-            Parsed::ValueRefused { reply, noreply, len, swallow } => {
-                self.refuse_line(caller, text, noreply, reply);
+            Parsed::ValueRefused { reply, answered, len, swallow } => {
+                self.refuse_line(caller, text, answered, reply);
                 if let Some(client) = self.upstream.clients.must_mut(caller.client) {
                     client.swallow = swallow;
                 }
                 Progress::Taken(len)
             }
             Parsed::Http => {
-                self.count_refused(caller.bucket, text, false, request::ERROR);
+                self.count_refused(caller.bucket, text, Answered::Always, request::ERROR);
                 self.expel(caller.client, Breach::Http);
                 Progress::Taken(text.len())
             }
@@ -306,11 +306,15 @@ impl Engine {
     }
 
     /// A client's line is refused with `reply`.
-    pub(in crate::proxy) fn refuse_line(&mut self, caller: &Caller, line: &[u8], noreply: bool, reply: &'static [u8]) {
-        self.count_refused(caller.bucket, line, noreply, reply);
-        if !noreply {
-            self.local_reply(caller, |out| out.extend_from_slice(reply));
-        }
+    pub(in crate::proxy) fn refuse_line(
+        &mut self,
+        caller: &Caller,
+        line: &[u8],
+        answered: Answered,
+        reply: &'static [u8],
+    ) {
+        self.count_refused(caller.bucket, line, answered, reply);
+        self.local_text(caller, answered, |out| out.extend_from_slice(reply));
     }
 
     /// The client's requests so far are the last ones.

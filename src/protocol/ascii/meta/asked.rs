@@ -9,7 +9,7 @@ use crate::protocol::ascii::answer as classic;
 use crate::protocol::binary::opcode::status::SUCCESS;
 use crate::protocol::numbers::{digits, parse_u64, push_u64};
 use crate::protocol::status::{self, CommandClass};
-use crate::protocol::{Reply, StoreVerb};
+use crate::protocol::{Answered, Reply, StoreVerb};
 use crate::sums::sum;
 
 /// The flags that a server answers, beside the key.
@@ -47,7 +47,7 @@ pub struct Asked {
     text: Vec<u8>,
     key_len: u8,
     is_encoded: bool,
-    is_quiet: bool,
+    answered: Answered,
     wants_value: bool,
     /// The CAS id to compare with.
     cas: Option<u64>,
@@ -74,7 +74,7 @@ impl Asked {
         self.verb = meta.verb;
         self.key_len = name.len().min(u8::MAX.into()) as u8;
         self.is_encoded = meta.key.is_encoded();
-        self.is_quiet = options.is_quiet;
+        self.answered = meta.answered();
         self.wants_value = options.wants_value;
         self.cas = options.cas;
         self.length = meta.value.len();
@@ -127,8 +127,11 @@ impl Asked {
 
     /// Whether the client is told that.
     fn is_told(&self, status: Status) -> bool {
-        let usual = if self.verb == Verb::Get { Status::Missing } else { Status::Done };
-        !self.is_quiet || status != usual
+        match status {
+            Status::Done => self.answered.says_done(),
+            Status::Missing => self.answered.says_missing(),
+            Status::Exists | Status::NotStored => true,
+        }
     }
 
     /// The word for a status, without a value.

@@ -101,6 +101,20 @@ impl<'a> Said<'a> {
     }
 }
 
+/// What became of a command for one key, by a server's line in either kind of words: those of a meta command, or classic
+/// ones; and the words behind that.
+pub fn outcome(line: &[u8]) -> Option<(Status, Words<'_>)> {
+    let (word, rest) = split_word(line);
+    let status = match word {
+        b"HD" | b"STORED" | b"DELETED" | b"TOUCHED" | b"OK" => Status::Done,
+        b"EN" | b"NF" | b"NOT_FOUND" => Status::Missing,
+        b"EX" | b"EXISTS" => Status::Exists,
+        b"NS" | b"NOT_STORED" => Status::NotStored,
+        _ => return None,
+    };
+    Some((status, Words::new(rest)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +165,24 @@ mod tests {
         }
         assert_eq!(Words::new(b" W f5 Z X s3").marks().collect::<Vec<_>>(), b"WZX");
         assert_eq!(Words::new(b" f5 OW").marks().next(), None);
+    }
+
+    #[test]
+    fn either_kind_of_words_says_what_became_of_it() {
+        for (lines, status) in [
+            (&["HD c9", "STORED", "DELETED", "TOUCHED", "OK"][..], Status::Done),
+            (&["EN", "NF O7", "NOT_FOUND"], Status::Missing),
+            (&["EX", "EXISTS"], Status::Exists),
+            (&["NS c0", "NOT_STORED"], Status::NotStored),
+        ] {
+            for line in lines {
+                assert_eq!(outcome(line.as_bytes()).map(|(status, _)| status), Some(status), "{line}");
+            }
+        }
+        assert_eq!(outcome(b"HD f5 c9").and_then(|(_, words)| words.number(b'c')), Some(9));
+        for other in ["", "VA 1", "HDX", "STOREDX", "ERROR", "5"] {
+            assert_eq!(outcome(other.as_bytes()), None, "{other}");
+        }
     }
 
     #[test]

@@ -10,10 +10,10 @@ use super::super::request::{BYTES_MAX, LINE_MAX, cut};
 use super::flags::{Flags, Letters, Options};
 use super::key::{Key, KeyRoom};
 use crate::buffer::Value;
-use crate::protocol::StoreVerb;
 use crate::protocol::ascii::answer::ERROR;
 use crate::protocol::numbers::parse_u64;
 use crate::protocol::scan::{self, skip_blanks};
+use crate::protocol::{Answered, StoreVerb};
 
 /// The answer to too many flags of `mg`.
 const TOO_MANY_GET: &[u8] = b"CLIENT_ERROR options flags are too long\r\n";
@@ -87,6 +87,14 @@ pub struct Meta<'a> {
 }
 
 impl Meta<'_> {
+    /// When it is answered.
+    pub fn answered(&self) -> Answered {
+        match self.options.is_quiet {
+            true => Answered::quietly(self.verb == Verb::Get),
+            false => Answered::Always,
+        }
+    }
+
     /// Whether it changes nothing at its server, not even how long an item lives or who may store it anew.
     pub fn is_read(&self) -> bool {
         let Options { vivify, expiry, recache, .. } = self.options;

@@ -36,17 +36,17 @@ fn session(pieces: &[&[u8]]) -> String {
                     told.push_str("HTTP\n");
                     return told;
                 }
-                Parsed::Request { request, noreply, len } => {
-                    writeln!(told, "{}{}", tell(&request), quiet(noreply)).unwrap();
+                Parsed::Request { request, answered, len } => {
+                    writeln!(told, "{}{}", tell(&request), quiet(answered)).unwrap();
                     len
                 }
-                Parsed::Rejected { reply, noreply, len } => {
-                    writeln!(told, "-{}{}", text(reply).trim_end(), quiet(noreply)).unwrap();
+                Parsed::Rejected { reply, answered, len } => {
+                    writeln!(told, "-{}{}", text(reply).trim_end(), quiet(answered)).unwrap();
                     assert!(reply.ends_with(b"\r\n"));
                     len
                 }
-                Parsed::ValueRefused { reply, noreply, len, swallow: bytes } => {
-                    writeln!(told, "-{} (drop {bytes}){}", text(reply).trim_end(), quiet(noreply)).unwrap();
+                Parsed::ValueRefused { reply, answered, len, swallow: bytes } => {
+                    writeln!(told, "-{} (drop {bytes}){}", text(reply).trim_end(), quiet(answered)).unwrap();
                     swallow = bytes;
                     len
                 }
@@ -59,8 +59,8 @@ fn session(pieces: &[&[u8]]) -> String {
     told
 }
 
-fn quiet(noreply: bool) -> &'static str {
-    if noreply { " ~" } else { "" }
+fn quiet(answered: Answered) -> &'static str {
+    if answered == Answered::Never { " ~" } else { "" }
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -563,7 +563,10 @@ fn a_request_says_how_many_bytes_it_took() {
     let mut scanned = 0;
     let parsed = parse(b"add k 1 2 0\r\n\r\n", &mut scanned, 0);
     let store = Store { verb: StoreVerb::Add, key: b"k", flags: 1, exptime: 2, cas: None, value: b"".into() };
-    assert_eq!(parsed, Parsed::Request { request: Request::Keyed(Keyed::Store(store)), noreply: false, len: 15 });
+    assert_eq!(
+        parsed,
+        Parsed::Request { request: Request::Keyed(Keyed::Store(store)), answered: Answered::Always, len: 15 }
+    );
 }
 
 /// Bytes that look like commands more often than chance would have it.

@@ -4,7 +4,7 @@ use crate::buffer::Output;
 use crate::protocol::binary::opcode;
 use crate::protocol::binary::packet::Packet;
 use crate::protocol::binary::reply::Reply;
-use crate::protocol::op::{self, is_quiet};
+use crate::protocol::op;
 use crate::proxy::Engine;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::{ConnId, PacketName};
@@ -15,7 +15,7 @@ impl Engine {
     /// The place in its batch of a quiet packet that is about to be sent on this connection.
     pub(in crate::proxy) fn note_place(&mut self, id: RequestId, conn_id: ConnId, code: u8) -> u32 {
         match self.flight.requests.must_mut(id).map(|request| &mut request.work) {
-            Some(Work::Batch(batch)) if is_quiet(code) => {
+            Some(Work::Batch(batch)) if op::answered(code).is_quiet() => {
                 batch.replies.expect_from(conn_id);
                 batch.count.saturating_sub(1)
             }
@@ -55,14 +55,14 @@ impl Engine {
             return None;
         }
         let is_kept = match &request.work {
-            Work::Batch(batch) => !is_quiet(code) || batch.replies.is_mixed(),
+            Work::Batch(batch) => !op::answered(code).is_quiet() || batch.replies.is_mixed(),
             _ => false,
         };
         if !is_kept {
             return self.sink(id);
         }
         match &mut self.flight.requests.must_mut(id)?.work {
-            Work::Batch(batch) => match is_quiet(code) {
+            Work::Batch(batch) => match op::answered(code).is_quiet() {
                 false => Some(&mut batch.last),
                 true => batch.replies.sink(place),
             },
@@ -93,7 +93,7 @@ impl Engine {
         let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
         let op = op::of(code);
         match op.opcode {
-            _ if !is_quiet(code) => batch.failure = Some((failure, host)),
+            _ if !op::answered(code).is_quiet() => batch.failure = Some((failure, host)),
             _ if op.gives_value() => {}
             opcode::FLUSH => self.write_unflushed(id, name, failure, host),
             _ => {

@@ -3,12 +3,11 @@
 use memchr::memchr2;
 
 use crate::config::address::{checked_host, port, split_host};
-use crate::protocol::Protocol;
-use crate::protocol::Request;
 use crate::protocol::ascii::answer;
 use crate::protocol::ascii::meta::request::{self as meta, Verb};
 use crate::protocol::ascii::request::{LINE_MAX, Parsed};
 use crate::protocol::keyless::Keyless;
+use crate::protocol::{Answered, Protocol, Request};
 use crate::sums::sum;
 
 /// Longest host in bytes (03 §15).
@@ -103,10 +102,10 @@ impl Allowed {
                 parsed
             }
             Parsed::Request { len, .. } | Parsed::Rejected { len, .. } => {
-                Parsed::Rejected { reply: answer::ERROR, noreply: false, len }
+                Parsed::Rejected { reply: answer::ERROR, answered: Answered::Always, len }
             }
             Parsed::ValueRefused { len, swallow, .. } => {
-                Parsed::ValueRefused { reply: answer::ERROR, noreply: false, len, swallow }
+                Parsed::ValueRefused { reply: answer::ERROR, answered: Answered::Always, len, swallow }
             }
             Parsed::Incomplete { .. } | Parsed::LineTooLong | Parsed::Http => parsed,
         }
@@ -163,13 +162,13 @@ mod tests {
         fn refused(text: &[u8], allowed: Allowed) -> Parsed<'_> {
             allowed.only(request::parse(text, &mut 0, 5))
         }
-        let error = |len| Parsed::Rejected { reply: b"ERROR\r\n", noreply: false, len };
+        let error = |len| Parsed::Rejected { reply: b"ERROR\r\n", answered: Answered::Always, len };
         assert_eq!(refused(b"set a 0 0 1 noreply\r\nx\r\n", Allowed::Local), error(24));
         assert_eq!(refused(b"get a\r\n", Allowed::Local), error(7));
         assert_eq!(refused(b"version\r\n", Allowed::None), error(9));
         assert_eq!(
             refused(b"set a 0 0 9\r\n", Allowed::None),
-            Parsed::ValueRefused { reply: b"ERROR\r\n", noreply: false, len: 13, swallow: 11 }
+            Parsed::ValueRefused { reply: b"ERROR\r\n", answered: Answered::Always, len: 13, swallow: 11 }
         );
         for local in ["version", "quit", "verbosity 1", "stats proxy", "stats proxy info"] {
             let line = format!("{local}\r\n");

@@ -5,7 +5,7 @@ use moxi::protocol::Reply;
 use moxi::protocol::ascii::answer;
 use moxi::protocol::ascii::reply::{Parsed, parse};
 use moxi::protocol::binary::packet;
-use moxi::protocol::op::is_quiet;
+use moxi::protocol::op;
 use moxi::protocol::translate::{self, Asked, Outcome};
 
 use super::served::written;
@@ -59,7 +59,11 @@ fn check_translation(asked: &Asked<'_>, reply: &Reply<'_>) {
     assert_eq!(translate::answer(None, asked, reply), outcome, "it matters whether somebody listens");
     let out = written(&mut out);
     if out.is_empty() {
-        assert!(outcome != Outcome::Answered || is_quiet(asked.opcode), "no answer to opcode {:#x}", asked.opcode);
+        assert!(
+            outcome != Outcome::Answered || op::answered(asked.opcode).is_quiet(),
+            "no answer to opcode {:#x}",
+            asked.opcode
+        );
         return;
     }
     assert_eq!(outcome, Outcome::Answered);

@@ -5,7 +5,7 @@ use moxi::protocol::ascii::request::{Parsed, parse};
 use moxi::protocol::binary::command as packets;
 use moxi::protocol::binary::packet;
 use moxi::protocol::keyed::Keyed;
-use moxi::protocol::{KEY_MAX, Request, op};
+use moxi::protocol::{Answered, KEY_MAX, Request, op};
 
 use crate::choices::Choices;
 use crate::session::{Told, check};
@@ -20,19 +20,19 @@ pub fn target(data: &[u8]) {
     let (value_max, at) = (choices.pick(&VALUES), choices.short());
     check(choices.rest(), at, &mut |buf, scanned| match parse(buf, scanned, value_max) {
         Parsed::Incomplete { need } => Told::Incomplete(need),
-        Parsed::Request { request, noreply, len } => {
+        Parsed::Request { request, answered, len } => {
             check_lines(&request);
             check_packets(&request);
-            Told::Piece { meaning: format!("{} {noreply}", shown(&request)), len, swallow: 0 }
+            Told::Piece { meaning: format!("{} {answered:?}", shown(&request)), len, swallow: 0 }
         }
-        Parsed::Rejected { reply, noreply, len } => {
+        Parsed::Rejected { reply, answered, len } => {
             check_reply(reply);
-            Told::Piece { meaning: format!("{} {noreply}", reply.escape_ascii()), len, swallow: 0 }
+            Told::Piece { meaning: format!("{} {answered:?}", reply.escape_ascii()), len, swallow: 0 }
         }
-        Parsed::ValueRefused { reply, noreply, len, swallow } => {
+        Parsed::ValueRefused { reply, answered, len, swallow } => {
             check_reply(reply);
             assert!(swallow >= 2, "a value without its line end");
-            Told::Piece { meaning: format!("{} {noreply}", reply.escape_ascii()), len, swallow }
+            Told::Piece { meaning: format!("{} {answered:?}", reply.escape_ascii()), len, swallow }
         }
         closed @ (Parsed::Http | Parsed::LineTooLong) => Told::Closed(format!("{closed:?}")),
     });
@@ -60,7 +60,7 @@ fn check_lines(request: &Request<'_>) {
         return;
     }
     match parse(&out, &mut 0, u64::MAX) {
-        Parsed::Request { request: again, noreply: false, len } => {
+        Parsed::Request { request: again, answered: Answered::Always, len } => {
             assert_eq!(len, out.len(), "not all of {}", out.escape_ascii());
             assert_eq!(shown(&again), shown(request));
         }

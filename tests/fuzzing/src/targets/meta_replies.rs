@@ -44,10 +44,10 @@ pub fn target(data: &[u8]) {
             let said = Said::of(&reply);
             if let Some(said) = &said {
                 let may_be_silent = matches!(said, Said::Status(Status::Done | Status::Missing, ..));
-                check_told(meta.options.is_quiet && may_be_silent, |out| asked.pass(out, said));
+                check_told(meta.answered().is_quiet() && may_be_silent, |out| asked.pass(out, said));
             }
             if matches!(reply, Reply::Line { .. } | Reply::Value { .. } | Reply::End) {
-                check_told(meta.options.is_quiet, |out| asked.reply(out, reply));
+                check_told(meta.answered().is_quiet(), |out| asked.reply(out, reply));
             }
             Told::Piece {
                 meaning: format!("{said:?} {}", said.is_some_and(|said| said.belongs_to(5))),

@@ -7,7 +7,7 @@ use moxi::protocol::ascii::meta::request::{self, Meta, Verb};
 use moxi::protocol::ascii::request as classic;
 use moxi::protocol::binary::packet;
 use moxi::protocol::older::{keyed, misfit};
-use moxi::protocol::{Protocol, op};
+use moxi::protocol::{Answered, Protocol, op};
 
 use super::served::written;
 use crate::choices::Choices;
@@ -89,7 +89,7 @@ fn check_older(meta: &Meta<'_>) {
         command.write(Protocol::Ascii, &mut out, 7);
         let out = written(&mut out);
         match classic::parse(&out[..], &mut 0, u64::MAX) {
-            classic::Parsed::Request { noreply: false, len, .. } => assert_eq!(len, out.len()),
+            classic::Parsed::Request { answered: Answered::Always, len, .. } => assert_eq!(len, out.len()),
             other => panic!("{} is {other:?}", out.escape_ascii()),
         }
     }
