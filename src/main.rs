@@ -20,6 +20,7 @@ use moxi::daemon::{self, PidFile};
 use moxi::failure::{Failure, GENERAL, reason};
 use moxi::log::Fallback;
 use moxi::net::acceptor::{Acceptor, Stop, Stopper, Target, Will};
+use moxi::net::descriptors;
 use moxi::net::inherited::Inherited;
 use moxi::net::listener::{Place, SocketFile};
 use moxi::net::scrapers::Scrapers;
@@ -290,6 +291,8 @@ fn start(
     beginning: Beginning,
 ) -> Result<Acceptor, Failure> {
     let Beginning { starting, will, manager } = beginning;
+    // This is the only thread yet.
+    descriptors::make_room(options.connections.into());
     let signals: Signals = signals::Signals::new(starting).map_err(|error| system("cannot handle signals", &error))?;
     let thread = |error: io::Error| Failure::new(GENERAL, format!("Can't create thread: {}", reason(&error)));
     slow_log::start(&loaded.behavior.slow_log_file).map_err(thread)?;

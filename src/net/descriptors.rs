@@ -4,7 +4,11 @@
 //! Clients come by themselves, in any number. If they could take the last descriptor, no server could be reached, and
 //! neither the log nor a configuration could be opened again.
 
+use std::fs::File;
+
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::close;
 
 /// Least number of descriptors that is kept, if there are enough.
 const LEAST: u64 = 64;
@@ -76,6 +80,21 @@ pub fn raise(clients: u64, used: u64, need: Need) {
     if soft < wish {
         // If not, there are fewer clients.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, wish, hard);
+    }
+}
+
+/// Has the system make its table of descriptors large enough for so many clients, and a connection to a server for each.
+///
+/// To be called while there is one thread. With more of them, whoever opens the descriptor for which the table has to grow
+/// waits in the system until all processors have let go of the old one, which may take seconds where these are busy, and so
+/// do the clients of that thread.
+pub fn make_room(clients: u64) {
+    let wish = clients.saturating_mul(2).saturating_add(LEAST).min(limit().unwrap_or(0));
+    // If there is none, the table grows when it has to.
+    if let (Ok(last), Ok(file)) = (i32::try_from(wish.saturating_sub(1)), File::open("/dev/null"))
+        && let Ok(highest) = fcntl(&file, FcntlArg::F_DUPFD_CLOEXEC(last))
+    {
+        let _ = close(highest);
     }
 }
 

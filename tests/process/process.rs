@@ -246,6 +246,24 @@ fn a_file_limit_has_room_for_clients_and_servers() {
     }
 }
 
+/// The system's table of descriptors does not have to grow, for which it would stop a thread, when clients come.
+#[test]
+fn the_table_of_descriptors_has_room_from_the_beginning() {
+    for (limit, most) in [(8192, 4096), (2048, 2048)] {
+        let port = free_port();
+        let script = format!("ulimit -n {limit}; exec \"$0\" -t 1 -c 1500 -z {}", section(port));
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_moxi")]).stdin(Stdio::null());
+        let running = Running::start(&mut command);
+        running.wait_started();
+        let status = fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        assert_eq!(size.trim().parse(), Ok(most));
+        running.signal("INT");
+        assert_eq!(running.finish().code, Some(0));
+    }
+}
+
 /// More servers in the file need more descriptors.
 #[test]
 fn a_file_limit_that_a_new_configuration_exceeds() {

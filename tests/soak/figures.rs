@@ -221,10 +221,13 @@ impl Report<'_> {
         assert!(tally.faults.is_empty(), "{:?}", tally.faults);
         assert_eq!((tally.unanswered, tally.answers), (0, tally.asked));
         assert!(tally.values > 0 && counts.values().all(|count| *count > 0), "{counts:?}");
-        assert!(after.kilobytes <= before.kilobytes + SPARE, "before: {before:?}, after: {after:?}");
         assert!(after.descriptors <= bare.0 + self.plan.connections(), "before: {before:?}, after: {after:?}");
         assert_eq!(after.threads, before.threads);
         assert!(bare.1 <= bare.0, "descriptors without clients and servers: {bare:?}");
+        // In some minutes a process has had none of the bursts that it will have, and in some seconds none at all.
+        if !self.plan.is_long || self.plan.time >= TIME_TO_GROW {
+            assert!(after.kilobytes <= before.kilobytes + SPARE, "before: {before:?}, after: {after:?}");
+        }
         if self.plan.time >= TIME_TO_GROW {
             // A large backlog is a step, because the allocator keeps what it had; what leaks does so in both.
             let slopes = [self.slope(1.0), self.slope(0.5)];
