@@ -1,7 +1,7 @@
 //! Meta commands over servers with which moxi speaks binary, and which know them: on connections of their own, in ASCII,
 //! without overtaking anything (04 §20.3).
 
-use moxi_test_support::packet::{Packet, op};
+use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::{Dialect, Mock, Moxi, Wire, moxi};
 
 use crate::meta::{MOMENT, QUESTION, over, ready};
@@ -106,6 +106,35 @@ fn what_was_given_up_is_not_overtaken() {
     side.expect_piece("ms k 1 O2\r\nb\r\n");
     side.send("HD O2\r\n");
     client.expect_piece("HD\r\n");
+}
+
+/// What cannot be said in lines waits until the connection is free of what it must not overtake.
+#[test]
+fn packets_that_no_line_can_say_wait() {
+    let mock = Mock::new();
+    let (moxi, mut client, mut line, mut side) =
+        beside(&mock, "downstream_timeout=400,downstream_conn_max=2,downstream_conn_queue_timeout=0");
+    client.send("ms k 1\r\nb\r\n");
+    side.expect_piece("ms k 1 O2\r\nb\r\n");
+    // Who waits behind it keeps the connection open.
+    let mut other = moxi.client();
+    other.send("mg j v\r\n");
+    side.expect_piece("mg j v O3\r\n");
+    client.expect_piece("SERVER_ERROR proxy downstream timeout 127.0.0.1\r\n");
+    client.close();
+    let mut next = moxi.client();
+    let unlock = Packet::request(op::UNL).key("k").opaque(7);
+    next.send(join([Packet::request(op::DELETE).key("k").opaque(6), unlock.clone()]));
+    line.expect_nothing(MOMENT);
+    side.send("HD O2\r\nEN\r\n");
+    side.expect_piece("md k\r\n");
+    line.expect_nothing(MOMENT);
+    side.send("HD\r\n");
+    next.expect_piece(Packet::reply(op::DELETE).opaque(6).bytes());
+    line.expect_piece(unlock.bytes());
+    line.send(Packet::reply(op::UNL).opaque(7).bytes());
+    next.expect_piece(Packet::reply(op::UNL).opaque(7).bytes());
+    other.expect_piece("EN\r\n");
 }
 
 /// What stood on a lost connection, classic commands among it, is sent again in its order and in the same words.

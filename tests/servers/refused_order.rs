@@ -164,6 +164,52 @@ fn many_quiet_commands() {
     client.expect(Packet::noop_done(78).bytes());
 }
 
+/// What was answered behind a refused packet is told behind its answer (04 §8.3).
+#[test]
+fn quiet_answers_stay_in_order_although_one_was_refused() {
+    let mocks = Mock::several(2);
+    let (_moxi, mut client) = with_client(&mocks);
+    let count = Packet::counting(op::INCRQ, "key0", 1, 0, u32::MAX).opaque(1);
+    let get = Packet::request(op::GETQ).key("key0").opaque(2);
+    let hit = Packet::reply(op::GETQ).opaque(2).extra32(0).value("2");
+    let noop = Packet::noop(78);
+    client.send(join([count.clone(), get.clone(), noop.clone()]));
+    let mut lines: Vec<Wire> = mocks.iter().map(Mock::accept).collect();
+    lines[0].expect(join([count.clone().status(3), get.status(3), noop.clone()]));
+    let refusal = Packet::reply(op::INCRQ).status(REFUSED).opaque(1);
+    lines[0].send(join([refusal, hit.clone(), Packet::noop_done(78)]));
+    lines[1].expect(noop.bytes());
+    lines[1].send(Packet::noop_done(78).bytes());
+    lines[1].expect(count.status(3).bytes());
+    let close = lines[1].packet();
+    let missing = Packet::reply(op::INCRQ).status(1).opaque(1);
+    lines[1].send(join([missing.clone(), Packet::reply(close.opcode).opaque(close.opaque)]));
+    client.expect(join([missing, hit, Packet::noop_done(78)]));
+}
+
+/// What cannot be sent again fails behind the answer to what was before it.
+#[test]
+fn quiet_answers_stay_in_order_although_some_are_sent_again() {
+    let mocks = Mock::several(1);
+    let moxi = moxi!().vbuckets([mocks[0].port()], &[0; 4]).binary().set("downstream_timeout=0").start();
+    let mut client = moxi.client();
+    let get = Packet::request(op::GETQ).key("key0").opaque(1);
+    let count = Packet::counting(op::INCRQ, "key0", 1, 0, u32::MAX).opaque(2);
+    client.send(join([get.clone(), count.clone(), Packet::noop(78)]));
+    let mut line = mocks[0].accept();
+    line.expect(join([get.clone().status(3), count.status(3), Packet::noop(78)]));
+    drop(line);
+    let mut line = mocks[0].accept();
+    line.expect(get.status(3).bytes());
+    let close = line.packet();
+    let hit = Packet::reply(op::GETQ).opaque(1).extra32(0).value("1");
+    line.send(join([hit.clone(), Packet::reply(close.opcode).opaque(close.opaque)]));
+    client.expect(hit.bytes());
+    let failed = client.packet();
+    assert_eq!((failed.opcode, failed.opaque), (op::INCRQ, 2));
+    assert_eq!(client.packet().opaque, 78);
+}
+
 /// What travels alone cannot bring the answers to the quiet packets before it; not to the next server either.
 #[test]
 fn quiet_packets_have_an_end_of_their_own_before_what_travels_alone() {

@@ -203,6 +203,7 @@ impl Engine {
             }
         };
         let Some(request) = self.unlink(id, index) else { return };
+        self.mix_replies(request);
         self.learn_of(request, vbucket, host, body);
         self.send_again(request, again);
     }

@@ -71,8 +71,7 @@ impl Engine {
 
     /// Creates a missing number, on the connection that said so.
     fn create(&mut self, conn_id: ConnId, request: RequestId, name: PacketName, key: &[u8], create: Create) {
-        // What came behind it is answered before.
-        self.out_of_line(request);
+        self.mix_replies(request);
         let Some(out) = self.begin_request(conn_id) else { return };
         translate::write_create(out.tail(), key, create);
         let end = out.end();

@@ -26,13 +26,20 @@ impl Engine {
     /// The place in its batch of the packet that was taken last, which is answered at another time than the server
     /// would.
     pub(in crate::proxy) fn out_of_line(&mut self, id: RequestId) -> u32 {
-        match self.flight.requests.must_mut(id).map(|request| &mut request.work) {
-            Some(Work::Batch(batch)) => {
-                batch.replies.mix();
-                batch.count.saturating_sub(1)
-            }
+        match self.mix_replies(id) {
+            Some(Work::Batch(batch)) => batch.count.saturating_sub(1),
             _ => 0,
         }
+    }
+
+    /// A packet of this request is answered at another time than the server has, or would: what comes for those behind it
+    /// is kept. Gives the request's work.
+    pub(in crate::proxy) fn mix_replies(&mut self, id: RequestId) -> Option<&mut Work> {
+        let work = self.flight.requests.must_mut(id).map(|request| &mut request.work)?;
+        if let Work::Batch(batch) = work {
+            batch.replies.mix();
+        }
+        Some(work)
     }
 
     /// A packet could not be sent to server `host`.
@@ -91,6 +98,8 @@ impl Engine {
         let code = name.opcode;
         let Some(request) = self.flight.requests.must_mut(id) else { return };
         let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
+        // Others that were on the same connection may be sent again.
+        batch.replies.mix();
         let op = op::of(code);
         match op.opcode {
             _ if !op::answered(code).is_quiet() => batch.failure = Some((failure, host)),
