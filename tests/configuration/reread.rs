@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::launch::{self, Daemon, Running, connect, content, finish, free_port, refuses, text, wait_for};
+use moxi_test_support::packet::{Packet, join, op};
 use moxi_test_support::ports::is_free;
 use moxi_test_support::{Mock, Wire};
 use tempfile::TempDir;
@@ -234,6 +235,38 @@ fn what_waits_when_servers_change_is_done() {
     conn.expect("set b 0 0 1\r\n1\r\n");
     conn.send(STORED);
     conn.expect("incr b 1\r\n");
+}
+
+/// A packet's failure names its server, also when that has left before the quiet packets that come first are answered.
+#[test]
+fn a_failure_names_a_server_that_has_left() {
+    let (port, mocks) = (free_port(), [Mock::new(), Mock::new()]);
+    let behavior = "downstream_protocol=binary,downstream_timeout=0,connect_timeout=0,downstream_retry=0";
+    let both = section(port, &[&mocks[0], &mocks[1]]);
+    let mut bench = Bench::start(&both, &["-Z", behavior, "-t", "1"]);
+    let mut client = Wire::connect("client", port);
+    let add = Packet::storing(op::ADD, "k", "1").opaque(2);
+    client.send(join([Packet::request(op::FLUSHQ).opaque(1), add]));
+    let mut lines: Vec<Wire> = mocks.iter().map(Mock::accept).collect();
+    let has_it = lines.iter_mut().map(|line| [line.packet(), line.packet()][1].opcode == op::ADD);
+    let goes = has_it.collect::<Vec<_>>().iter().position(|has_it| *has_it).expect("one has the packet");
+    let mut stays = lines.remove(1 - goes);
+    let changes = format!("port {port}: removed {}", at(&mocks[goes]));
+    assert_eq!(bench.reread(&section(port, &[&mocks[1 - goes]])), read(&changes));
+    drop(lines);
+    let mut control = Wire::connect("client", port);
+    for _ in 0..2 {
+        // It looks at both sockets in each turn.
+        control.send("version\r\n");
+        control.line();
+    }
+    stays.send(Packet::noop_done(0).bytes());
+    for (opcode, opaque) in [(op::FLUSHQ, 1), (op::ADD, 2)] {
+        let failed = client.packet();
+        let text = String::from_utf8_lossy(&failed.value);
+        assert_eq!((failed.opcode, failed.opaque), (opcode, opaque));
+        assert!(text.starts_with("SERVER_ERROR proxy downstream closed") && text.contains(" 127.0.0.1"), "{text}");
+    }
 }
 
 #[test]

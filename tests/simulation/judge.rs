@@ -154,7 +154,10 @@ impl Context<'_> {
             return if fits { Ok(place) } else { Err("not an answer to delete".to_owned()) };
         };
         let truth = self.truth;
-        match self.execution((id, key), &owners, |outcome, binary| outcome.seen(op, binary) == line).cloned() {
+        // It may have been asked in lines all the same: for its meta commands, and for what follows them.
+        let is_it =
+            |outcome: &Outcome, binary: bool| [binary, false].iter().any(|binary| outcome.seen(op, *binary) == line);
+        match self.execution((id, key), &owners, is_it).cloned() {
             Some(execution) => Ok(self.learn(key, id, &execution)),
             None if is_lying => Ok(place),
             None => Err(format!("request {id} was executed as {:?}", truth.log.of(id))),

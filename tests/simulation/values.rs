@@ -63,7 +63,8 @@ impl Context<'_> {
             "END" => true,
             "NOT_FOUND" | "LOCK_ERROR" => is_lock && answer.values.is_empty(),
             "SERVER_ERROR temporary failure" => {
-                self.truth.scenario.faults.errors && has_map && count == 1 && answer.values.is_empty()
+                let is_possible = self.truth.scenario.faults.errors || lying;
+                is_possible && has_map && count == 1 && answer.values.is_empty()
             }
             line if get_errors && count == 1 => {
                 self.is_failure(line, &owners[0]) && !line.starts_with("SERVER_ERROR proxy downstream closed")

@@ -15,7 +15,6 @@ use crate::protocol::binary::request;
 use crate::protocol::{Answered, Protocol};
 
 use crate::proxy::Engine;
-use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::broadcast::Broadcast;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{Request, RequestId, Work};
@@ -23,6 +22,7 @@ use crate::proxy::upstream::admission::Admit;
 use crate::proxy::upstream::pump::Verdict;
 use crate::proxy::upstream::{Caller, Client, ClientId};
 use crate::sums::Count as _;
+pub(in crate::proxy) use answers::failed;
 use replies::Replies;
 
 /// Quiet packets in flight, and the one that closed them.
@@ -34,8 +34,8 @@ pub struct Batch {
     pub(in crate::proxy) broadcast: Option<Broadcast>,
     /// The reply to the closing packet, while others are awaited.
     last: Output,
-    /// The closing packet has failed, at this server.
-    failure: Option<(Failure, Option<HostId>)>,
+    /// The closing packet has failed, with this body: its server may be forgotten when it is told.
+    failure: Option<(Failure, Vec<u8>)>,
     /// The replies to its quiet packets, as far as they are kept.
     replies: Replies,
     /// How many quiet packets it has, and how many bytes.

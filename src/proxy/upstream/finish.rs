@@ -8,6 +8,7 @@ use crate::protocol::{Answered, Reply};
 use crate::proxy::Engine;
 use crate::proxy::downstream::Entry;
 use crate::proxy::downstream::host::HostId;
+use crate::proxy::request::batch::failed;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 use crate::proxy::slow::NoteId;
@@ -212,7 +213,10 @@ impl Engine {
             }
             Work::Packet { opcode, opaque } => {
                 let host = request.target();
-                self.write_failure(id, opcode, opaque, failure, host);
+                let body = self.failure_body(failure, host);
+                if let Some(sink) = self.sink(id) {
+                    failed(opcode, opaque, failure, &body).write(sink.tail());
+                }
                 return self.complete(id);
             }
             Work::Local | Work::Get { .. } | Work::Line(_) | Work::Batch(_) | Work::Meta(_) => {}

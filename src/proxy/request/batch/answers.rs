@@ -11,6 +11,11 @@ use crate::proxy::downstream::{ConnId, PacketName};
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
 
+/// The reply that says with `body` why a packet failed.
+pub(in crate::proxy) fn failed(code: u8, opaque: u32, failure: Failure, body: &[u8]) -> Reply<'_> {
+    Reply { status: failure.status(), value: body, ..Reply::to(code, opaque) }
+}
+
 impl Engine {
     /// The place in its batch of a quiet packet that is about to be sent on this connection.
     pub(in crate::proxy) fn note_place(&mut self, id: RequestId, conn_id: ConnId, code: u8) -> u32 {
@@ -96,42 +101,27 @@ impl Engine {
         host: Option<HostId>,
     ) {
         let code = name.opcode;
+        let body = self.failure_body(failure, host);
         let Some(request) = self.flight.requests.must_mut(id) else { return };
         let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
         // Others that were on the same connection may be sent again.
         batch.replies.mix();
         let op = op::of(code);
         match op.opcode {
-            _ if !op::answered(code).is_quiet() => batch.failure = Some((failure, host)),
+            _ if !op::answered(code).is_quiet() => batch.failure = Some((failure, body)),
             _ if op.gives_value() => {}
             opcode::FLUSH => self.write_unflushed(id, name, failure, host),
             _ => {
-                let body = self.failure_body(failure, host);
                 if let Some(sink) = self.packet_sink(id, name) {
-                    let (status, value) = (failure.status(), &body[..]);
-                    Reply { status, value, ..Reply::to(code, name.opaque) }.write(sink.tail());
+                    failed(code, name.opaque, failure, &body).write(sink.tail());
                 }
             }
         }
         self.packet_done(id);
     }
 
-    /// Writes the reply that says why a packet failed, and names the server.
-    pub(in crate::proxy) fn write_failure(
-        &mut self,
-        id: RequestId,
-        code: u8,
-        opaque: u32,
-        failure: Failure,
-        host: Option<HostId>,
-    ) {
-        let body = self.failure_body(failure, host);
-        if let Some(sink) = self.sink(id) {
-            Reply { status: failure.status(), value: &body, ..Reply::to(code, opaque) }.write(sink.tail());
-        }
-    }
-
-    fn failure_body(&self, failure: Failure, host: Option<HostId>) -> Vec<u8> {
+    /// What is said of a failure at server `host`, which it names.
+    pub(in crate::proxy) fn failure_body(&self, failure: Failure, host: Option<HostId>) -> Vec<u8> {
         let server = host.and_then(|host| self.downstream.server(host));
         let mut body = Vec::new();
         failure.write_body(&mut body, server.map(|server| server.host.as_str()));
@@ -154,9 +144,11 @@ impl Engine {
         if let Some(sink) = self.sink(id) {
             batch.replies.move_to(sink);
         }
-        if let Some((failure, host)) = batch.failure {
-            if let Some((code, opaque)) = batch.closing {
-                self.write_failure(id, code, opaque, failure, host);
+        if let Some((failure, body)) = batch.failure {
+            if let Some(sink) = self.sink(id)
+                && let Some((code, opaque)) = batch.closing
+            {
+                failed(code, opaque, failure, &body).write(sink.tail());
             }
         } else if let Some(sink) = self.sink(id) {
             match (&batch.broadcast, batch.closing) {
