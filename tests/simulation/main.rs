@@ -52,6 +52,7 @@ mod truth;
 mod values;
 mod world;
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -67,6 +68,9 @@ use world::World;
 const SEEDS: u64 = 1_024;
 /// How many steps each has.
 const STEPS: u64 = 3_000;
+/// How many are run for longer, and how long.
+const LONG_SEEDS: u64 = 16;
+const LONG_STEPS: u64 = 20_000;
 /// One of so many keys may have too many possible pasts to be decided, and a few more in short runs.
 const UNDECIDED: u64 = 50;
 /// How many steps are shown when a seed fails.
@@ -120,13 +124,21 @@ fn report(seed: u64, steps: u64, error: &str) -> String {
 #[test]
 fn every_request_is_answered_once_and_truly() {
     let steps = number("MOXI_SIM_STEPS").unwrap_or(STEPS);
-    let (first, end) = match number("MOXI_SIM_SEED") {
-        Some(seed) => (seed, seed + 1),
-        None => {
-            let first = number("MOXI_SIM_FIRST").unwrap_or(0);
-            (first, first + number("MOXI_SIM_SEEDS").unwrap_or(SEEDS))
-        }
-    };
+    let first = number("MOXI_SIM_FIRST").unwrap_or(0);
+    match number("MOXI_SIM_SEED") {
+        Some(seed) => run_all(seed..seed + 1, steps),
+        None => run_all(first..first + number("MOXI_SIM_SEEDS").unwrap_or(SEEDS), steps),
+    }
+}
+
+/// What needs many clients, or long ago, to happen.
+#[test]
+fn so_it_is_after_a_long_time() {
+    run_all(0..LONG_SEEDS, LONG_STEPS);
+}
+
+fn run_all(seeds: Range<u64>, steps: u64) {
+    let Range { start: first, end } = seeds;
     let next = AtomicU64::new(first);
     let (registers, undecided) = (AtomicU64::new(0), AtomicU64::new(0));
     let failures: Vec<(u64, String)> = thread::scope(|scope| {
