@@ -58,6 +58,13 @@ impl Cluster {
         self.refusals.get(key).map_or(0, |all| all.len() - all.partition_point(|at| *at < from))
     }
 
+    /// Whether somebody has been refused `key` at some time from `from` to `to`.
+    pub fn was_refused(&self, key: &[u8], from: Tick, to: Tick) -> bool {
+        self.refusals
+            .get(key)
+            .is_some_and(|all| all.get(all.partition_point(|at| *at < from)).is_some_and(|at| *at <= to))
+    }
+
     /// Whether `key` has moved since `from`.
     pub fn has_moved_since(&self, key: &[u8], from: Tick) -> bool {
         self.moved[vbucket(key)] >= from

@@ -152,6 +152,7 @@ impl History {
                 };
                 let mut step = Step::of(told, known);
                 step.may_be_late = truth.may_be_late(key, told.call);
+                step.may_be_behind = truth.may_be_behind(key, told.call, told.back.unwrap_or(Tick::MAX));
                 register.add(step, repeats);
             }
             for (_, at, _) in self.flushes.iter().filter(|(flushed, _, vbuckets)| {

@@ -37,6 +37,8 @@ pub struct Step {
     is_optional: bool,
     /// And behind what its client did afterwards.
     pub may_be_late: bool,
+    /// It may have taken effect behind what its client asked for after it, if before its own answer.
+    pub may_be_behind: bool,
 }
 
 impl Step {
@@ -45,7 +47,7 @@ impl Step {
         let Told { client, op, seen, call, back, place: _ } = told.clone();
         let is_optional = back.is_none() || seen == Seen::Nothing;
         let back = back.filter(|_| !is_optional).unwrap_or(Tick::MAX);
-        Step { client, op, seen, known, call, back, is_optional, may_be_late: false }
+        Step { client, op, seen, known, call, back, is_optional, may_be_late: false, may_be_behind: false }
     }
 
     fn tell(&self) -> String {
@@ -130,7 +132,12 @@ pub struct Register {
     /// What may have taken effect.
     optional: Vec<Perhaps>,
     flushes: u64,
+    /// How many lanes have one request that is in no order with its client's others.
+    behind: u64,
 }
+
+/// The first number of such lanes.
+const BEHIND: u64 = 1 << 63;
 
 /// A possible past: how far the lanes are, which of the optional ones were done, what the key holds.
 #[derive(Clone, Debug)]
@@ -185,7 +192,12 @@ impl Register {
             let repeats = if again.changes() { repeats } else { 0 };
             self.add_optional(&again, None, repeats);
         }
-        self.lanes.entry(step.client).or_default().push(step);
+        let mut lane = step.client;
+        if step.may_be_behind {
+            self.behind += 1;
+            lane = BEHIND + self.behind;
+        }
+        self.lanes.entry(lane).or_default().push(step);
     }
 
     /// It may have been done so often.
@@ -199,7 +211,17 @@ impl Register {
         self.flushes += 1;
         let client = u64::MAX - self.flushes;
         let (op, seen) = (Op::Flush { delay: None }, Seen::Done);
-        let step = Step { client, op, seen, known: None, call: at, back: at, is_optional: false, may_be_late: false };
+        let step = Step {
+            client,
+            op,
+            seen,
+            known: None,
+            call: at,
+            back: at,
+            is_optional: false,
+            may_be_late: false,
+            may_be_behind: false,
+        };
         self.lanes.insert(client, vec![step]);
     }
 

@@ -225,6 +225,12 @@ impl Truth {
         !self.scenario.exact && (is_another || has_moved)
     }
 
+    /// Whether a request for `key` that was under way from `call` to `back` may have been refused: then it was carried out behind
+    /// what its client had sent after it on the same connection, if the key had come to that server meanwhile.
+    pub fn may_be_behind(&self, key: &Key, call: Tick, back: Tick) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.was_refused(key, call, back))
+    }
+
     /// Panics if `server` has just carried out what its client had sent before something that it knows to be done: it
     /// may have been told of a failure, but not be overtaken.
     pub fn check_overtaken(&self, server: usize, op: &Op, outcome: &Outcome) {

@@ -72,7 +72,7 @@ impl Context<'_> {
             line => get_errors && owners.iter().any(|owners| self.is_failure(line, owners)),
         };
         // A line that was meant for another request may end a get, too.
-        if fits || lying && (answer.line.contains("GARBAGE") || answer.line == "NOT_FOUND") {
+        if fits || lying && (answer.line.contains("GARBAGE") || matches!(answer.line, "NOT_FOUND" | "ERROR")) {
             return Ok(());
         }
         Err(format!("{count} values cannot end like this"))
@@ -138,7 +138,12 @@ impl Context<'_> {
         homes.dedup();
         for home in &homes {
             let floor = self.floors.get(&(*home, key.clone())).copied().unwrap_or(0);
-            let from = if is_lying { 0 } else { self.issued.max(floor) };
+            let is_behind = truth.may_be_behind(key, self.issued, Tick::MAX);
+            let from = match is_lying {
+                true => 0,
+                false if is_behind => self.issued,
+                false => self.issued.max(floor),
+            };
             found.extend(truth.stores[*home].held(key, from, is_it).map(|since| (*home, since)));
         }
         match found[..] {
