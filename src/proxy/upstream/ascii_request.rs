@@ -4,6 +4,7 @@ use crate::protocol::Protocol::Binary;
 use crate::protocol::ascii::answer;
 use crate::protocol::keyed::Keyed;
 use crate::protocol::keyless::Keyless;
+use crate::protocol::op::Op;
 use crate::protocol::status::CommandClass;
 use crate::protocol::{Answered, Request};
 
@@ -41,7 +42,9 @@ impl Engine {
             | Request::Keyless(Keyless::Stats { .. })
             | Request::Dump(_)
                 if self.is_deaf(caller.client) => {}
-            Request::Keyed(Keyed::Getl { key, .. } | Keyed::Unl { key, .. }) if self.waits_for_packets(caller, key) => {
+            Request::Keyed(command @ (Keyed::Getl { .. } | Keyed::Unl { .. }))
+                if self.waits_for_packets(caller, command.op(), command.key()) =>
+            {
                 return Verdict::Wait;
             }
             Request::Dump(dump) if self.no_servers(caller).is_none() => return self.dump(caller, *dump),
@@ -121,11 +124,18 @@ impl Engine {
         self.servers(caller).iter().any(is_binary)
     }
 
-    /// Whether this command, which servers answer otherwise in ASCII than in packets, has to wait until what its client has
-    /// sent before in ASCII to a server with which moxi speaks binary is answered.
-    fn waits_for_packets(&mut self, caller: &Caller, key: &[u8]) -> bool {
+    /// Whether this command, which a server with which moxi speaks binary does not understand, or answers otherwise, in ASCII,
+    /// has to wait until what its client has sent before in ASCII to that server is answered; or what another client has,
+    /// whose place it takes.
+    pub(in crate::proxy) fn waits_for_packets(&mut self, caller: &Caller, op: &Op, key: &[u8]) -> bool {
         let Some(host) = self.route_for(caller, key).0 else { return false };
-        let waits = self.downstream.protocol(host) == Binary && self.is_stuck_elsewhere(caller.client, host, Binary);
+        if self.downstream.protocol(host) != Binary {
+            return false;
+        }
+        if op.changes() {
+            self.take_over(caller.client, host, Some(key));
+        }
+        let waits = self.is_stuck_elsewhere(caller.client, host, Binary);
         if waits && let Some(client) = self.upstream.clients.must_mut(caller.client) {
             client.stop();
         }

@@ -129,7 +129,7 @@ impl Engine {
         if !self.knows_dialects(caller, (!is_broadcast).then_some(packet.key), is_broadcast) {
             return Verdict::Wait;
         }
-        if op.is_foreign && self.is_stuck_among_lines(caller, packet) {
+        if op.is_foreign && self.waits_for_packets(caller, op, packet.key) {
             return Verdict::Wait;
         }
         if let Some(batch) = self.open_batch(caller.client) {
@@ -157,24 +157,6 @@ impl Engine {
             }
         }
         Verdict::Taken
-    }
-
-    /// Whether the client has to wait before it sends a packet that only its server understands: something else of it,
-    /// or of another client for that key, is under way on a connection where that server is spoken to in lines.
-    fn is_stuck_among_lines(&mut self, caller: &Caller, packet: &Packet<'_>) -> bool {
-        let Caller { client: id, bucket, .. } = *caller;
-        let (Some(host), _) = self.route(bucket, packet.key) else { return false };
-        if self.downstream.protocol(host) == Protocol::Ascii {
-            return false;
-        }
-        if op::of(packet.header.opcode).changes() {
-            self.take_over(id, host, Some(packet.key));
-        }
-        let is_stuck = self.is_stuck_elsewhere(id, host, Protocol::Binary);
-        if is_stuck && let Some(client) = self.upstream.clients.must_mut(id) {
-            client.stop();
-        }
-        is_stuck
     }
 
     /// Sends a packet to the server of its key.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::proxy::request::RequestId;
+use crate::sums::sum;
 
 /// Some of a client's requests, oldest first. The oldest one is by itself, because most clients wait for an answer before
 /// they ask again.
@@ -28,7 +29,7 @@ impl Order {
 
     /// How many there are.
     pub(in crate::proxy) fn len(&self) -> usize {
-        self.iter().count()
+        sum([usize::from(!self.is_empty()), self.more.len()])
     }
 
     /// The oldest one.

@@ -101,17 +101,23 @@ impl Engine {
         host: Option<HostId>,
     ) {
         let code = name.opcode;
-        let body = self.failure_body(failure, host);
-        let Some(request) = self.flight.requests.must_mut(id) else { return };
-        let Work::Batch(batch) = &mut request.work else { return self.fail(id, failure) };
         // Others that were on the same connection may be sent again.
-        batch.replies.mix();
+        let Some(work) = self.mix_replies(id) else { return };
+        if !matches!(work, Work::Batch(_)) {
+            return self.fail(id, failure);
+        }
         let op = op::of(code);
         match op.opcode {
-            _ if !op::answered(code).is_quiet() => batch.failure = Some((failure, body)),
+            _ if !op::answered(code).is_quiet() => {
+                let failure = Some((failure, self.failure_body(failure, host)));
+                if let Some(Work::Batch(batch)) = self.flight.requests.must_mut(id).map(|request| &mut request.work) {
+                    batch.failure = failure;
+                }
+            }
             _ if op.gives_value() => {}
             opcode::FLUSH => self.write_unflushed(id, name, failure, host),
             _ => {
+                let body = self.failure_body(failure, host);
                 if let Some(sink) = self.packet_sink(id, name) {
                     failed(code, name.opaque, failure, &body).write(sink.tail());
                 }
