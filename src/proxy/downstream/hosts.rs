@@ -45,7 +45,8 @@ impl Engine {
     /// Parts with servers that are in no bucket any more.
     pub(in crate::proxy) fn retire_hosts(&mut self) {
         let is_used = |host: &HostId| self.buckets.iter().any(|bucket| bucket.hosts.contains(host));
-        let gone: Vec<HostId> = self.downstream.host_of.values().copied().filter(|host| !is_used(host)).collect();
+        // In an order of their own, so that a run of the simulation can be repeated.
+        let gone: Vec<HostId> = self.downstream.hosts.iter().map(|(id, _)| id).filter(|id| !is_used(id)).collect();
         for id in gone {
             let Some(host) = self.downstream.hosts.must_mut(id) else { continue };
             host.is_retired = true;

@@ -154,7 +154,7 @@ impl Downstream {
     /// Counts on `servers` from now on.
     pub(in crate::proxy) fn count_on(&mut self, servers: &Arc<Servers>) {
         self.servers = Arc::clone(servers);
-        let ids: Vec<HostId> = self.host_of.values().copied().collect();
+        let ids: Vec<HostId> = self.hosts.iter().map(|(id, _)| id).collect();
         for id in ids {
             if let Some(host) = self.hosts.must_mut(id) {
                 host.tally = servers.register(&host.server, None, &host.health);
