@@ -4,6 +4,7 @@
 //! What changes nothing and fits is put in at once. Where several changes are possible, each is tried; what was reached
 //! before on another way is not looked at again (Lowe, 2017).
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
@@ -248,7 +249,7 @@ impl Register {
         let mut open = vec![Past { places: vec![0; lanes.len()], over: 0, done: Vec::new(), held: None, now: 0 }];
         let mut looked_at: HashSet<Outlook, FixedState> = HashSet::default();
         let mut tried = 0;
-        let (mut best, mut stuck) = (0, String::new());
+        let mut best: Option<(u32, Past, Tick)> = None;
         while let Some(mut past) = open.pop() {
             let Some(end) = settle(&lanes, &mut past) else { return Verdict::Explained };
             pass_over(&optional, &mut past, end);
@@ -256,9 +257,8 @@ impl Register {
                 continue;
             }
             let depth: u32 = past.places.iter().sum();
-            if depth >= best {
-                best = depth;
-                stuck = tell(&lanes, &past, end);
+            if best.as_ref().is_none_or(|(most, ..)| depth >= *most) {
+                best = Some((depth, past.clone(), end));
             }
             let is_over = |at: usize| at < past.over || past.done.binary_search(&at).is_ok();
             let candidates = until(&optional, past.over, end)
@@ -287,7 +287,7 @@ impl Register {
             next.sort_by_key(|(is_wanted, is_certain, end, _)| (*is_wanted, *is_certain, *end));
             open.extend(next.into_iter().map(|(_, _, _, past)| past));
         }
-        Verdict::Refuted(stuck)
+        Verdict::Refuted(best.map_or(String::new(), |(_, past, end)| tell(&lanes, &past, end)))
     }
 }
 
@@ -353,7 +353,12 @@ fn settle(lanes: &[Lane<'_>], past: &mut Past) -> Option<Tick> {
 fn is_wanted(lanes: &[Lane<'_>], past: &Past) -> bool {
     let Some((_, held)) = &past.held else { return false };
     let mut next = lanes.iter().zip(&past.places).filter_map(|(lane, place)| lane.next(*place));
-    next.any(|step| matches!(&step.seen, Seen::Value { data, .. } if memmem::find(data, held).is_some()))
+    let is_in = |data: &[u8]| match data.len().cmp(&held.len()) {
+        Ordering::Less => false,
+        Ordering::Equal => *data == **held,
+        Ordering::Greater => memmem::find(data, held).is_some(),
+    };
+    next.any(|step| matches!(&step.seen, Seen::Value { data, .. } if is_in(data)))
 }
 
 fn tell(lanes: &[Lane<'_>], past: &Past, end: Tick) -> String {

@@ -49,6 +49,8 @@ pub struct Ends {
     edge: Readiness,
     /// The proxy could not write all: an event will tell when there is room.
     wants_room: bool,
+    /// There was room when the proxy wrote the last time, and it was told that there was none.
+    has_hidden_room: bool,
     is_rough: bool,
     /// How many of the next reads are interrupted.
     interruptions: u32,
@@ -78,9 +80,9 @@ impl Ends {
         self.capacity.saturating_sub(self.inbound.len())
     }
 
-    /// Whether it may not have shown the proxy yet what has arrived.
+    /// Whether it may not have shown the proxy yet what has arrived, or that there is room.
     pub fn holds_back(&self) -> bool {
-        self.is_rough && !self.inbound.is_empty()
+        self.is_rough && !self.inbound.is_empty() || self.has_hidden_room
     }
 
     /// Whether the proxy could read something, and nothing will tell it.
@@ -148,7 +150,8 @@ impl Ends {
         let room = self.capacity.saturating_sub(self.outbound.len());
         let mut count = room.min(wanted);
         let more = Readiness { is_writable: true, ..Readiness::default() };
-        if count > 0 && self.is_whim(10) {
+        self.has_hidden_room = count > 0 && self.is_whim(10);
+        if self.has_hidden_room {
             self.announce(more);
             return Err(ErrorKind::WouldBlock.into());
         }
@@ -211,6 +214,7 @@ impl Pipe {
             is_closed: false,
             edge: Readiness { is_writable, ..Readiness::default() },
             wants_room: false,
+            has_hidden_room: false,
             is_rough,
             interruptions: 0,
             random,
