@@ -72,7 +72,9 @@ impl Context<'_> {
             line => get_errors && owners.iter().any(|owners| self.is_failure(line, owners)),
         };
         // A line that was meant for another request may end a get, too.
-        if fits || lying && (answer.line.contains("GARBAGE") || matches!(answer.line, "NOT_FOUND" | "ERROR")) {
+        let is_error = |line: &str| line.starts_with("SERVER_ERROR ") || line.starts_with("CLIENT_ERROR ");
+        let is_stray = |line: &str| line.contains("GARBAGE") || matches!(line, "NOT_FOUND" | "ERROR") || is_error(line);
+        if fits || lying && is_stray(answer.line) {
             return Ok(());
         }
         Err(format!("{count} values cannot end like this"))

@@ -15,7 +15,7 @@ use crate::protocol::keyless::Keyless;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::host::{Dialect, HostId};
+use crate::proxy::downstream::host::{Dialect, Host, HostId};
 use crate::proxy::downstream::loss::Loss;
 use crate::proxy::downstream::{ConnId, Entry, Expect, Question, State, Translated};
 use crate::proxy::request::RequestId;
@@ -70,9 +70,38 @@ impl Engine {
             host.curious.push(client_id);
         }
         if let Some(client) = self.upstream.clients.must_mut(client_id) {
-            client.stop();
+            client.wait_for_dialect(self.now);
         }
+        self.arm_client(client_id);
         false
+    }
+
+    /// The client has waited too long for what servers know: its next request goes on as if they could not be asked; `all` of
+    /// them, or those where the question stands behind the requests of others.
+    pub(in crate::proxy) fn go_on_unasked(&mut self, client_id: ClientId, all: bool) {
+        let is_it = |host: &Host| host.curious.contains(&client_id) && (all || self.asks_behind_others(host));
+        let hosts: Vec<HostId> =
+            self.downstream.hosts.iter().filter(|(_, host)| is_it(host)).map(|(id, _)| id).collect();
+        if hosts.is_empty() {
+            return;
+        }
+        for id in hosts {
+            if let Some(host) = self.downstream.hosts.must_mut(id) {
+                host.curious.retain(|other| *other != client_id);
+            }
+            if let Some(client) = self.upstream.clients.must_mut(client_id) {
+                client.note_asked(id);
+            }
+        }
+        self.make_ready(client_id);
+    }
+
+    fn asks_behind_others(&self, host: &Host) -> bool {
+        let is_question = |entry: &Entry| matches!(entry.expect, Expect::Probe(_));
+        host.conns
+            .iter()
+            .filter_map(|id| self.downstream.conns.must(*id))
+            .any(|conn| !conn.fifo.front().is_some_and(is_question) && conn.fifo.iter().any(is_question))
     }
 
     fn ask(&mut self, id: ConnId, question: Question) {
@@ -300,6 +329,31 @@ mod tests {
         answers(&mut engine, *one, b"version\r\n", b"VERSION 1.6.18\r\n");
         answers(&mut engine, *two, b"version\r\n", b"VERSION 1.6.18\r\n");
         assert!(engine.client_output(client).is_some_and(|(output, _)| output.unsent() > 0), "an answer");
+    }
+
+    /// The question stands behind a request that is not answered, and need not be.
+    #[test]
+    fn a_request_waits_no_longer_for_what_a_server_knows_than_in_its_queue() {
+        let settings = "downstream_protocol=ascii,downstream_conn_max=1,downstream_timeout=0";
+        let config = hands::config("server", settings);
+        let settings = Settings { requests_per_turn: 20, binding: None };
+        let mut engine = Engine::new(&config, &HealthTable::default(), settings);
+        hands::asks(&mut engine, b"get x\r\n");
+        let id = connects(&mut engine).first().map(|(id, _)| *id).expect("a connection");
+        engine.connected(id);
+        takes(&mut engine, id, b"get x\r\n");
+        let get = b"\x80\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\x05\0\0\0\0\0\0\0\0k";
+        let meta = b"mg k v\r\n";
+        let clients = [&get[..], meta].map(|request| hands::asks(&mut engine, request));
+        // 200 ms for the question, and again for the request itself.
+        for (time, is_answered) in [(0, false), (199, false), (200, false), (399, false), (400, true)] {
+            engine.set_time(time * 1_000);
+            engine.turn(&mut Vec::new());
+            for client in clients {
+                let (output, _) = engine.client_output(client).expect("a client");
+                assert_eq!(output.unsent() > 0, is_answered, "after {time} ms");
+            }
+        }
     }
 
     #[test]

@@ -119,6 +119,10 @@ pub struct Client {
     /// The servers whose commands its next request has waited to know. It does not wait for one of them again, even if
     /// that is forgotten while it waits for another.
     pub(super) asked: Vec<HostId>,
+    /// Since when it has waited for that.
+    pub(super) asks_since: Option<Micros>,
+    /// It has waited for longer than it may behind the requests of others.
+    pub(super) asks_long: bool,
     /// How many connections that were closed may still bring a server something of it.
     pub(super) parting: u32,
     /// Its input was left alone for a reason that goes away by itself: look again when a request is finished or
@@ -159,6 +163,8 @@ impl Client {
             view: View::default(),
             refused: Refusals::default(),
             asked: Vec::new(),
+            asks_since: None,
+            asks_long: false,
             parting: 0,
             stopped: false,
             is_pumped: false,

@@ -19,8 +19,27 @@ impl Engine {
         first(&client.order).into_iter().chain(first(&client.quiet)).min().map(|(_, id)| id)
     }
 
-    /// Until when the client's oldest request may go on waiting for its turn.
+    /// Until when the client's oldest request may go on waiting for its turn, or its next one for what servers know.
     pub(in crate::proxy) fn client_deadline(&self, id: ClientId) -> Option<Micros> {
+        [self.turn_deadline(id), self.dialect_deadline(id)].into_iter().flatten().min()
+    }
+
+    /// A question may stand behind the requests of others for as long as a request may, and take as long as one in all, however
+    /// often the server for the request at hand becomes another one meanwhile.
+    fn dialect_deadline(&self, id: ClientId) -> Option<Micros> {
+        let client = self.upstream.clients.get(id)?;
+        let since = client.asks_since?;
+        let behavior = &self.buckets[client.bucket()?].config.behavior;
+        let queue = behavior.downstream_conn_queue_timeout;
+        let others = [behavior.connect_timeout, behavior.auth_timeout, behavior.downstream_timeout];
+        match client.asks_long {
+            false => deadline(since, queue),
+            true if others.contains(&0) => None,
+            true => deadline(since, others.into_iter().fold(queue, u32::saturating_add)),
+        }
+    }
+
+    fn turn_deadline(&self, id: ClientId) -> Option<Micros> {
         // With its last request a client that has gone is forgotten.
         let client = self.upstream.clients.get(id)?;
         // Clients of the built-in server wait for nobody.
@@ -48,6 +67,13 @@ impl Engine {
         while let Some(at) = self.client_deadline(id) {
             if at > self.now {
                 return self.arm_client(id);
+            }
+            if self.dialect_deadline(id) == Some(at) {
+                let Some(client) = self.upstream.clients.must_mut(id) else { return };
+                let is_last = std::mem::replace(&mut client.asks_long, true);
+                client.asks_since = client.asks_since.filter(|_| !is_last);
+                self.go_on_unasked(id, is_last);
+                continue;
             }
             match self.oldest(id) {
                 Some(request) => {

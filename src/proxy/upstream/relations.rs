@@ -67,7 +67,13 @@ impl Client {
         self.stopped = true;
     }
 
-    /// The server has said what it understands, which the client has waited for.
+    /// It waits until a server has said what it understands.
+    pub(in crate::proxy) fn wait_for_dialect(&mut self, now: Micros) {
+        self.asks_since.get_or_insert(now);
+        self.stop();
+    }
+
+    /// The server has said what it understands, which the client has waited for, or has not said so in time.
     pub(in crate::proxy) fn note_asked(&mut self, host: HostId) {
         self.asked.push(host);
     }

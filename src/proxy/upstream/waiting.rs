@@ -19,6 +19,7 @@ impl Engine {
         if is_taken && let Some(client) = self.upstream.clients.must_mut(id) {
             client.waits_since = None;
             client.asked.clear();
+            (client.asks_since, client.asks_long) = (None, false);
             if client.admission != Admission::Unasked {
                 self.withdraw(id);
             }
