@@ -121,7 +121,7 @@ impl World {
         let left = self.driver.network.left();
         assert!(left.is_empty(), "connections are left to servers that are in no bucket: {left:?}");
         self.truth.note(|| "all must be well".to_owned());
-        self.truth.is_well = true;
+        self.truth.well_since = Some(self.truth.tick());
         for bucket in 0..self.truth.eras.present().buckets.len() {
             self.connect_to(bucket);
             for _ in 0..REQUESTS {

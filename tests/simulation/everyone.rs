@@ -19,7 +19,8 @@ impl Context<'_> {
         let is_order = matches!(op, Op::Flush { .. } | Op::Stats { args: "reset" });
         let line = if is_order { self.unnamed(answer.line)? } else { answer.line };
         let failed = self.may_be_gone()
-            || (!self.truth.is_strict() || self.truth.lying.contains(&true)) && self.is_nameless_failure(line);
+            || (!self.truth.is_strict(self.issued) || self.truth.lying.contains(&true))
+                && self.is_nameless_failure(line);
         let garbage = self.truth.lying.contains(&true) && answer.line.contains("GARBAGE");
         let fits = match op {
             Op::Flush { .. } => {

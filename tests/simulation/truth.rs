@@ -11,7 +11,7 @@ use moxi::proxy::timers::Micros;
 use super::cluster::Cluster;
 use super::eras::{Eras, Owner, Owners, index_of};
 use super::history::History;
-use super::op::{IDS, Key, Op, Outcome};
+use super::op::{IDS, Key, NUMBER, Op, Outcome};
 use super::scenario::Scenario;
 use super::store::{Log, Store, Tick};
 use moxi_fuzzing::memory::Random;
@@ -62,8 +62,8 @@ pub struct Truth {
     pub lying: Vec<bool>,
     /// The run is over: no more faults.
     pub healed: bool,
-    /// And long enough for all servers to be found.
-    pub is_well: bool,
+    /// And long enough for all servers to be found: since when.
+    pub well_since: Option<Tick>,
     /// The last steps, if they are wanted.
     pub trace: Option<Vec<String>>,
 }
@@ -90,14 +90,19 @@ impl Truth {
             moods: vec![Mood::Well; count],
             lying: vec![false; count],
             healed: false,
-            is_well: false,
+            well_since: None,
             trace: traced.then(Vec::new),
         }
     }
 
-    /// Whether nothing may fail.
-    pub fn is_strict(&self) -> bool {
-        self.scenario.exact || self.is_well && !self.is_hasty()
+    /// Whether everything was well when a request was made.
+    pub fn was_well(&self, issued: Tick) -> bool {
+        self.well_since.is_some_and(|since| since <= issued)
+    }
+
+    /// Whether a request that was made then may not fail.
+    pub fn is_strict(&self, issued: Tick) -> bool {
+        self.scenario.exact || self.was_well(issued) && !self.is_hasty()
     }
 
     /// Whether a limit is so short that something may take longer although all is well.
@@ -211,6 +216,10 @@ impl Truth {
         let Some((asked, bucket)) = op.any_id().and_then(|id| self.asked(id)) else { return };
         let is_it = |owner: &Owner| owner.server == server;
         let has = |bucket: &BucketConfig| bucket.servers.iter().any(|known| index_of(known) == server);
+        // From a client that sends garbage: its numbers mean nothing.
+        if op.keys().iter().any(|key| !matches!(key.first(), Some(b's' | b'c' | &NUMBER))) {
+            return;
+        }
         let fits = match op.keys() {
             [] => self.eras.bucket(bucket, asked, self.tick).any(has),
             keys => keys.iter().all(|key| self.owners(bucket, key, asked).all.iter().any(is_it)),

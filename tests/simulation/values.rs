@@ -113,7 +113,7 @@ impl Context<'_> {
             return Err(format!("the CAS id of {name} is there or not, against the request"));
         }
         let is_unlocked = |owner: &Owner| truth.scenario.knows_locks[owner.server];
-        let may_fail = !truth.is_strict()
+        let may_fail = !truth.is_strict(self.issued)
             || is_lying
             || owners.may_be_nobody
             || self.is_exhausted(key)
@@ -171,7 +171,7 @@ impl Context<'_> {
                 value.cas.into_iter().for_each(|cas| history.note_cas(server, cas, &data));
                 Seen::Value { flags: value.flags, data }
             }
-            None if self.truth.is_strict() && !matches!(op, Op::Getl { .. }) => Seen::Absent,
+            None if self.truth.is_strict(self.issued) && !matches!(op, Op::Getl { .. }) => Seen::Absent,
             None => return,
         };
         let op = Op::Get { keys: vec![key.clone()], cas: false, touch: None };
