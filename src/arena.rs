@@ -4,13 +4,14 @@
 //! says why that can be. [`Arena::must`] is for those that cannot: a record that names an entry as long as that is there. If
 //! it is not, the program has a fault: debug builds stop there, others go on as if it had gone, and count it, with its
 //! place ([`Arena::take_missed`]).
+//!
+//! Entries are large, and made and dropped for each request: they are written and dropped where they are, which a slab that
+//! gives them back cannot do.
 
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::Location;
-
-use slab::Slab;
 
 /// The name of an entry: its slot and the generation that slot had when the entry was made. In one number, because names
 /// are compared, handed on and remembered more often than anything else.
@@ -81,11 +82,19 @@ impl<T> fmt::Debug for Id<T> {
 
 /// Entries of one kind, found by [`Id`].
 pub struct Arena<T> {
-    /// Each entry with its name.
-    slots: Slab<(Id<T>, T)>,
+    slots: Vec<Slot<T>>,
+    /// The slots that have no entry.
+    vacant: Vec<u32>,
     /// The generation the next entry gets. 30 bits are used: event tokens need the other two.
     next: u32,
     missed: Cell<Option<Missed>>,
+}
+
+/// A place for an entry.
+struct Slot<T> {
+    /// The name of the entry that is here, or was here last.
+    name: Id<T>,
+    entry: Option<T>,
 }
 
 /// Look-ups of entries that had to be there, and were not.
@@ -110,7 +119,7 @@ impl Missed {
 
 impl<T> Default for Arena<T> {
     fn default() -> Self {
-        Arena { slots: Slab::new(), next: 0, missed: Cell::new(None) }
+        Arena { slots: Vec::new(), vacant: Vec::new(), next: 0, missed: Cell::new(None) }
     }
 }
 
@@ -122,30 +131,37 @@ impl<T> Arena<T> {
 
     /// Adds an entry, and gives access to it.
     #[inline]
+    #[expect(clippy::indexing_slicing, reason = "slots stay, and one that is not there yet was just made")]
     pub fn place(&mut self, value: T) -> (Id<T>, &mut T) {
         let generation = self.next;
         self.next = (self.next + 1) & 0x3fff_ffff;
-        let place = self.slots.vacant_entry();
-        let id = Id::from_bits(u64::from(generation) << 32 | u64::from(place.key() as u32));
-        (id, &mut place.insert((id, value)).1)
+        let index = match self.vacant.pop() {
+            Some(index) => index as usize,
+            None => self.grow(),
+        };
+        let slot = &mut self.slots[index];
+        slot.name = Id::from_bits(u64::from(generation) << 32 | index as u64);
+        (slot.name, slot.entry.insert(value))
+    }
+
+    /// Makes one more slot.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> usize {
+        self.slots.push(Slot { name: Id::NONE, entry: None });
+        self.slots.len() - 1
     }
 
     /// The entry, if it is still there.
     #[inline]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
-        match self.slots.get(id.index()) {
-            Some((name, value)) if *name == id => Some(value),
-            _ => None,
-        }
+        self.slots.get(id.index()).filter(|slot| slot.name == id)?.entry.as_ref()
     }
 
     /// The entry, if it is still there.
     #[inline]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        match self.slots.get_mut(id.index()) {
-            Some((name, value)) if *name == id => Some(value),
-            _ => None,
-        }
+        self.slots.get_mut(id.index()).filter(|slot| slot.name == id)?.entry.as_mut()
     }
 
     /// The entry, which must be there.
@@ -155,13 +171,14 @@ impl<T> Arena<T> {
     #[inline]
     #[track_caller]
     pub fn must(&self, id: Id<T>) -> Option<&T> {
-        match self.slots.get(id.index()) {
-            Some((name, value)) if *name == id => Some(value),
-            _ => {
-                Missed::note(&self.missed, Location::caller());
-                None
-            }
+        let found = match self.slots.get(id.index()) {
+            Some(slot) if slot.name == id => slot.entry.as_ref(),
+            _ => None,
+        };
+        if found.is_none() {
+            Missed::note(&self.missed, Location::caller());
         }
+        found
     }
 
     /// The entry, which must be there.
@@ -171,13 +188,14 @@ impl<T> Arena<T> {
     #[inline]
     #[track_caller]
     pub fn must_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        match self.slots.get_mut(id.index()) {
-            Some((name, value)) if *name == id => Some(value),
-            _ => {
-                Missed::note(&self.missed, Location::caller());
-                None
-            }
+        let found = match self.slots.get_mut(id.index()) {
+            Some(slot) if slot.name == id => slot.entry.as_mut(),
+            _ => None,
+        };
+        if found.is_none() {
+            Missed::note(&self.missed, Location::caller());
         }
+        found
     }
 
     /// Whether a look-up with [`Arena::must`] has found nothing.
@@ -193,20 +211,25 @@ impl<T> Arena<T> {
 
     /// Takes the entry out.
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
-        self.get(id)?;
-        Some(self.slots.remove(id.index()).1)
+        let taken = self.slots.get_mut(id.index()).filter(|slot| slot.name == id)?.entry.take();
+        if taken.is_some() {
+            self.vacant.push(id.index() as u32);
+        }
+        taken
     }
 
     /// Drops the entry where it is.
+    #[inline]
     pub fn discard(&mut self, id: Id<T>) {
-        if self.contains(id) {
-            self.slots.remove(id.index());
+        if let Some(slot) = self.slots.get_mut(id.index()).filter(|slot| slot.name == id && slot.entry.is_some()) {
+            slot.entry = None;
+            self.vacant.push(id.index() as u32);
         }
     }
 
     /// The name of the entry in this slot now.
     pub fn at(&self, index: usize) -> Option<Id<T>> {
-        self.slots.get(index).map(|(name, _)| *name)
+        self.slots.get(index).filter(|slot| slot.entry.is_some()).map(|slot| slot.name)
     }
 
     /// Whether the entry is still there.
@@ -216,17 +239,17 @@ impl<T> Arena<T> {
 
     /// How many entries there are.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() - self.vacant.len()
     }
 
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len() == 0
     }
 
     /// All entries.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        self.slots.iter().map(|(_, (name, value))| (*name, value))
+        self.slots.iter().filter_map(|slot| Some((slot.name, slot.entry.as_ref()?)))
     }
 }
 

@@ -98,3 +98,11 @@ pub(super) struct Bucket {
     /// What a server has said last about who has what.
     pub(super) told: Option<Told>,
 }
+
+impl Bucket {
+    /// Whether nobody waits for the place of a request that ends, and no key has to be dropped from the front cache then.
+    #[inline]
+    pub(super) fn is_uncrowded(&self) -> bool {
+        !self.is_crowded && self.waiting.is_empty() && self.front.is_none()
+    }
+}

@@ -69,10 +69,7 @@ pub fn value(out: &mut Output, key: &[u8], flags: u32, cas: Option<u64>, value: 
 #[inline(always)] // into each of the few that know what they have been told
 pub fn reply(out: &mut Output, reply: Reply<'_>, asked: impl FnOnce() -> (CommandClass, bool)) {
     match reply {
-        Reply::Value { raw: Some(raw), .. } => {
-            out.push(raw);
-            out.tail().extend_from_slice(END);
-        }
+        Reply::Value { raw: Some(raw), .. } => last_block(out, raw),
         Reply::Value { .. } => {
             let (_, wants_cas) = asked();
             block(out, wants_cas, b"", reply);
@@ -92,6 +89,13 @@ pub fn reply(out: &mut Output, reply: Reply<'_>, asked: impl FnOnce() -> (Comman
             out.tail().extend_from_slice(status::no_value(asked().0, code, tells));
         }
     }
+}
+
+/// Appends the last value of a get, or its only one, as the server has sent it, and the end.
+#[inline]
+pub fn last_block(out: &mut Output, raw: Value<'_>) {
+    out.push(raw);
+    out.tail().extend_from_slice(END);
 }
 
 /// Appends the value of a get, if it is one: as the server has sent it, or with its CAS id if that is wanted. [`END`] follows

@@ -117,6 +117,19 @@ fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
     Some(Parsed::Reply { reply: Reply::Value { key, flags, cas, data, raw }, len })
 }
 
+/// If `buf` begins with a value of `key`, as every server writes it, without a CAS id, and all of which is there: how long it is
+/// in all, and how long the value itself.
+#[inline(always)] // into the loop that looks for one after the other
+pub fn block_of(buf: &[u8], key: &[u8]) -> Option<(usize, usize)> {
+    let fields = buf.strip_prefix(b"VALUE ")?.strip_prefix(key)?;
+    let (flags, rest) = digits(fields.strip_prefix(b" ")?)?;
+    let (bytes, rest) = digits(rest.strip_prefix(b" ")?)?;
+    let block = rest.strip_prefix(b"\r\n")?;
+    let bytes = usize::try_from(bytes).ok().filter(|_| u32::try_from(flags).is_ok())?;
+    let (_, end) = block.split_at_checked(bytes)?;
+    Some((up_to(buf, end.strip_prefix(b"\r\n")?), bytes))
+}
+
 /// The same for the value that a meta command gives: `fields` is what follows `VA `.
 #[inline]
 fn plain_meta<'a>(all: Value<'a>, fields: &'a [u8]) -> Option<Parsed<'a>> {
@@ -322,6 +335,25 @@ mod tests {
         }
         for text in ["VALUE a 5 3\r\nabc", "VA 3 f5\r\nabc", "VA 3x\r\nabc\r\n", "STORED\r\n"] {
             assert_eq!(plain(text.as_bytes().into()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_found_by_its_key() {
+        let block = |text: &[u8]| block_of(text, b"key");
+        assert_eq!(block(b"VALUE key 5 3\r\nabc\r\nEND\r\n"), Some((20, 3)));
+        assert_eq!(block(b"VALUE key 0 0\r\n\r\n"), Some((17, 0)));
+        for text in [
+            "VALUE key 5 3\r\nabc\r",
+            "VALUE keys 5 3\r\nabc\r\n",
+            "VALUE kez 5 3\r\nabc\r\n",
+            "VALUE key 5 3 9\r\nabc\r\n",
+            "VALUE key 4294967296 3\r\nabc\r\n",
+            "VALUE key 5 2\r\nabc\r\n",
+            "VALUE key  5 3\r\nabc\r\n",
+            "END\r\n",
+        ] {
+            assert_eq!(block(text.as_bytes()), None, "{text}");
         }
     }
 

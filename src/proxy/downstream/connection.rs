@@ -11,7 +11,7 @@ use crate::protocol::binary::packet::{self, Packet};
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::loss::Loss;
-use crate::proxy::downstream::{ConnId, Entry, State, Step};
+use crate::proxy::downstream::{ConnId, Entry, Expect, State, Step};
 use crate::proxy::request::RequestId;
 
 /// A server sent something that does not fit what was asked: the connection is out of step and must go.
@@ -147,11 +147,15 @@ impl Engine {
         let mut input = std::mem::take(&mut conn.input);
         let speak = conn.speak;
         let mut fits = Ok(());
-        while fits.is_ok()
-            && input.is_worth_parsing()
+        while fits.is_ok() && input.is_worth_parsing() {
             // (The reply may have been its end.)
-            && self.downstream.conns.get(id).is_some_and(|conn| !conn.is_paused)
-        {
+            let Some(conn) = self.downstream.conns.get(id).filter(|conn| !conn.is_paused) else { break };
+            if speak == Protocol::Ascii && matches!(conn.awaited(), Some(Entry { expect: Expect::Get { .. }, .. })) {
+                self.take_values(id, &mut input);
+                if !input.is_worth_parsing() {
+                    break;
+                }
+            }
             match self.next_reply(id, speak, &mut input) {
                 Some(Ok(length)) => input.consume(length),
                 Some(Err(Unfit)) => fits = Err(Unfit),

@@ -17,6 +17,7 @@
 //! | `face` | what the event loop calls |
 //! | `dispatch`, `pick` | sending; which connection a request takes |
 //! | `connection` | handshakes, and replies one by one |
+//! | `values` | the values of gets, as many of them as come together |
 //! | `matching`, `links` | which expected reply a server's answer is; what ties it to its request |
 //! | `group` | groups on the wire: joined gets and quiet packets, and what closes them |
 //! | `sent` | when what was sent |
@@ -47,7 +48,7 @@ pub mod host;
 mod hosts;
 #[cfg(debug_assertions)]
 mod invariants;
-mod links;
+pub(in crate::proxy) mod links;
 pub(in crate::proxy) mod loss;
 pub(in crate::proxy) mod masters;
 mod matching;
@@ -58,6 +59,7 @@ mod resend;
 mod sent;
 pub mod servers;
 pub mod shortage;
+mod values;
 
 pub use conn::{Conn, ConnId, Shown, State, Step};
 pub use expect::{Entry, Expect, PacketName, Question, Translated};

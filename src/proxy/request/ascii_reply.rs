@@ -4,13 +4,13 @@ use crate::buffer::Output;
 use crate::protocol::Reply;
 use crate::protocol::ascii::reply::is_confirmation;
 use crate::protocol::binary::opcode::status;
-use std::ops::Range;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
-use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
+use crate::proxy::downstream::{Conn, ConnId, Expect, PacketName};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::multiget::Named;
+use crate::proxy::upstream::answered::Hit;
 use crate::sums::sum;
 
 impl Engine {
@@ -48,10 +48,8 @@ impl Engine {
                 if line.is_empty() || line.starts_with(b"OK") {
                     return Err(Unfit);
                 }
-                if let Some(request) = self.unlink(id, 0) {
-                    // The most frequent one by far, of those that are no values.
-                    self.reply(request, None, |out, work| work.answer(out, || Reply::Line { line }));
-                }
+                // The most frequent one by far, of those that are no values.
+                self.answer_entry(id, |_| Some(0), None, |out, work| work.answer(out, || Reply::Line { line }))?;
                 self.pop_head(id);
                 Ok(())
             }
@@ -73,11 +71,7 @@ impl Engine {
     fn ascii_get(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
             Reply::Value { key, .. } => {
-                let index = self.find_get(id, |output, _, asked| output.slice(asked) == Some(key))?;
-                if let Some(request) = self.unlink(id, index) {
-                    self.answer_value(request, reply);
-                }
-                Ok(())
+                self.answer_value(id, reply, |conn| conn.find_get(|output, _, asked| output.slice(asked) == Some(key)))
             }
             Reply::End => {
                 self.finish_gets(id, None);
@@ -89,15 +83,6 @@ impl Engine {
             }
             _ => Err(Unfit),
         }
-    }
-
-    /// The entry of the joined get at the head that a value belongs to; it is noted as answered.
-    pub(in crate::proxy) fn find_get(
-        &mut self,
-        id: ConnId,
-        is_it: impl Fn(&Output, &Entry, Range<u64>) -> bool,
-    ) -> Result<usize, Unfit> {
-        self.downstream.conns.must_mut(id).and_then(|conn| conn.find_get(is_it)).ok_or(Unfit)
     }
 
     /// The joined get at the head is over, with this line if not with the usual one. Those of its keys that were not
@@ -133,16 +118,7 @@ impl Engine {
     /// The answer to a `gat` or `getl` of one key.
     fn ascii_value(&mut self, id: ConnId, reply: &Reply<'_>) -> Result<(), Unfit> {
         match reply {
-            Reply::Value { key, .. } => {
-                let Some(conn) = self.downstream.conns.must_mut(id) else { return Ok(()) };
-                if !conn.note_value(key) {
-                    return Err(Unfit);
-                }
-                if let Some(request) = self.unlink(id, 0) {
-                    self.answer_value(request, reply);
-                }
-                Ok(())
-            }
+            Reply::Value { key, .. } => self.answer_value(id, reply, |conn| conn.note_value(key).then_some(0)),
             Reply::End | Reply::Line { .. } => {
                 if let Some(request) = self.unlink(id, 0) {
                     let told = match reply {
@@ -215,12 +191,17 @@ impl Engine {
         self.pop_head(id);
     }
 
-    /// Answers a request for one key with a value, as its server has sent it, which is kept if the front cache covers it.
+    /// Answers the request of the entry that `find` finds with a value, as its server has sent it.
     #[inline(always)] // into each of the two that call it
-    fn answer_value(&mut self, id: RequestId, reply: &Reply<'_>) {
-        let Reply::Value { key, flags, data, .. } = reply else { return };
-        self.keep_value(id, key, *flags, data);
-        self.reply(id, Some(data.len()), |out, work| work.answer(out, || *reply));
+    fn answer_value(
+        &mut self,
+        id: ConnId,
+        reply: &Reply<'_>,
+        find: impl FnOnce(&mut Conn) -> Option<usize>,
+    ) -> Result<(), Unfit> {
+        let Reply::Value { key, flags, data, .. } = reply else { return Err(Unfit) };
+        let hit = Hit::fresh(key, *flags, data.bytes);
+        self.answer_entry(id, find, Some(hit), |out, work| work.answer(out, || *reply))
     }
 
     /// Answers a request for one key with what its server has said, which is no value.

@@ -1,12 +1,14 @@
 //! What a request waits for, and what other rooms tell it of that.
 
 use crate::buffer::Output;
+use crate::protocol::Answered;
 
 use crate::proxy::downstream::ConnId;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::timers::Micros;
 use crate::sums::Count as _;
 
+use super::caching::Caching;
 use super::error::Failure;
 use super::{Links, Request, Work};
 
@@ -118,6 +120,27 @@ impl Request {
     #[inline]
     pub(in crate::proxy) fn finish(&mut self) {
         self.is_done = true;
+    }
+
+    /// Whether it is a get of one key that waits for one answer, and nothing else is to be done with that than to count it and
+    /// to pass it on.
+    #[inline]
+    pub(in crate::proxy) fn is_plain_get(&self) -> bool {
+        matches!(self.work, Work::Get { .. })
+            && self.answered == Answered::Always
+            && matches!(self.caching, Caching::None)
+            && self.parked.is_none()
+            && self.has_place
+            && !self.is_done
+            && self.pending == 1
+            && self.refused == 0
+            && self.refusals == 0
+    }
+
+    /// Whether nothing of it is of use when it is done: no reply that has waited for its turn, no memory for others.
+    #[inline]
+    pub(in crate::proxy) fn leaves_nothing(&self) -> bool {
+        self.parked.is_none() && !matches!(self.work, Work::MultiGet(_) | Work::Meta(_))
     }
 
     /// A part of it has failed.

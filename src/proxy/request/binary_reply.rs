@@ -12,8 +12,9 @@ use crate::protocol::status::line;
 use crate::proxy::Engine;
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::downstream::{Conn, ConnId, Entry, Expect, PacketName};
-use crate::proxy::request::RequestId;
 use crate::proxy::request::multiget::Named;
+use crate::proxy::request::{RequestId, Work};
+use crate::proxy::upstream::answered::Hit;
 use crate::sums::behind;
 
 impl Engine {
@@ -40,9 +41,7 @@ impl Engine {
                 Ok(())
             }
             Expect::One { opcode } if code == opcode => {
-                if let Some(request) = self.unlink(id, 0) {
-                    self.reply(request, None, |out, work| work.answer(out, || said::outcome(packet)));
-                }
+                self.answer_entry(id, |_| Some(0), None, |out, work| work.answer(out, || said::outcome(packet)))?;
                 self.pop_head(id);
                 Ok(())
             }
@@ -51,12 +50,7 @@ impl Engine {
                 self.binary_broadcast(id, head.request, server, packet)
             }
             Expect::Packet { opcode } if code == opcode && packet.header.opaque == head.opaque => {
-                if let Some(request) = self.unlink(id, 0) {
-                    if let Some(sink) = self.packet_sink(request, PacketName::of(&packet.header, 0)) {
-                        sink.push(packet.raw);
-                    }
-                    self.packet_done(request);
-                }
+                self.answer_packet(id, head.request, packet)?;
                 self.pop_head(id);
                 Ok(())
             }
@@ -75,6 +69,22 @@ impl Engine {
             }
             _ => Err(Unfit),
         }
+    }
+
+    /// Passes on the answer to a packet of a binary client: the entry at the head is this request's.
+    #[inline]
+    fn answer_packet(&mut self, id: ConnId, request: RequestId, packet: &Packet<'_>) -> Result<(), Unfit> {
+        // Others have been given up.
+        if let Some(Work::Batch(_)) = self.flight.requests.get(request).map(|request| &request.work) {
+            if let Some(request) = self.unlink(id, 0) {
+                if let Some(sink) = self.packet_sink(request, PacketName::of(&packet.header, 0)) {
+                    sink.push(packet.raw);
+                }
+                self.packet_done(request);
+            }
+            return Ok(());
+        }
+        self.answer_entry(id, |_| Some(0), None, |out, _| out.push(packet.raw))
     }
 
     /// The answer to a get of one key, or to one of several that were joined.
@@ -97,11 +107,7 @@ impl Engine {
                     self.try_elsewhere(id, index, &packet.value);
                     return Ok(());
                 }
-                let left_out = self.left_out(id, index, packet);
-                if let Some(request) = self.unlink(id, index) {
-                    self.answer_get(request, packet, left_out.as_deref());
-                }
-                Ok(())
+                self.answer_get(id, index, packet)
             }
             _ => Err(Unfit),
         }
@@ -143,9 +149,10 @@ impl Engine {
 
     /// The entry of the joined get at the head with this opaque, and this key if the server repeats it.
     fn find_opaque(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<usize, Unfit> {
-        self.find_get(id, |output, entry, key| {
+        let is_it = |output: &Output, entry: &Entry, key| {
             entry.opaque == packet.header.opaque && (packet.key.is_empty() || output.slice(key) == Some(packet.key))
-        })
+        };
+        self.downstream.conns.must_mut(id).and_then(|conn| conn.find_get(is_it)).ok_or(Unfit)
     }
 
     /// The only answer to a request for the value of one key.
@@ -158,10 +165,7 @@ impl Engine {
         if !packet.key.is_empty() && asked != Some(packet.key) {
             return Err(Unfit);
         }
-        let left_out = self.left_out(id, 0, packet);
-        if let Some(request) = self.unlink(id, 0) {
-            self.answer_get(request, packet, left_out.as_deref());
-        }
+        self.answer_get(id, 0, packet)?;
         self.pop_head(id);
         Ok(())
     }
@@ -181,18 +185,21 @@ impl Engine {
         conn.asked(key_at..behind(key_at, key_len.into())).map(<[u8]>::to_vec)
     }
 
-    /// Answers the get of a key with its value, or with what the server says instead. `left_out` is the key if that is not in
-    /// the packet.
+    /// Answers the get of entry `index` with its value, or with what the server says instead.
     #[inline(always)] // into each of the two that call it
-    fn answer_get(&mut self, request: RequestId, packet: &Packet<'_>, left_out: Option<&[u8]>) {
+    fn answer_get(&mut self, id: ConnId, index: usize, packet: &Packet<'_>) -> Result<(), Unfit> {
         if said::is_value(packet) {
-            let name = left_out.unwrap_or(packet.key);
-            self.keep_value(request, name, said::flags(packet), &packet.value);
-            let length = packet.value.len();
-            return self.reply(request, Some(length), |out, work| work.answer(out, || said::value(packet, name)));
+            let left_out = self.left_out(id, index, packet);
+            let name = left_out.as_deref().unwrap_or(packet.key);
+            let hit = Hit::fresh(name, said::flags(packet), packet.value.bytes);
+            let write = |out: &mut Output, work: &Work| work.answer(out, || said::value(packet, name));
+            return self.answer_entry(id, |_| Some(index), Some(hit), write);
         }
-        let (code, tells) = (packet.header.vbucket_or_status, self.tells_failures(request));
-        self.answer(request, Reply::NoValue { code, tells });
+        if let Some(request) = self.unlink(id, index) {
+            let (code, tells) = (packet.header.vbucket_or_status, self.tells_failures(request));
+            self.answer(request, Reply::NoValue { code, tells });
+        }
+        Ok(())
     }
 
     fn binary_multiget(&mut self, id: ConnId, request: RequestId, part: u32, packet: &Packet<'_>) -> Result<(), Unfit> {

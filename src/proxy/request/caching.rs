@@ -14,6 +14,7 @@ use crate::proxy::bucket::Bucket;
 use crate::proxy::request::{Request, RequestId};
 use crate::proxy::timers::Micros;
 use crate::proxy::upstream::Caller;
+use crate::proxy::upstream::answered::Hit;
 use crate::routing::Router;
 
 /// The front cache of a bucket that has one.
@@ -114,7 +115,7 @@ impl Engine {
         }
         let Some(value) = is_served.then(|| self.cached(bucket, key, asked)).flatten() else { return false };
         let reply = Reply::Value { key, flags: value.flags, cas: None, data: bytes(&value), raw: None };
-        self.reply(id, Some(value.data.len()), |out, work| work.answer(out, || reply));
+        self.reply(id, Some(Hit::of(value.data.len())), |out, work| work.answer(out, || reply));
         true
     }
 

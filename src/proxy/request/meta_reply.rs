@@ -10,6 +10,7 @@ use crate::proxy::downstream::ConnId;
 use crate::proxy::downstream::connection::Unfit;
 use crate::proxy::request::caching::Caching;
 use crate::proxy::request::{Request, RequestId, Work};
+use crate::proxy::upstream::answered::Hit;
 
 impl Engine {
     /// The answer to the meta command at the head of the connection's expected replies, which had this number with it.
@@ -24,7 +25,7 @@ impl Engine {
             return Err(Unfit);
         }
         let hit = match said {
-            Said::Status(Status::Done, _, value) => Some(value.map_or(0, |value| value.len())),
+            Said::Status(Status::Done, _, value) => Some(Hit::of(value.map_or(0, |value| value.len()))),
             Said::Status(..) | Said::Line(_) => None,
         };
         if let Some(request) = self.unlink(id, 0) {

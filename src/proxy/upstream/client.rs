@@ -216,6 +216,57 @@ impl Client {
         self.unanswered > 0 || self.stopped || matches!(self.admission, Admission::Waiting { .. })
     }
 
+    /// One of its requests is answered.
+    #[inline]
+    pub(super) fn note_answered(&mut self, now: Micros) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+        self.active_at = now;
+    }
+
+    /// Whether one reply is all that is owed to it, and it can receive it.
+    #[inline]
+    pub(super) fn owes_one(&self) -> bool {
+        !self.is_deaf && self.order.has_one()
+    }
+
+    /// The reply that is all that is owed to it is complete, in the output.
+    #[inline]
+    pub(super) fn pass_one(&mut self, requests: &mut Arena<Request>) {
+        if let Some(front) = self.order.front() {
+            requests.discard(front);
+        }
+        self.order.pop();
+        self.committed = self.output.end();
+    }
+
+    /// Whether this request is all that it waits for.
+    #[inline]
+    pub(in crate::proxy) fn awaits_only(&self, request: RequestId) -> bool {
+        self.order.is_front(request)
+            && self.unanswered == 1
+            && self.owes_one()
+            && !self.stopped
+            && self.admission == Admission::Unasked
+            && self.refused.is_empty()
+    }
+
+    /// Gives it the reply to the only request that it waits for, which has ended. Tells whether it is not on the list of
+    /// those to flush yet.
+    #[inline]
+    pub(in crate::proxy) fn give_only(
+        &mut self,
+        now: Micros,
+        spare: &mut Spare<Vec<u8>>,
+        write: impl FnOnce(&mut Output),
+    ) -> bool {
+        self.note_answered(now);
+        self.output.wake(spare);
+        write(&mut self.output);
+        self.order.pop();
+        self.committed = self.output.end();
+        !std::mem::replace(&mut self.is_dirty, true)
+    }
+
     /// Moves complete replies whose turn has come into the output. The oldest request is complete.
     pub(in crate::proxy) fn pass_on(
         &mut self,

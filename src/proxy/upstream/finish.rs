@@ -11,9 +11,7 @@ use crate::proxy::downstream::host::HostId;
 use crate::proxy::request::batch::failed;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::{RequestId, Work};
-use crate::proxy::slow::NoteId;
-use crate::proxy::tallying::Got;
-use crate::proxy::upstream::{Admission, Caller, ClientId};
+use crate::proxy::upstream::Caller;
 
 /// A reply of several values may be sent in parts once this much of it is complete.
 const PART_MIN: u64 = 64 * 1024;
@@ -60,95 +58,6 @@ impl Engine {
     /// The reply of this request is complete in its sink: passes on whatever may be sent now.
     pub(in crate::proxy) fn complete(&mut self, id: RequestId) {
         self.reply(id, None, |_, _| {});
-    }
-
-    /// Has the reply of this request written, or what is missing of it, unless nobody wants it, and passes on whatever may
-    /// be sent now. `hit` is the size of a value that is in it.
-    #[inline]
-    pub(in crate::proxy) fn reply(
-        &mut self,
-        id: RequestId,
-        hit: Option<usize>,
-        write: impl FnOnce(&mut Output, &Work),
-    ) {
-        let Some(request) = self.flight.requests.must_mut(id).filter(|request| !request.is_done) else { return };
-        if let Some(bytes) = hit {
-            request.note_hit(bytes, 1);
-        }
-        let client_id = request.client;
-        let mut client = self.upstream.clients.must_mut(client_id);
-        if let Some(client) = client.as_deref_mut()
-            && let Some((out, work)) = client.sink(request, id, &mut self.spare)
-        {
-            write(out, work);
-        }
-        request.finish();
-        let (bucket_id, sequence, answered, note) = (request.bucket, request.sequence, request.answered, request.note);
-        if request.has_place() && !self.alike.add(request, self.now) {
-            self.alike.begin(request, self.now, &self.buckets, &self.downstream);
-        }
-        let mut is_awaited = false;
-        let bucket = &mut self.buckets[bucket_id];
-        bucket.settle_changes(&request.caching);
-        if note != NoteId::NONE {
-            bucket.settle_note(request, &mut self.flight.notes, self.now);
-        }
-        if request.has_place() {
-            if request.refusals() > 0 {
-                bucket.count_retried(self.now.saturating_sub(request.since));
-            }
-            bucket.active = bucket.active.saturating_sub(1);
-            is_awaited = bucket.is_crowded || !bucket.waiting.is_empty();
-        } else {
-            bucket.count_got(Got::of(request));
-        }
-        if let Some(client) = client {
-            client.unanswered = client.unanswered.saturating_sub(1);
-            client.active_at = self.now;
-            self.flight.is_refused_due |= !client.refused.is_empty();
-            if !answered.says_anything() {
-                client.forget_quiet(&mut self.flight.requests);
-            } else if client.order.is_front(id) {
-                client.pass_on(&mut self.flight.requests, &mut self.spare, &mut self.flight.works);
-                if !client.is_deaf && !client.is_dirty {
-                    client.is_dirty = true;
-                    self.upstream.dirty.push(client_id);
-                }
-            }
-            if client.has_more() {
-                self.go_on(client_id, sequence);
-            } else if client.is_settled() {
-                // If there is nothing to send, nobody else looks at a client that waits to be closed.
-                self.settle_client(client_id);
-            }
-        }
-        if is_awaited {
-            self.grant_places(bucket_id);
-        }
-        if note != NoteId::NONE {
-            self.tell_end(note);
-        }
-    }
-
-    /// The request with this number was answered, and its client has others, or waits.
-    fn go_on(&mut self, id: ClientId, sequence: u64) {
-        let Some(client) = self.upstream.clients.must_mut(id) else { return };
-        if client.unanswered > 0 {
-            let next = self.oldest(id).and_then(|oldest| self.flight.requests.must(oldest));
-            let was_oldest = next.is_some_and(|next| next.sequence > sequence);
-            if was_oldest && let Some(client) = self.upstream.clients.must_mut(id) {
-                client.oldest_since = self.now;
-                self.arm_client(id);
-            }
-        } else if let Admission::Waiting { since: since @ None } = &mut client.admission {
-            *since = Some(self.now);
-            self.arm_client(id);
-        }
-        let Some(client) = self.upstream.clients.must(id) else { return };
-        if client.stopped && !matches!(client.admission, Admission::Waiting { .. }) {
-            self.make_ready(id);
-        }
-        self.settle_client(id);
     }
 
     /// The reply to `entry` will not come from server `host`.

@@ -19,6 +19,7 @@
 //! | `admission` | places among the concurrent requests, and who waits for one |
 //! | `waiting` | since when a request waits to be looked at again |
 //! | `ascii_request`, `meta_request`, `binary_request`, `sasl` | what each command does |
+//! | `answered` | the end of a request: its reply, what is counted of it, whose turn is next |
 //! | `finish` | replies in order |
 //! | `leaving`, `idle` | clients that end, are lost, or do nothing for long |
 //! | `resting` | clients that another process can take over |
@@ -29,6 +30,7 @@
 //! | `invariants` | what must hold; only in debug builds |
 
 pub(in crate::proxy) mod admission;
+pub(in crate::proxy) mod answered;
 pub(in crate::proxy) mod ascii_request;
 pub(in crate::proxy) mod binary_request;
 mod caller;
@@ -98,6 +100,12 @@ impl Upstream {
     /// Whether clients are to be looked at again.
     pub(in crate::proxy) fn has_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// A client that was not there has come to the list of those to flush.
+    #[inline]
+    pub(in crate::proxy) fn flush_later(&mut self, client: ClientId) {
+        self.dirty.push(client);
     }
 
     /// Whether clients may have something to be sent.

@@ -32,6 +32,12 @@ impl Order {
         sum([usize::from(!self.is_empty()), self.more.len()])
     }
 
+    /// Whether there is none but the oldest one.
+    #[inline]
+    pub(in crate::proxy) fn has_one(&self) -> bool {
+        self.more.is_empty()
+    }
+
     /// The oldest one.
     #[inline]
     pub(in crate::proxy) fn front(&self) -> Option<RequestId> {
