@@ -130,7 +130,7 @@ impl<T> Arena<T> {
     }
 
     /// Adds an entry, and gives access to it.
-    #[inline]
+    #[inline(always)] // the entry is made where it is called, and is not to be moved twice
     #[expect(clippy::indexing_slicing, reason = "slots stay, and one that is not there yet was just made")]
     pub fn place(&mut self, value: T) -> (Id<T>, &mut T) {
         let generation = self.next;

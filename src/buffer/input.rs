@@ -77,7 +77,16 @@ impl Input {
     }
 
     /// Where the next bytes are to be read to; never empty.
+    #[inline]
     pub fn space(&mut self, pool: &mut Pool) -> &mut [u8] {
+        if self.long.is_none() && self.end < self.memory.len() {
+            return self.free();
+        }
+        self.more_space(pool)
+    }
+
+    /// The same where memory has to be taken first, or belongs to a long message.
+    fn more_space(&mut self, pool: &mut Pool) -> &mut [u8] {
         if self.memory.is_empty() && self.long.is_none() {
             self.memory = pool.take();
             (self.start, self.end) = (0, 0);

@@ -126,6 +126,13 @@ impl Bucket {
         counters.command(false, Command::Get, Field::ReadBytes, line.saturating_sub(2) as u64);
     }
 
+    /// A `set` has come, in so many bytes.
+    #[inline]
+    pub(in crate::proxy) fn count_set(&self, length: usize) {
+        self.counters.command(false, Command::Set, Field::Seen, 1);
+        self.counters.command(false, Command::Set, Field::ReadBytes, length.saturating_sub(2) as u64);
+    }
+
     /// Requests for values have been answered, or have failed.
     pub(in crate::proxy) fn count_got(&self, Got { keys, hits, bytes }: Got) {
         if keys > 0 {

@@ -43,6 +43,8 @@ pub fn line(out: &mut Vec<u8>, command: &Keyed<'_>) -> usize {
     let start = out.len();
     match command {
         Keyed::Gat { exptime, cas, .. } => gat_start(out, *cas, *exptime),
+        // As most are: three bytes of which the length is known.
+        Keyed::Store(Store { verb: StoreVerb::Set, cas: None, .. }) => out.extend_from_slice(b"set"),
         _ => out.extend_from_slice(word(command).as_bytes()),
     }
     let key_at = sum([out.len().saturating_sub(start), 1]);

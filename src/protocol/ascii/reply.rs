@@ -100,6 +100,9 @@ fn plain(all: Value<'_>) -> Option<Parsed<'_>> {
         if let Some(fields) = buf.strip_prefix(b"VA ") {
             return plain_meta(all, fields);
         }
+        if buf.starts_with(b"STORED\r\n") {
+            return buf.get(..6).map(|line| Parsed::Reply { reply: Reply::Line { line }, len: 8 });
+        }
         return buf.starts_with(b"END\r\n").then_some(Parsed::Reply { reply: Reply::End, len: 5 });
     };
     let (key, rest) = fields.split_at_checked(key_end(fields)?)?;
@@ -329,11 +332,13 @@ mod tests {
     /// What goes the short way; that it means the same is seen by cutting it.
     #[test]
     fn what_servers_say_most_is_seen_at_once() {
-        for text in ["VALUE a 5 3\r\nabc\r\n", "VALUE a 5 3 9\r\nabc\r\n", "END\r\n", "VA 3 f5 c9\r\nabc\r\n"] {
+        for text in
+            ["VALUE a 5 3\r\nabc\r\n", "VALUE a 5 3 9\r\nabc\r\n", "END\r\n", "STORED\r\n", "VA 3 f5 c9\r\nabc\r\n"]
+        {
             let Some(Parsed::Reply { len, .. }) = plain(text.as_bytes().into()) else { panic!("{text}") };
             assert_eq!(len, text.len(), "{text}");
         }
-        for text in ["VALUE a 5 3\r\nabc", "VA 3 f5\r\nabc", "VA 3x\r\nabc\r\n", "STORED\r\n"] {
+        for text in ["VALUE a 5 3\r\nabc", "VA 3 f5\r\nabc", "VA 3x\r\nabc\r\n", "DELETED\r\n"] {
             assert_eq!(plain(text.as_bytes().into()), None, "{text}");
         }
     }

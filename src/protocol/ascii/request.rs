@@ -6,6 +6,7 @@
 use super::line::{self, Command};
 use crate::buffer::Value;
 use crate::protocol::keyed::Keyed;
+use crate::protocol::numbers;
 use crate::protocol::scan::{self, digits, key_end, split_word};
 use crate::protocol::{Answered, Request, Store, StoreVerb};
 use crate::sums::{sum, up_to};
@@ -33,6 +34,9 @@ pub const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
 
 /// How the most frequent request begins.
 const GET: &[u8] = b"get ";
+
+/// How long the line of the second most frequent one is without its key and its numbers.
+const SET_FRAME: usize = "set    \r\n".len();
 
 /// The answer to a data block that does not end where its line said.
 pub const BAD_CHUNK: &[u8] = b"CLIENT_ERROR bad data chunk\r\n";
@@ -176,8 +180,22 @@ pub fn plain_get(buf: &[u8]) -> Option<(&[u8], usize)> {
     Some((key, up_to(buf, behind)))
 }
 
-/// The second most frequent one: `set` as it is written by everybody, all of which is there. Everything else is `None`.
-fn plain_store<'a>(all: Value<'a>, scanned: &mut usize, value_max: u64) -> Option<Parsed<'a>> {
+/// The second most frequent one: `set` as it is written by everybody.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlainSet<'a> {
+    /// What is stored.
+    pub store: Store<'a>,
+    /// How long it is, all line ends included.
+    pub length: usize,
+    /// How long the line is without its line feed.
+    line: usize,
+    /// All of it, if that is what a server is told, and not long enough to be shared.
+    pub as_it_is: Option<&'a [u8]>,
+}
+
+/// A `set` all of which is there, with a value of `value_max` bytes at most. Everything else is `None`.
+#[inline]
+pub fn plain_set(all: Value<'_>, value_max: u64) -> Option<PlainSet<'_>> {
     let buf = all.bytes;
     let rest = buf.strip_prefix(b"set ")?;
     let end = key_end(rest)?;
@@ -186,17 +204,24 @@ fn plain_store<'a>(all: Value<'a>, scanned: &mut usize, value_max: u64) -> Optio
     let (exptime, rest) = digits(rest.strip_prefix(b" ")?)?;
     let (bytes, rest) = digits(rest.strip_prefix(b" ")?)?;
     let block = rest.strip_prefix(b"\r\n")?;
+    let announced = bytes;
     let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes as u64 <= value_max.min(BYTES_MAX))?;
     let (value, end) = block.split_at_checked(bytes)?;
-    let behind = end.strip_prefix(b"\r\n")?;
+    let length = up_to(buf, end.strip_prefix(b"\r\n")?);
+    // Written anew, a number has no zeros in front.
+    let numbers = [flags, exptime, announced].map(numbers::digits);
+    let line = up_to(buf, block);
+    let is_same = line == sum([SET_FRAME, key.len(), sum(numbers)]) && all.owner.is_none();
     let (flags, exptime) = (u32::try_from(flags).ok()?, i64::try_from(exptime).ok()?);
     let store = Store { verb: StoreVerb::Set, key, flags, exptime, cas: None, value: all.with(value) };
-    *scanned = up_to(buf, block).saturating_sub(1);
-    Some(Parsed::Request {
-        request: Request::Keyed(Keyed::Store(store)),
-        answered: Answered::Always,
-        len: up_to(buf, behind),
-    })
+    let as_it_is = if is_same { buf.get(..length) } else { None };
+    Some(PlainSet { store, length, line: line.saturating_sub(1), as_it_is })
+}
+
+fn plain_store<'a>(all: Value<'a>, scanned: &mut usize, value_max: u64) -> Option<Parsed<'a>> {
+    let PlainSet { store, length, line, .. } = plain_set(all, value_max)?;
+    *scanned = line;
+    Some(Parsed::Request { request: Request::Keyed(Keyed::Store(store)), answered: Answered::Always, len: length })
 }
 
 /// The line without its carriage return (unless there is nothing else, 04 §2.1), and only up to the first NUL.

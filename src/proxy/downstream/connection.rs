@@ -150,8 +150,14 @@ impl Engine {
         while fits.is_ok() && input.is_worth_parsing() {
             // (The reply may have been its end.)
             let Some(conn) = self.downstream.conns.get(id).filter(|conn| !conn.is_paused) else { break };
-            if speak == Protocol::Ascii && matches!(conn.awaited(), Some(Entry { expect: Expect::Get { .. }, .. })) {
-                self.take_values(id, &mut input);
+            if let Some(head) = conn.awaited() {
+                match head.expect {
+                    Expect::Get { .. } => self.take_values(id, speak, &mut input),
+                    Expect::MultiGet { part } if speak == Protocol::Ascii => {
+                        self.take_part(head.request, part, &mut input);
+                    }
+                    _ => {}
+                }
                 if !input.is_worth_parsing() {
                     break;
                 }

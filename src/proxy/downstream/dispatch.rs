@@ -3,7 +3,6 @@
 use crate::buffer::Output;
 use crate::metrics::counter::Counter;
 use crate::metrics::server::Count;
-use crate::protocol::ascii::request;
 use crate::protocol::op;
 use crate::protocol::{Answered, Protocol};
 
@@ -47,7 +46,7 @@ pub(in crate::proxy) struct OneKey<'a> {
 impl Get<'_> {
     /// The reply to expect, if the request ends at `end` in the output, with so many bytes behind the key.
     #[inline]
-    fn entry(&self, opaque: u32, end: u64, behind: u64) -> Entry {
+    pub(super) fn entry(&self, opaque: u32, end: u64, behind: u64) -> Entry {
         let key_at = before(before(end, behind), self.key.len() as u64);
         let expect = Expect::Get { key_at, key_len: self.key.len().min(255) as u8, last: true, answered: false };
         let (request, retries) = (self.request, self.retries);
@@ -57,7 +56,8 @@ impl Get<'_> {
 
 impl Bucket {
     /// The server and vbucket of `key`.
-    fn route(&self, key: &[u8]) -> (Option<HostId>, u16) {
+    #[inline]
+    pub(super) fn route(&self, key: &[u8]) -> (Option<HostId>, u16) {
         let route = self.config.router.route(key);
         let server = self.masters.learned(route.vbucket).or(route.server);
         (server.and_then(|server| self.hosts.get(server).copied()), route.vbucket)
@@ -74,25 +74,32 @@ impl Engine {
         answered: Answered,
         may_repeat: bool,
     ) -> RequestId {
-        let request = self.new_request(caller, work, answered);
-        if let Some(request) = self.flight.requests.must_mut(request) {
-            request.take_place(may_repeat);
-            let bucket = &self.buckets[request.bucket];
-            bucket.counters.count(Counter::Reserved);
-            bucket.counters.count(Counter::UpstreamPaused);
-        }
-        request
+        let counters = &self.buckets[caller.bucket].counters;
+        counters.count(Counter::Reserved);
+        counters.count(Counter::UpstreamPaused);
+        self.make_request(caller, work, answered, |request| request.take_place(may_repeat))
     }
 
     /// A new request of the client. The caller has made sure that the client is there.
     pub(in crate::proxy) fn new_request(&mut self, caller: &Caller, work: Work, answered: Answered) -> RequestId {
+        self.make_request(caller, work, answered, |_| {})
+    }
+
+    #[inline]
+    fn make_request(
+        &mut self,
+        caller: &Caller,
+        work: Work,
+        answered: Answered,
+        change: impl FnOnce(&mut Request),
+    ) -> RequestId {
         let Some(client) = self.upstream.clients.must_mut(caller.client) else { return RequestId::NONE };
         let made = Request::new(caller, client.next_sequence(), work, answered);
-        let delays = client.waited(self.now);
-        let note = self.flight.take_note();
-        let request = self.flight.requests.insert(made.begun(self.now, delays, note));
-        client.owe(request, answered, self.now);
-        request
+        let made = made.begun(self.now, client.waited(self.now), self.flight.take_note());
+        let (id, request) = self.flight.requests.place(made);
+        change(request);
+        client.owe(id, answered, self.now);
+        id
     }
 
     /// The server and vbucket of `key`.
@@ -177,77 +184,6 @@ impl Engine {
         let (expect, opaque) = write(conn.speak, &mut conn.output);
         let end = conn.output.end();
         self.enqueue(conn_id, Entry { request: id, expect, opaque, end, retries: 0, may_repeat, is_queued: false });
-    }
-
-    /// A get of one key, in a line of so many bytes, that nothing is in the way of. Its place is taken already.
-    pub(in crate::proxy) fn get_straight(&mut self, caller: &Caller, key: &[u8], length: usize) {
-        let Caller { client: client_id, bucket: bucket_id, .. } = *caller;
-        let Some(client) = self.upstream.clients.must_mut(client_id) else { return };
-        let bucket = &mut self.buckets[bucket_id];
-        bucket.count_get(key.len(), length);
-        let (host_id, vbucket) = bucket.route(key);
-        let made = Request::get(caller, client.next_sequence(), self.now);
-        let (request_id, request) = self.flight.requests.place(made);
-        if let Some(watch) = &mut bucket.watch {
-            request.note = watch.get(key, length, self.now, &mut self.flight.notes);
-        }
-        client.owe(request_id, Answered::Always, self.now);
-        let get =
-            Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
-        let Some(host_id) = host_id else { return self.fail(request_id, Failure::NoServer) };
-        self.send_get(host_id, &get);
-    }
-
-    /// The same if it is all that was just read from the client, which is at rest otherwise, and the get for its server is
-    /// open: it joins that, and whatever is needed is looked up once. `false`: it is something else.
-    pub(in crate::proxy) fn join_get(&mut self, client_id: ClientId) -> bool {
-        self.try_join(client_id).is_some()
-    }
-
-    #[inline(always)] // it is all that `join_get` does
-    fn try_join(&mut self, client_id: ClientId) -> Option<()> {
-        if !self.downstream.has_dirty() {
-            return None; // no get is open
-        }
-        let text = self.upstream.reading.data();
-        let (key, length) = request::plain_get(text).filter(|(_, length)| *length == text.len())?;
-        let client = self.upstream.clients.must_mut(client_id)?;
-        let bucket_id = client.bucket().filter(|_| !self.is_tracing && !self.downstream.has_lost())?;
-        let bucket = &mut self.buckets[bucket_id];
-        if !(bucket.goes_straight() && bucket.config.behavior.join_gets) {
-            return None;
-        }
-        client.begins_anew(bucket, &self.flight.requests).then_some(())?;
-        let (host_id, vbucket) = bucket.route(key);
-        let host_id = host_id?;
-        let conn_id = self.downstream.hosts.must(host_id)?.open?;
-        let conn = self.downstream.conns.must_mut(conn_id)?;
-        let open = conn.joinable()?;
-        // Nothing is in the way. With the get that it joins, its connection is on all lists already.
-        bucket.active.up();
-        bucket.count_get(key.len(), length);
-        let caller = Caller { client: client_id, bucket: bucket_id, named: None };
-        let made = Request::get(&caller, client.next_sequence(), self.now);
-        let (request_id, request) = self.flight.requests.place(made);
-        if let Some(watch) = &mut bucket.watch {
-            request.note = watch.get(key, length, self.now, &mut self.flight.notes);
-        }
-        client.owe(request_id, Answered::Always, self.now);
-        let get =
-            Get { request: request_id, client: client_id, bucket: bucket_id, key, vbucket, cas: false, retries: 0 };
-        bucket.counters.count(Counter::JoinedGets);
-        let opaque = conn.join(open, &get);
-        let entry = get.entry(opaque, conn.output.end(), 0);
-        let is_queued = conn.expect(entry);
-        conn.wanted.up();
-        request.await_from(host_id, conn_id, false);
-        client.stick(host_id, conn_id);
-        bucket.counters.count(Counter::ConnAcquired);
-        if request.note_queued(is_queued, self.now) {
-            bucket.counters.count(Counter::ConnQueueAdd);
-            self.arm_queued(client_id, self.now);
-        }
-        Some(())
     }
 
     /// A get of one key.

@@ -89,7 +89,7 @@ impl Fifo {
     }
 
     /// Adds the newest entry.
-    #[inline]
+    #[inline(always)] // the entry is made where this is called, and is not to be moved twice
     pub fn push(&mut self, entry: Entry) {
         let is_last = entry.is_last();
         self.entries.push_back(entry);

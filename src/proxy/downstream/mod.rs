@@ -16,6 +16,7 @@
 //! | `named` | servers that clients have named (`-X`) |
 //! | `face` | what the event loop calls |
 //! | `dispatch`, `pick` | sending; which connection a request takes |
+//! | `straight` | gets and sets that nothing is in the way of |
 //! | `connection` | handshakes, and replies one by one |
 //! | `values` | the values of gets, as many of them as come together |
 //! | `matching`, `links` | which expected reply a server's answer is; what ties it to its request |
@@ -59,6 +60,7 @@ mod resend;
 mod sent;
 pub mod servers;
 pub mod shortage;
+mod straight;
 mod values;
 
 pub use conn::{Conn, ConnId, Shown, State, Step};

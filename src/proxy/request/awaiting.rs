@@ -126,7 +126,7 @@ impl Request {
     /// to pass it on.
     #[inline]
     pub(in crate::proxy) fn is_plain_get(&self) -> bool {
-        matches!(self.work, Work::Get { .. })
+        matches!(self.work, Work::Get { .. } | Work::Meta(_))
             && self.answered == Answered::Always
             && matches!(self.caching, Caching::None)
             && self.parked.is_none()

@@ -195,8 +195,13 @@ impl Request {
 
     /// A value has come for a get: so many bytes, so often.
     pub(in crate::proxy) fn note_hit(&mut self, bytes: usize, times: u32) {
-        self.hits = self.hits.saturating_add(times);
-        self.value_bytes = self.value_bytes.saturating_add(value_bytes(bytes, times));
+        self.note_hits(times, value_bytes(bytes, times));
+    }
+
+    /// So many values have come for a get, with so many bytes, line ends included.
+    pub(in crate::proxy) fn note_hits(&mut self, count: u32, bytes: u64) {
+        self.hits = self.hits.saturating_add(count);
+        self.value_bytes = self.value_bytes.saturating_add(bytes);
     }
 
     /// The server it was sent to last.

@@ -76,8 +76,13 @@ struct Key {
 impl Key {
     /// Its text in the request's line.
     fn text<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        line.get(self.range()).unwrap_or_default()
+    }
+
+    /// Where it stands there.
+    fn range(&self) -> Range<usize> {
         let start = self.at as usize;
-        line.get(start..sum([start, self.len as usize])).unwrap_or_default()
+        start..sum([start, self.len as usize])
     }
 }
 

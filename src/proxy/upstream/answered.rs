@@ -1,7 +1,7 @@
 //! The end of a request: its reply is written, counted, and passed on. What is needed for that is looked up once, whatever
 //! has to be done with it.
 
-use crate::buffer::Output;
+use crate::buffer::{Output, Spare};
 use crate::proxy::Engine;
 use crate::proxy::bucket::Bucket;
 use crate::proxy::downstream::connection::Unfit;
@@ -12,7 +12,7 @@ use crate::proxy::request::{Request, RequestId, Requests, Work};
 use crate::proxy::slow::NoteId;
 use crate::proxy::tallying::Got;
 use crate::proxy::timers::Micros;
-use crate::proxy::upstream::{Admission, ClientId};
+use crate::proxy::upstream::{Admission, Client, ClientId};
 
 /// A value that a reply has with it.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,26 @@ impl Bucket {
         }
         self.active = self.active.saturating_sub(1);
         self.is_crowded || !self.waiting.is_empty()
+    }
+}
+
+impl Client {
+    /// This request of it is done: passes on what is complete. `says`: it is answered, with something that leaves nothing but
+    /// what is in the output, or not. Tells whether the client has just come to be one that is to be flushed.
+    #[inline(always)] // into what ends each request
+    fn pass(&mut self, id: RequestId, says: Option<bool>, flight: &mut Requests, spare: &mut Spare<Vec<u8>>) -> bool {
+        let Some(is_plain) = says else {
+            self.forget_quiet(&mut flight.requests);
+            return false;
+        };
+        if !self.order.is_front(id) {
+            return false;
+        }
+        match is_plain && self.owes_one() {
+            true => self.pass_one(&mut flight.requests),
+            false => self.pass_on(&mut flight.requests, spare, &mut flight.works),
+        }
+        !self.is_deaf && !std::mem::replace(&mut self.is_dirty, true)
     }
 }
 
@@ -151,17 +171,9 @@ impl Engine {
         if let Some(client) = client {
             client.note_answered(now);
             self.flight.is_refused_due |= !client.refused.is_empty();
-            if !answered.says_anything() {
-                client.forget_quiet(&mut self.flight.requests);
-            } else if client.order.is_front(id) {
-                match is_plain && client.owes_one() {
-                    true => client.pass_one(&mut self.flight.requests),
-                    false => client.pass_on(&mut self.flight.requests, &mut self.spare, &mut self.flight.works),
-                }
-                if !client.is_deaf && !client.is_dirty {
-                    client.is_dirty = true;
-                    self.upstream.dirty.push(client_id);
-                }
+            let says = answered.says_anything().then_some(is_plain);
+            if client.pass(id, says, &mut self.flight, &mut self.spare) {
+                self.upstream.dirty.push(client_id);
             }
             if client.has_more() {
                 self.go_on(client_id, sequence);

@@ -36,6 +36,7 @@ impl Engine {
                 self.expel(caller.client, breach);
                 input.len()
             }
+            Parsed::Packet { packet, len } if self.packet_straight(caller, &packet).is_some() => len,
             Parsed::Packet { packet, len } => {
                 self.watch_packet(caller.bucket, &packet);
                 if self.binary_request(caller, &packet) == Verdict::Wait {
@@ -286,7 +287,7 @@ impl Engine {
 }
 
 /// Appends a packet as it is, but with this vbucket if there is one.
-fn write_packet(out: &mut Output, packet: &Packet<'_>, vbucket: Option<u16>) {
+pub(in crate::proxy) fn write_packet(out: &mut Output, packet: &Packet<'_>, vbucket: Option<u16>) {
     let start = out.end();
     let head = sum([HEADER, packet.extras.len(), packet.key.len()]);
     out.tail().extend_from_slice(packet.raw.get(..head).unwrap_or(packet.raw.bytes));

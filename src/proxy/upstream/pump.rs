@@ -66,7 +66,13 @@ impl Client {
 
     /// Whether nothing of its own is in the way of its next request.
     fn goes_straight(&self) -> bool {
-        !self.is_deaf && self.admission == Admission::Unasked
+        !self.is_deaf && self.admission == Admission::Unasked && self.waits_since.is_none()
+    }
+
+    /// The same for a packet that is not quiet: it closes no others, and nothing was asked for its sake.
+    #[inline]
+    pub(in crate::proxy) fn packet_goes_straight(&self) -> bool {
+        self.goes_straight() && self.batch().is_none() && self.asked.is_empty()
     }
 
     /// Whether it has sent nothing before what is at hand that could have to do with it, and that is a line. Then it goes by
@@ -212,17 +218,27 @@ impl Engine {
             }
             Some(Protocol::Ascii) => {}
         }
-        if !is_named
-            && client.goes_straight()
-            && bucket.goes_straight()
-            && let Some((key, length)) = request::plain_get(input.data())
-        {
-            bucket.active.up();
-            self.get_straight(&caller, key, length);
-            input.consume(length);
-            return !input.is_empty();
-        }
         let value_max = bucket.config.behavior.value_max;
+        if !is_named && client.goes_straight() && bucket.goes_straight() {
+            let text = input.data();
+            let is_set = text.starts_with(b"s");
+            if let Some((key, length)) = request::plain_get(text) {
+                bucket.active.up();
+                self.get_straight(&caller, key, length);
+                input.consume(length);
+                return !input.is_empty();
+            }
+            if is_set
+                && let Some(set) = request::plain_set(input.value(), value_max)
+                && bucket.watch.is_none()
+                && bucket.optimize_set.is_empty()
+            {
+                bucket.active.up();
+                self.set_straight(&caller, &set);
+                input.consume(set.length);
+                return !input.is_empty();
+            }
+        }
         let goes_on = match is_named {
             true => self.step_named(&caller, input, value_max),
             false => self.step_ascii(&caller, input, value_max),

@@ -1,14 +1,18 @@
 //! What servers answer to the parts of a get of several keys, and what the client is told.
 
-use crate::buffer::{Output, Value};
+use crate::buffer::{Input, Output, Value};
 use crate::metrics::counter::Counter;
 use crate::protocol::ascii::answer;
+use crate::protocol::ascii::reply::block_of;
 use crate::protocol::binary::packet::Packet;
 use crate::proxy::Engine;
 use crate::proxy::downstream::ConnId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::request::value_bytes;
 use crate::proxy::request::{RequestId, Work};
+use crate::sums::sum;
+
+use super::{Key, MultiGet, Part};
 
 /// What a value is recognised by.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +23,46 @@ pub(in crate::proxy) enum Named<'a> {
     Opaque(u32, &'a [u8]),
 }
 
+impl MultiGet {
+    /// The key of this part whose value comes next, if that has not come, and it was named once.
+    #[inline]
+    fn next_key(&mut self, part: u32) -> Option<(&mut Part, &mut Key, &[u8], &mut Output)> {
+        let MultiGet { parts, keys, line, values, .. } = self;
+        let part = parts.get_mut(part as usize)?;
+        let index = *part.keys.get(part.cursor)?;
+        let key = keys.get_mut(index as usize).filter(|key| !key.has_value && key.times == 1 && key.asked.is_none())?;
+        let text = line.get(key.range())?;
+        Some((part, key, text, values))
+    }
+}
+
 impl Engine {
+    /// Takes the values at the beginning of `input` that are for the next keys of this part, as long as nothing else has to be
+    /// done with them than to keep them until all have come.
+    pub(in crate::proxy) fn take_part(&mut self, id: RequestId, part: u32, input: &mut Input) {
+        // It may have been given up.
+        let Some(request) = self.flight.requests.get_mut(id).filter(|request| !request.is_done) else { return };
+        let Work::MultiGet(multiget) = &mut request.work else { return };
+        if !multiget.is_ordered || self.buckets[request.bucket].watch.is_some() {
+            return;
+        }
+        let (mut hits, mut bytes) = (0u32, 0u64);
+        while let Some((part, key, text, values)) = multiget.next_key(part) {
+            let all = input.value();
+            let Some((length, data)) = block_of(&all, text) else { break };
+            let Some(raw) = all.get(..length) else { break };
+            let start = values.end();
+            values.push(all.with(raw));
+            key.value = start..values.end();
+            key.has_value = true;
+            part.cursor = sum([part.cursor, 1]);
+            hits = hits.saturating_add(1);
+            bytes = bytes.saturating_add(value_bytes(data, 1));
+            input.consume(length);
+        }
+        request.note_hits(hits, bytes);
+    }
+
     /// A value has come from a server. `write` appends the whole block. `false` if no such key was
     /// asked for.
     pub(in crate::proxy) fn multiget_value(
