@@ -26,9 +26,9 @@ fn scene(mock: &Mock, builder: impl Fn(MoxiBuilder) -> MoxiBuilder) -> (Moxi, Wi
     client.send("get warm\r\n");
     let mut line = mock.accept();
     if line.take(1) == [0x80] {
-        let rest = line.take(23);
-        line.take(Packet::body_length(&[&[0x80], &rest[..]].concat()));
-        line.send(Packet::reply(op::GETK).status(1).bytes());
+        let head = [&[0x80], &line.take(23)[..]].concat();
+        let body = line.take(Packet::body_length(&head));
+        line.send(Packet::reply(op::GETK).status(1).opaque(Packet::parse(&head, &body).opaque).bytes());
     } else {
         line.expect("et warm\r\n");
         line.send("END\r\n");

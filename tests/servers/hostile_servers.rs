@@ -315,3 +315,37 @@ fn what_servers_leave_out() {
         clients.iter_mut().zip(answers).for_each(|(client, answer)| client.expect(answer));
     }
 }
+
+/// An answer with another opaque is one to something else, whatever it says: that somebody else has the key, too (04 §6, §9).
+#[test]
+fn answers_to_something_else() {
+    const REFUSED: u16 = 7;
+    let mock = Mock::new();
+    let settings = "downstream_timeout=0,downstream_retry=0";
+    let moxi = moxi!().vbuckets([mock.port()], &[0; 4]).binary().set(settings).start();
+    let requests: [(Vec<u8>, u8); 6] = [
+        (b"get key1\r\n".to_vec(), op::GETK),
+        (b"delete key1\r\n".to_vec(), op::DELETE),
+        (b"incr key1 1\r\n".to_vec(), op::INCR),
+        (b"gat 0 key1\r\n".to_vec(), op::GATK),
+        (Packet::request(op::GET).key("key1").opaque(5).bytes(), op::GET),
+        (Packet::request(op::DELETE).key("key1").opaque(5).bytes(), op::DELETE),
+    ];
+    for (request, opcode) in requests {
+        for status in [0, 1, REFUSED] {
+            let mut client = moxi.client();
+            client.send(&request);
+            let mut line = mock.accept();
+            let asked = line.packet();
+            assert_eq!(asked.opcode, opcode);
+            let reply = Packet::reply(opcode).status(status).opaque(asked.opaque + 1);
+            line.send(if status == 0 { reply.extra32(0).value("1").bytes() } else { reply.bytes() });
+            line.expect_closed();
+            match request[0] {
+                0x80 => assert_eq!(client.packet().status, 0x84),
+                b'g' => client.expect("END\r\n"),
+                _ => client.expect("SERVER_ERROR proxy downstream closed 127.0.0.1\r\n"),
+            }
+        }
+    }
+}

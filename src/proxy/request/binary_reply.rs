@@ -31,6 +31,11 @@ impl Engine {
             Some(head) => *head,
         };
         let code = packet.header.opcode;
+        let is_of_one =
+            matches!(head.expect, Expect::One { .. } | Expect::Value { .. } | Expect::Packet { .. } | Expect::Close);
+        if is_of_one && packet.header.opaque != head.opaque {
+            return Err(Unfit); // the answer to something else, whatever it says
+        }
         match head.expect {
             Expect::Get { .. } => self.binary_get(id, packet),
             Expect::One { opcode } | Expect::Value { opcode, .. } | Expect::Packet { opcode }
@@ -49,7 +54,7 @@ impl Engine {
             Expect::Broadcast { opcode, server, .. } if code == opcode => {
                 self.binary_broadcast(id, head.request, server, packet)
             }
-            Expect::Packet { opcode } if code == opcode && packet.header.opaque == head.opaque => {
+            Expect::Packet { opcode } if code == opcode => {
                 self.answer_packet(id, head.request, packet)?;
                 self.pop_head(id);
                 Ok(())
@@ -89,8 +94,10 @@ impl Engine {
 
     /// The answer to a get of one key, or to one of several that were joined.
     fn binary_get(&mut self, id: ConnId, packet: &Packet<'_>) -> Result<(), Unfit> {
-        let lone = self.downstream.conns.must(id).is_some_and(|conn| conn.head_len() == 1);
+        let head = self.downstream.conns.must(id).and_then(|conn| Some((conn.head_len() == 1, conn.entry(0)?.opaque)));
+        let Some((lone, opaque)) = head else { return Err(Unfit) };
         match packet.header.opcode {
+            opcode::GETK if lone && packet.header.opaque != opaque => Err(Unfit),
             opcode::GETK if lone && self.is_refusal(id, 0, packet) => {
                 self.try_elsewhere(id, 0, &packet.value);
                 self.pop_head(id);
