@@ -26,7 +26,8 @@ use crate::sums::{Count as _, sum};
 pub struct Abandoned {
     /// The number of its expected reply, counted over the connection's life.
     pub number: u64,
-    /// The client that stays on the connection for it; it may have gone.
+    /// A client that stays on the connection for it; it may have gone. Who has taken its place while it was still there stands
+    /// behind it, with the same number.
     pub client: ClientId,
     /// The key that it changes; `None`: perhaps any.
     key: Option<KeyHash>,
@@ -167,7 +168,9 @@ impl Engine {
             *other = other.start.saturating_sub(length)..other.end.saturating_sub(length);
         }
         // Nobody has to stay for it any more.
-        if let Ok(at) = conn.abandoned.binary_search_by_key(&number, |other| other.number) {
+        while let Some(conn) = self.downstream.conns.must(conn_id)
+            && let Ok(at) = conn.abandoned.binary_search_by_key(&number, |other| other.number)
+        {
             self.leave(conn_id, at);
         }
         let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
@@ -239,24 +242,38 @@ impl Engine {
         }
         let key = key.map(hash);
         let found = host.conns.iter().find_map(|conn_id| {
-            let at = self.downstream.conns.must(*conn_id)?.abandoned.iter().rposition(|abandoned| {
-                let has_gone = self.upstream.clients.get(abandoned.client).is_none_or(|client| !client.is_open());
-                has_gone && (abandoned.key.is_none() || key.is_none() || abandoned.key == key)
-            })?;
-            Some((*conn_id, at))
+            let conn = self.downstream.conns.must(*conn_id)?;
+            Some((*conn_id, self.gone_ones_place(conn, key)?))
         });
         let Some((conn_id, at)) = found else { return };
         let Some(conn) = self.downstream.conns.must_mut(conn_id) else { return };
         let Some(abandoned) = conn.abandoned.get_mut(at) else { return };
-        let before = std::mem::replace(&mut abandoned.client, client_id);
-        if let Some(client) = self.upstream.clients.get_mut(before) {
-            client.unstick(conn_id);
+        if self.upstream.clients.contains(abandoned.client) {
+            // What it has sent before it went may not be carried out yet, and comes after that, too.
+            let joins = Abandoned { client: client_id, ..*abandoned };
+            conn.abandoned.insert(sum([at, 1]), joins);
+            if let Some(host) = self.downstream.hosts.must_mut(host_id) {
+                host.abandoned.up();
+            }
+        } else {
+            abandoned.client = client_id;
         }
         if let Some(client) = self.upstream.clients.must_mut(client_id) {
             client.stick(host_id, conn_id);
         }
         // Whether the server will answer that is not known. If it does not, this client is better off elsewhere.
         self.hold(conn_id);
+    }
+
+    /// Where among those that were given up on this connection the last one is that changes this key, and whose client has
+    /// gone without another one behind it.
+    fn gone_ones_place(&self, conn: &Conn, key: Option<KeyHash>) -> Option<usize> {
+        let is_here =
+            |abandoned: &Abandoned| self.upstream.clients.get(abandoned.client).is_some_and(|client| client.is_open());
+        conn.abandoned.iter().rposition(|abandoned| {
+            let is_it = abandoned.key.is_none() || key.is_none() || abandoned.key == key;
+            is_it && !conn.abandoned.iter().any(|other| other.number == abandoned.number && is_here(other))
+        })
     }
 }
 
@@ -312,4 +329,63 @@ fn key_of<'a>(conn: &Conn, index: usize, speak: Protocol, memory: &'a mut Vec<u8
 
 fn hash(key: &[u8]) -> KeyHash {
     crc32fast::hash(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ascii::meta;
+    use crate::proxy::Settings;
+    use crate::proxy::downstream::hands::{self, connects, says, takes};
+    use crate::proxy::downstream::host::HealthTable;
+
+    /// A client that has gone, and whose last request waits for a write that was given up, waits on when another one changes
+    /// that key, too; and goes on when it is answered.
+    #[test]
+    fn who_has_gone_keeps_its_place_behind_what_it_has_given_up() {
+        let config = hands::config("server", "downstream_protocol=binary,downstream_conn_max=1,downstream_timeout=0");
+        let settings = Settings { requests_per_turn: 20, binding: None };
+        let mut engine = Engine::new(&config, &HealthTable::default(), settings);
+        let connected = |engine: &mut Engine| {
+            let id = connects(engine).first().map(|(id, _)| *id).expect("a connection");
+            engine.connected(id);
+            id
+        };
+        // What the server understands is known.
+        let client = hands::asks(&mut engine, b"mg k v\r\n");
+        let lines = connected(&mut engine);
+        takes(&mut engine, lines, meta::WHOLE_QUESTION);
+        says(&mut engine, lines, b"MN\r\n");
+        takes(&mut engine, lines, b"version\r\n");
+        says(&mut engine, lines, b"VERSION 1.6.18\r\n");
+        engine.turn(&mut Vec::new());
+        takes(&mut engine, lines, b"mg k v O1\r\n");
+        says(&mut engine, lines, b"EN O1\r\n");
+        engine.client_lost(client);
+        // Behind the request of another one, it waits too long.
+        hands::asks(&mut engine, b"delete x\r\n");
+        let packets = connected(&mut engine);
+        takes(&mut engine, packets, b"\x80\x04\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\0\0\0x");
+        let gone = hands::asks(&mut engine, b"set k 0 0 1\r\n1\r\n");
+        takes(&mut engine, packets, b"\x80\x01\0\x01\x08\0\0\0\0\0\0\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0k1");
+        engine.set_time(200_000);
+        engine.turn(&mut Vec::new());
+        // A meta command is told in lines, and waits for the packet.
+        let meta = b"ms k 1\r\n2\r\n";
+        engine.client_space(gone).expect("room")[..meta.len()].copy_from_slice(meta);
+        engine.client_filled(gone, meta.len());
+        engine.client_lost(gone);
+        engine.turn(&mut Vec::new());
+        hands::asks(&mut engine, b"set k 0 0 1\r\n3\r\n");
+        engine.turn(&mut Vec::new());
+        assert_eq!(engine.client_count(), 3);
+        engine.check_invariants();
+        says(&mut engine, packets, b"\x81\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        says(&mut engine, packets, b"\x81\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01");
+        engine.turn(&mut Vec::new());
+        takes(&mut engine, lines, b"ms k 1 O2\r\n2\r\n");
+        says(&mut engine, lines, b"HD O2\r\n");
+        engine.turn(&mut Vec::new());
+        assert_eq!(engine.client_count(), 2, "it is done");
+    }
 }

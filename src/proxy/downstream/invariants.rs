@@ -28,7 +28,7 @@ impl Downstream {
             let numbers: Vec<u64> = conn.abandoned.iter().map(|abandoned| abandoned.number).collect();
             let known = conn.fifo.first_number()..conn.fifo.next_number();
             assert!(numbers.iter().all(|number| known.contains(number)), "given-up requests of {id:?}: {conn:?}");
-            assert!(numbers.is_sorted_by(|a, b| a < b), "given-up requests of {id:?}: {conn:?}");
+            assert!(numbers.is_sorted(), "given-up requests of {id:?}: {conn:?}");
             for abandoned in &conn.abandoned {
                 let client = clients.get(abandoned.client);
                 assert!(client.is_none_or(|client| client.sticky(conn.host).is_some()), "client of {abandoned:?}");
