@@ -137,6 +137,49 @@ fn packets_that_no_line_can_say_wait() {
     other.expect_piece("EN\r\n");
 }
 
+/// So do packets whose key no line can have, since it is too long: whether they are usual ones, quiet, close quiet ones, or come
+/// from somebody who takes the place of a client that has gone.
+#[test]
+fn packets_with_keys_that_no_line_can_have_wait() {
+    let long = "l".repeat(241) + " ";
+    let cases = [
+        (Packet::request(op::GETK), op::GETK),
+        (Packet::request(op::SET).extras([0; 8]).value("v"), op::SET),
+        (Packet::request(op::DELETEQ), op::NOOP),
+        (Packet::request(op::TOUCH).extras([0; 4]), op::TOUCH),
+    ];
+    for (packet, answered) in cases {
+        let mock = Mock::new();
+        let (moxi, mut client, mut line, mut side) =
+            beside(&mock, "downstream_timeout=400,downstream_conn_max=2,downstream_conn_queue_timeout=0");
+        client.send("ms k 1\r\nb\r\n");
+        side.expect_piece("ms k 1 O2\r\nb\r\n");
+        // Who waits behind it keeps the connection open.
+        let mut other = moxi.client();
+        other.send("mg j v\r\n");
+        side.expect_piece("mg j v O3\r\n");
+        client.expect_piece("SERVER_ERROR proxy downstream timeout 127.0.0.1\r\n");
+        client.close();
+        let mut next = moxi.client();
+        let packet = packet.key(&long).opaque(7);
+        let noop = Packet::request(op::NOOP).opaque(7).bytes();
+        let closing = if answered == op::NOOP { &noop[..] } else { b"" };
+        next.send(Packet::request(op::DELETE).key("k").opaque(6).bytes());
+        next.send([packet.bytes(), closing.to_vec()].concat());
+        line.expect_nothing(MOMENT);
+        side.send("HD O2\r\nEN\r\n");
+        side.expect_piece("md k\r\n");
+        line.expect_nothing(MOMENT);
+        side.send("HD\r\n");
+        next.expect_piece(Packet::reply(op::DELETE).opaque(6).bytes());
+        line.expect_piece([packet.bytes(), closing.to_vec()].concat());
+        let reply = Packet::reply(answered).opaque(7).bytes();
+        line.send(&reply);
+        next.expect_piece(&reply);
+        other.expect_piece("EN\r\n");
+    }
+}
+
 /// What stood on a lost connection, classic commands among it, is sent again in its order and in the same words.
 #[test]
 fn a_lost_connection() {

@@ -25,6 +25,11 @@ pub(super) fn write(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<W
     Ok(Written { key_at, key_len: packet.key.len(), is_encoded: false, has_value, create })
 }
 
+/// Whether there is a command for `packet`.
+pub(super) fn is_known(packet: &Packet<'_>, op: &Op) -> bool {
+    command(packet, op).is_ok()
+}
+
 /// What a classic server is told.
 fn command<'a>(packet: &Packet<'a>, op: &Op) -> Result<Keyed<'a>, u16> {
     // Most classic commands cannot be made to depend on an id.

@@ -38,6 +38,11 @@ pub(super) fn write(out: &mut Vec<u8>, packet: &Packet<'_>, op: &Op) -> Result<W
     Ok(Written { key_at, key_len, is_encoded, has_value, create: None })
 }
 
+/// Whether there is a command for packets of this kind.
+pub(super) fn is_known(op: &Op) -> bool {
+    verb(op.opcode).is_some()
+}
+
 /// The command that does the same; `None`: there is none.
 fn verb(code: u8) -> Option<&'static [u8]> {
     Some(match code {

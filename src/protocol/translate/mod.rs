@@ -19,7 +19,7 @@ use super::ascii::meta::{is_encodable, is_word};
 use super::binary::opcode::status;
 use super::binary::packet::Packet;
 use super::binary::request;
-use super::op::{self, Target};
+use super::op::{self, Op, Target};
 
 pub use answer::{Asked, Outcome, answer, created};
 pub use classic::write_create;
@@ -51,11 +51,30 @@ pub fn write(out: &mut Vec<u8>, packet: &Packet<'_>, is_meta: bool) -> Result<Wr
         keyless(out, &command);
         return Ok(Written { key_at: 0, key_len: 0, is_encoded: false, has_value: false, create: None });
     }
-    if !(is_word(packet.key) || is_meta && is_encodable(packet.key)) {
-        // What no such server knows is not known for this key either.
-        return Err(if op.is_foreign { status::UNKNOWN_COMMAND } else { status::INVALID });
-    }
+    check_key(packet, op, is_meta)?;
     if is_meta { meta::write(out, packet, op) } else { classic::write(out, packet, op) }
+}
+
+fn check_key(packet: &Packet<'_>, op: &Op, is_meta: bool) -> Result<(), u16> {
+    match is_word(packet.key) || is_meta && is_encodable(packet.key) {
+        true => Ok(()),
+        // What no such server knows is not known for this key either.
+        false => Err(if op.is_foreign { status::UNKNOWN_COMMAND } else { status::INVALID }),
+    }
+}
+
+/// Whether `packet` is among those for which there is a line whatever the server knows, as nearly all are.
+pub fn is_plain(packet: &Packet<'_>) -> bool {
+    let op = op::of(packet.header.opcode);
+    op.target == Target::All || !op.is_foreign && packet.header.cas == 0 && is_word(packet.key)
+}
+
+/// Whether [`write()`] knows a line for `packet`, whose shape has been checked.
+pub fn is_known(packet: &Packet<'_>, is_meta: bool) -> bool {
+    let op = op::of(packet.header.opcode);
+    op.target == Target::All && request::keyless(packet).is_some()
+        || check_key(packet, op, is_meta).is_ok()
+            && if is_meta { meta::is_known(op) } else { classic::is_known(packet, op) }
 }
 
 #[cfg(test)]
@@ -117,6 +136,9 @@ mod tests {
             (packet(opcode::GETL, &[], b"a b", &[], 0), unknown, unknown),
         ];
         for (bytes, meta, classic) in table {
+            let Parsed::Packet { packet, .. } = parse_request(&bytes) else { panic!("not a packet") };
+            assert!(!is_plain(&packet) || meta.is_ok() && classic.is_ok());
+            assert_eq!([true, false].map(|is_meta| is_known(&packet, is_meta)), [meta.is_ok(), classic.is_ok()]);
             assert_eq!(line(&bytes, true), meta.map(str::to_owned));
             assert_eq!(line(&bytes, false), classic.map(str::to_owned));
         }
@@ -138,6 +160,7 @@ mod tests {
                 let Parsed::Packet { packet, .. } = parse_request(&bytes) else { panic!("not a packet") };
                 let mut out = Vec::new();
                 let written = write(&mut out, &packet, is_meta).expect("a command");
+                assert!(is_known(&packet, is_meta));
                 assert_eq!((written.key_len, written.has_value, written.create), (0, false, None));
                 assert_eq!(String::from_utf8(out).unwrap(), expected);
             }

@@ -35,10 +35,15 @@ impl Engine {
             .map_or(Dialect::Unknown, |host| host.dialect)
     }
 
+    /// Whether the connection's server knows meta commands; `None`: nobody knows.
+    pub(in crate::proxy) fn knows_meta(&self, id: ConnId) -> Option<bool> {
+        self.dialect(id).knows_meta()
+    }
+
     /// Whether what is to be written on this connection for `key` is to be a meta command.
     pub(in crate::proxy) fn writes_meta(&mut self, id: ConnId, key: &[u8]) -> bool {
         let is_needed = meta::is_encodable(key);
-        let writes_meta = self.dialect(id).knows_meta().unwrap_or(is_needed);
+        let writes_meta = self.knows_meta(id).unwrap_or(is_needed);
         if writes_meta {
             // It could not be asked before, but nothing else will do.
             self.ask_unless_known(id);

@@ -51,7 +51,7 @@ impl Engine {
 
     /// Where the client's unanswered work for this server is: its order is kept there; also behind what it has given up.
     #[inline]
-    fn stuck(&self, client: ClientId, host: HostId) -> Option<ConnId> {
+    pub(in crate::proxy) fn stuck(&self, client: ClientId, host: HostId) -> Option<ConnId> {
         let id = self.upstream.clients.must(client)?.sticky(host)?;
         self.downstream.conns.contains(id).then_some(id)
     }

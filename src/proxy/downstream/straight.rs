@@ -139,14 +139,18 @@ impl Engine {
         (bucket.goes_straight() && bucket.watch.is_none()).then_some(())?;
         let (host, vbucket) = bucket.route(packet.key);
         let host = host.filter(|host| self.downstream.dialect(*host).is_none_or(Dialect::is_settled))?;
-        // Nothing is in the way.
-        bucket.active.up();
         let has_map = matches!(bucket.config.router, Router::Vbucket(_));
-        let id = self.one(caller, Work::Packet { opcode, opaque }, Answered::Always, op.may_repeat(cas != 0));
         if op.changes() {
             self.take_over(caller.client, host, Some(packet.key));
         }
-        match self.pick(caller.client, host, false) {
+        let conn = self.pick(caller.client, host, false);
+        if conn.is_ok_and(|conn| self.speak(conn) != self.downstream.protocol(host)) {
+            return None; // there its work for the server is, and not every packet can be told
+        }
+        // Nothing is in the way.
+        self.buckets[caller.bucket].active.up();
+        let id = self.one(caller, Work::Packet { opcode, opaque }, Answered::Always, op.may_repeat(cas != 0));
+        match conn {
             Ok(conn) if self.speak(conn) == Protocol::Binary => self.write_on(conn, id, |_, out| {
                 write_packet(out, packet, has_map.then_some(vbucket));
                 (Expect::Packet { opcode }, opaque)

@@ -144,6 +144,9 @@ impl Engine {
         if !self.knows_dialects(caller, (!is_flush).then_some(packet.key), is_flush) {
             return Verdict::Wait;
         }
+        if self.packet_waits(caller, packet) {
+            return Verdict::Wait;
+        }
         let batch = match self.open_batch(id) {
             Some(batch) => batch,
             None => match self.admit(caller) {

@@ -4,7 +4,6 @@ use crate::protocol::Protocol::Binary;
 use crate::protocol::ascii::answer;
 use crate::protocol::keyed::Keyed;
 use crate::protocol::keyless::Keyless;
-use crate::protocol::op::Op;
 use crate::protocol::status::CommandClass;
 use crate::protocol::{Answered, Request};
 
@@ -122,24 +121,6 @@ impl Engine {
     pub(in crate::proxy) fn has_binary_servers(&self, caller: &Caller) -> bool {
         let is_binary = |host: &HostId| self.downstream.protocol(*host) == Binary;
         self.servers(caller).iter().any(is_binary)
-    }
-
-    /// Whether this command, which a server with which moxi speaks binary does not understand, or answers otherwise, in ASCII,
-    /// has to wait until what its client has sent before in ASCII to that server is answered; or what another client has,
-    /// whose place it takes.
-    pub(in crate::proxy) fn waits_for_packets(&mut self, caller: &Caller, op: &Op, key: &[u8]) -> bool {
-        let Some(host) = self.route_for(caller, key).0 else { return false };
-        if self.downstream.protocol(host) != Binary {
-            return false;
-        }
-        if op.changes() {
-            self.take_over(caller.client, host, Some(key));
-        }
-        let waits = self.is_stuck_elsewhere(caller.client, host, Binary);
-        if waits && let Some(client) = self.upstream.clients.must_mut(caller.client) {
-            client.stop();
-        }
-        waits
     }
 
     /// A request that cannot be sent.

@@ -130,7 +130,7 @@ impl Engine {
         if !self.knows_dialects(caller, (!is_broadcast).then_some(packet.key), is_broadcast) {
             return Verdict::Wait;
         }
-        if op.is_foreign && self.waits_for_packets(caller, op, packet.key) {
+        if self.packet_waits(caller, packet) {
             return Verdict::Wait;
         }
         if let Some(batch) = self.open_batch(caller.client) {

@@ -19,6 +19,7 @@
 //! | `admission` | places among the concurrent requests, and who waits for one |
 //! | `waiting` | since when a request waits to be looked at again |
 //! | `ascii_request`, `meta_request`, `binary_request`, `sasl` | what each command does |
+//! | `bound` | what waits because its client's work for the server is told in lines |
 //! | `answered` | the end of a request: its reply, what is counted of it, whose turn is next |
 //! | `finish` | replies in order |
 //! | `leaving`, `idle` | clients that end, are lost, or do nothing for long |
@@ -33,6 +34,7 @@ pub(in crate::proxy) mod admission;
 pub(in crate::proxy) mod answered;
 pub(in crate::proxy) mod ascii_request;
 pub(in crate::proxy) mod binary_request;
+mod bound;
 mod caller;
 mod client;
 mod crowded;
