@@ -65,7 +65,7 @@ impl Engine {
         counters.drop_one(Counter::Conns);
         counters.add(Counter::QuitServer, requests as u64);
         counters.add(Counter::Retry, retries as u64);
-        if conn.state == State::Ready {
+        if conn.state == State::Ready || loss == Loss::Abandoned {
             return;
         }
         counters.count(Counter::ConnectFailed);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::config::snapshot::{BucketConfig, Server};
 use crate::proxy::Engine;
 
-use super::Downstream;
 use super::host::{HealthTable, Host, HostId};
 use super::loss::Loss;
+use super::{Conn, Downstream, State};
 
 impl Downstream {
     /// The worker's record of `server`, with the limits of `bucket`.
@@ -52,8 +52,8 @@ impl Engine {
             host.is_retired = true;
             let idle: Vec<_> = host.conns.iter().copied().chain(host.dump).collect();
             for conn in idle {
-                if self.downstream.conns.must(conn).is_some_and(|conn| conn.fifo.is_empty()) {
-                    self.close_conn(conn, Loss::Closed);
+                if let Some(loss) = self.downstream.conns.must(conn).and_then(unneeded) {
+                    self.close_conn(conn, loss);
                 }
             }
             self.forget_retired(id);
@@ -74,6 +74,12 @@ impl Engine {
             }
         }
     }
+}
+
+/// As what a connection is closed that nobody needs any more, if there is nothing on it.
+fn unneeded(conn: &Conn) -> Option<Loss> {
+    // That it has not been made yet is no fault of the server's.
+    conn.fifo.is_empty().then_some(if conn.state == State::Ready { Loss::Closed } else { Loss::Abandoned })
 }
 
 #[cfg(test)]
@@ -166,5 +172,27 @@ mod tests {
         }
         let probes = [connects(&mut one), connects(&mut other)];
         assert!(probes.iter().all(|asked| matches!(&asked[..], [(_, name)] if name == "before")), "{probes:?}");
+    }
+
+    #[test]
+    fn a_server_that_leaves_while_it_is_connected_to_has_not_failed() {
+        let health = HealthTable::default();
+        let mut engine = engine("before", &health);
+        // What understands no meta commands cannot be told of this key.
+        let misfit = b"\x80\x0c\0\x03\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0\0\0a b";
+        asks(&mut engine, misfit);
+        let id = connected(&mut engine, "before");
+        takes(&mut engine, id, b"mn\r\n");
+        says(&mut engine, id, b"ERROR\r\n");
+        engine.turn(&mut Vec::new());
+        asks(&mut engine, b"get x\r\n");
+        takes(&mut engine, id, b"get x\r\n");
+        // So nothing is on the connections that are begun for it.
+        [misfit, misfit].map(|packet| asks(&mut engine, packet));
+        assert_eq!(connects(&mut engine).len(), 2);
+        engine.reconfigure(&config("after"), &health);
+        engine.reconfigure(&config("before"), &health);
+        asks(&mut engine, b"get y\r\n");
+        connected(&mut engine, "before");
     }
 }
