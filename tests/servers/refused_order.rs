@@ -250,3 +250,39 @@ fn refused_keys_are_asked_for_again_although_another_has_no_server() {
     second.send(join([value, closed]));
     client.expect("VALUE key1 0 1\r\n1\r\nEND\r\n");
 }
+
+/// What was refused waits for all else of its request to be answered: also for what is to be sent again when a server is through
+/// with a connection that was closed, and then cannot be.
+#[test]
+fn what_waits_for_a_server_that_is_left_alone() {
+    let mut mocks = Mock::several(2);
+    let moxi = moxi!().vbuckets(mocks.iter().map(Mock::port), &[1, 0, 0, 0]).binary();
+    let behavior =
+        "downstream_timeout=0,downstream_conn_queue_timeout=0,connect_max_errors=1,connect_retry_interval=600000";
+    let moxi = moxi.set(behavior).start();
+    let (mut client, mut other) = (moxi.client(), moxi.client());
+    let set = |code, vbucket: u16| {
+        let key = KEYS[usize::from(vbucket)];
+        Packet::request(code).key(key).status(vbucket).opaque(vbucket.into()).extras([0; 8]).value("v")
+    };
+    client.send(join([set(op::SETQ, 3), set(op::SET, 0)]));
+    let mut second = mocks[1].accept();
+    second.expect(set(op::SET, 0).bytes());
+    let mut first = mocks[0].accept();
+    first.expect(join([set(op::SETQ, 3), Packet::noop(0)]));
+    first.send(join([Packet::reply(op::SETQ).status(REFUSED).opaque(3), Packet::noop_done(0)]));
+    // With this answer the refusal has been seen, too.
+    ask(&mut other, 2);
+    obeys(&mut first, 2, &mut other);
+    let down = mocks.pop().expect("a server").down();
+    second.send("no packet, but at least 24 bytes");
+    second.expect_closed();
+    ask(&mut other, 0);
+    other.expect("SERVER_ERROR proxy write to downstream 127.0.0.1\r\n");
+    drop(second);
+    let failed = |code, vbucket: u16| {
+        Packet::reply(code).status(0x84).opaque(vbucket.into()).value("SERVER_ERROR proxy write to downstream\r\n")
+    };
+    client.expect(join([failed(op::SETQ, 3), failed(op::SET, 0)]));
+    drop(down);
+}

@@ -47,11 +47,10 @@ impl Request {
     /// were refused.
     #[inline]
     pub(in crate::proxy) fn answered_on(&mut self, conn: ConnId, sent: Option<Micros>, was_queued: bool) -> bool {
-        self.let_go();
         self.links.remove(conn);
         self.delays.note_sent(self.since, sent);
         self.queued = self.queued.saturating_sub(u32::from(was_queued));
-        self.refused > 0
+        self.let_go()
     }
 
     /// It waits for no more answers of this connection. Tells how many of its parts were behind others.
@@ -65,10 +64,11 @@ impl Request {
         self.pending.up();
     }
 
-    /// One of its parts need not be waited for any more.
+    /// One of its parts need not be waited for any more. Tells whether what was refused of it may have waited for that.
     #[inline]
-    pub(in crate::proxy) fn let_go(&mut self) {
+    pub(in crate::proxy) fn let_go(&mut self) -> bool {
         self.pending = self.pending.saturating_sub(1);
+        self.refused > 0
     }
 
     /// No answers are waited for any more.
