@@ -70,6 +70,7 @@ impl std::fmt::Display for Loss {
 pub(in crate::proxy) struct Lost {
     pub(in crate::proxy) id: ConnId,
     pub(in crate::proxy) conn: Conn,
+    pub(in crate::proxy) loss: Loss,
     pub(in crate::proxy) again: Vec<(RequestId, usize)>,
     /// Those that are not to be sent before the server is through with this connection.
     pub(in crate::proxy) later: Vec<(RequestId, usize)>,
@@ -81,6 +82,18 @@ impl Lost {
         let of_it = self.again.iter().chain(&self.later).filter(move |(request, _)| *request == id);
         of_it.filter_map(|(_, index)| Some((self.conn.host, self.conn.fifo.get(*index)?)))
     }
+
+    /// How often entry `index` has been tried.
+    pub(in crate::proxy) fn tries(&self, index: usize) -> u32 {
+        let before = self.conn.fifo.get(index).map_or(0, |entry| entry.retries);
+        before.saturating_add((!is_own(self.loss, self.conn.is_begun(index))).into())
+    }
+}
+
+/// Whether it is no try that a request was on a connection with this loss: nothing of it was sent, and moxi has closed the
+/// connection so that it is said otherwise.
+fn is_own(loss: Loss, is_begun: bool) -> bool {
+    loss == Loss::Outdated && !is_begun
 }
 
 /// What becomes of the requests on a lost connection.
@@ -145,7 +158,7 @@ impl Engine {
             }
         }
         if retried > 0 {
-            self.downstream.lost.push(Lost { id, conn, again: fates.again, later: fates.later });
+            self.downstream.lost.push(Lost { id, conn, loss, again: fates.again, later: fates.later });
         }
         self.fail_entries(fates.failed, host_id, if was_ready { Failure::Closed } else { loss.failure() });
         self.forget_retired(host_id);
@@ -165,7 +178,7 @@ impl Engine {
             fates.is_probed |= matches!(entry.expect, Expect::Probe(_));
             let Some(request) = self.unlink(id, index) else { continue };
             let is_unsent = self.downstream.conns.must(id).is_some_and(|conn| conn.range(index).start >= sent);
-            let may_retry = may_move && self.may_retry(request, &entry, sent, is_unsent);
+            let may_retry = may_move && (is_own(loss, !is_unsent) || self.may_retry(request, &entry, sent, is_unsent));
             // Kept from being finished until all its entries here have been sent again, or have failed.
             let client = self.flight.requests.must_mut(request).map(|request| {
                 request.hold();
@@ -220,7 +233,7 @@ impl Engine {
     fn fail_entries(&mut self, failed: Vec<(RequestId, Entry)>, host_id: HostId, failure: Failure) {
         for (request, entry) in failed {
             if let Some(request) = self.flight.requests.must_mut(request) {
-                request.let_go();
+                self.flight.is_refused_due |= request.let_go();
             }
             self.entry_failed(request, &entry, Some(host_id), failure);
         }

@@ -56,7 +56,7 @@ mod matching;
 mod named;
 pub(in crate::proxy) mod parting;
 mod pick;
-mod resend;
+pub(in crate::proxy) mod resend;
 mod sent;
 pub mod servers;
 pub mod shortage;

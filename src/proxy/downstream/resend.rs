@@ -7,12 +7,13 @@ use std::ops::Range;
 
 use crate::buffer::Output;
 use crate::protocol::Protocol;
+use crate::protocol::binary::opcode::status;
 
 use crate::proxy::Engine;
 use crate::proxy::downstream::dispatch::Get;
 use crate::proxy::downstream::host::HostId;
 use crate::proxy::downstream::loss::Lost;
-use crate::proxy::downstream::{Conn, ConnId, Entry, Expect};
+use crate::proxy::downstream::{ConnId, Entry, Expect, Translated};
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::sums::{behind, sum};
@@ -33,28 +34,29 @@ pub(in crate::proxy) struct Written<'a> {
 impl Engine {
     /// Sends again what was on the connections lost in this turn, in the same order.
     pub(in crate::proxy) fn resend_lost(&mut self) {
-        for Lost { id: conn_id, conn, again, later } in std::mem::take(&mut self.downstream.lost) {
-            for (place, (id, index)) in again.iter().enumerate() {
+        for mut lost in std::mem::take(&mut self.downstream.lost) {
+            for (place, (id, index)) in lost.again.iter().enumerate() {
                 // It may have failed meanwhile, for another reason.
                 let Some(request) = self.flight.requests.get_mut(*id) else { continue };
-                request.let_go();
+                self.flight.is_refused_due |= request.let_go();
                 if request.is_done {
                     continue;
                 }
                 if let Some(note) = self.flight.notes.get_mut(request.note) {
                     note.retry();
                 }
-                let sent_on = self.resend_beside(*id, &conn, *index);
+                let sent_on = self.resend_beside(*id, &lost, *index);
                 // A group whose closing packet is not repeated gets another one.
                 if let Some(sent_on) = sent_on
-                    && again.get(sum([place, 1])).is_none_or(|(next, _)| next != id)
+                    && lost.again.get(sum([place, 1])).is_none_or(|(next, _)| next != id)
                 {
                     self.reclose(*id, sent_on);
                 }
             }
-            let host = conn.host;
-            if !later.is_empty() {
-                self.send_later(Lost { id: conn_id, conn, again: later, later: Vec::new() });
+            let host = lost.conn.host;
+            lost.again = std::mem::take(&mut lost.later);
+            if !lost.again.is_empty() {
+                self.send_later(lost);
             }
             self.forget_retired(host);
         }
@@ -62,9 +64,10 @@ impl Engine {
 
     /// Sends one of them again, on a side connection if it was on one: what of the same client comes behind it may have
     /// to be there. Gives the connection if it was copied as it was.
-    fn resend_beside(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
+    fn resend_beside(&mut self, id: RequestId, lost: &Lost, index: usize) -> Option<ConnId> {
+        let old = &lost.conn;
         if !old.is_side {
-            return self.resend(id, old, index);
+            return self.resend(id, lost, index);
         }
         let (entry, client_id) = (old.fifo.get(index)?, self.flight.requests.must(id)?.client);
         let conn_id = match self.pick_line(client_id, old.host) {
@@ -75,7 +78,7 @@ impl Engine {
             }
         };
         self.upstream.clients.must_mut(client_id)?.stick(old.host, conn_id);
-        let sent_on = self.resend(id, old, index);
+        let sent_on = self.resend(id, lost, index);
         self.give_back(conn_id);
         // It may be forgotten with the request, if that has failed.
         if let Some(client) = self.upstream.clients.get_mut(client_id) {
@@ -85,9 +88,9 @@ impl Engine {
     }
 
     /// Sends one of them again; gives the connection if it was copied as it was.
-    fn resend(&mut self, id: RequestId, old: &Conn, index: usize) -> Option<ConnId> {
+    fn resend(&mut self, id: RequestId, lost: &Lost, index: usize) -> Option<ConnId> {
+        let (old, retries) = (&lost.conn, lost.tries(index));
         let entry = old.fifo.get(index)?;
-        let retries = entry.retries.saturating_add(1);
         match entry.expect {
             Expect::Get { key_at, key_len, .. } => {
                 match old.output.slice(key_at..behind(key_at, key_len.into())) {
@@ -140,7 +143,7 @@ impl Engine {
     ) -> Option<ConnId> {
         let Written { bytes, ref range, ref entry, speak } = *written;
         if self.is_unknown_now(host, entry) {
-            self.entry_failed(id, entry, Some(host), Failure::Closed);
+            self.not_understood(id, host, written);
             return None;
         }
         let client = self.flight.requests.must(id).map(|request| request.client)?;
@@ -168,5 +171,21 @@ impl Engine {
         let expect = entry.expect.moved(range.start, start);
         self.enqueue(conn_id, Entry { expect, end, request: id, ..*entry });
         Some(conn_id)
+    }
+
+    /// The server knows no meta command, as is known now. What it cannot be told at all is answered as if that had been
+    /// known before; all else was for another server, in whose place it is now.
+    fn not_understood(&mut self, id: RequestId, host: HostId, written: &Written<'_>) {
+        let entry = &written.entry;
+        if let (Expect::Translated(Translated { is_encoded: true, .. }), Some(name)) = (entry.expect, entry.packet()) {
+            self.mix_replies(id);
+            self.refuse_named(id, name, status::INVALID);
+        } else if let Expect::Meta { .. } = entry.expect
+            && let Some(misfit) = self.misfit_of(host, written)
+        {
+            self.reply(id, None, |out, _| misfit.refuse(out.tail()));
+        } else {
+            self.entry_failed(id, entry, Some(host), Failure::Closed);
+        }
     }
 }

@@ -242,13 +242,9 @@ impl Engine {
 
     /// Answers a packet that the connection's ASCII server cannot be told.
     fn refuse_packet(&mut self, id: RequestId, conn_id: ConnId, packet: &Packet<'_>, code: u16) {
-        let (opcode, opaque) = (packet.header.opcode, packet.header.opaque);
         self.give_back(conn_id);
         let place = self.out_of_line(id);
-        if let Some(sink) = self.packet_sink(id, PacketName::of(&packet.header, place)) {
-            Reply::refused(opcode, opaque, code).write(sink.tail());
-        }
-        self.packet_done(id);
+        self.refuse_named(id, PacketName::of(&packet.header, place), code);
     }
 
     /// Whether all ASCII servers that a request needs are known to understand meta commands or not. If not, they

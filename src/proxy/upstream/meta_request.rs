@@ -15,6 +15,7 @@ use crate::proxy::Engine;
 use crate::proxy::downstream::Expect;
 use crate::proxy::downstream::dispatch::{Get, OneKey};
 use crate::proxy::downstream::host::HostId;
+use crate::proxy::downstream::resend::Written;
 use crate::proxy::request::RequestId;
 use crate::proxy::request::error::Failure;
 use crate::proxy::upstream::Caller;
@@ -137,6 +138,17 @@ impl Engine {
             Some(_) if known.is_none() => Words::Own,
             Some(misfit) => Words::None(misfit),
             None => Words::Older,
+        }
+    }
+
+    /// What a server that knows no meta commands cannot be told of one that was written for it.
+    pub(in crate::proxy) fn misfit_of(&self, host: HostId, written: &Written<'_>) -> Option<Misfit> {
+        let speak = self.downstream.protocol(host);
+        let (mut text, mut room) = (Vec::new(), meta::key::KeyRoom::default());
+        written.bytes.read(written.range.clone(), &mut text);
+        match request::parse(text.as_slice(), &mut room, &mut 0, u64::MAX) {
+            Some(Parsed::Request { meta, .. }) => misfit(&meta, speak),
+            _ => None,
         }
     }
 

@@ -92,6 +92,14 @@ impl Engine {
         }
     }
 
+    /// A packet of this request is answered with this status, and its usual text, at another time than the server would.
+    pub(in crate::proxy) fn refuse_named(&mut self, id: RequestId, name: PacketName, code: u16) {
+        if let Some(sink) = self.packet_sink(id, name) {
+            Reply::refused(name.opcode, name.opaque, code).write(sink.tail());
+        }
+        self.packet_done(id);
+    }
+
     /// A packet of this request has failed at server `host`: a quiet get is a miss, everything else is told.
     pub(in crate::proxy) fn packet_failed(
         &mut self,
