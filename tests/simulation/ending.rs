@@ -124,8 +124,12 @@ impl World {
         self.truth.well_since = Some(self.truth.tick());
         for bucket in 0..self.truth.eras.present().buckets.len() {
             self.connect_to(bucket);
+            let number = self.clients.last().map(|client| client.number);
             for _ in 0..REQUESTS {
-                let Some(client) = self.clients.last_mut() else { continue };
+                // It may have asked to be closed.
+                let Some(client) = self.clients.last_mut().filter(|client| Some(client.number) == number) else {
+                    break;
+                };
                 (client.hostile, client.is_done) = (false, false);
                 client.produce(&mut self.truth);
                 client.is_done = true;

@@ -20,14 +20,15 @@ impl Context<'_> {
     /// Whether `line` says that the proxy could not have the request executed by any of these servers, and that may be so.
     pub fn is_failure(&self, line: &str, owners: &Owners) -> bool {
         let scenario = &self.truth.scenario;
-        let is_well = scenario.exact || self.truth.was_well(self.issued);
-        if line == "SERVER_ERROR proxy write to downstream" && (owners.may_be_nobody || !is_well) {
+        let is_strict = self.truth.is_strict(self.issued);
+        // (Who has been too slow for a limit may be left alone.)
+        if line == "SERVER_ERROR proxy write to downstream" && (owners.may_be_nobody || !is_strict) {
             return true;
         }
         if line == "SERVER_ERROR proxy out of downstreams" && self.may_be_gone() {
             return true;
         }
-        if self.truth.is_strict(self.issued) && !self.is_lying(owners) {
+        if is_strict && !self.is_lying(owners) {
             return false;
         }
         let may_be_lost = scenario.faults.lose_connections() || self.behaviors().any(times_out);

@@ -17,7 +17,7 @@ use moxi::proxy::upstream::ClientId;
 use moxi::proxy::{Action, Engine};
 use nix::errno::Errno;
 
-use super::scenario::{FIRST_PORT, Scenario};
+use super::scenario::{FIRST_PORT, Meta, Scenario};
 use super::truth::Mood;
 use moxi_fuzzing::memory::{Name, Pipe, Pipes, Random, Socket};
 
@@ -85,6 +85,9 @@ pub struct Net {
     /// There may be connections in ASCII beside those in packets. They are closed if they are not understood, and idle ones
     /// of either kind to make room for the other.
     is_beside: bool,
+    /// The ports of servers that turn out to know no meta commands: behind the question there may be one for a key of which only
+    /// such a command can tell.
+    old: Vec<u16>,
     is_cluster: bool,
     is_rough: bool,
     capacity: usize,
@@ -112,6 +115,13 @@ impl Net {
             exact: scenario.exact,
             is_beside: scenario.changes.protocols
                 || scenario.servers.iter().any(|server| server.protocol == Protocol::Binary && server.user.is_empty()),
+            old: scenario
+                .servers
+                .iter()
+                .zip(&scenario.meta)
+                .filter(|(_, meta)| **meta != Meta::Yes)
+                .map(|(server, _)| server.port)
+                .collect(),
             is_cluster: scenario.cluster.is_some(),
             is_rough: scenario.rough,
             capacity: scenario.socket,
@@ -302,12 +312,11 @@ impl Network for Net {
                 self.known.push(Known { id: *id, server, is_leaving });
             }
             Action::CloseConn(id) => {
-                let mut is_leaving = false;
+                let mut may_close = !self.exact || self.is_over || self.is_beside;
                 self.known.retain(|known| {
-                    is_leaving |= known.id == *id && known.is_leaving;
+                    may_close |= known.id == *id && (known.is_leaving || self.old.contains(&known.server.port));
                     known.id != *id
                 });
-                let may_close = !self.exact || self.is_over || self.is_beside || is_leaving;
                 assert!(may_close, "connection {id:?} was closed, and nothing was wrong with it");
             }
             Action::FinishConn(id) => {

@@ -200,7 +200,9 @@ impl Session {
         let begun =
             truth.log.of(id).iter().filter(|execution| matches!(execution.outcome, Outcome::NotMine(_))).count();
         let most = if op.only_once() { 1 } else { truth.most_tries() * (begun + 1) };
-        assert!(broadcast || count <= most, "{op:?} executed {count} times");
+        // Others say so of what they have done.
+        let lies = truth.scenario.faults.garbage && truth.has_map();
+        assert!(broadcast || lies || count <= most, "{op:?} executed {count} times");
     }
 }
 

@@ -196,6 +196,11 @@ impl Truth {
         self.bound = self.eras.bound(self.scenario.sends);
     }
 
+    /// Whether any bucket has or had a map, so that a server may say of a key that it is another one's.
+    pub fn has_map(&self) -> bool {
+        self.eras.all_buckets().any(|bucket| bucket.router.vbucket_map().is_some())
+    }
+
     /// How often what may be repeated may be sent at most.
     pub fn most_tries(&self) -> usize {
         let retries = self.eras.all_buckets().map(|bucket| bucket.behavior.downstream_retry).max();
