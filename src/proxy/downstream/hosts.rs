@@ -188,7 +188,8 @@ mod tests {
         asks(&mut engine, b"get x\r\n");
         takes(&mut engine, id, b"get x\r\n");
         // So nothing is on the connections that are begun for it.
-        [misfit, misfit].map(|packet| asks(&mut engine, packet));
+        asks(&mut engine, misfit);
+        asks(&mut engine, misfit);
         assert_eq!(connects(&mut engine).len(), 2);
         engine.reconfigure(&config("after"), &health);
         engine.reconfigure(&config("before"), &health);
