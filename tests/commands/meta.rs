@@ -99,9 +99,16 @@ fn keys_that_are_no_words() {
 /// What answers another command than the one that it is the turn of ends the connection, and is given to nobody.
 #[test]
 fn a_server_out_of_step_is_found() {
-    for wrong in
-        ["VA 1 O2\r\nx\r\n", "VA 1\r\nx\r\n", "HD\r\n", "EN O2\r\n", "STORED\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n"]
-    {
+    for wrong in [
+        "VA 1 O2\r\nx\r\n",
+        "VA 1\r\nx\r\n",
+        "HD\r\n",
+        "EN O2\r\n",
+        "NS\r\n",
+        "EX\r\n",
+        "STORED\r\n",
+        "VALUE k 0 1\r\nx\r\nEND\r\n",
+    ] {
         let mock = Mock::new();
         let (_moxi, mut client, mut line) = ready(&mock, Dialect::Meta, "");
         client.send("mg k v\r\n");

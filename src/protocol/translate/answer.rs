@@ -73,6 +73,7 @@ fn word(out: &mut Output, asked: &Asked<'_>, op: &Op, line: &[u8]) -> Outcome {
                 done(out, asked, words);
             }
         }
+        Some((status, _)) if !status.fits(op.class) => return Outcome::Unfit,
         Some((Status::Missing, _)) if is_arith && asked.may_create => return Outcome::Missing,
         Some((status, _)) => refuse(out, asked, code(op, status)),
         None => match of_error(line) {
@@ -231,6 +232,11 @@ mod tests {
             (opcode::GETQ, "HD\r\n"),
             (opcode::SET, "12\r\n"),
             (opcode::GET, "STAT a b\r\n"),
+            (opcode::GET, "NS\r\n"),
+            (opcode::GATK, "EXISTS\r\n"),
+            (opcode::TOUCH, "EX\r\n"),
+            (opcode::TOUCH, "NOT_STORED\r\n"),
+            (opcode::DELETE, "NS\r\n"),
         ] {
             assert_eq!(to(opcode, false, server), (Outcome::Unfit, vec![]), "{opcode:#x} {server}");
         }

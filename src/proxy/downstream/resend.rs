@@ -173,11 +173,15 @@ impl Engine {
         Some(conn_id)
     }
 
-    /// The server knows no meta command, as is known now. What it cannot be told at all is answered as if that had been
-    /// known before; all else was for another server, in whose place it is now.
+    /// The server knows no meta command, as is known now. What it cannot be told at all, and has not been sent, is answered
+    /// as if that had been known before; all else was for another server, in whose place it is now.
     fn not_understood(&mut self, id: RequestId, host: HostId, written: &Written<'_>) {
         let entry = &written.entry;
-        if let (Expect::Translated(Translated { is_encoded: true, .. }), Some(name)) = (entry.expect, entry.packet()) {
+        if entry.retries > 0 {
+            self.entry_failed(id, entry, Some(host), Failure::Closed);
+        } else if let Expect::Translated(Translated { is_encoded: true, .. }) = entry.expect
+            && let Some(name) = entry.packet()
+        {
             self.mix_replies(id);
             self.refuse_named(id, name, status::INVALID);
         } else if let Expect::Meta { .. } = entry.expect

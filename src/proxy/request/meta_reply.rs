@@ -21,7 +21,7 @@ impl Engine {
         reply: &Reply<'_>,
     ) -> Result<(), Unfit> {
         let said = Said::of(reply).ok_or(Unfit)?;
-        if !opaque.is_none_or(|opaque| said.belongs_to(opaque)) {
+        if !opaque.is_none_or(|opaque| said.belongs_to(opaque)) || !self.fits_meta(id, &said) {
             return Err(Unfit);
         }
         let hit = match said {
@@ -38,6 +38,16 @@ impl Engine {
         }
         self.pop_head(id);
         Ok(())
+    }
+
+    /// Whether that can be said to the meta command at the head. (Of one that was given up nothing is known any more.)
+    fn fits_meta(&self, id: ConnId, said: &Said<'_>) -> bool {
+        let Said::Status(status, ..) = said else { return true };
+        let asked = self.downstream.conns.must(id).and_then(|conn| conn.entry(0)).map(|entry| entry.request);
+        match asked.and_then(|request| self.flight.requests.get(request)).map(|request| &request.work) {
+            Some(Work::Meta(asked)) => status.fits(asked.class()),
+            _ => true,
+        }
     }
 
     /// Keeps the value of a get that the front cache covers, unless the server has marked it.

@@ -28,6 +28,18 @@ pub enum Status {
     NotStored,
 }
 
+impl Status {
+    /// Whether that can become of a command of this class: else it is the answer to another one, from a server that is out of
+    /// step.
+    pub fn fits(self, class: CommandClass) -> bool {
+        match self {
+            Status::Done | Status::Missing => true,
+            Status::Exists => !matches!(class, CommandClass::Get | CommandClass::Touch),
+            Status::NotStored => !matches!(class, CommandClass::Get | CommandClass::Touch | CommandClass::Delete),
+        }
+    }
+}
+
 /// What an older server has said of an item.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Item<'a> {
