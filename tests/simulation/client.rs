@@ -244,6 +244,14 @@ impl Client {
         self.received = received;
     }
 
+    /// More of what it has to say is on its way. Its oldest request waits from when all of that is.
+    pub fn note_sent(&mut self, count: usize, now: Micros) {
+        if self.pending.front().is_some_and(|first| self.sent < first.end) {
+            self.waiting_since = now;
+        }
+        self.sent += count as u64;
+    }
+
     /// Panics if its oldest request has waited for too long. `is_read`: all that was sent has arrived, all that came
     /// back was read.
     pub fn check_patience(&mut self, truth: &Truth, is_read: bool) {

@@ -167,7 +167,7 @@ impl World {
         let (number, sent) = (client.number, &client.outgoing.as_slice()[..count]);
         self.truth.note(|| format!("client {number} sends {}", shown(sent)));
         client.pipe.send(&mut client.outgoing, count);
-        client.sent += count as u64;
+        client.note_sent(count, self.truth.now);
         self.moved += count;
     }
 
