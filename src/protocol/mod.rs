@@ -266,6 +266,7 @@ mod tests {
         let want: [(&[u8], &[u8], &[u8]); 3] =
             [(b"ITEM ", b"\r\n", b"END"), (b"key=", b"\n", b"END"), (b"mg ", b"\r\n", b"EN")];
         assert_eq!(all.map(|dump| (dump.prefix(), dump.line_end(), dump.end())), want);
+        assert_eq!(all.map(|dump| dump.is_crawl()), [false, true, true]);
     }
 
     #[test]

@@ -202,6 +202,26 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// `ERROR` and the like are no confirmation; nor is a class missing because something else is.
+    #[test]
+    fn what_is_said_to_orders_and_lists() {
+        for (line, confirms, has_no_class) in [
+            ("OK", true, false),
+            ("RESET", true, false),
+            ("VERSION 1.6.18", true, false),
+            ("BADCLASS invalid class id", false, true),
+            ("CLIENT_ERROR Illegal slab id", false, true),
+            ("CLIENT_ERROR bad command line", false, false),
+            ("RESETS", false, false),
+            ("VERSIONS", false, false),
+            ("ERROR", false, false),
+            ("BUSY currently processing crawler request", false, false),
+        ] {
+            assert_eq!(is_confirmation(line.as_bytes()), confirms, "{line}");
+            assert_eq!(is_no_class(line.as_bytes()), has_no_class, "{line}");
+        }
+    }
+
     /// What all of `input` means when it arrives in `pieces`, one line each; `malformed` ends it.
     fn session(pieces: &[&[u8]]) -> String {
         let (mut told, mut buf, mut scanned, mut need) = (String::new(), Vec::new(), 0, 1);

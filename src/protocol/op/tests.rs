@@ -51,6 +51,14 @@ fn each_opcode_has_one_row() {
     }
 }
 
+/// memcached's `protocol_binary.txt`: GETQ, GETKQ, SETQ; and of what has no quiet twin it is the opcode itself.
+#[test]
+fn the_loud_twin() {
+    for (opcode, twin) in [(0x09, 0x00), (0x0d, 0x0c), (0x11, 0x01), (0x01, 0x01), (0x0a, 0x0a), (0xee, 0xee)] {
+        assert_eq!(loud(opcode), twin, "{opcode:#x}");
+    }
+}
+
 /// 04 §8.2: the quiet opcodes, what all servers get, and what moxi does by itself.
 #[test]
 fn the_targets_are_those_of_the_contract() {
