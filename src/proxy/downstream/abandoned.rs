@@ -270,9 +270,13 @@ impl Engine {
     fn gone_ones_place(&self, conn: &Conn, key: Option<KeyHash>) -> Option<usize> {
         let is_here =
             |abandoned: &Abandoned| self.upstream.clients.get(abandoned.client).is_some_and(|client| client.is_open());
+        let has_follower = |number| {
+            let first = conn.abandoned.partition_point(|other| other.number < number);
+            conn.abandoned.iter().skip(first).take_while(|other| other.number == number).any(is_here)
+        };
         conn.abandoned.iter().rposition(|abandoned| {
             let is_it = abandoned.key.is_none() || key.is_none() || abandoned.key == key;
-            is_it && !conn.abandoned.iter().any(|other| other.number == abandoned.number && is_here(other))
+            is_it && !has_follower(abandoned.number)
         })
     }
 }
