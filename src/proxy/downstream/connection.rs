@@ -128,7 +128,7 @@ impl Engine {
         conn.head_since = self.now;
         let Some(host) = self.downstream.hosts.must_mut(conn.host) else { return };
         if host.is_retired || conn.is_elder {
-            return self.close_conn(id, Loss::Closed);
+            return self.close_unneeded(id);
         }
         host.is_crowded = false;
         if conn.is_for_dumps {

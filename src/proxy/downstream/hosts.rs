@@ -7,7 +7,7 @@ use crate::proxy::Engine;
 
 use super::host::{HealthTable, Host, HostId};
 use super::loss::Loss;
-use super::{Conn, Downstream, State};
+use super::{ConnId, Downstream, State};
 
 impl Downstream {
     /// The worker's record of `server`, with the limits of `bucket`.
@@ -52,12 +52,30 @@ impl Engine {
             host.is_retired = true;
             let idle: Vec<_> = host.conns.iter().copied().chain(host.dump).collect();
             for conn in idle {
-                if let Some(loss) = self.downstream.conns.must(conn).and_then(unneeded) {
-                    self.close_conn(conn, loss);
+                if self.downstream.conns.must(conn).is_some_and(|conn| conn.fifo.is_empty()) {
+                    self.close_unneeded(conn);
                 }
             }
             self.forget_retired(id);
         }
+    }
+
+    /// Closes a connection with nothing on it that nobody needs any more.
+    pub(in crate::proxy) fn close_unneeded(&mut self, id: ConnId) {
+        let Some(conn) = self.downstream.conns.must(id) else { return };
+        // That it has not been made yet is no fault of the server's. And what is known of the server remains true while another
+        // connection tells that it is there: behind the last one another version may take its place, and nobody notices.
+        let is_own = conn.state != State::Ready || self.is_seen_beside(conn.host, id);
+        self.close_conn(id, if is_own { Loss::Abandoned } else { Loss::Closed });
+    }
+
+    /// Whether the server has another connection, on which it answers.
+    fn is_seen_beside(&self, host: HostId, id: ConnId) -> bool {
+        let is_it = |other: &ConnId| {
+            let conn = self.downstream.conns.must(*other).filter(|_| *other != id);
+            conn.is_some_and(|conn| conn.state == State::Ready && !conn.is_stalled)
+        };
+        self.downstream.hosts.must(host).is_some_and(|host| host.conns.iter().any(is_it))
     }
 
     /// Forgets a server that is in no bucket any more, when its last connection has gone and nothing is to be sent to it again.
@@ -74,12 +92,6 @@ impl Engine {
             }
         }
     }
-}
-
-/// As what a connection is closed that nobody needs any more, if there is nothing on it.
-fn unneeded(conn: &Conn) -> Option<Loss> {
-    // That it has not been made yet is no fault of the server's.
-    conn.fifo.is_empty().then_some(if conn.state == State::Ready { Loss::Closed } else { Loss::Abandoned })
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ pub enum Loss {
     Unanswered,
     /// This machine lacks what it takes to connect; that says nothing about the server at all.
     Local,
-    /// Nobody wants the list of keys that it is sending, or another connection to the server needs its place.
+    /// Nobody wants the list of keys that it is sending, or needs it at all, or another connection needs its place.
     Abandoned,
     /// What was written to it is in commands that the server may not know any more.
     Outdated,

@@ -94,7 +94,7 @@ impl Engine {
         let found = lanes.find_map(|lane| lane.idle.iter().copied().find(is_idle));
         drop(lanes);
         if let Some(id) = found {
-            self.close_conn(id, Loss::Closed);
+            self.close_unneeded(id);
         }
     }
 }

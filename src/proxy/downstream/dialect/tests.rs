@@ -217,3 +217,58 @@ fn what_is_not_sent_for_another_dialect_is_not_tried() {
         assert_eq!(status, Some(vec![0, 1]));
     }
 }
+
+/// Server "before" leaves the configuration while a connection to it is idle that it was asked on (`is_idle`), or before it is,
+/// and comes back. Gives what is written first for a client that gets `k` in binary then.
+fn written_after_coming_back(is_busy: bool, is_idle: bool) -> Vec<u8> {
+    let health = HealthTable::default();
+    let mut engine = engine("before", &health);
+    let connected = |engine: &mut Engine| connects(engine).first().map(|(id, _)| *id).expect("a connection");
+    asks(&mut engine, b"k");
+    let id = connected(&mut engine);
+    engine.connected(id);
+    answers(&mut engine, id, b"mn\r\n", b"ERROR\r\n");
+    engine.turn(&mut Vec::new());
+    // Something stands on another connection, or waits for one that is not made yet.
+    takes(&mut engine, id, b"gets k\r\n");
+    hands::asks(&mut engine, b"get x\r\n");
+    let other = connected(&mut engine);
+    if is_busy {
+        engine.connected(other);
+        takes(&mut engine, other, b"get x\r\n");
+    }
+    if is_idle {
+        says(&mut engine, id, b"END\r\n");
+    }
+    engine.reconfigure(&config("after"), &health);
+    if !is_idle {
+        says(&mut engine, id, b"END\r\n");
+    }
+    assert!(engine.downstream.conns.get(id).is_none(), "it is closed");
+    engine.reconfigure(&config("before"), &health);
+    if !is_busy {
+        engine.connected(other);
+        takes(&mut engine, other, b"get x\r\n");
+    }
+    says(&mut engine, other, b"END\r\n");
+    asks(&mut engine, b"k");
+    engine.turn(&mut Vec::new());
+    let (output, limit) = engine.conn_output(other).expect("something to be sent");
+    output.contiguous(limit).expect("one piece").to_vec()
+}
+
+/// It is the same server: moxi has closed the connection, and another one is there.
+#[test]
+fn what_a_server_knows_is_not_forgotten_when_moxi_closes_one_connection_of_several() {
+    for is_idle in [true, false] {
+        assert_eq!(written_after_coming_back(true, is_idle), b"gets k\r\n");
+    }
+}
+
+/// Nobody would have noticed that another version has come to its place.
+#[test]
+fn what_a_server_knows_is_forgotten_with_its_last_connection() {
+    for is_idle in [true, false] {
+        assert_eq!(written_after_coming_back(false, is_idle), b"mn\r\n");
+    }
+}
