@@ -41,6 +41,8 @@ pub struct Client {
     depth: usize,
     /// It reads nothing for a while.
     pub deaf_until: Micros,
+    /// When it last took something, and how long it had not before.
+    taken: (Micros, Micros),
     /// It sends no more requests.
     pub is_done: bool,
     /// It has finished sending, or will be closed by the proxy.
@@ -80,6 +82,7 @@ impl Client {
             pending: VecDeque::new(),
             depth: truth.random.pick(&[1, 3, 10, 60]),
             deaf_until: 0,
+            taken: (0, 0),
             is_done: false,
             is_closing: false,
             own: Store::default(),
@@ -252,6 +255,11 @@ impl Client {
         self.sent += count as u64;
     }
 
+    /// It takes some of what has come.
+    pub fn note_taken(&mut self, now: Micros) {
+        self.taken = (now, now - self.taken.0);
+    }
+
     /// Panics if its oldest request has waited for too long. `is_read`: all that was sent has arrived, all that came
     /// back was read.
     pub fn check_patience(&mut self, truth: &Truth, is_read: bool) {
@@ -319,9 +327,12 @@ impl Client {
     /// not all that it has sent had come.
     pub fn check_closed(&self, truth: &Truth, is_slow: bool) {
         let first = self.pending.front();
-        let mut behaviors = truth.eras.behaviors(self.bucket, 0);
-        let may_be_idle = behaviors.any(|behavior| behavior.client_idle_timeout > 0);
-        if may_be_idle && (is_slow || first.is_none_or(|first| first.end > self.sent)) {
+        let limits =
+            truth.eras.behaviors(self.bucket, 0).map(|behavior| Micros::from(behavior.client_idle_timeout) * 1000);
+        let limit = limits.filter(|limit| *limit > 0).min();
+        // Who takes it all at last may be too late by a moment.
+        let was_slow = limit.is_some_and(|limit| self.taken.1 >= limit);
+        if limit.is_some() && (is_slow || was_slow || first.is_none_or(|first| first.end > self.sent)) {
             return;
         }
         let first = first.filter(|first| first.end <= self.cut_at).map(|pending| &pending.want);

@@ -183,6 +183,7 @@ impl World {
             client.deaf_until = self.truth.now + self.truth.random.below(50_000);
         }
         let count = if all { most } else { self.truth.random.piece(most) };
+        client.note_taken(self.truth.now);
         client.receive(&mut self.truth, &mut pipe.ends().outbound, count);
         self.moved += count;
         pipe.has_taken();
