@@ -129,12 +129,15 @@ impl Context<'_> {
         if answered(item.opcode).is_quiet() && packet.header.vbucket_or_status == 0 {
             return Err("a quiet request is told of its success".to_owned());
         }
+        let code = packet.header.vbucket_or_status;
         let is_it = |outcome: &Outcome, binary: bool| {
             let number = match outcome {
                 Outcome::Number(number) => number.to_be_bytes().to_vec(),
                 _ => packet.value.to_vec(),
             };
-            status(&item.op, outcome, binary) == packet.header.vbucket_or_status && packet.value.bytes == number
+            // It may have been asked in lines all the same, where those of a client are that has gone, say.
+            [binary, false].iter().any(|binary| status(&item.op, outcome, *binary) == code)
+                && packet.value.bytes == number
         };
         let is_ever = |outcome: &Outcome| owners.all.iter().any(|owner| is_it(outcome, owner.is_binary));
         if let Some(exact) = exact {
