@@ -108,20 +108,26 @@ fn what_was_given_up_is_not_overtaken() {
     client.expect_piece("HD\r\n");
 }
 
-/// What cannot be said in lines waits until the connection is free of what it must not overtake.
-#[test]
-fn packets_that_no_line_can_say_wait() {
-    let mock = Mock::new();
-    let (moxi, mut client, mut line, mut side) =
-        beside(&mock, "downstream_timeout=400,downstream_conn_max=2,downstream_conn_queue_timeout=0");
+/// A write of `k` in lines is given up, and its client goes. Somebody else waits behind it, who keeps the connection open: the last
+/// one of these.
+fn given_up(mock: &Mock) -> (Moxi, Wire, Wire, Wire) {
+    let settings = "downstream_timeout=400,downstream_conn_max=2,downstream_conn_queue_timeout=0";
+    let (moxi, mut client, line, mut side) = beside(mock, settings);
     client.send("ms k 1\r\nb\r\n");
     side.expect_piece("ms k 1 O2\r\nb\r\n");
-    // Who waits behind it keeps the connection open.
     let mut other = moxi.client();
     other.send("mg j v\r\n");
     side.expect_piece("mg j v O3\r\n");
     client.expect_piece("SERVER_ERROR proxy downstream timeout 127.0.0.1\r\n");
     client.close();
+    (moxi, line, side, other)
+}
+
+/// What cannot be said in lines waits until the connection is free of what it must not overtake.
+#[test]
+fn packets_that_no_line_can_say_wait() {
+    let mock = Mock::new();
+    let (moxi, mut line, mut side, mut other) = given_up(&mock);
     let mut next = moxi.client();
     let unlock = Packet::request(op::UNL).key("k").opaque(7);
     next.send(join([Packet::request(op::DELETE).key("k").opaque(6), unlock.clone()]));
@@ -150,16 +156,7 @@ fn packets_with_keys_that_no_line_can_have_wait() {
     ];
     for (packet, answered) in cases {
         let mock = Mock::new();
-        let (moxi, mut client, mut line, mut side) =
-            beside(&mock, "downstream_timeout=400,downstream_conn_max=2,downstream_conn_queue_timeout=0");
-        client.send("ms k 1\r\nb\r\n");
-        side.expect_piece("ms k 1 O2\r\nb\r\n");
-        // Who waits behind it keeps the connection open.
-        let mut other = moxi.client();
-        other.send("mg j v\r\n");
-        side.expect_piece("mg j v O3\r\n");
-        client.expect_piece("SERVER_ERROR proxy downstream timeout 127.0.0.1\r\n");
-        client.close();
+        let (moxi, mut line, mut side, mut other) = given_up(&mock);
         let mut next = moxi.client();
         let packet = packet.key(&long).opaque(7);
         let noop = Packet::request(op::NOOP).opaque(7).bytes();
